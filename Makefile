@@ -1,0 +1,47 @@
+# One command for each thing one does here. `make demo` and `make test` need Python >= 3.11, git and make.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+UV := $(BIN)/uv
+COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
+
+help:  ## list the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(INSTALLED)  ## create .venv with the locked dependencies; .venv/bin/vapi-sessions is the command
+
+$(INSTALLED): requirements/uv.txt requirements/development.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "vapi-sessions needs Python 3.11 or newer; '$(PYTHON)' is older. Try: make PYTHON=python3.12 setup" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/uv.txt requirements/development.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup  ## the whole main job on this machine, without an account
+	@$(BIN)/vapi-sessions demo
+
+test: setup  ## all tests
+	@$(BIN)/python -m pytest
+
+lint: setup  ## ruff, strict types, locks up to date
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python tests/check_locks.py
+
+format: setup  ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+lock: setup  ## resolve the dependencies again
+	@$(COMPILE) $(LOCK_FLAGS) requirements/uv.in --output-file requirements/uv.txt
+	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --output-file requirements/product.txt
+	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --group dev --constraint requirements/product.txt --output-file requirements/development.txt
+
+clean:  ## remove the environment and everything that was built
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
+
+.PHONY: help setup demo test lint format lock clean

@@ -1,0 +1,18 @@
+-- Does any table hold two rows with the same key? Grain: one row a table and key that is there more than once.
+WITH
+table_keys AS (
+    SELECT 'sessions' AS table_name, session_id, NULL AS rest_of_key FROM sessions
+    UNION ALL
+    SELECT 'messages', session_id, message_index::VARCHAR FROM messages
+    UNION ALL
+    SELECT 'tool_calls', session_id, message_index || '/' || tool_call_index FROM tool_calls
+    UNION ALL
+    SELECT 'costs', session_id, cost_index::VARCHAR FROM costs
+    UNION ALL
+    SELECT 'structured_outputs', session_id, structured_output_id FROM structured_outputs
+)
+SELECT table_name, session_id, rest_of_key, COUNT(*) AS row_count
+FROM table_keys
+GROUP BY table_name, session_id, rest_of_key
+HAVING COUNT(*) > 1
+ORDER BY table_name, session_id, rest_of_key;

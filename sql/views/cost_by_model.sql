@@ -1,0 +1,28 @@
+-- What does each model cost, in total and per token? Grain: one row a model (provider and name).
+-- Components without a model, such as the session fee, make one row with both null.
+-- Deleted and aged-out sessions count: they were billed.
+-- cost_usd sums the components that have a price; it is null, not zero, where none has.
+-- cached_prompt_tokens are part of prompt_tokens, and reasoning_tokens of completion_tokens: never add them up.
+-- usd_per_million_tokens: over priced components only, prompt and completion tokens together.
+CREATE OR REPLACE VIEW cost_by_model AS
+SELECT
+    model_provider,
+    model_name,
+    COUNT(DISTINCT session_id) AS session_count,
+    COUNT(*) AS component_count,
+    COUNT(*) FILTER (WHERE cost_usd IS NULL) AS pending_component_count,
+    SUM(cost_usd) AS cost_usd,
+    SUM(cost_usd) FILTER (WHERE type = 'model') AS model_cost_usd,
+    SUM(cost_usd) FILTER (WHERE type = 'analysis') AS analysis_cost_usd,
+    SUM(prompt_tokens)::BIGINT AS prompt_tokens,
+    SUM(completion_tokens)::BIGINT AS completion_tokens,
+    SUM(cached_prompt_tokens)::BIGINT AS cached_prompt_tokens,
+    SUM(reasoning_tokens)::BIGINT AS reasoning_tokens,
+    1e6 * SUM(cost_usd) FILTER (WHERE prompt_tokens IS NOT NULL OR completion_tokens IS NOT NULL)
+    / NULLIF(
+        SUM(COALESCE(prompt_tokens, 0) + COALESCE(completion_tokens, 0)) FILTER (WHERE cost_usd IS NOT NULL), 0
+    ) AS usd_per_million_tokens,
+    CAST(MIN(session_created_at) AT TIME ZONE 'UTC' AS DATE) AS first_day,
+    CAST(MAX(session_created_at) AT TIME ZONE 'UTC' AS DATE) AS last_day
+FROM costs
+GROUP BY model_provider, model_name;

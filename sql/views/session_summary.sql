@@ -1,0 +1,123 @@
+-- How did each session go: how long, how many turns, which tools, what cost, what came out? Grain: one row a session.
+-- Deleted and aged-out sessions are included; deleted_at and aged_out_at say so.
+-- turn_count: how often the customer took the floor (see the view turns). Only spoken messages count here: those of the
+-- customer, and the assistant's with text; system prompts, tool calls and their results are no conversation.
+-- Chat messages carry no time of their own, and some messages of calls do not either. duration_seconds runs from the
+-- first to the last time that spoken messages carry: at least so long; null if none does. duration_at_most_seconds runs
+-- from started_at to last_message_at, where created_at and first_seen_at stand in for times that are missing.
+-- cost_usd is null while cost_pending; pending_component_count counts the components that still lack a price.
+-- structured_outputs: {name: result}; the id replaces a name that is missing, or that the session has more than once.
+-- Children are matched on session_created_at too, so that a filter on created_at prunes their files as well.
+CREATE OR REPLACE VIEW session_summary AS
+WITH
+message_speaker AS (
+    SELECT
+        session_id,
+        session_created_at,
+        message_index,
+        content,
+        sent_at,
+        COALESCE(ended_at, sent_at) AS over_at,
+        first_seen_at,
+        CASE
+            WHEN role = 'user' THEN 'customer'
+            WHEN role IN ('assistant', 'bot') AND TRIM(COALESCE(content, refusal)) <> '' THEN 'assistant'
+        END AS speaker
+    FROM messages
+),
+spoken AS (
+    SELECT
+        *,
+        LAG(speaker) OVER (PARTITION BY session_id, session_created_at ORDER BY message_index) AS previous_speaker
+    FROM message_speaker
+    WHERE speaker IS NOT NULL
+),
+conversation AS (
+    SELECT
+        session_id,
+        session_created_at,
+        ARG_MIN_NULL(sent_at, message_index) AS first_sent_at,
+        ARG_MAX(COALESCE(over_at, first_seen_at), message_index) AS last_message_at,
+        EPOCH(MAX(over_at) - MIN(sent_at)) AS duration_seconds,
+        ARG_MAX(speaker, message_index) AS last_speaker,
+        ARG_MIN(content, message_index) FILTER (WHERE speaker = 'customer') AS first_customer_text,
+        COUNT(*) FILTER (WHERE speaker = 'customer' AND previous_speaker IS DISTINCT FROM 'customer') AS turn_count
+    FROM spoken
+    GROUP BY session_id, session_created_at
+),
+tools AS (
+    SELECT
+        session_id,
+        session_created_at,
+        LIST(DISTINCT function_name ORDER BY function_name) FILTER (WHERE function_name IS NOT NULL) AS tools_used,
+        COUNT(*) FILTER (WHERE result_message_index IS NULL) AS unanswered_tool_call_count
+    FROM tool_calls
+    GROUP BY session_id, session_created_at
+),
+components AS (
+    SELECT
+        session_id,
+        session_created_at,
+        COUNT(*) FILTER (WHERE cost_usd IS NULL) AS pending_component_count
+    FROM costs
+    GROUP BY session_id, session_created_at
+),
+named_outputs AS (
+    SELECT
+        session_id,
+        session_created_at,
+        CASE
+            WHEN name IS NULL OR COUNT(*) OVER (PARTITION BY session_id, session_created_at, name) > 1
+            THEN structured_output_id
+            ELSE name
+        END AS output_name,
+        result
+    FROM structured_outputs
+),
+outputs AS (
+    SELECT
+        session_id,
+        session_created_at,
+        JSON_GROUP_OBJECT(output_name, result) AS structured_outputs
+    FROM named_outputs
+    GROUP BY session_id, session_created_at
+)
+SELECT
+    s.session_id,
+    s.name,
+    s.status,
+    s.created_at,
+    s.updated_at,
+    s.assistant_id,
+    s.assistant_name,
+    s.squad_id,
+    s.squad_name,
+    s.model_provider,
+    s.model_name,
+    s.customer_id,
+    s.customer_name,
+    s.customer_number,
+    CASE WHEN c.session_id IS NOT NULL THEN COALESCE(c.first_sent_at, s.created_at) END AS started_at,
+    c.last_message_at,
+    c.duration_seconds,
+    EPOCH(c.last_message_at - COALESCE(c.first_sent_at, s.created_at)) AS duration_at_most_seconds,
+    s.message_count,
+    s.user_message_count,
+    s.assistant_message_count,
+    COALESCE(c.turn_count, 0) AS turn_count,
+    c.last_speaker,
+    c.first_customer_text,
+    s.tool_call_count,
+    COALESCE(t.unanswered_tool_call_count, 0) AS unanswered_tool_call_count,
+    COALESCE(t.tools_used, []) AS tools_used,
+    s.cost_usd,
+    s.cost_usd IS NULL AS cost_pending,
+    COALESCE(p.pending_component_count, 0) AS pending_component_count,
+    o.structured_outputs,
+    s.deleted_at,
+    s.aged_out_at
+FROM sessions AS s
+LEFT JOIN conversation AS c ON c.session_id = s.session_id AND c.session_created_at = s.created_at
+LEFT JOIN tools AS t ON t.session_id = s.session_id AND t.session_created_at = s.created_at
+LEFT JOIN components AS p ON p.session_id = s.session_id AND p.session_created_at = s.created_at
+LEFT JOIN outputs AS o ON o.session_id = s.session_id AND o.session_created_at = s.created_at;

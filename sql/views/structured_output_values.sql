@@ -1,0 +1,63 @@
+-- Which values did the structured outputs take? Grain: one row an output, a field (objects) or an element (lists).
+-- An object is one row for each of its fields, a list one for each of its elements, and a list in a field likewise;
+-- deeper ones stay whole. field and position (from 0) say where the value stood, and are null where they do not apply;
+-- an empty object or list is one row. Count sessions, not rows, where a list may name a value twice.
+-- Outputs of deleted and aged-out sessions are included; deleted_at and aged_out_at say so.
+-- kind: text, number, boolean, list, object or null. value_text is always filled unless the value is null; value_number
+-- and value_boolean only for values of that kind: a number in quotes is text.
+CREATE OR REPLACE VIEW structured_output_values AS
+WITH
+-- json_each takes objects and lists alike, hence the guards
+fields AS (
+    SELECT
+        o.session_id,
+        o.session_created_at,
+        o.structured_output_id,
+        o.name,
+        f.key AS field,
+        CASE WHEN f.key IS NULL THEN o.result ELSE f.value END AS value
+    FROM structured_outputs AS o
+    LEFT JOIN LATERAL (
+        SELECT key, value FROM JSON_EACH(CASE WHEN JSON_TYPE(o.result) = 'OBJECT' THEN o.result END)
+    ) AS f ON TRUE
+),
+elements AS (
+    SELECT
+        f.* EXCLUDE (value),
+        CAST(e.key AS INTEGER) AS position,
+        CASE WHEN e.key IS NULL THEN f.value ELSE e.value END AS value
+    FROM fields AS f
+    LEFT JOIN LATERAL (
+        SELECT key, value FROM JSON_EACH(CASE WHEN JSON_TYPE(f.value) = 'ARRAY' THEN f.value END)
+    ) AS e ON TRUE
+),
+kinds AS (
+    SELECT
+        *,
+        CASE JSON_TYPE(value)
+            WHEN 'VARCHAR' THEN 'text'
+            WHEN 'BOOLEAN' THEN 'boolean'
+            WHEN 'ARRAY' THEN 'list'
+            WHEN 'OBJECT' THEN 'object'
+            WHEN 'NULL' THEN 'null'
+            ELSE CASE WHEN value IS NULL THEN 'null' ELSE 'number' END
+        END AS kind
+    FROM elements
+)
+SELECT
+    v.session_id,
+    v.session_created_at,
+    s.assistant_id,
+    s.assistant_name,
+    v.structured_output_id,
+    v.name,
+    v.field,
+    v.position,
+    v.kind,
+    CASE WHEN v.kind <> 'null' THEN v.value ->> '$' END AS value_text,
+    CASE WHEN v.kind = 'number' THEN TRY_CAST(v.value ->> '$' AS DOUBLE) END AS value_number,
+    CASE WHEN v.kind = 'boolean' THEN TRY_CAST(v.value ->> '$' AS BOOLEAN) END AS value_boolean,
+    s.deleted_at,
+    s.aged_out_at
+FROM kinds AS v
+LEFT JOIN sessions AS s ON s.session_id = v.session_id AND s.created_at = v.session_created_at;

@@ -1,0 +1,48 @@
+-- What was each tool asked, what did it answer, and how fast? Grain: one row a tool call.
+-- Calls of deleted and aged-out sessions are included.
+-- arguments and result are as received; arguments_json and result_json are null where the text is not JSON.
+-- outcome: 'unanswered' (no tool message answers the call), 'no_result' (the source's own placeholder "No result
+-- returned."), 'error' (the text begins with "error", or is a JSON object with a set "error": a guess, since results
+-- carry no status), otherwise 'answered'.
+-- latency_seconds: from the message with the call to the message with the result; null unless both carry a time.
+CREATE OR REPLACE VIEW tool_calls_with_results AS
+WITH
+parsed AS (
+    SELECT *, TRY_CAST(arguments AS JSON) AS arguments_json, TRY_CAST(result AS JSON) AS result_json
+    FROM tool_calls
+)
+SELECT
+    t.session_id,
+    t.session_created_at,
+    t.message_index,
+    t.tool_call_index,
+    t.tool_call_id,
+    t.type,
+    t.function_name,
+    t.arguments,
+    t.arguments_json,
+    t.result,
+    t.result_json,
+    t.result_message_index,
+    CASE
+        WHEN t.result_message_index IS NULL THEN 'unanswered'
+        WHEN REGEXP_MATCHES(t.result, '^\s*(ok, )?no result returned\.?\s*$', 'i') THEN 'no_result'
+        WHEN REGEXP_MATCHES(t.result, '^\s*"?error\b', 'i') THEN 'error'
+        WHEN JSON_TYPE(t.result_json) = 'OBJECT'
+            AND COALESCE(t.result_json ->> '$.error', '') NOT IN ('', 'false')
+        THEN 'error'
+        ELSE 'answered'
+    END AS outcome,
+    COALESCE(called.sent_at, called.first_seen_at) AS called_at,
+    CASE WHEN called.sent_at IS NOT NULL THEN 'sent_at' WHEN called.first_seen_at IS NOT NULL THEN 'first_seen_at' END
+        AS called_at_source,
+    EPOCH(answered.sent_at - called.sent_at) AS latency_seconds
+FROM parsed AS t
+LEFT JOIN messages AS called
+    ON called.session_id = t.session_id
+    AND called.session_created_at = t.session_created_at
+    AND called.message_index = t.message_index
+LEFT JOIN messages AS answered
+    ON answered.session_id = t.session_id
+    AND answered.session_created_at = t.session_created_at
+    AND answered.message_index = t.result_message_index;

@@ -1,0 +1,54 @@
+-- What was said in a session, by whom, and when? Grain: one row a message.
+-- To read it: ORDER BY session_id, message_index. Messages of deleted and aged-out sessions are included.
+-- speaker: customer, assistant, tool or system; a role that is none of these is shown as it came.
+-- message_at: sent_at where the message has one, otherwise the session's updatedAt when the message was first observed,
+-- which can be later than it was sent; message_at_source says which. Sort on message_index instead: messages that were
+-- seen together share a time.
+-- tools_called: the functions this message calls. answers_tools: the functions this message answers.
+CREATE OR REPLACE VIEW transcript AS
+WITH
+calls AS (
+    SELECT
+        session_id,
+        session_created_at,
+        message_index,
+        LIST(COALESCE(function_name, '(unnamed)') ORDER BY tool_call_index) AS tools_called
+    FROM tool_calls
+    GROUP BY session_id, session_created_at, message_index
+),
+answers AS (
+    SELECT
+        session_id,
+        session_created_at,
+        result_message_index,
+        LIST(COALESCE(function_name, '(unnamed)') ORDER BY message_index, tool_call_index) AS answers_tools
+    FROM tool_calls
+    WHERE result_message_index IS NOT NULL
+    GROUP BY session_id, session_created_at, result_message_index
+)
+SELECT
+    m.session_id,
+    m.session_created_at,
+    m.message_index,
+    m.role,
+    CASE
+        WHEN m.role = 'user' THEN 'customer'
+        WHEN m.role IN ('assistant', 'bot', 'tool_calls') THEN 'assistant'
+        WHEN m.role IN ('tool', 'tool_call_result', 'function') THEN 'tool'
+        WHEN m.role IN ('system', 'developer') THEN 'system'
+        ELSE m.role
+    END AS speaker,
+    COALESCE(m.name, m.extra ->> '$.assistantName', m.extra ->> '$.speakerLabel') AS speaker_name,
+    COALESCE(m.content, m.refusal) AS text,
+    COALESCE(c.tools_called, []) AS tools_called,
+    COALESCE(a.answers_tools, []) AS answers_tools,
+    COALESCE(m.sent_at, m.first_seen_at) AS message_at,
+    CASE WHEN m.sent_at IS NULL THEN 'first_seen_at' ELSE 'sent_at' END AS message_at_source,
+    m.seconds_from_start
+FROM messages AS m
+LEFT JOIN calls AS c
+    ON c.session_id = m.session_id AND c.session_created_at = m.session_created_at AND c.message_index = m.message_index
+LEFT JOIN answers AS a
+    ON a.session_id = m.session_id
+    AND a.session_created_at = m.session_created_at
+    AND a.result_message_index = m.message_index;

@@ -1,0 +1,55 @@
+-- What did the customer say, what came back, and how long did it take? Grain: one row a turn of a session.
+-- A turn begins with a customer message that follows no other one: messages sent in a row are one turn. It lasts until
+-- the next; a greeting before the first belongs to none. Deleted and aged-out sessions are included.
+-- The response is what the assistant says in the turn; a message that only calls tools, or is blank, is no response.
+-- response_seconds: from the end of the customer's last message to the start of the response, tools included; negative
+-- where the assistant cut in; null where the messages carry no time (chats), or where there is no response.
+CREATE OR REPLACE VIEW turns AS
+WITH
+message_speaker AS (
+    SELECT
+        session_id,
+        session_created_at,
+        message_index,
+        COALESCE(content, refusal) AS text,
+        sent_at,
+        COALESCE(ended_at, sent_at) AS over_at,
+        tool_call_count,
+        CASE
+            WHEN role = 'user' THEN 'customer'
+            WHEN role IN ('assistant', 'bot') AND TRIM(COALESCE(content, refusal)) <> '' THEN 'assistant'
+        END AS speaker
+    FROM messages
+),
+marked AS (
+    SELECT
+        *,
+        speaker = 'customer'
+        AND LAG(speaker IGNORE NULLS) OVER (PARTITION BY session_id, session_created_at ORDER BY message_index)
+            IS DISTINCT FROM 'customer' AS begins_turn
+    FROM message_speaker
+),
+numbered AS (
+    SELECT
+        *,
+        COUNT(*) FILTER (WHERE begins_turn)
+            OVER (PARTITION BY session_id, session_created_at ORDER BY message_index) AS turn_number
+    FROM marked
+)
+SELECT
+    session_id,
+    session_created_at,
+    turn_number,
+    MIN(message_index) AS first_message_index,
+    MIN(message_index) FILTER (WHERE speaker = 'assistant') AS response_message_index,
+    COUNT(*) FILTER (WHERE speaker = 'customer') AS customer_message_count,
+    STRING_AGG(text, CHR(10) ORDER BY message_index) FILTER (WHERE speaker = 'customer') AS customer_text,
+    STRING_AGG(text, CHR(10) ORDER BY message_index) FILTER (WHERE speaker = 'assistant') AS response_text,
+    SUM(tool_call_count)::BIGINT AS tool_call_count,
+    EPOCH(
+        ARG_MIN_NULL(sent_at, message_index) FILTER (WHERE speaker = 'assistant')
+        - ARG_MAX_NULL(over_at, message_index) FILTER (WHERE speaker = 'customer')
+    ) AS response_seconds
+FROM numbered
+WHERE turn_number > 0
+GROUP BY session_id, session_created_at, turn_number;

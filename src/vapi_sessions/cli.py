@@ -1,0 +1,361 @@
+"""`vapi-sessions`: the command line. Results go to stdout, everything else to stderr; exit codes as in `errors`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn
+
+import typer
+
+from vapi_sessions import __version__
+from vapi_sessions.config import Settings, load_settings
+from vapi_sessions.errors import DifferenceError, VapiSessionsError, WarehouseError
+from vapi_sessions.timestamps import parse_duration, show
+
+app = typer.Typer(
+    help="Vapi's sessions, messages and costs in DuckDB and Parquet: incremental, complete, provable.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Warehouse = Annotated[
+    Path | None,
+    typer.Option(
+        "--warehouse",
+        metavar="DIR",
+        help="Where the warehouse lies [env: VAPI_WAREHOUSE; default: ./warehouse].",
+    ),
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--base-url", metavar="URL", help="The source [env: VAPI_BASE_URL; default: https://api.vapi.ai]."
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATE",
+        help="Read changes from here (ISO 8601, UTC). On the first sync: where history begins.",
+    ),
+]
+Until = Annotated[str | None, typer.Option(metavar="DATE", help="Read changes before here only.")]
+Full = Annotated[
+    bool, typer.Option("--full", help="Read everything again; what did not change is not written.")
+]
+Settle = Annotated[
+    str | None,
+    typer.Option(metavar="DURATION", help="How long a change may take to show at the source [default: 60s]."),
+]
+Lookback = Annotated[
+    str | None,
+    typer.Option(metavar="DURATION", help="What is read again before the last bound [default: 15m]."),
+]
+Concurrency = Annotated[
+    int | None, typer.Option(metavar="N", help="Requests side by side, 1 to 64 [default: 6].")
+]
+PageSize = Annotated[
+    int | None, typer.Option(metavar="N", help="Sessions a page, 1 to 1000 [default: 1000].")
+]
+_GOES_ON: Final = "What was merged stays; the next sync goes on from there."
+_GLOBAL: Final[dict[str, Any]] = {}
+
+
+@app.callback()
+def _main(
+    warehouse: Warehouse = None,
+    base_url: BaseUrl = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        print(f"vapi-sessions {__version__}")
+        raise typer.Exit
+    _GLOBAL.clear()
+    _GLOBAL.update(warehouse=warehouse, base_url=base_url, debug=debug)
+
+
+def _settings(*, warehouse: Path | None, base_url: str | None, **given: object) -> Settings:
+    return load_settings(
+        warehouse=warehouse or _GLOBAL.get("warehouse"), base_url=base_url or _GLOBAL.get("base_url"), **given
+    )
+
+
+@app.command()
+def sync(
+    warehouse: Warehouse = None,
+    base_url: BaseUrl = None,
+    since: Since = None,
+    until: Until = None,
+    full: Full = False,
+    settle: Settle = None,
+    lookback: Lookback = None,
+    concurrency: Concurrency = None,
+    page_size: PageSize = None,
+) -> None:
+    """Bring what changed since the last sync; the first one brings everything. The key is read from VAPI_API_KEY."""
+    from vapi_sessions import pipeline
+    from vapi_sessions.display import display
+
+    settings = _settings(
+        warehouse=warehouse, base_url=base_url, since=since, until=until, full=full or None, settle=settle,
+        lookback=lookback, concurrency=concurrency, page_size=page_size,
+    )  # fmt: skip
+    with display("sync") as progress:
+        summary = pipeline.sync(settings, progress=progress)
+    _print_summary(summary, settings)
+
+
+@app.command()
+def plan(
+    warehouse: Warehouse = None,
+    base_url: BaseUrl = None,
+    since: Since = None,
+    until: Until = None,
+    full: Full = False,
+    settle: Settle = None,
+    lookback: Lookback = None,
+    concurrency: Concurrency = None,
+    page_size: PageSize = None,
+) -> None:
+    """Show what a sync would do. Downloads nothing but counts, and changes nothing."""
+    from vapi_sessions import pipeline
+
+    settings = _settings(
+        warehouse=warehouse, base_url=base_url, since=since, until=until, full=full or None, settle=settle,
+        lookback=lookback, concurrency=concurrency, page_size=page_size,
+    )  # fmt: skip
+    preview = pipeline.preview(settings)
+    made = preview.plan
+    if made.bound is None:
+        print("The source shows no session at all: a sync would claim nothing.")
+        return
+    print(f"{'from':24}  {'until':24}  {'sessions':>9}  {'requests':>8}")
+    for window in made.windows:
+        upper = show(window.window.upper) if window.window.upper is not None else "now"
+        print(
+            f"{show(window.window.lower):24}  {upper:24}  {window.expected:>9,}  {preview.requests_for(window):>8,}"
+        )
+    print(
+        f"{len(made.windows)} windows, {made.sessions:,} sessions, about {preview.requests:,} requests, "
+        f"about {_duration(preview.seconds)} at {preview.latency * 1000:.0f} ms a request and {settings.concurrency} side by side"
+    )
+
+
+@app.command()
+def status(
+    warehouse: Warehouse = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    max_age: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Exit with 6 if the warehouse is older than this.")
+    ] = None,
+) -> None:
+    """Say how fresh and how complete the warehouse is."""
+    from vapi_sessions.status import status as read_status
+
+    settings = _settings(warehouse=warehouse, base_url=None)
+    limit = _parse_duration("--max-age", max_age) if max_age is not None else None
+    found = read_status(settings.warehouse, now=time.time_ns() // 1000)
+    if as_json:
+        print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        _print_status(found.as_dict())
+    if limit is not None and (found.age_seconds is None or found.age_seconds > limit / 1e6):
+        age = "never synced" if found.age_seconds is None else f"{_duration(found.age_seconds)} old"
+        raise DifferenceError(f"The warehouse is {age}, more than {max_age}.", "Run vapi-sessions sync.")
+
+
+@app.command()
+def sql(
+    query: Annotated[
+        str, typer.Argument(help="SQL on the published tables and views; - reads it from stdin.")
+    ],
+    warehouse: Warehouse = None,
+    output: Annotated[
+        str, typer.Option("--format", metavar="table|csv|json", help="How to print rows.")
+    ] = "table",
+) -> None:
+    """Ask the published tables in SQL: vapi-sessions sql "SELECT status, count(*) FROM sessions GROUP BY ALL"."""
+    from vapi_sessions.warehouse import query as querying
+
+    settings = _settings(warehouse=warehouse, base_url=None)
+    text = sys.stdin.read() if query == "-" else query
+    querying.run(settings.warehouse, text, output, sys.stdout)
+
+
+@app.command()
+def rebuild(warehouse: Warehouse = None) -> None:
+    """Derive the database again from raw/ and publish it; the old one is kept aside."""
+    from vapi_sessions import pipeline
+
+    settings = _settings(warehouse=warehouse, base_url=None)
+    kept, files, sessions = pipeline.rebuild(settings.warehouse)
+    print(
+        f"Rebuilt {sessions:,} sessions from {files:,} raw files."
+        + (f" The old database is {kept}." if kept else "")
+    )
+
+
+@app.command()
+def demo(
+    directory: Annotated[
+        Path, typer.Option("--dir", metavar="DIR", help="Where the demonstration lies.")
+    ] = Path("demo"),
+    sessions: Annotated[int, typer.Option(min=1, max=200_000, help="How many sessions to generate.")] = 2_000,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Over how many days.")] = 30,
+    seed: Annotated[int, typer.Option(help="Another seed, another history.")] = 1,
+) -> None:
+    """See the whole thing work, without an account: emulate, sync, more traffic, sync again, first answers."""
+    from vapi_sessions.demo import demo as run_demo
+
+    run_demo(directory, sessions=sessions, days=days, seed=seed, say=print)
+
+
+@app.command()
+def schedule(
+    every: Annotated[str | None, typer.Option(metavar="DURATION", help="Interval: 15m, 1h.")] = None,
+    cron: Annotated[
+        str | None, typer.Option(metavar="CRON", help="Cron expression in UTC, instead of --every.")
+    ] = None,
+    warehouse: Warehouse = None,
+    base_url: BaseUrl = None,
+) -> None:
+    """Serve the Prefect deployment of the sync on a schedule, until interrupted."""
+    from vapi_sessions.schedule import serve
+
+    settings = _settings(warehouse=warehouse, base_url=base_url)
+    interval = _parse_duration("--every", every) if every is not None else None
+    serve(settings, interval=interval, cron=cron)
+
+
+def _register_emulator() -> None:
+    from vapi_sessions.emulator.command import emulate
+
+    app.command("emulate")(emulate)
+
+
+def main() -> NoReturn:
+    """Run the command line and exit. Every error is one or two lines; a traceback only with --debug."""
+    if sys.argv[1:2] == ["emulate"] or {"-h", "--help"} & set(sys.argv[1:]) or len(sys.argv) == 1:
+        _register_emulator()  # its server's imports are not what a sync should wait for
+    sys.exit(_guarded(lambda: app(standalone_mode=False)))
+
+
+def _guarded(command: Callable[[], object]) -> int:
+    try:
+        result = command()
+    except VapiSessionsError as error:
+        return _fail(error.fact, error.remedy, error.exit_code)
+    except typer.Abort:
+        return _fail("Interrupted.", _GOES_ON, 130)
+    except KeyboardInterrupt:
+        return _fail("Interrupted.", _GOES_ON, 130)
+    except BrokenPipeError:  # `vapi-sessions sql … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _fail(
+            f"{error.filename or 'The system'}: {error.strerror}.",
+            "Look at the disk, then run again.",
+            WarehouseError.exit_code,
+        )
+    except Exception as error:
+        if hasattr(error, "show") and hasattr(
+            error, "exit_code"
+        ):  # typer's usage errors have no public common class
+            error.show(sys.stderr)
+            return int(error.exit_code)
+        return _fail(
+            f"A bug: {type(error).__name__}.",
+            "Run again with --debug before the command, and report what it shows.",
+            1,
+        )
+    return result if isinstance(result, int) else 0
+
+
+def _fail(fact: str, remedy: str, code: int) -> int:
+    if _GLOBAL.get("debug"):
+        traceback.print_exc()
+    print(f"error: {fact}", file=sys.stderr)
+    if remedy:
+        print(remedy, file=sys.stderr)
+    return code
+
+
+def _parse_duration(option: str, text: str) -> int:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from None
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return "under a second"
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _print_summary(summary: Any, settings: Settings) -> None:
+    counts = summary.counts
+    if summary.org_id is None:
+        print("The source shows no session at all: nothing was read and nothing is claimed.")
+        return
+    print(
+        f"{counts.sessions_read:,} sessions read: {counts.sessions_new:,} new, {counts.sessions_changed:,} changed, "
+        f"{counts.messages_written:,} messages written, in {summary.seconds:.1f} s with {summary.requests:,} requests"
+    )
+    if summary.watermark is not None:
+        print(f"complete until {show(summary.watermark)} · query {settings.warehouse / 'vapi.duckdb'}")
+    if counts.late_rows:
+        print(
+            f"warning: {counts.late_rows:,} change(s) showed later than the settling delay allows; consider a longer --settle",
+            file=sys.stderr,
+        )
+    if counts.drift:
+        top = ", ".join(f"{name} ({count:,})" for name, count in counts.drift.most_common(3))
+        print(
+            f"note: fields without a column are kept in extra: {top}; all of them: vapi-sessions status",
+            file=sys.stderr,
+        )
+
+
+def _print_status(found: dict[str, Any]) -> None:
+    def line(name: str, value: object) -> None:
+        print(f"{name:<14}{value}")
+
+    line("warehouse", found["warehouse"])
+    line("organisation", found["org_id"] or "not seen yet")
+    line("source", found["base_url"] or "-")
+    line("history from", f"{found['origin']} ({found['origin_reason']})" if found["origin"] else "-")
+    age = f", {_duration(found['age_seconds'])} ago" if found["age_seconds"] is not None else ""
+    line("complete until", f"{found['watermark'] or 'nothing yet'}{age}")
+    line("gaps", "; ".join(f"{a} … {b}" for a, b in found["gaps"]) or "none")
+    line("rows", ", ".join(f"{count:,} {table}" for table, count in found["rows"].items()))
+    line(
+        "sessions",
+        f"{found['deleted_sessions']:,} deleted, {found['aged_out_sessions']:,} aged out, {found['pending_cost_sessions']:,} with pending cost",
+    )
+    line("published", f"{found['snapshot']}" if found["snapshot"] else "never")
+    line("sizes", ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in found["bytes"].items()))
+    if found["unmerged_raw_files"]:
+        line("unmerged", f"{found['unmerged_raw_files']} raw file(s); the next sync merges them")
+    if found["drift"]:
+        line("drift", ", ".join(f"{name} ({count:,})" for name, count in list(found["drift"].items())[:8]))
+    print("last runs")
+    for run in found["last_runs"]:
+        error = f": {run['error']}" if run["error"] else ""
+        print(
+            f"  {run['started_at']}  {run['command']:<8} {run['outcome']:<11} read {run['sessions_read'] or 0:,}, "
+            f"new {run['sessions_new'] or 0:,}, changed {run['sessions_changed'] or 0:,}, late {run['late_rows'] or 0:,}{error}"
+        )

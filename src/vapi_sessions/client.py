@@ -1,0 +1,478 @@
+"""The only module that speaks HTTP: one list request or one session, checked, retried, paced.
+
+What a status means stands in one table. There is one retry layer, here, and none above it. The source's filter
+operators appear in `Query.params` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal, TypeVar
+
+import httpx
+import msgspec
+import tenacity
+from pydantic import SecretStr
+
+from vapi_sessions import __version__, timestamps
+from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError
+from vapi_sessions.windows import Window
+
+USER_AGENT: Final = f"vapi-sessions/{__version__} (python-httpx)"
+TIMEOUT: Final = httpx.Timeout(connect=10, read=120, write=30, pool=None)
+
+#: Waits of 0.5, 1, 2, 4, 8, 16, 30 and 30 s: 91 s in all, well beyond the recorded lockout of 21 s.
+ATTEMPTS: Final = 9
+#: Before the first answer of any kind a wrong address is likelier than an outage, so a mistake is told within seconds.
+FIRST_ATTEMPTS: Final = 3
+LONGEST_WAIT: Final = 30.0
+LONGEST_RETRY_AFTER: Final = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One list request. Moments are microseconds; `created` and `updated` are half-open."""
+
+    updated: Window | None = None
+    created: Window | None = None
+    ids: Sequence[str] = ()
+    limit: int = 1000
+    page: int = 1
+    order: Literal["ASC", "DESC"] = "ASC"
+
+    def params(self) -> list[tuple[str, str]]:
+        """The query string's pairs: the one place where half-open intervals become the source's operators."""
+        pairs: list[tuple[str, str]] = []
+        for name, window in (("updatedAt", self.updated), ("createdAt", self.created)):
+            if window is not None:
+                pairs.append((f"{name}Ge", timestamps.show(window.lower)))
+                if window.upper is not None:
+                    pairs.append((f"{name}Lt", timestamps.show(window.upper)))
+        if self.ids:
+            pairs.append(("idAny", ",".join(self.ids)))
+        pairs += [("sortBy", "createdAt"), ("sortOrder", self.order), ("limit", str(self.limit))]
+        if self.page != 1:
+            pairs.append(("page", str(self.page)))
+        return pairs
+
+
+class Row(msgspec.Struct, frozen=True, gc=False):
+    """One session as one response showed it; `body` is its JSON text, untouched. Moments are microseconds."""
+
+    session_id: str
+    org_id: str
+    created_at: int
+    updated_at: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One list response: one snapshot of the source."""
+
+    rows: list[Row]
+    total: int
+    limit: int  # the page size in force, which a server may cap below the one asked for
+    requested_at: int
+    seq: int
+    server_time: int | None  # the Date header in µs, unless a cache answered
+    size: int  # bytes of the body
+
+
+class _Header(msgspec.Struct):
+    id: str
+    orgId: str  # noqa: N815  # the source's spelling
+    createdAt: datetime  # noqa: N815
+    updatedAt: datetime  # noqa: N815
+
+
+class _Metadata(msgspec.Struct):
+    totalItems: int  # noqa: N815
+    itemsPerPage: int  # noqa: N815
+
+
+class _Envelope(msgspec.Struct):
+    results: list[msgspec.Raw]
+    metadata: _Metadata
+
+
+T = TypeVar("T")
+
+_decode_envelope = msgspec.json.Decoder(_Envelope, strict=False).decode
+_decode_header = msgspec.json.Decoder(_Header).decode
+
+
+class _AgainError(Exception):
+    """An attempt failed in a way that may pass. Never leaves this module."""
+
+    def __init__(self, fact: str, *, pace_wait: float = 0.0, address_suspect: bool = False) -> None:
+        super().__init__(fact)
+        self.pace_wait = pace_wait  # seconds the shared pace waits; 0: wait on our own
+        self.address_suspect = address_suspect  # so far a wrong address explains it as well as an outage
+
+
+class Pace:
+    """The speed that all workers share: a 429 to one of them slows all down together, and successes speed up again.
+
+    `clock` gives monotonic seconds. Without `Retry-After` the wait doubles from one throttled episode to the next;
+    afterwards requests start at least `interval` seconds apart, a distance that shrinks with every success.
+    """
+
+    def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._next_start = 0.0
+        self._interval = 0.0
+        self._blocked_until = 0.0
+        self._episodes = 0
+
+    @property
+    def interval(self) -> float:
+        """Seconds between the starts of two requests; 0 when nothing is throttled."""
+        return self._interval
+
+    def wait_turn(self) -> float:
+        """Sleep until the next request may start; returns the moment (monotonic seconds) at which it does."""
+        with self._lock:
+            start = max(self._clock(), self._next_start, self._blocked_until)
+            self._next_start = start + self._interval
+        while (wait := start - self._clock()) > 0:
+            self._sleep(wait)
+            with self._lock:  # the block may have been extended while we slept
+                start = max(start, self._blocked_until)
+        return start
+
+    def throttled(self, sent: float, retry_after: float | None) -> float:
+        """Note a 429 to a request sent at `sent`; returns the seconds that everybody now waits."""
+        with self._lock:
+            now = self._clock()
+            if sent >= self._blocked_until:  # else: one of several answers to the same episode
+                self._episodes += 1
+                self._interval = min(max(self._interval * 2, 0.05), 5.0)
+                self._blocked_until = now + min(2.0 ** (self._episodes - 1), LONGEST_WAIT)
+                if retry_after is not None:
+                    self._blocked_until = now + retry_after
+            elif retry_after is not None:
+                self._blocked_until = max(self._blocked_until, now + retry_after)
+            return max(0.0, self._blocked_until - now)
+
+    def succeeded(self) -> None:
+        """Note a success: the distance between requests shrinks by a tenth, and is forgotten below 10 ms."""
+        with self._lock:
+            self._episodes = 0
+            self._interval = self._interval * 0.9 if self._interval > 0.01 else 0.0
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What the client did so far; shown in the run's record."""
+
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
+    bytes: int = 0
+    waited: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+
+class Source:
+    """A client of one Sessions API with one key. Thread-safe; use as a context manager.
+
+    `transport`, `now` (wall clock, µs), `monotonic` and `sleep` (seconds) are injected by tests. `next_seq` numbers
+    requests in the order they are sent. `on_wait(seconds, fact)` hears of every wait.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key: SecretStr,
+        *,
+        next_seq: Callable[[], int],
+        concurrency: int = 6,
+        transport: httpx.BaseTransport | None = None,
+        now: Callable[[], int] = lambda: time.time_ns() // 1000,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        on_wait: Callable[[float, str], None] = lambda seconds, fact: None,
+    ) -> None:
+        self._base_url = base_url
+        self._next_seq = next_seq
+        self._now = now
+        self._sleep = sleep
+        self._on_wait = on_wait
+        self._answered = False
+        self.pace = Pace(monotonic, self._wait)
+        self.traffic = Traffic()
+        self._http = httpx.Client(
+            base_url=base_url,
+            headers={
+                "Authorization": f"Bearer {key.get_secret_value()}",
+                "User-Agent": USER_AGENT,
+                "Accept": "application/json",
+            },
+            timeout=TIMEOUT,
+            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+            transport=transport,
+            follow_redirects=False,  # a redirect to another host must not receive the key
+        )
+
+    def __repr__(self) -> str:
+        return f"Source({self._base_url!r}, key=***)"
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._http.close()
+
+    def list(self, query: Query) -> Page:
+        """One page. Raises SourceRefusedError or SourceUnavailableError; retries before that."""
+        return self._retrying(lambda: self._list_once(query))
+
+    def count(
+        self, updated: Window | None = None, created: Window | None = None, ids: Sequence[str] = ()
+    ) -> int:
+        """How many sessions the source lists there, by one request for a single row (`limit=0` is undocumented)."""
+        return self.list(Query(updated=updated, created=created, ids=ids, limit=1)).total
+
+    def get(self, session_id: str) -> tuple[Row | None, int, int]:
+        """One session, or None if the source answers 404; with the request's moment (µs) and seq."""
+        return self._retrying(lambda: self._get_once(session_id))
+
+    # -- one attempt -------------------------------------------------------------------------------------------
+
+    def _list_once(self, query: Query) -> Page:
+        requested_at, seq = self._now(), self._next_seq()
+        response = self._send("/session", query.params())
+        body = self._json_body(response)
+        try:
+            str(body, "utf-8")
+            envelope = _decode_envelope(body)
+            rows = [self._row(bytes(raw)) for raw in envelope.results]
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _AgainError(f"an answer is not a list of sessions: {_plain(str(error))}") from None
+        if envelope.metadata.totalItems < 0:
+            raise _AgainError(f"an answer claims {envelope.metadata.totalItems} items")
+        limit = envelope.metadata.itemsPerPage
+        return Page(
+            rows=rows,
+            total=envelope.metadata.totalItems,
+            limit=min(query.limit, limit) if limit > 0 else query.limit,
+            requested_at=requested_at,
+            seq=seq,
+            server_time=_server_time(response),
+            size=len(body),
+        )
+
+    def _get_once(self, session_id: str) -> tuple[Row | None, int, int]:
+        requested_at, seq = self._now(), self._next_seq()
+        response = self._send(f"/session/{session_id}", [], absent_ok=True)
+        if response.status_code == 404:
+            _ = self._json_body(response)  # a 404 that is not the API's own proves nothing
+            return None, requested_at, seq
+        try:
+            return self._row(self._json_body(response)), requested_at, seq
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise _AgainError(f"an answer is not a session: {_plain(str(error))}") from None
+
+    @staticmethod
+    def _row(body: bytes) -> Row:
+        header = _decode_header(body)
+        return Row(
+            session_id=header.id,
+            org_id=header.orgId,
+            created_at=timestamps.from_datetime(header.createdAt),
+            updated_at=timestamps.from_datetime(header.updatedAt),
+            body=body,
+        )
+
+    def _send(
+        self, path: str, params: Sequence[tuple[str, str]], *, absent_ok: bool = False
+    ) -> httpx.Response:
+        sent = self.pace.wait_turn()
+        with self.traffic.lock:
+            self.traffic.requests += 1
+        try:
+            response = self._http.get(path, params=list(params))
+        except httpx.ConnectError as error:
+            raise _AgainError(
+                f"{self._base_url} cannot be reached ({_plain(str(error)) or 'no connection'})",
+                address_suspect=True,
+            ) from None
+        except httpx.TimeoutException as error:
+            raise _AgainError(
+                f"{self._base_url} did not answer in time ({type(error).__name__})", address_suspect=True
+            ) from None
+        except httpx.HTTPError as error:  # resets, cut bodies, protocol errors
+            raise _AgainError(f"the connection broke ({type(error).__name__})") from None
+        with self.traffic.lock:
+            self.traffic.bytes += len(response.content)
+        if response.is_success or (absent_ok and response.status_code == 404):
+            return response
+        raise self._error_for(response, sent)
+
+    def _error_for(self, response: httpx.Response, sent: float) -> Exception:
+        """The table of statuses. The last row is for everything that has no row of its own."""
+        status, said = response.status_code, _vendor_message(response)
+        match status:
+            case 429:
+                retry_after = _retry_after(response, self._now())
+                if retry_after is not None and retry_after > LONGEST_RETRY_AFTER:
+                    return SourceUnavailableError(
+                        f"The source asks to wait {retry_after:.0f} s (429).", "Run again after that."
+                    )
+                wait = self.pace.throttled(sent, retry_after)
+                with self.traffic.lock:
+                    self.traffic.throttled += 1
+                return _AgainError("the source limits the rate (429)", pace_wait=max(wait, 0.001))
+            case 408:
+                return _AgainError("the source timed out (408)")
+            case _ if status >= 500:
+                return _AgainError(f"the source fails ({status}{said})")
+            case 400 | 422:
+                return SourceRefusedError(
+                    f"The source refuses the request ({status}{said}).",
+                    "If no option of yours explains this, the API has changed: please report it.",
+                )
+            case 401:
+                return SourceRefusedError(
+                    f"The source does not accept the key (401{said}).",
+                    "Set VAPI_API_KEY to a private key of the organisation.",
+                )
+            case 402:
+                return SourceRefusedError(
+                    f"The organisation must pay first (402{said}).",
+                    "Settle it in the Vapi dashboard, then run again.",
+                )
+            case 403 if "error code:" in said:
+                return SourceRefusedError(
+                    f"The CDN in front of the source blocks this client (403{said}).",
+                    "The key is not the reason: look at the proxy and network you come from.",
+                )
+            case 403:
+                return SourceRefusedError(
+                    f"The key may not list sessions (403{said}).",
+                    "Use a private key with access to sessions.",
+                )
+            case 404:
+                return SourceRefusedError(
+                    f"There is no Sessions API at {self._base_url} (404{said}).",
+                    "Check --base-url or VAPI_BASE_URL.",
+                )
+            case _ if 300 <= status < 400:
+                return SourceRefusedError(
+                    f"{self._base_url} redirects elsewhere ({status}); the key is not sent on.",
+                    "Set --base-url to the final address.",
+                )
+            case _:
+                return SourceUnavailableError(
+                    f"The source answers {status}{said}, which no rule here covers.",
+                    "Run again; if it stays, please report it.",
+                )
+
+    @staticmethod
+    def _json_body(response: httpx.Response) -> bytes:
+        """The body, if the content type says JSON; a page of HTML or an empty 200 is never "no rows"."""
+        kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
+        if kind != "application/json" and not kind.endswith("+json"):
+            raise _AgainError(f"an answer is {kind or 'of no declared type'}, not JSON", address_suspect=True)
+        if not response.content:
+            raise _AgainError("an answer is empty")
+        return response.content
+
+    # -- retries -----------------------------------------------------------------------------------------------
+
+    def _retrying(self, attempt: Callable[[], T]) -> T:
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(_AgainError),
+            stop=self._is_last,
+            wait=_seconds_until_next,
+            sleep=self._wait,
+            before_sleep=self._announce,
+        )
+        try:
+            result = retrying(attempt)
+        except tenacity.RetryError as error:
+            last = error.last_attempt.exception()
+            tries = error.last_attempt.attempt_number
+            remedy = (
+                "Check --base-url and the network, then run again."
+                if not self._answered
+                else "Run again later: nothing that was read is lost."
+            )
+            raise SourceUnavailableError(f"Gave up after {tries} attempts: {last}.", remedy) from None
+        self._answered = True
+        self.pace.succeeded()
+        return result
+
+    def _is_last(self, state: tenacity.RetryCallState) -> bool:
+        error = _failure(state)
+        hopeless = error.address_suspect and not self._answered
+        return state.attempt_number >= (FIRST_ATTEMPTS if hopeless else ATTEMPTS)
+
+    def _announce(self, state: tenacity.RetryCallState) -> None:
+        error = _failure(state)
+        with self.traffic.lock:
+            self.traffic.retries += 1
+        self._on_wait(error.pace_wait or _seconds_until_next(state), str(error))
+
+    def _wait(self, seconds: float) -> None:
+        if seconds > 0:
+            with self.traffic.lock:
+                self.traffic.waited += seconds
+            self._sleep(seconds)
+
+
+def _failure(state: tenacity.RetryCallState) -> _AgainError:
+    error = state.outcome.exception() if state.outcome else None
+    if not isinstance(error, _AgainError):  # the retry predicate lets nothing else through
+        raise TypeError("a retry without its reason")
+    return error
+
+
+def _seconds_until_next(state: tenacity.RetryCallState) -> float:
+    """0.5, 1, 2, 4 … s; none of our own after a 429, where the shared pace does the waiting."""
+    return 0.0 if _failure(state).pace_wait else min(0.5 * 2.0 ** (state.attempt_number - 1), LONGEST_WAIT)
+
+
+def _plain(text: str) -> str:
+    """One line of at most 160 printable characters: what the source says is data, not terminal control."""
+    line = " ".join(text.split())
+    return "".join(c for c in line if c.isprintable())[:160]
+
+
+def _vendor_message(response: httpx.Response) -> str:
+    """`: "message"` as the vendor's error body gives it, or the start of a plain-text body; "" for HTML."""
+    try:
+        said = json.loads(response.content)
+        said = said.get("message", "") if isinstance(said, dict) else ""
+        said = "; ".join(map(str, said)) if isinstance(said, list) else str(said)
+    except (ValueError, RecursionError):
+        said = "" if "html" in response.headers.get("content-type", "") else response.text
+    return f': "{_plain(said)}"' if said.strip() else ""
+
+
+def _retry_after(response: httpx.Response, now: int) -> float | None:
+    """Seconds from a `Retry-After` header in either of its forms; None without a usable one."""
+    value = response.headers.get("retry-after", "").strip()
+    if value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, (timestamps.parse_http_date(value) - now) / timestamps.SECOND)
+    except (ValueError, TypeError):
+        return None
+
+
+def _server_time(response: httpx.Response) -> int | None:
+    if "age" in response.headers:  # a cache answered: its Date is not the source's present
+        return None
+    try:
+        return timestamps.parse_http_date(response.headers.get("date", ""))
+    except (ValueError, TypeError):
+        return None

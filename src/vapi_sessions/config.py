@@ -1,0 +1,112 @@
+"""Settings: read once at the edge, frozen, unknown names refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from vapi_sessions import timestamps
+from vapi_sessions.errors import ConfigurationError
+
+MAX_PAGE_SIZE = 1000
+
+
+def _duration(value: object) -> object:
+    return timestamps.parse_duration(value) if isinstance(value, str) else value
+
+
+def _moment(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return timestamps.parse(value)
+    except ValueError:
+        raise ValueError(f"'{value}' is not a date; write 2026-01-31 or 2026-01-31T12:00:00Z") from None
+
+
+Duration = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
+Moment = Annotated[int, BeforeValidator(_moment)]
+
+
+class Settings(BaseSettings):
+    """Everything a run depends on. Moments and durations are microseconds.
+
+    Environment: `VAPI_API_KEY` or `VAPI_API_KEY_FILE`, `VAPI_BASE_URL`, `VAPI_WAREHOUSE`, and likewise every other
+    field (`VAPI_SETTLE=2m`). Arguments win.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="VAPI_", frozen=True, extra="forbid", env_ignore_empty=True)
+
+    warehouse: Path = Path("warehouse")
+    base_url: str = "https://api.vapi.ai"
+    api_key: SecretStr | None = None
+    api_key_file: Path | None = None
+
+    since: Moment | None = None
+    until: Moment | None = None
+    full: bool = False
+    settle: Duration = timestamps.MINUTE
+    lookback: Duration = 15 * timestamps.MINUTE
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 6
+    page_size: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)] = MAX_PAGE_SIZE
+
+    @field_validator("base_url")
+    @classmethod
+    def _an_http_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"'{value}' is not an address such as https://api.vapi.ai")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("the base URL carries a user, a password or a query; give the plain address")
+        return value.rstrip("/")
+
+    def key(self) -> SecretStr:
+        """The API key, from the environment or from the key file. Raises ConfigurationError if there is none."""
+        if self.api_key is not None and self.api_key.get_secret_value().strip():
+            key = self.api_key.get_secret_value().strip()
+        elif self.api_key_file is not None:
+            try:
+                key = self.api_key_file.read_text().strip()
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "not a text file"
+                raise ConfigurationError(
+                    f"The key file {self.api_key_file} cannot be read: {reason}.",
+                    "Point VAPI_API_KEY_FILE at a file that holds the key alone.",
+                ) from None
+        else:
+            key = ""
+        if not key:
+            raise ConfigurationError(
+                "No API key.",
+                "Set VAPI_API_KEY (or VAPI_API_KEY_FILE) to a private key, or try without an account: vapi-sessions demo",
+            )
+        if not key.isascii() or not key.isprintable() or any(c.isspace() for c in key):
+            raise ConfigurationError(
+                "The API key holds characters that no key has (space, line break or non-ASCII).",
+                "Copy it again.",
+            )
+        return SecretStr(key)
+
+
+def load_settings(**given: object) -> Settings:
+    """Settings from the environment and `given` (None means not given). Raises ConfigurationError naming the field."""
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # validated by pydantic
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        field = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "settings"
+        message = str(first["msg"]).removeprefix("Value error, ")
+        value = "" if "key" in field or "'" in message else f" (given: {first['input']})"
+        raise ConfigurationError(
+            f"{field}: {message}{value}.", f"See vapi-sessions COMMAND --help for {field}."
+        ) from None
+    if settings.since is not None and settings.until is not None and settings.since >= settings.until:
+        raise ConfigurationError(
+            f"--since {timestamps.show(settings.since)} does not lie before --until {timestamps.show(settings.until)}.",
+            "Swap them, or move one.",
+        )
+    return settings

@@ -1,0 +1,126 @@
+"""`vapi-sessions demo`: the whole main job on this machine, without an account."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from vapi_sessions import pipeline
+from vapi_sessions.config import load_settings
+from vapi_sessions.display import display
+from vapi_sessions.emulator.generate import History, generate
+from vapi_sessions.emulator.live import Traffic
+from vapi_sessions.emulator.server import EmulatorServer
+from vapi_sessions.errors import ConfigurationError
+from vapi_sessions.timestamps import show
+from vapi_sessions.warehouse import reader
+
+_MARKER = ".vapi-sessions-demo"
+
+
+def demo(directory: Path, *, sessions: int, days: int, seed: int, say: Callable[[str], None]) -> None:
+    """Emulate, sync, let traffic happen, sync again, answer first questions. Replaces an earlier demonstration.
+
+    Raises ConfigurationError if `directory` holds something else.
+    """
+    _make_room(directory)
+    warehouse = directory / "warehouse"
+    with EmulatorServer(store_path=directory / "emulator.sqlite") as server:
+        for batch in generate(
+            History(
+                org_id=server.org_id, sessions=sessions, days=days, seed=seed, until_us=server.store.now_us()
+            )
+        ):
+            server.store.insert_many(batch)
+        say(
+            f"1. An emulated Vapi with {server.store.count():,} sessions of {days} days answers on {server.url}."
+        )
+        settings = load_settings(
+            warehouse=warehouse, base_url=server.url, api_key=SecretStr(server.key), settle="2s"
+        )
+        with display("first sync") as progress:
+            first = pipeline.sync(settings, progress=progress)
+        counts = first.counts
+        say(
+            f"2. First sync: {counts.sessions_new:,} sessions and {counts.messages_written:,} messages "
+            f"in {first.seconds:.1f} s, with {first.requests} requests."
+        )
+        traffic = Traffic(server.store, server.org_id, rate=10.0, seed=seed)
+        traffic.steps(60)
+        say("3. Meanwhile customers went on talking: 60 changes at the source.")
+        with display("second sync") as progress:
+            second = pipeline.sync(settings, progress=progress)
+        counts = second.counts
+        say(
+            f"4. Second sync: {counts.sessions_new:,} new and {counts.sessions_changed:,} changed sessions "
+            f"in {second.seconds:.1f} s, with {second.requests} requests."
+        )
+    say(
+        f"5. Complete until {show(second.watermark) if second.watermark is not None else 'nothing yet'}. First answers:"
+    )
+    say("")
+    _answers(warehouse, say)
+    say("")
+    say("Try next:")
+    command = ".venv/bin/vapi-sessions"
+    say(f'  {command} sql --warehouse {warehouse} "FROM session_summary LIMIT 5"')
+    say(f"  {command} status --warehouse {warehouse}")
+    say(
+        f"  VAPI_WAREHOUSE={warehouse} .venv/bin/jupyter lab notebooks/first_look.ipynb   (pip install jupyterlab)"
+    )
+    say(f"  {command} emulate --live 5     and, in another terminal, what it prints")
+    say("With your own account:")
+    say("  export VAPI_API_KEY=…   (a private key)")
+    say(f'  {command} sync && {command} sql "FROM cost_by_day"')
+    say("")
+    say(
+        f"Views to open: {warehouse / 'vapi.duckdb'} · Parquet: {warehouse / 'parquet' / 'latest'} · observations: {warehouse / 'raw'}"
+    )
+
+
+def _make_room(directory: Path) -> None:
+    if directory.exists() and not directory.is_dir():
+        raise ConfigurationError(f"{directory} is a file.", "Give another place with --dir.")
+    if directory.exists() and any(directory.iterdir()):
+        if not (directory / _MARKER).exists():
+            raise ConfigurationError(
+                f"{directory} holds something that is no demonstration.", "Give another place with --dir."
+            )
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / _MARKER).write_text("Made by vapi-sessions demo, which replaces it each time.\n")
+
+
+def _answers(warehouse: Path, say: Callable[[str], None]) -> None:
+    with reader.connect(warehouse) as db:
+
+        def rows(sql: str) -> list[tuple[Any, ...]]:
+            return db.execute(sql).fetchall()
+
+        sessions, messages, calls, cost, pending = rows(
+            "SELECT count(*), sum(message_count)::BIGINT, sum(tool_call_count)::BIGINT, sum(cost_usd), "
+            "count(*) FILTER (cost_usd IS NULL) FROM sessions"
+        )[0]
+        say(
+            f"  {sessions:,} sessions, {messages:,} messages, {calls:,} tool calls, ${cost:,.2f} ({pending:,} sessions still pending)"
+        )
+        say("  cost by day (the last 7)")
+        for day, count, usd in rows(
+            "SELECT strftime(created_at AT TIME ZONE 'UTC', '%Y-%m-%d') AS day, count(*), sum(cost_usd) FROM sessions "
+            "GROUP BY day ORDER BY day DESC LIMIT 7"
+        ):
+            say(f"    {day}  {count:>6,} sessions  ${usd or 0:>9,.2f}")
+        say("  cost by model")
+        for provider, model, usd in rows(
+            "SELECT model_provider, model_name, sum(cost_usd) AS usd FROM costs WHERE model_name IS NOT NULL "
+            "GROUP BY ALL ORDER BY usd DESC NULLS LAST LIMIT 5"
+        ):
+            say(f"    {f'{provider} {model}':<40} ${usd or 0:>9,.2f}")
+        for name, count in rows(
+            "SELECT function_name, count(*) AS calls FROM tool_calls GROUP BY ALL ORDER BY calls DESC, function_name LIMIT 1"
+        ):
+            say(f"  most used tool: {name} ({count:,} calls)")

@@ -1,0 +1,154 @@
+"""What a person sees while a run works: a progress bar in a terminal, plain lines elsewhere. All of it on stderr."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from vapi_sessions.load import Counts
+
+_LINE_EVERY: Final = 5.0  # seconds between plain lines
+
+
+def display(title: str) -> Bars | Lines:
+    """The `progress.Progress` that fits the stderr at hand; a context manager."""
+    return Bars(title) if sys.stderr.isatty() else Lines(title)
+
+
+class Bars:
+    """A live bar: sessions against the known total, windows, messages, rate and time left."""
+
+    def __init__(self, title: str) -> None:
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn(
+                "sessions · {task.fields[windows]} windows · {task.fields[messages]:,} messages · {task.fields[rate]:,.0f}/s ·"
+            ),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._progress.add_task(title, total=None, windows="0/0", messages=0, rate=0.0)
+        self._lock = threading.Lock()
+        self._windows = 0
+        self._done = 0
+        self._read = 0
+        self._started = 0.0
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def planned(self, windows: int, sessions: int) -> None:
+        """Set the total."""
+        self._windows, self._started = windows, time.monotonic()
+        self._progress.update(self._task, total=sessions, windows=f"0/{windows}")
+
+    def read(self, sessions: int) -> None:
+        """Advance the bar."""
+        with self._lock:
+            self._read += sessions
+            rate = self._read / max(time.monotonic() - self._started, 1e-3)
+        self._progress.update(self._task, advance=sessions, rate=rate)
+
+    def window_done(self) -> None:
+        """Count a window."""
+        with self._lock:
+            self._done += 1
+            text = f"{self._done}/{self._windows}"
+        self._progress.update(self._task, windows=text)
+
+    def merged(self, counts: Counts) -> None:
+        """Show the messages merged so far."""
+        self._progress.update(self._task, messages=counts.messages_written)
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        """Say why nothing moves."""
+        if seconds >= 1:
+            self._console.print(f"waiting {seconds:.0f} s: {reason}", markup=False, highlight=False)
+
+    def note(self, text: str) -> None:
+        """Say it above the bar."""
+        self._console.print(text, markup=False, highlight=False)
+
+
+class Lines:
+    """One plain line now and then, for log files."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._lock = threading.Lock()
+        self._windows = self._done = self._read = self._total = 0
+        self._messages = 0
+        self._started = self._last = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def planned(self, windows: int, sessions: int) -> None:
+        """Say what is ahead."""
+        self._windows, self._total, self._started = windows, sessions, time.monotonic()
+        self._say(f"{sessions:,} sessions to read in {windows} windows")
+
+    def read(self, sessions: int) -> None:
+        """Say how far it is, every few seconds."""
+        with self._lock:
+            self._read += sessions
+            now = time.monotonic()
+            if now - self._last < _LINE_EVERY:
+                return
+            self._last = now
+            rate = self._read / max(now - self._started, 1e-3)
+            left = max(0, self._total - self._read) / rate if rate else 0
+        self._say(
+            f"{self._read:,} of {self._total:,} sessions, {self._done}/{self._windows} windows, "
+            f"{self._messages:,} messages, {rate:,.0f}/s, {left:.0f} s left"
+        )
+
+    def window_done(self) -> None:
+        """Count a window."""
+        with self._lock:
+            self._done += 1
+
+    def merged(self, counts: Counts) -> None:
+        """Remember the messages merged so far."""
+        self._messages = counts.messages_written
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        """Say why nothing moves."""
+        if seconds >= 1:
+            self._say(f"waiting {seconds:.0f} s: {reason}")
+
+    def note(self, text: str) -> None:
+        """Say it."""
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        print(f"{self._title}: {text}", file=sys.stderr, flush=True)

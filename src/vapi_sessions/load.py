@@ -1,0 +1,258 @@
+"""From pages to the warehouse: redact, keep what is new, write raw, flatten, merge. Knows nothing of HTTP's ways."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from vapi_sessions import redact
+from vapi_sessions.errors import VapiSessionsError, other_organisation
+from vapi_sessions.flatten import flatten
+from vapi_sessions.merge import Observation, Resolution, resolve
+from vapi_sessions.plan import PlannedWindow
+from vapi_sessions.timestamps import to_datetime
+from vapi_sessions.walk import Piece, Step, encode_pieces
+from vapi_sessions.warehouse import raw
+from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.store import Changes, Store
+from vapi_sessions.windows import IntervalSet
+
+#: A batch is written and merged when its JSON reaches this size: large batches merge best, and memory stays flat.
+BATCH_BYTES: Final = 32 << 20
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a run did to the warehouse."""
+
+    sessions_read: int = 0
+    sessions_new: int = 0
+    sessions_changed: int = 0
+    messages_written: int = 0
+    late_rows: int = 0
+    silent_changes: int = 0
+    drift: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class _WindowProgress:
+    planned: PlannedWindow
+    left: tuple[Piece, ...]
+    distinct: int = 0
+    requests: int = 0
+    first_total: int | None = None
+    last_total: int | None = None
+
+
+class Loader:
+    """Collects what the walks read and merges it batch by batch. One thread at a time.
+
+    `completed` are the intervals claimed before this run: a change that turns up inside them is late.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        layout: Layout,
+        *,
+        run_id: str,
+        org_id: str,
+        completed: IntervalSet,
+        state: Callable[[], Mapping[str, str]],
+        now: Callable[[], int],
+        batch_bytes: int = BATCH_BYTES,
+        on_batch: Callable[[Counts], None] = lambda counts: None,
+    ) -> None:
+        self.counts = Counts()
+        self._store = store
+        self._layout = layout
+        self._run_id = run_id
+        self._org_id = org_id
+        self._completed = completed
+        self._state = state
+        self._now = now
+        self._batch_bytes = batch_bytes
+        self._on_batch = on_batch
+        self._windows: dict[int, _WindowProgress] = {}
+        self._touched: set[int] = set()
+        self._steps: list[Step] = []
+        self._bytes = 0
+        self._broken = False
+
+    def adopt(self, windows: Sequence[PlannedWindow]) -> list[dict[str, Any]]:
+        """Rows of the ledger for the planned windows that continue an earlier run's, to be noted before they are read."""
+        for index, planned in enumerate(windows):
+            if planned.resumed:
+                self._windows[index] = _WindowProgress(planned, planned.pieces)
+        return [self._window_row(index) for index in self._windows]
+
+    def add(self, index: int, planned: PlannedWindow, step: Step) -> None:
+        """Take one step of the walk through window `index`. Raises ConfigurationError for another organisation's rows."""
+        if self._broken:
+            raise VapiSessionsError("A batch could not be merged; this run takes in no more.")
+        window = self._windows.setdefault(index, _WindowProgress(planned, planned.pieces))
+        for row in step.rows:
+            if row.org_id != self._org_id:
+                raise other_organisation(self._layout.root, self._org_id, row.org_id)
+        window.left = step.left
+        window.distinct += len(step.rows)
+        window.requests += 1
+        window.last_total = step.page.total
+        window.first_total = step.page.total if window.first_total is None else window.first_total
+        self._touched.add(index)
+        self._steps.append(step)
+        self._bytes += sum(len(row.body) for row in step.rows)
+        if self._bytes >= self._batch_bytes:
+            self.flush()
+
+    def flush(self) -> None:
+        """Merge what has been collected, with the progress it means, in one transaction."""
+        if self._broken or not self._touched:
+            return
+        self._broken = (
+            True  # until proven otherwise: a window must never be claimed after rows of it were lost
+        )
+        steps, self._steps, self._bytes = self._steps, [], 0
+        changes = self._changes()
+        self._touched.clear()
+        with collector_off():
+            observations = list(self._observe(steps))
+            self.counts.sessions_read += len(observations)
+            known = self._store.known({o.session_id: o.created_at for o in observations})
+            resolution = resolve(observations, known)
+            batch = None
+            if resolution.keep:
+                name = f"{min(o.seq for o in resolution.keep):012d}-{self._run_id}.parquet"
+                raw.write(self._layout.raw, name, resolution.keep, _encode_progress(changes))
+                batch = {
+                    "file": name,
+                    "run_id": self._run_id,
+                    "observations": len(resolution.keep),
+                    "merged_at": to_datetime(self._now()),
+                }
+            changes = Changes(changes.org_id, changes.claims, changes.windows, batch, changes.state)
+            self._merge(resolution, known, changes)
+        self._broken = False
+        self._on_batch(self.counts)
+
+    def _merge(self, resolution: Resolution, known: Mapping[str, Any], changes: Changes) -> None:
+        flat = flatten(resolution.versions)
+        self._store.merge(resolution, flat.tables, known, changes)
+        self.counts.sessions_new += resolution.new
+        self.counts.sessions_changed += resolution.changed
+        self.counts.silent_changes += resolution.silent
+        self.counts.messages_written += flat.tables["messages"].num_rows
+        self.counts.drift.update(flat.drift)
+        for version in resolution.versions:
+            before = known.get(version.session_id)
+            if version.updated_at in self._completed and (
+                before is None or before.updated_at < version.updated_at
+            ):
+                self.counts.late_rows += 1
+
+    def _observe(self, steps: list[Step]) -> Iterator[Observation]:
+        for step in steps:
+            bodies = redact.redact_page([row.body for row in step.rows])
+            for row, body in zip(step.rows, bodies, strict=True):
+                yield Observation(
+                    session_id=row.session_id,
+                    org_id=row.org_id,
+                    created_at=row.created_at,
+                    updated_at=row.updated_at,
+                    requested_at=step.page.requested_at,
+                    seq=step.page.seq,
+                    run_id=self._run_id,
+                    kind="seen",
+                    body=body,
+                    content_hash=redact.content_hash(body),
+                )
+
+    def _changes(self) -> Changes:
+        done = [self._windows[i].planned.claim for i in self._touched if not self._windows[i].left]
+        return Changes(
+            org_id=self._org_id,
+            claims=IntervalSet(claim for claim in done if claim is not None),
+            windows=[self._window_row(index) for index in sorted(self._touched)],
+            state=dict(self._state()),
+        )
+
+    def _window_row(self, index: int) -> dict[str, Any]:
+        window = self._windows[index]
+        bounds, claim = window.planned.window, window.planned.claim
+        return {
+            "run_id": self._run_id,
+            "window_index": index,
+            "org_id": self._org_id,
+            "lower_bound": to_datetime(bounds.lower),
+            "upper_bound": to_datetime(bounds.upper) if bounds.upper is not None else None,
+            "claimed": not window.left and claim is not None,
+            "claimed_until": to_datetime(claim[1]) if claim is not None else None,
+            "expected": window.planned.expected,
+            "first_total": window.first_total,
+            "last_total": window.last_total,
+            "distinct_ids": window.distinct,
+            "requests": window.requests,
+            "verdict": "open" if window.left else "complete",
+            "left_to_read": encode_pieces(window.left) if window.left else None,
+            "noted_at": to_datetime(self._now()),
+        }
+
+
+def recover(store: Store, layout: Layout, *, now: Callable[[], int]) -> int:
+    """Merge raw files that the ledger does not know, with the progress their footers carry; returns how many.
+
+    After a crash between writing and merging, nothing is downloaded again; on an empty store this is a rebuild.
+    Raises WarehouseDamagedError for a torn file.
+    """
+    merged = store.merged_files()
+    pending = [path for path in raw.files(layout.raw) if path.name not in merged]
+    for path in pending:
+        progress = raw.read_progress(path)
+        observations = [observation for part in raw.read(path) for observation in part]
+        with collector_off():
+            known = store.known({o.session_id: o.created_at for o in observations})
+            resolution = resolve(observations, known)
+            batch = {
+                "file": path.name,
+                "run_id": observations[0].run_id if observations else "",
+                "observations": len(observations),
+                "merged_at": to_datetime(now()),
+            }
+            changes = _decode_progress(progress, batch)
+            store.merge(resolution, flatten(resolution.versions).tables, known, changes)
+    return len(pending)
+
+
+def _encode_progress(changes: Changes) -> dict[str, Any]:
+    return {
+        "org_id": changes.org_id,
+        "claims": list(changes.claims),
+        "windows": list(changes.windows),
+        "state": changes.state,
+    }
+
+
+def _decode_progress(progress: Mapping[str, Any], batch: Mapping[str, Any]) -> Changes:
+    return Changes(
+        org_id=progress.get("org_id"),
+        claims=IntervalSet((lower, upper) for lower, upper in progress.get("claims", ())),
+        windows=progress.get("windows", ()),
+        batch=batch,
+        state=progress.get("state", {}),
+    )
+
+
+@contextlib.contextmanager
+def collector_off() -> Iterator[None]:
+    """Decoding allocates many small objects that live shortly; the cycle collector would double its cost."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()

@@ -1,0 +1,434 @@
+"""One run of the main job: fix the bound, plan, fetch windows side by side, merge, publish.
+
+The command line and the Prefect flows are two doors to this module. A `Run` is a context manager; its steps are
+called in order: `plan`, `fetch` for each window (from any number of threads), `finish`, `publish`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from vapi_sessions import __version__
+from vapi_sessions.client import Source
+from vapi_sessions.config import Settings
+from vapi_sessions.errors import ConfigurationError, SourceUnavailableError, VapiSessionsError
+from vapi_sessions.ledger import Ledger
+from vapi_sessions.load import Counts, Loader, recover
+from vapi_sessions.plan import PlannedWindow
+from vapi_sessions.progress import Progress, Silent
+from vapi_sessions.survey import Plan, make_plan
+from vapi_sessions.timestamps import to_datetime
+from vapi_sessions.walk import Step, walk
+from vapi_sessions.warehouse.layout import Layout, put_aside, writer_lock
+from vapi_sessions.warehouse.publish import publish
+from vapi_sessions.warehouse.store import Changes, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The outside world, injectable: wall clock (µs), monotonic clock and sleep (seconds), transport."""
+
+    now: Callable[[], int] = lambda: time.time_ns() // 1000
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] | None = None  # None: a wait that ends when the run is stopped
+    transport: httpx.BaseTransport | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The outcome of a run, for the person who started it. Moments in µs."""
+
+    run_id: str
+    org_id: str | None
+    bound: int | None
+    watermark: int | None
+    windows: int
+    requests: int
+    seconds: float
+    published: bool
+    recovered_files: int
+    counts: Counts = field(default_factory=Counts)
+
+
+class Run:
+    """One run. Raises the errors of `errors.py`; whatever was merged before one stays, and the next run continues."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        environment: Environment | None = None,
+        progress: Progress | None = None,
+        command: str = "sync",
+    ) -> None:
+        self.settings = settings
+        self.environment = environment or Environment()
+        self.progress = progress or Silent()
+        self.command = command
+        self._started = self.environment.now()
+        self.run_id = f"{to_datetime(self._started):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self._stack = ExitStack()
+        self._loader: Loader | None = None
+        self._handoff: _Handoff | None = None
+        self._plan = Plan()
+        self._published = False
+        self._recovered = 0
+        self.stopping = threading.Event()
+
+    def __enter__(self) -> Run:
+        key = self.settings.key()
+        layout = self._layout = Layout(self.settings.warehouse)
+        layout.create()
+        with self._stack:
+            self._stack.enter_context(writer_lock(layout))
+            self._store = self._stack.enter_context(Store(layout.store, layout.scratch, sleep=self._sleep))
+            self._store.close_dead_runs()
+            self._recovered = recover(self._store, layout, now=self.environment.now)
+            if self._recovered:
+                self.progress.note(
+                    f"merged {self._recovered} raw file(s) that an earlier run had fetched and not merged"
+                )
+            self._sequence = itertools.count(int(self._store.state().get("next_seq", "1")))
+            self._next_seq = int(self._store.state().get("next_seq", "1"))
+            self.source = self._stack.enter_context(
+                Source(
+                    self.settings.base_url,
+                    key,
+                    next_seq=self._number_request,
+                    concurrency=self.settings.concurrency,
+                    transport=self.environment.transport,
+                    now=self.environment.now,
+                    monotonic=self.environment.monotonic,
+                    sleep=self._sleep,
+                    on_wait=self.progress.waiting,
+                )
+            )
+            self._record("running")
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        with self._stack:
+            if self._handoff is not None:
+                self._handoff.abandon()
+            if error is None:
+                self._record("done")
+                self._store.checkpoint()
+                return
+            try:  # pages that did arrive are worth keeping, and the failure worth showing in `status`
+                if self._loader is not None:
+                    self._loader.flush()
+                self._record("failed" if isinstance(error, Exception) else "interrupted", error)
+                publish(self._store, self._layout, now=self.environment.now)
+                self._store.checkpoint()
+            except VapiSessionsError as second:
+                self.progress.note(f"what had arrived could not be kept: {second.fact}")
+
+    # -- the steps -----------------------------------------------------------------------------------------------
+
+    def plan(self) -> Plan:
+        """Fix the bound from the source's clock and ours, and cut what is to be read into windows.
+
+        Raises ConfigurationError if the key belongs to another organisation than the warehouse.
+        """
+        plan, state = make_plan(self.settings, self.source, self._store.ledger(), self._store.open_windows())
+        self._plan = plan
+        if plan.org_id is None:
+            self.progress.note("the source shows no session at all: nothing is claimed")
+            return plan
+        self._loader = Loader(
+            self._store,
+            self._layout,
+            run_id=self.run_id,
+            org_id=plan.org_id,
+            completed=self._store.ledger().completed,
+            state=lambda: {**state, "next_seq": str(self._next_seq)},
+            now=self.environment.now,
+            on_batch=self.progress.merged,
+        )
+        resumed = self._loader.adopt(plan.windows)
+        self._store.note(Changes(plan.org_id, windows=resumed, state=state, supersede=True))
+        if resumed:
+            self.progress.note(f"going on in {len(resumed)} window(s) that an earlier run left in the middle")
+        if self.settings.concurrency > 1:
+            self._handoff = _Handoff(self._loader, depth=self.settings.concurrency)
+        self.progress.planned(len(plan.windows), plan.sessions)
+        return plan
+
+    def fetch(self, index: int) -> int:
+        """Read window `index` of the plan completely; returns how many sessions it held. Thread-safe."""
+        planned = self._plan.windows[index]
+        sink = (
+            self._handoff.add
+            if self._handoff is not None
+            else self._loader.add
+            if self._loader is not None
+            else None
+        )
+        if sink is None:
+            raise AssertionError("fetch before plan")
+        sessions = 0
+        for step in walk(
+            self.source.list, planned.pieces, limit=self.settings.page_size, expected=planned.expected
+        ):
+            if self.stopping.is_set():
+                break
+            sink(index, planned, step)
+            sessions += len(step.rows)
+            self.progress.read(len(step.rows))
+        else:
+            self.progress.window_done()
+        return sessions
+
+    def finish(self) -> Counts:
+        """Merge what is still on its way; afterwards everything fetched is committed."""
+        if self._handoff is not None:
+            self._handoff.drain()
+        if self._loader is not None:
+            self._loader.flush()
+        return self.counts
+
+    def publish(self) -> bool:
+        """Publish the committed state for readers; returns whether data files were written."""
+        self._record("done")
+        self._published = publish(self._store, self._layout, now=self.environment.now)
+        return self._published
+
+    # -- results -------------------------------------------------------------------------------------------------
+
+    @property
+    def counts(self) -> Counts:
+        """What the run did so far."""
+        return self._loader.counts if self._loader is not None else Counts()
+
+    def summary(self) -> Summary:
+        """The outcome so far."""
+        return Summary(
+            run_id=self.run_id,
+            org_id=self._plan.org_id,
+            bound=self._plan.bound,
+            watermark=self._store.ledger().watermark,
+            windows=len(self._plan.windows),
+            requests=self.source.traffic.requests,
+            seconds=(self.environment.now() - self._started) / 1e6,
+            published=self._published,
+            recovered_files=self._recovered,
+            counts=self.counts,
+        )
+
+    # -- inside --------------------------------------------------------------------------------------------------
+
+    def _number_request(self) -> int:
+        number = next(self._sequence)
+        self._next_seq = number + 1
+        return number
+
+    def _sleep(self, seconds: float) -> None:
+        if self.environment.sleep is not None:
+            self.environment.sleep(seconds)
+        elif self.stopping.wait(seconds):
+            raise SourceUnavailableError("Stopped while waiting for the source.")
+
+    def _record(self, outcome: str, error: BaseException | None = None) -> None:
+        counts, traffic, plan = self.counts, self.source.traffic, self._plan
+        watermark = self._store.ledger().watermark
+        self._store.put_run(
+            {
+                "run_id": self.run_id,
+                "command": self.command,
+                "started_at": to_datetime(self._started),
+                "finished_at": to_datetime(self.environment.now()) if outcome != "running" else None,
+                "outcome": outcome,
+                "error": _reason(error),
+                "org_id": plan.org_id,
+                "base_url": self.settings.base_url,
+                "bound": to_datetime(plan.bound) if plan.bound is not None else None,
+                "watermark": to_datetime(watermark) if watermark is not None else None,
+                "requests": traffic.requests,
+                "retries": traffic.retries,
+                "throttled": traffic.throttled,
+                "bytes_received": traffic.bytes,
+                "sessions_read": counts.sessions_read,
+                "sessions_new": counts.sessions_new,
+                "sessions_changed": counts.sessions_changed,
+                "messages_written": counts.messages_written,
+                "late_rows": counts.late_rows,
+                "silent_changes": counts.silent_changes,
+                "drift": msgspec.json.encode(dict(counts.drift.most_common())).decode()
+                if counts.drift
+                else None,
+                "program_version": __version__,
+            }
+        )
+
+
+def sync(
+    settings: Settings, *, environment: Environment | None = None, progress: Progress | None = None
+) -> Summary:
+    """The whole main job. Raises the errors of `errors.py`."""
+    with Run(settings, environment=environment, progress=progress) as run:
+        plan = run.plan()
+        fetch_all(run, len(plan.windows))
+        run.finish()
+        run.publish()
+        return run.summary()
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a sync would do. `latency`: measured seconds a request; times are estimates."""
+
+    plan: Plan
+    latency: float
+    page_size: int
+    concurrency: int
+
+    def requests_for(self, window: PlannedWindow) -> int:
+        """Pages of one window: neighbouring pages share the row at which they meet."""
+        return window.expected // max(1, self.page_size - 1) + 1
+
+    @property
+    def requests(self) -> int:
+        """Pages of all windows."""
+        return sum(self.requests_for(window) for window in self.plan.windows)
+
+    @property
+    def seconds(self) -> float:
+        """Time of the transfers, if every request takes as long as the ones that counted."""
+        return self.latency * max(
+            self.requests / self.concurrency, max(map(self.requests_for, self.plan.windows), default=0)
+        )
+
+
+def preview(settings: Settings, *, environment: Environment | None = None) -> Preview:
+    """Plan without changing anything, the warehouse directory included. Raises what `Run.plan` raises."""
+    environment = environment or Environment()
+    key = settings.key()
+    layout = Layout(settings.warehouse)
+    ledger, left_open = Ledger(), list[dict[str, Any]]()
+    if layout.store.exists():
+        with writer_lock(layout), Store(layout.store, layout.scratch) as store:
+            ledger, left_open = store.ledger(), store.open_windows()
+    with Source(
+        settings.base_url,
+        key,
+        next_seq=itertools.count().__next__,
+        concurrency=settings.concurrency,
+        transport=environment.transport,
+        now=environment.now,
+        monotonic=environment.monotonic,
+        sleep=environment.sleep or time.sleep,
+    ) as source:
+        started = environment.monotonic()
+        plan, _ = make_plan(settings, source, ledger, left_open)
+        seconds = environment.monotonic() - started
+        latency = seconds / max(1, source.traffic.requests)
+    return Preview(plan, latency, settings.page_size, settings.concurrency)
+
+
+def rebuild(warehouse: Path, *, environment: Environment | None = None) -> tuple[Path | None, int, int]:
+    """Derive the database again from `raw/` and publish it.
+
+    Returns where the old database was put aside (None if there was none), the raw files merged and the sessions.
+    The new one is built beside the old one and takes its place at the end, so a rebuild that fails changes nothing.
+    Raises ConfigurationError if there is nothing to rebuild from, WarehouseError.
+    """
+    environment = environment or Environment()
+    layout = Layout(warehouse)
+    if not layout.raw.is_dir():
+        raise ConfigurationError(
+            f"{warehouse} is not a warehouse: it has no raw/ directory.", "Give one with --warehouse."
+        )
+    layout.create()
+    with writer_lock(layout):
+        draft = layout.scratch / "rebuilt.duckdb"
+        for leftover in (draft, draft.with_name(draft.name + ".wal")):
+            leftover.unlink(missing_ok=True)
+        with Store(draft, layout.scratch) as store:
+            files = recover(store, layout, now=environment.now)
+            (sessions,) = store.rows("SELECT count(*) FROM sessions")[0]
+            store.checkpoint()
+        kept = put_aside(layout, environment.now())
+        draft.rename(layout.store)
+        with Store(layout.store, layout.scratch) as store:
+            publish(store, layout, now=environment.now, force=True)
+            store.checkpoint()
+    return kept, files, sessions
+
+
+def fetch_all(run: Run, windows: int) -> None:
+    """Fetch all windows, several side by side; the first failure stops the others and is raised."""
+    if run.settings.concurrency == 1:
+        for index in range(windows):
+            run.fetch(index)
+        return
+    with ThreadPoolExecutor(run.settings.concurrency, "fetch") as pool:
+        futures = [pool.submit(run.fetch, index) for index in range(windows)]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            run.stopping.set()
+            for future in futures:
+                future.cancel()
+            raise
+
+
+def _reason(error: BaseException | None) -> str | None:
+    if error is None:
+        return None
+    return error.fact if isinstance(error, VapiSessionsError) else type(error).__name__
+
+
+class _Handoff:
+    """A thread of its own for the loader, so that merging and fetching overlap; a bounded queue holds back the walks."""
+
+    def __init__(self, loader: Loader, depth: int) -> None:
+        self._queue: queue.Queue[tuple[int, PlannedWindow, Step] | None] = queue.Queue(depth)
+        self._loader = loader
+        self._error: BaseException | None = None
+        self._abandoned = False
+        self._thread = threading.Thread(target=self._work, name="load", daemon=True)
+        self._thread.start()
+
+    def add(self, index: int, planned: PlannedWindow, step: Step) -> None:
+        """Pass one step on. Raises what the loader raised."""
+        if self._error is not None:
+            raise self._error
+        self._queue.put((index, planned, step))
+
+    def drain(self) -> None:
+        """Wait until everything passed on has been taken in. Raises what the loader raised."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def abandon(self) -> None:
+        """End the thread, whatever the state; errors were or will be raised elsewhere."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+
+    def _work(self) -> None:
+        while (item := self._queue.get()) is not None:
+            if self._error is None:
+                try:
+                    self._loader.add(*item)
+                except BaseException as error:  # handed to whoever adds or drains next
+                    self._error = error

@@ -1,0 +1,102 @@
+"""Cut what has to be read into windows of bounded work, by the source's own counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from vapi_sessions.timestamps import MILLISECOND, floor_ms
+from vapi_sessions.walk import Piece
+from vapi_sessions.windows import Window
+
+#: No window is planned larger than this many pages, so that one that fails costs little.
+PAGES_A_WINDOW: Final = 20
+
+CountAll: TypeAlias = Callable[[Sequence[Window]], Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedWindow:
+    """A bounded piece of work. `claim`: the half-open interval (µs) that counts as read afterwards, or None.
+
+    `expected` is the source's count when it was planned; `pieces` is where to start, which differs from the whole
+    window only if an earlier run was stopped in the middle of it.
+    """
+
+    window: Window
+    claim: tuple[int, int] | None
+    expected: int
+    pieces: tuple[Piece, ...]
+
+    @property
+    def resumed(self) -> bool:
+        """Whether it starts where an earlier run was stopped."""
+        return self.pieces != (Piece(self.window),)
+
+    @classmethod
+    def whole(cls, window: Window, bound: int, expected: int) -> PlannedWindow:
+        """A window to be read from its beginning; what lies at or beyond `bound` (µs) is not claimed."""
+        upper = bound if window.upper is None else min(bound, window.upper)
+        claim = (window.lower, upper) if window.lower < upper else None
+        return cls(window, claim, expected, (Piece(window),))
+
+
+def plan_windows(
+    spans: Sequence[Window], count_all: CountAll, *, bound: int, page_size: int, concurrency: int
+) -> list[PlannedWindow]:
+    """Windows that together cover `spans`, oldest first, none empty.
+
+    `count_all` counts several windows at once (side by side). A window is halved in time until it holds no more than
+    its share; the other half's count follows by subtraction, which traffic can falsify a little: a plan may be
+    uneven, only the walk must be right. Halving stops after as many counts as there are shares, twice over, because
+    sessions crowded into one instant cannot be separated by halving.
+    """
+    todo = [
+        PlannedWindow.whole(span, bound, count) for span, count in zip(spans, count_all(spans), strict=True)
+    ]
+    total = sum(window.expected for window in todo)
+    share = max(page_size, min(math.ceil(total / concurrency), PAGES_A_WINDOW * page_size))
+    counts_left = 2 * math.ceil(total / share) + 2
+    done: list[PlannedWindow] = []
+    while todo:
+        halves: list[tuple[PlannedWindow, int]] = []
+        for window in todo:
+            middle = _middle(window.window, bound)
+            if window.expected > share and middle is not None and len(halves) < counts_left:
+                halves.append((window, middle))
+            else:
+                done.append(window)
+        counts = count_all([Window(whole.window.lower, middle) for whole, middle in halves]) if halves else []
+        counts_left -= len(halves)
+        todo = []
+        for (whole, middle), lower_count in zip(halves, counts, strict=True):
+            todo.append(PlannedWindow.whole(Window(whole.window.lower, middle), bound, lower_count))
+            upper = Window(middle, whole.window.upper)
+            todo.append(PlannedWindow.whole(upper, bound, max(0, whole.expected - lower_count)))
+    return sorted(_join_small(done, bound, share), key=lambda window: window.window.lower)
+
+
+def _middle(window: Window, bound: int) -> int | None:
+    """A whole millisecond strictly inside the closed part of the window, or None."""
+    upper = bound if window.upper is None else window.upper
+    middle = floor_ms((window.lower + upper) // 2)
+    return middle if window.lower + MILLISECOND <= middle < upper else None
+
+
+def _join_small(windows: Sequence[PlannedWindow], bound: int, share: int) -> list[PlannedWindow]:
+    """Neighbours that fit into one share become one window: halving an uneven history leaves crumbs."""
+    joined: list[PlannedWindow] = []
+    for window in sorted(windows, key=lambda planned: planned.window.lower):
+        last = joined[-1] if joined else None
+        if (
+            last is not None
+            and last.window.upper == window.window.lower
+            and last.expected + window.expected <= share
+        ):
+            whole = Window(last.window.lower, window.window.upper)
+            joined[-1] = replace(PlannedWindow.whole(whole, bound, last.expected + window.expected))
+        else:
+            joined.append(window)
+    return joined

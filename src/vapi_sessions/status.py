@@ -1,0 +1,137 @@
+"""How fresh and how complete the published warehouse is. Reads what was published; takes no lock."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from vapi_sessions import schema
+from vapi_sessions.ledger import Ledger
+from vapi_sessions.timestamps import show
+from vapi_sessions.warehouse import reader
+from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.windows import IntervalSet
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Moments are ISO 8601 in UTC, ages in seconds, sizes in bytes."""
+
+    warehouse: str
+    org_id: str | None
+    base_url: str | None
+    origin: str | None
+    origin_reason: str | None
+    watermark: str | None
+    age_seconds: float | None
+    gaps: list[tuple[str, str]]
+    published_at: str | None
+    snapshot: str | None
+    rows: dict[str, int]
+    deleted_sessions: int
+    aged_out_sessions: int
+    pending_cost_sessions: int
+    unmerged_raw_files: int
+    last_runs: list[dict[str, Any]]
+    drift: dict[str, int]
+    bytes: dict[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain data, for `--json`."""
+        return asdict(self)
+
+
+def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
+    """Read the status; `now` in µs. Raises ConfigurationError if nothing was published there."""
+    layout = Layout(warehouse)
+    with reader.connect(warehouse) as db:
+
+        def rows(sql: str) -> list[tuple[Any, ...]]:
+            return db.execute(sql).fetchall()
+
+        facts = dict(rows("SELECT key, value FROM sync.state"))
+        ledger = Ledger(
+            org_id=facts.get("org_id"),
+            origin=int(facts["origin"]) if "origin" in facts else None,
+            completed=IntervalSet(
+                rows("SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals")
+            ),
+        )
+        counts = {
+            table.name: int(rows(f"SELECT count(*) FROM {table.name}")[0][0]) for table in schema.TABLES
+        }
+        marked = rows(
+            "SELECT count(deleted_at), count(aged_out_at), count(*) FILTER (cost_usd IS NULL) FROM sessions"
+        )[0]
+        columns = (
+            "run_id",
+            "command",
+            "started_at",
+            "finished_at",
+            "outcome",
+            "error",
+            "requests",
+            "sessions_read",
+            "sessions_new",
+            "sessions_changed",
+            "late_rows",
+            "silent_changes",
+        )
+        last = rows(
+            "SELECT run_id, command, epoch_us(started_at), epoch_us(finished_at), outcome, error, requests, sessions_read, "
+            f"sessions_new, sessions_changed, late_rows, silent_changes FROM sync.runs ORDER BY started_at DESC LIMIT {runs:d}"
+        )
+        drifts = rows("SELECT drift FROM sync.runs WHERE drift IS NOT NULL ORDER BY started_at DESC LIMIT 50")
+        merged = {file for (file,) in rows("SELECT file FROM sync.batches")}
+    drift: dict[str, int] = {}
+    for (text,) in drifts:
+        for key, count in msgspec.json.decode(text).items():
+            drift[key] = drift.get(key, 0) + count
+    watermark = ledger.watermark
+    return Status(
+        warehouse=str(warehouse.resolve()),
+        org_id=ledger.org_id,
+        base_url=facts.get("base_url"),
+        origin=show(ledger.origin) if ledger.origin is not None else None,
+        origin_reason=facts.get("origin_reason"),
+        watermark=show(watermark) if watermark is not None else None,
+        age_seconds=(now - watermark) / 1e6 if watermark is not None else None,
+        gaps=[(show(lower), show(upper)) for lower, upper in ledger.gaps],
+        published_at=show(int(facts["published_at"])) if "published_at" in facts else None,
+        snapshot=facts.get("snapshot"),
+        rows=counts,
+        deleted_sessions=marked[0],
+        aged_out_sessions=marked[1],
+        pending_cost_sessions=marked[2],
+        unmerged_raw_files=sum(path.name not in merged for path in layout.raw.glob("[!.]*.parquet")),
+        last_runs=[
+            {
+                name: show(value) if name.endswith("_at") and value is not None else value
+                for name, value in zip(columns, row, strict=True)
+            }
+            for row in last
+        ],
+        drift=dict(sorted(drift.items(), key=lambda item: -item[1])),
+        bytes={
+            "store.duckdb": _size(layout.store),
+            "vapi.duckdb": _size(layout.published),
+            "raw": _size(layout.raw),
+            "parquet": _size(layout.parquet),
+        },
+    )
+
+
+def _size(path: Path) -> int:
+    """Bytes on disk; a file linked into several snapshots counts once."""
+    if path.is_file():
+        return path.stat().st_size
+    seen: dict[int, int] = {}
+    for directory, _, names in os.walk(path):
+        for name in names:
+            stat = Path(directory, name).lstat()
+            seen[stat.st_ino] = stat.st_size
+    return sum(seen.values())

@@ -1,0 +1,66 @@
+"""Moments as integers: microseconds since the epoch, UTC. Everything inside the package counts in these.
+
+The source shows milliseconds and may keep microseconds behind them, so every bound we send is a whole millisecond:
+`x` lies in `[a, b)` exactly if its truncation to the millisecond does.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+MILLISECOND: Final = 1_000
+SECOND: Final = 1_000_000
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_UNITS: Final = {"ms": MILLISECOND, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, None: SECOND}
+
+
+def from_datetime(moment: datetime) -> int:
+    """Microseconds since the epoch; a naive `moment` is taken as UTC."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def to_datetime(moment: int) -> datetime:
+    """The same moment as an aware datetime in UTC."""
+    return _EPOCH + moment * _MICROSECOND
+
+
+def parse(text: str) -> int:
+    """ISO 8601 date or date-time (no offset: UTC) to microseconds. Raises ValueError for anything else."""
+    return from_datetime(datetime.fromisoformat(text))
+
+
+def show(moment: int) -> str:
+    """ISO 8601 with milliseconds and `Z`, the form the source uses; truncates."""
+    return (
+        to_datetime(moment - moment % MILLISECOND).strftime("%Y-%m-%dT%H:%M:%S.")
+        + f"{moment // MILLISECOND % 1000:03d}Z"
+    )
+
+
+def floor_ms(moment: int) -> int:
+    """The whole millisecond at or before `moment`."""
+    return moment - moment % MILLISECOND
+
+
+def parse_http_date(text: str) -> int:
+    """An HTTP `Date` header to microseconds. Raises ValueError if it is none."""
+    return from_datetime(parsedate_to_datetime(text))
+
+
+def parse_duration(text: str) -> int:
+    """`90`, `90s`, `15m`, `48h`, `7d` or `250ms` to microseconds. Raises ValueError for anything else."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"'{text}' is not a duration such as 90s, 15m, 48h or 7d")
+    return int(float(match[1]) * _UNITS[match[2]])

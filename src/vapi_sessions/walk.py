@@ -1,0 +1,219 @@
+"""Read one window of `updatedAt` completely, although the list changes while it is read.
+
+The source sorts on `createdAt` only and pages by offset, so a session that is updated between two pages leaves the
+window and shifts all later rows: page numbers lose rows. The walk instead asks, again and again, for the *first* page
+of `updatedAt in window and createdAt >= c, in order of createdAt`, and moves `c` to the last row's `createdAt`.
+
+Why nothing is lost. `createdAt` never changes, and one response is one snapshot. Claim: every session that stays in
+the window during the walk and has `createdAt < c` has been read. It holds at the start. A response to `createdAt >= c`
+in ascending order returns all rows of `[c, c')`, where `c'` is the last row's `createdAt` (rows at `c'` itself may have
+been cut off, which is why `c'` is asked for again, inclusively). Sessions that leave the window or are deleted only
+shorten later responses; they cannot hide one that stays. Unstable order among equal `createdAt` matters only at `c'`.
+The walk ends when a response is short *and* says itself that there is no more; each alone can be wrong.
+
+A window is closed before it is read (its end lies a settling delay in the past), so nothing enters it; the window that
+is open to the right may grow, and what enters it during the walk is not claimed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from vapi_sessions.client import Page, Query, Row
+from vapi_sessions.errors import SourceInconsistentError
+from vapi_sessions.timestamps import MILLISECOND, floor_ms, show
+from vapi_sessions.windows import Window
+
+#: How often an answer that contradicts itself is asked for again (rows and count may come from two statements).
+PATIENCE: Final = 3
+#: Ids in one `idAny`: 100 UUIDs make a URL of 4 kB, which servers and proxies commonly accept.
+IDS_A_REQUEST: Final = 100
+#: How often a block of sessions equal in both timestamps is collected before giving up; shuffled ties need several.
+COLLECTIONS: Final = 40
+
+FetchPage: TypeAlias = Callable[[Query], Page]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What is left of a window: `updatedAt in window and createdAt >= created_from` (µs; None: from the beginning).
+
+    `tied` are the ids already read whose `createdAt`, to the millisecond, is `created_from`: they come again.
+    """
+
+    window: Window
+    created_from: int | None = None
+    tied: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One advance: the rows read for the first time in this walk, and all that is then left (empty: complete)."""
+
+    rows: list[Row]
+    left: tuple[Piece, ...]
+    page: Page
+
+
+def walk(fetch: FetchPage, pieces: Sequence[Piece], *, limit: int, expected: int = 0) -> Iterator[Step]:
+    """Read the pieces in order. After any step the walk can be abandoned and resumed later from `left`.
+
+    `limit` is the page size asked for; `expected` the planned number of rows, used only to ask twice when the very
+    first answer is empty against expectation. Raises SourceInconsistentError when answers contradict the request or
+    each other for longer than a passing fault would, and whatever `fetch` raises.
+    """
+    left = tuple(pieces)
+    suspicious_if_empty = expected > 0
+    while left:
+        piece, rest = left[0], left[1:]
+        step = _advance(fetch, piece, limit, ask_twice=suspicious_if_empty)
+        suspicious_if_empty = False
+        left = step.left + rest
+        yield Step(step.rows, left, step.page)
+
+
+def _advance(fetch: FetchPage, piece: Piece, limit: int, *, ask_twice: bool) -> Step:
+    """One step of one piece; `left` of the result is what remains of this piece alone."""
+    contradiction = ""
+    for attempt in range(1 + PATIENCE):
+        page = fetch(
+            Query(
+                updated=piece.window,
+                created=None if piece.created_from is None else Window(piece.created_from, None),
+                limit=limit,
+            )
+        )
+        rows = page.rows
+        if problem := _violation(rows, piece.window, piece.created_from):
+            contradiction = problem
+            continue
+        if not rows and page.total == 0 and ask_twice and attempt == 0:
+            contradiction = "an empty list where sessions were counted"
+            continue
+        fresh = _fresh(rows, piece.tied)
+        if len(rows) < limit and page.total <= len(rows):
+            return Step(fresh, (), page)
+        if not rows:
+            contradiction = f"no session, but a count of {page.total}"
+            continue
+        cursor = floor_ms(rows[-1].created_at)
+        if piece.created_from is None or cursor > piece.created_from:
+            tied = frozenset(row.session_id for row in rows if floor_ms(row.created_at) == cursor)
+            return Step(fresh, (Piece(piece.window, cursor, tied),), page)
+        # Every row is tied at the cursor, so the cursor cannot move.
+        if len(rows) >= page.limit:
+            return _cut(fetch, piece, page, fresh, limit)
+        contradiction = f"{len(rows)} sessions on a page for {limit}, but a count of {page.total}"
+    raise SourceInconsistentError(
+        f"The source contradicts itself between {_name(piece.window)}: {contradiction}.",
+        "Nothing of this window was claimed. Run again; if it stays, something between here and the source is at fault.",
+    )
+
+
+def _violation(
+    rows: Sequence[Row], window: Window, created_from: int | None, created_until: int | None = None
+) -> str:
+    """What is wrong with a response that ignores a filter or the order, to the millisecond; "" if nothing is."""
+    previous = created_from if created_from is not None else -(1 << 62)
+    for row in rows:
+        created, updated = floor_ms(row.created_at), floor_ms(row.updated_at)
+        if updated not in window:
+            return f"a session updated at {show(updated)} lies outside the window asked for"
+        if created_from is not None and created < created_from:
+            return f"a session created at {show(created)} lies before the bound asked for"
+        if created_until is not None and created >= created_until:
+            return f"a session created at {show(created)} lies behind the bound asked for"
+        if created < previous:
+            return "the sessions are not in the order asked for"
+        previous = created
+    return ""
+
+
+def _fresh(rows: Sequence[Row], known: frozenset[str]) -> list[Row]:
+    """Rows not read before; of an id repeated within one response the newest version."""
+    newest: dict[str, Row] = {}
+    for row in rows:
+        if row.session_id not in known:
+            kept = newest.get(row.session_id)
+            if kept is None or row.updated_at > kept.updated_at:
+                newest[row.session_id] = row
+    return list(newest.values())
+
+
+def _cut(fetch: FetchPage, piece: Piece, page: Page, fresh: list[Row], limit: int) -> Step:
+    """More sessions share one `createdAt` than fit on a page: cut the window on `updatedAt`, lower part first.
+
+    Lower first, because a session updated meanwhile moves up, into the part that is still to be read.
+    """
+    window, cursor = piece.window, piece.created_from
+    if cursor is None:
+        raise AssertionError("a piece without a cursor always advances")
+    tied = piece.tied | {row.session_id for row in fresh}
+    inner = sorted({floor_ms(row.updated_at) for row in page.rows} - {window.lower})
+    at = inner[len(inner) // 2] if inner else window.lower + MILLISECOND
+    if window.upper is None or at < window.upper:
+        lower, upper = Window(window.lower, at), Window(at, window.upper)
+        return Step(fresh, (Piece(lower, cursor, tied), Piece(upper, cursor, tied)), page)
+    # One millisecond wide in both timestamps: no filter separates these sessions.
+    block = _collect_block(fetch, window, cursor, limit)
+    rows = _fresh(block, piece.tied)
+    return Step(rows, (Piece(window, cursor + MILLISECOND),), page)
+
+
+def _collect_block(fetch: FetchPage, updated: Window, created: int, limit: int) -> list[Row]:
+    """All sessions equal in both timestamps: collected by page numbers in both orders, accepted only on proof.
+
+    Page numbers prove nothing, so the ids collected are counted by the source itself, in chunks, against its count of
+    the whole block. Only if the two agree has every session been read. Raises SourceInconsistentError otherwise.
+    """
+    at = Window(created, created + MILLISECOND)
+    found: dict[str, Row] = {}
+    for collection in range(COLLECTIONS):
+        number, total = 1, 1
+        while (number - 1) * limit < total:
+            order: str = "ASC" if collection % 2 == 0 else "DESC"
+            page = fetch(Query(updated=updated, created=at, limit=limit, page=number, order=order))  # type: ignore[arg-type]  # one of two literals
+            if problem := _violation(page.rows, updated, at.lower, at.upper):
+                raise SourceInconsistentError(
+                    f"The source ignores a filter: {problem}.", "Nothing of this window was claimed."
+                )
+            found.update((row.session_id, row) for row in page.rows)
+            total, limit = page.total, min(limit, page.limit)
+            number += 1
+        if len(found) >= total:
+            whole = fetch(Query(updated=updated, created=at, limit=1)).total
+            ids = sorted(found)
+            ours = sum(
+                fetch(Query(updated=updated, created=at, ids=ids[i : i + IDS_A_REQUEST], limit=1)).total
+                for i in range(0, len(ids), IDS_A_REQUEST)
+            )
+            if ours == whole:
+                return list(found.values())
+    raise SourceInconsistentError(
+        f"{total} sessions were created at {show(created)} and updated at {show(updated.lower)}, and reading them "
+        f"{COLLECTIONS} times found {len(found)}.",
+        "Nothing of this window was claimed. Run again with a larger --page-size.",
+    )
+
+
+def _name(window: Window) -> str:
+    return f"{show(window.lower)} and {show(window.upper) if window.upper is not None else 'now'}"
+
+
+def encode_pieces(pieces: tuple[Piece, ...]) -> str:
+    """What is left of a window, as JSON."""
+    return msgspec.json.encode(
+        [(p.window.lower, p.window.upper, p.created_from, sorted(p.tied)) for p in pieces]
+    ).decode()
+
+
+def decode_pieces(stored: list[Any]) -> tuple[Piece, ...]:
+    """The inverse of `encode_pieces`, after JSON decoding."""
+    return tuple(
+        Piece(Window(lower, upper), created_from, frozenset(tied))
+        for lower, upper, created_from, tied in stored
+    )

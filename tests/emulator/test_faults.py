@@ -1,0 +1,145 @@
+"""Latency, rate limits and faults, as a client meets them."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from vapi_sessions.emulator.faults import Fault
+from vapi_sessions.emulator.settings import FaultSettings
+from vapi_sessions.errors import ConfigurationError
+
+from .conftest import FakeClock, Serve
+
+
+def statuses(client: httpx.Client, count: int) -> list[int]:
+    return [client.get("/session").status_code for _ in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "content_type", "text"),
+    [
+        ("429", 429, "application/json", "Too Many Requests"),
+        ("500", 500, "application/json", "Internal server error"),
+        ("502", 502, "text/html", "<h1>502 Bad Gateway"),
+        ("html", 200, "text/html", "Just a moment"),
+        ("empty", 200, "application/json", ""),
+        ("garbage", 200, "application/json", '{"results":[{"id":"'),
+        ("cdn403", 403, "text/plain", "error code: 1010"),
+    ],
+)
+def test_a_scripted_fault_hits_the_next_request_only(
+    client: httpx.Client, kind: str, status: int, content_type: str, text: str
+) -> None:
+    """Made-up answers look like what they stand for, carry a `Date`, and are over after one request."""
+    client.server.faults.script(kind)  # type: ignore[attr-defined]
+    response = client.get("/session")
+    assert response.status_code == status
+    assert response.headers["content-type"].startswith(content_type)
+    assert text in response.text
+    assert response.headers["date"]
+    assert client.get("/session").status_code == 200
+
+
+def test_a_cut_off_body_announces_more_than_it_sends(client: httpx.Client) -> None:
+    """The declared length is never reached: the client sees a broken answer, not a short one."""
+    client.server.faults.script("cut", Fault("cut", keep=0.0))  # type: ignore[attr-defined]
+    for _ in range(2):
+        with pytest.raises(httpx.RemoteProtocolError, match="incomplete|without sending complete"):
+            client.get("/session")
+    assert client.get("/session").status_code == 200
+
+
+def test_a_write_that_is_cut_off_has_happened(client: httpx.Client) -> None:
+    """The answer is lost, the change is not."""
+    client.server.faults.script("cut")  # type: ignore[attr-defined]
+    with pytest.raises(httpx.RemoteProtocolError):
+        client.post("/session", json={})
+    assert client.server.store.count() == 1  # type: ignore[attr-defined]
+
+
+def test_a_reset_breaks_the_connection(client: httpx.Client) -> None:
+    """No answer at all; the log has it with status 0."""
+    client.server.faults.script("reset")  # type: ignore[attr-defined]
+    with pytest.raises(httpx.TransportError):
+        client.get("/session")
+    assert [(record.status, record.fault) for record in client.server.requests] == [(0, "reset")]  # type: ignore[attr-defined]
+
+
+def test_a_hanging_request_runs_into_the_clients_timeout(client: httpx.Client) -> None:
+    """Nothing comes until the client gives up."""
+    client.server.faults.script("hang")  # type: ignore[attr-defined]
+    with pytest.raises(httpx.ReadTimeout):
+        client.get("/session", timeout=0.1)
+
+
+def test_a_hanging_request_ends_in_504(serve: Serve) -> None:
+    """A patient client gets the gateway's page."""
+    client = serve(hang_seconds=0.05)
+    client.server.faults.script("hang")  # type: ignore[attr-defined]
+    response = client.get("/session")
+    assert (response.status_code, "Gateway" in response.text) == (504, True)
+
+
+def test_none_in_a_script_lets_a_request_pass(client: httpx.Client) -> None:
+    """So that the fault can hit the third request."""
+    client.server.faults.script(None, None, "500")  # type: ignore[attr-defined]
+    assert statuses(client, 4) == [200, 200, 500, 200]
+    assert client.server.faults.scripted == 0  # type: ignore[attr-defined]
+
+
+def test_an_unknown_kind_is_refused(client: httpx.Client) -> None:
+    """A misspelt fault would otherwise test nothing."""
+    with pytest.raises(ConfigurationError, match="5oo"):
+        client.server.faults.script("5oo")  # type: ignore[attr-defined]
+
+
+def test_a_429_can_say_when_to_come_back(client: httpx.Client) -> None:
+    """By default it does not, as recorded."""
+    client.server.faults.script("429", Fault("429", retry_after=7))  # type: ignore[attr-defined]
+    assert "retry-after" not in client.get("/session").headers
+    assert client.get("/session").headers["retry-after"] == "7"
+
+
+def test_the_rate_limit_counts_requests_per_second(serve: Serve, clock: FakeClock) -> None:
+    """Up to the limit within one second; when that has passed, again."""
+    client = serve(rate_limit=3)
+    assert statuses(client, 5) == [200, 200, 200, 429, 429]
+    clock.forward(seconds=1.1)
+    assert statuses(client, 1) == [200]
+
+
+def test_a_lockout_outlasts_the_second(serve: Serve, clock: FakeClock) -> None:
+    """Once exceeded, everything is refused for as long as the lockout lasts."""
+    client = serve(rate_limit=1, lockout_seconds=21, retry_after=True)
+    assert statuses(client, 2) == [200, 429]
+    clock.forward(seconds=20)
+    response = client.get("/session")
+    assert (response.status_code, response.headers["retry-after"]) == (429, "1")
+    clock.forward(seconds=1.1)
+    assert statuses(client, 1) == [200]
+
+
+def test_chance_is_repeatable(serve: Serve) -> None:
+    """The same seed gives the same faults; about as many as asked for."""
+
+    def run(seed: int) -> list[int]:
+        return statuses(serve(probabilities={"500": 0.2, "429": 0.1}, seed=seed), 60)
+
+    first = run(1)
+    assert first == run(1) != run(2)
+    assert 4 <= first.count(500) <= 22
+
+
+def test_latency_delays_each_answer(serve: Serve) -> None:
+    """An answer takes at least the set time."""
+    client = serve(latency_seconds=0.08)
+    assert client.get("/session").elapsed.total_seconds() >= 0.08
+
+
+def test_settings_of_faults_can_change_while_it_runs(client: httpx.Client) -> None:
+    """A source gets worse, and better again."""
+    client.server.configure(faults=FaultSettings(probabilities={"500": 1.0}))  # type: ignore[attr-defined]
+    assert statuses(client, 1) == [500]
+    client.server.configure(faults=FaultSettings())  # type: ignore[attr-defined]
+    assert statuses(client, 1) == [200]

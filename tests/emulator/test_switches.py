@@ -1,0 +1,260 @@
+"""Each open question of the contract, answered both ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+import pytest
+
+from vapi_sessions.emulator.settings import EmulatorSettings, FaultSettings
+from vapi_sessions.errors import ConfigurationError
+
+from .conftest import FakeClock, Serve
+
+
+def add(client: httpx.Client, count: int = 1, **fields: Any) -> list[str]:
+    return [client.post("/session", json=fields).json()["id"] for _ in range(count)]
+
+
+def metadata(client: httpx.Client, **parameters: Any) -> dict[str, Any]:
+    return client.get("/session", params=parameters).json()["metadata"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("switch", "rows", "told"), [("empty", 0, 0), ("default", 3, 100)])
+def test_limit_zero_is_nothing_or_the_default(serve: Serve, switch: str, rows: int, told: int) -> None:
+    """`limit=0` gives no row, or is taken as not given."""
+    client = serve(limit0=switch)
+    add(client, 3)
+    answer = client.get("/session?limit=0").json()
+    assert (len(answer["results"]), answer["metadata"]["itemsPerPage"]) == (rows, told)
+    assert answer["metadata"]["totalItems"] == 3
+
+
+def test_limit_zero_can_be_refused(serve: Serve) -> None:
+    """Or it is a 400."""
+    assert serve(limit0="reject").get("/session?limit=0").json()["message"] == [
+        "limit must not be less than 1"
+    ]
+
+
+def test_a_page_past_the_end_is_empty_or_refused(serve: Serve) -> None:
+    """An empty page with the total, or a 400."""
+    client = serve()
+    add(client, 3)
+    answer = client.get("/session?page=2").json()
+    assert (answer["results"], answer["metadata"]["totalItems"]) == ([], 3)
+    client.server.configure(past_end="reject")  # type: ignore[attr-defined]
+    assert client.get("/session?page=2").status_code == 400
+    assert client.get("/session?page=1").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("switch", "status", "moved"),
+    [("none", "active", False), ("status", "completed", False), ("status+updatedAt", "completed", True)],
+)
+def test_expiry_changes_what_the_switch_says(
+    serve: Serve, clock: FakeClock, switch: str, status: str, moved: bool
+) -> None:
+    """After `expirationSeconds` the status flips or not, and `updatedAt` moves with it or not."""
+    client = serve(expiry=switch)
+    (session_id,) = add(client, expirationSeconds=60)
+    before = client.get(f"/session/{session_id}").json()
+    clock.forward(seconds=61)
+    after = client.get("/session").json()["results"][0]
+    assert after["status"] == status
+    assert (after["updatedAt"] != before["updatedAt"]) is moved
+
+
+def test_retention_without_a_word(serve: Serve, clock: FakeClock) -> None:
+    """Silent: what is too old is neither listed nor counted nor found by id."""
+    client = serve(retention_days=7)
+    (old,) = add(client)
+    clock.forward(days=8)
+    add(client)
+    assert metadata(client) == {"itemsPerPage": 100, "totalItems": 1, "currentPage": 1}
+    assert client.get(f"/session/{old}").status_code == 404
+
+
+def test_retention_that_refuses(serve: Serve, clock: FakeClock) -> None:
+    """400: asking past the window is an error that names the days and the date; asking within it is not."""
+    client = serve(retention_days=7, retention_style="400")
+    (old,) = add(client)
+    clock.forward(days=8)
+    response = client.get("/session?createdAtGe=2026-03-04T00:00:00Z")
+    assert response.status_code == 400
+    assert "only covers the last 7 days" in response.json()["message"]
+    assert "2026-03-05" in response.json()["message"]
+    assert client.get(f"/session/{old}").status_code == 400
+    assert client.get("/session?createdAtGe=2026-03-06T00:00:00Z").status_code == 200
+    assert client.get("/session").status_code == 200
+
+
+def test_retention_that_flags(serve: Serve, clock: FakeClock) -> None:
+    """Flag: the metadata says that there is more, and echoes a later bound than was asked for."""
+    client = serve(retention_days=7, retention_style="flag")
+    add(client)
+    assert metadata(client)["itemsBeyondRetention"] is False
+    clock.forward(days=8)
+    told = metadata(client, createdAtGe="2026-01-01T00:00:00Z")
+    assert (told["itemsBeyondRetention"], told["totalItems"]) == (True, 0)
+    assert told["createdAtGe"] == "2026-03-05T15:30:00.123Z"
+
+
+def test_unknown_parameters_can_be_ignored(serve: Serve) -> None:
+    """Instead of the 400."""
+    assert serve(unknown_parameters="ignore").get("/session?foo=1").status_code == 200
+
+
+def test_ties_can_come_in_another_order_each_time(serve: Serve) -> None:
+    """Rows with equal keys are shuffled among themselves, and only they."""
+    client = serve(ties="shuffled")
+    add(client, 30)
+    orders = {tuple(row["id"] for row in client.get("/session").json()["results"]) for _ in range(5)}
+    assert len(orders) > 1
+    client.server.configure(ties="stable")  # type: ignore[attr-defined]
+    assert len({client.get("/session").text for _ in range(5)}) == 1
+
+
+def test_shuffled_ties_keep_the_order_of_different_keys(serve: Serve, clock: FakeClock) -> None:
+    """Different times stay in order."""
+    client = serve(ties="shuffled")
+    for _ in range(20):
+        add(client)
+        clock.forward(milliseconds=1)
+    created = [row["createdAt"] for row in client.get("/session?sortOrder=ASC").json()["results"]]
+    assert created == sorted(created)
+
+
+@pytest.mark.parametrize(
+    ("switch", "found"), [("session", ["one"]), ("customer", ["two"]), ("either", ["one", "two"])]
+)
+def test_name_means_what_the_switch_says(serve: Serve, switch: str, found: list[str]) -> None:
+    """`name` is declared twice in the contract."""
+    client = serve(name_filter=switch)
+    add(client, name="x", customer={"externalId": "one"})
+    add(client, name="y", customer={"name": "x", "externalId": "two"})
+    rows = client.get("/session?name=x").json()["results"]
+    assert sorted(row["customer"]["externalId"] for row in rows) == found
+
+
+def test_a_page_can_be_capped_below_the_limit(serve: Serve) -> None:
+    """Fewer rows than asked for are not the end."""
+    client = serve(page_cap=2)
+    add(client, 3)
+    answer = client.get("/session?limit=1000").json()
+    assert (len(answer["results"]), answer["metadata"]["itemsPerPage"]) == (2, 2)
+    assert len(client.get("/session?limit=1000&page=2").json()["results"]) == 1
+
+
+def test_optional_metadata(serve: Serve) -> None:
+    """The fields that may be there, when they are."""
+    client = serve(optional_metadata=True)
+    add(client, 3)
+    told = metadata(client, limit=2, createdAtGe="2026-01-01", createdAtLe="2027-01-01")
+    assert told["nextCursor"]
+    del told["nextCursor"]
+    assert told == {
+        "itemsPerPage": 2,
+        "totalItems": 3,
+        "currentPage": 1,
+        "totalPages": 2,
+        "hasNextPage": True,
+        "sortOrder": "DESC",
+        "createdAtGe": "2026-01-01T00:00:00.000Z",
+        "createdAtLe": "2027-01-01T00:00:00.000Z",
+    }
+    assert metadata(client, limit=2, page=2)["hasNextPage"] is False
+
+
+def test_the_store_can_keep_milliseconds_only(serve: Serve) -> None:
+    """Without sub-millisecond storage the shown time is the stored one."""
+    client = serve(sub_millisecond=False)
+    add(client)
+    assert metadata(client, createdAtLe="2026-03-04T15:30:00.123Z")["totalItems"] == 1
+    client = serve()
+    add(client)
+    assert metadata(client, createdAtLe="2026-03-04T15:30:00.123Z")["totalItems"] == 0
+
+
+def test_a_write_can_stay_invisible_for_a_while(serve: Serve, clock: FakeClock) -> None:
+    """Commit delay: create, update and delete show later, with the time stamps of when they were made."""
+    client = serve(commit_delay_seconds=5)
+    (session_id,) = add(client, name="first")
+    assert metadata(client)["totalItems"] == 0
+    clock.forward(seconds=1)
+    client.patch(f"/session/{session_id}", json={"name": "second"})
+    clock.forward(seconds=4)
+    assert client.get(f"/session/{session_id}").json()["name"] == "first"
+    clock.forward(seconds=1)
+    session = client.get(f"/session/{session_id}").json()
+    assert (session["name"], session["updatedAt"]) == ("second", "2026-03-04T15:30:01.123Z")
+    assert client.delete(f"/session/{session_id}").status_code == 200
+    assert client.patch(f"/session/{session_id}", json={"name": "third"}).status_code == 404
+    assert client.get(f"/session/{session_id}").status_code == 200
+    clock.forward(seconds=5)
+    assert client.get(f"/session/{session_id}").status_code == 404
+
+
+def test_the_date_header_can_be_skewed(serve: Serve) -> None:
+    """Only the header: the sessions keep the clock's time."""
+    client = serve(clock_skew_seconds=-90)
+    (session_id,) = add(client)
+    response = client.get(f"/session/{session_id}")
+    assert response.headers["date"] == "Wed, 04 Mar 2026 15:28:30 GMT"
+    assert response.json()["createdAt"] == "2026-03-04T15:30:00.123Z"
+
+
+def test_a_cache_repeats_an_old_answer_with_its_age(serve: Serve, clock: FakeClock) -> None:
+    """The same question gets the old answer, old `Date` and `Age` included, until it is too old."""
+    client = serve(stale_cache_seconds=30)
+    first = client.get("/session")
+    add(client)
+    clock.forward(seconds=20)
+    second = client.get("/session")
+    assert (second.text, second.headers["age"], second.headers["date"]) == (
+        first.text,
+        "20",
+        first.headers["date"],
+    )
+    assert "age" not in first.headers
+    assert client.get("/session?limit=5").json()["metadata"]["totalItems"] == 1
+    clock.forward(seconds=10)
+    assert client.get("/session").json()["metadata"]["totalItems"] == 1
+
+
+def test_filters_and_order_can_be_ignored(serve: Serve, clock: FakeClock) -> None:
+    """A faulty proxy: accepted and not obeyed, wrong values still refused."""
+    client = serve(ignored_parameters=frozenset({"updatedAtLt", "sortOrder", "phoneNumberIdAny"}))
+    first, last = add(client)[0], (clock.forward(seconds=1), add(client)[0])[1]
+    rows = client.get("/session?updatedAtLt=2020-01-01&sortOrder=ASC&phoneNumberIdAny=x").json()["results"]
+    assert [row["id"] for row in rows] == [last, first]
+    assert client.get("/session?updatedAtLt=x").status_code == 400
+
+
+def test_default_user_agents_can_be_refused(serve: Serve) -> None:
+    """The CDN's 403 is plain text and no authentication failure; another `User-Agent` passes."""
+    client = serve(refuse_default_user_agents=True)
+    response = client.get("/session", headers={"User-Agent": "python-httpx/0.28"})
+    assert (response.status_code, response.text) == (403, "error code: 1010")
+    assert response.headers["content-type"].startswith("text/plain")
+    assert client.get("/session", headers={"User-Agent": "my-exporter/1"}).status_code == 200
+
+
+def test_lists_can_be_compressed(serve: Serve) -> None:
+    """For a client that accepts it."""
+    client = serve(gzip=True)
+    response = client.get("/session")
+    assert response.headers["content-encoding"] == "gzip"
+    assert response.json()["results"] == []
+    assert "content-encoding" not in client.get("/session", headers={"Accept-Encoding": "identity"}).headers
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "fact"),
+    [({"flood": 0.1}, "flood"), ({"500": 2.0}, "500"), ({"500": 0.6, "502": 0.6}, "sum")],
+)
+def test_impossible_faults_are_refused(probabilities: dict[str, float], fact: str) -> None:
+    """Settings reject what they do not know."""
+    with pytest.raises(ConfigurationError, match=fact):
+        EmulatorSettings(faults=FaultSettings(probabilities=probabilities))
