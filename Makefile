@@ -16,7 +16,7 @@ $(INSTALLED): requirements/uv.txt requirements/development.txt pyproject.toml
 		|| { echo "vapi-sessions needs Python 3.11 or newer; '$(PYTHON)' is older. Try: make PYTHON=python3.12 setup" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt
-	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/uv.txt requirements/development.txt
+	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/uv.txt requirements/development.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -36,6 +36,9 @@ format: setup  ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+docs: setup  ## write the tables and views into the README
+	@$(BIN)/python tests/write_docs.py
+
 lock: setup  ## resolve the dependencies again
 	@$(COMPILE) $(LOCK_FLAGS) requirements/uv.in --output-file requirements/uv.txt
 	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --output-file requirements/product.txt
@@ -44,4 +47,4 @@ lock: setup  ## resolve the dependencies again
 clean:  ## remove the environment and everything that was built
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help setup demo test lint format lock clean
+.PHONY: help setup demo test lint format docs lock clean

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import sys
 
-from prefect import flow
-from prefect.task_runners import ThreadPoolTaskRunner
-
 from vapi_sessions.config import load_settings
 from vapi_sessions.schedule import load_flow
 
-_sync = load_flow("sync")
+_sync = load_flow("sync")  # first: it prepares Prefect's environment
+
+from prefect import flow  # noqa: E402  # after that
 
 
-@flow(name="vapi-sessions backfill", task_runner=ThreadPoolTaskRunner(max_workers=8), persist_result=False)
+@flow(name="vapi-sessions backfill", task_runner=_sync.RUNNER, persist_result=False)
 def backfill_flow(since: str, until: str | None = None) -> None:
     """Read `[since, until)` (ISO 8601, UTC) again; without `until`, up to now."""
     _sync.run_steps(load_settings(since=since, until=until), "backfill flow")

@@ -27,6 +27,7 @@ from vapi_sessions.timestamps import show
 
 # No retries here: the client has them and knows what may be asked again. No cache: the default policy could answer a
 # fetch with what an earlier run fetched.
+RUNNER: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=8)
 _STEP: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False, "retries": 0}
 #: Tasks get the run's id, never the run: it holds the client, and parameters are shown and stored.
 _runs: dict[str, pipeline.Run] = {}
@@ -102,7 +103,7 @@ def _leave_table(summary: pipeline.Summary) -> None:
     )
 
 
-@flow(name="vapi-sessions sync", task_runner=ThreadPoolTaskRunner(max_workers=8), persist_result=False)
+@flow(name="vapi-sessions sync", task_runner=RUNNER, persist_result=False)  # type: ignore[arg-type]  # Prefect declares it invariant
 def sync_flow() -> None:
     """One incremental sync. No parameters: settings and key come from the environment."""
     run_steps(load_settings(), "sync flow")

@@ -49,6 +49,12 @@ class Rows:
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    def clear(self) -> None:
+        """Removes all rows: quicker than another database for each test."""
+        for table in TABLES:
+            self.run(f"DELETE FROM store.{table.name}")
+        self.created.clear()
+
     def create_views(self) -> None:
         """Loads every view file in the order of their names, as the publication does."""
         for file in VIEW_FILES:

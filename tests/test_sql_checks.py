@@ -42,11 +42,21 @@ def fill(rows: Rows) -> None:
     rows.session("deleted", deleted_at=after(60))
 
 
+@pytest.fixture(scope="module")
+def database() -> Rows:
+    return Rows()
+
+
 @pytest.fixture
-def rows() -> Rows:
-    rows = Rows()
-    fill(rows)
-    return rows
+def empty(database: Rows) -> Rows:
+    database.clear()
+    return database
+
+
+@pytest.fixture
+def rows(empty: Rows) -> Rows:
+    fill(empty)
+    return empty
 
 
 def sole_key(table: Table) -> dict[str, Any]:
@@ -63,9 +73,9 @@ def test_check_is_one_select(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_check_finds_nothing_in_an_empty_warehouse(name: str) -> None:
+def test_check_finds_nothing_in_an_empty_warehouse(empty: Rows, name: str) -> None:
     """Every check works, and is silent, before the first session was synced."""
-    assert Rows().check(name) == []
+    assert empty.check(name) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -188,9 +198,9 @@ def test_tool_call_without_its_message_is_found(
     ]
 
 
-@pytest.mark.parametrize(("result", "points_to"), [("42", 9), (None, 9), ("42", None)])
+@pytest.mark.parametrize(("result", "points_to"), [("42", 9), (None, 9), ("42", None), ("42", 0), ("42", 1)])
 def test_result_without_its_message_is_found(rows: Rows, result: str | None, points_to: int | None) -> None:
-    """A result that points to a message that is missing, or to none, is found."""
+    """A result that points to a message that is missing, to none, or to none after the call is found."""
     rows.run(
         "UPDATE store.tool_calls SET result = ?, result_message_index = ? WHERE session_id = 's2' AND tool_call_index = 1",
         [result, points_to],

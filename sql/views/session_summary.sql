@@ -71,6 +71,7 @@ named_outputs AS (
             THEN structured_output_id
             ELSE name
         END AS output_name,
+        structured_output_id,
         result
     FROM structured_outputs
 ),
@@ -78,7 +79,13 @@ outputs AS (
     SELECT
         session_id,
         session_created_at,
-        JSON_GROUP_OBJECT(output_name, result) AS structured_outputs
+        -- JSON_GROUP_OBJECT takes no ORDER BY, and a MAP no repeated name, which the source could send
+        CAST(
+            '{' || STRING_AGG(
+                TO_JSON(output_name) || ':' || COALESCE(result, 'null'),
+                ',' ORDER BY output_name, structured_output_id
+            ) || '}' AS JSON
+        ) AS structured_outputs
     FROM named_outputs
     GROUP BY session_id, session_created_at
 )

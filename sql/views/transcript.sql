@@ -1,6 +1,7 @@
 -- What was said in a session, by whom, and when? Grain: one row a message.
 -- To read it: ORDER BY session_id, message_index. Messages of deleted and aged-out sessions are included.
 -- speaker: customer, assistant, tool or system; a role that is none of these is shown as it came.
+-- text: the content, or the refusal; of a call's tool result, which has no content, the result.
 -- message_at: sent_at where the message has one, otherwise the session's updatedAt when the message was first observed,
 -- which can be later than it was sent; message_at_source says which. Sort on message_index instead: messages that were
 -- seen together share a time.
@@ -39,7 +40,7 @@ SELECT
         ELSE m.role
     END AS speaker,
     COALESCE(m.name, m.extra ->> '$.assistantName', m.extra ->> '$.speakerLabel') AS speaker_name,
-    COALESCE(m.content, m.refusal) AS text,
+    COALESCE(m.content, m.refusal, CASE WHEN m.role = 'tool_call_result' THEN m.extra ->> '$.result' END) AS text,
     COALESCE(c.tools_called, []) AS tools_called,
     COALESCE(a.answers_tools, []) AS answers_tools,
     COALESCE(m.sent_at, m.first_seen_at) AS message_at,

@@ -31,13 +31,13 @@ Warehouse = Annotated[
     typer.Option(
         "--warehouse",
         metavar="DIR",
-        help="Where the warehouse lies [env: VAPI_WAREHOUSE; default: ./warehouse].",
+        help="Where the warehouse lies (VAPI_WAREHOUSE; default: ./warehouse).",
     ),
 ]
 BaseUrl = Annotated[
     str | None,
     typer.Option(
-        "--base-url", metavar="URL", help="The source [env: VAPI_BASE_URL; default: https://api.vapi.ai]."
+        "--base-url", metavar="URL", help="The source (VAPI_BASE_URL; default: https://api.vapi.ai)."
     ),
 ]
 Since = Annotated[
@@ -53,17 +53,17 @@ Full = Annotated[
 ]
 Settle = Annotated[
     str | None,
-    typer.Option(metavar="DURATION", help="How long a change may take to show at the source [default: 60s]."),
+    typer.Option(metavar="DURATION", help="How long a change may take to show at the source (default: 60s)."),
 ]
 Lookback = Annotated[
     str | None,
-    typer.Option(metavar="DURATION", help="What is read again before the last bound [default: 15m]."),
+    typer.Option(metavar="DURATION", help="What is read again before the last bound (default: 15m)."),
 ]
 Concurrency = Annotated[
-    int | None, typer.Option(metavar="N", help="Requests side by side, 1 to 64 [default: 6].")
+    int | None, typer.Option(metavar="N", help="Requests side by side, 1 to 64 (default: 6).")
 ]
 PageSize = Annotated[
-    int | None, typer.Option(metavar="N", help="Sessions a page, 1 to 1000 [default: 1000].")
+    int | None, typer.Option(metavar="N", help="Sessions a page, 1 to 1000 (default: 1000).")
 ]
 _GOES_ON: Final = "What was merged stays; the next sync goes on from there."
 _GLOBAL: Final[dict[str, Any]] = {}
@@ -233,7 +233,7 @@ def schedule(
 
     settings = _settings(warehouse=warehouse, base_url=base_url)
     interval = _parse_duration("--every", every) if every is not None else None
-    serve(settings, interval=interval, cron=cron)
+    serve(settings, interval=interval, cron=cron, say=lambda text: print(text, file=sys.stderr))
 
 
 def _register_emulator() -> None:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -26,12 +26,14 @@ from vapi_sessions.flatten_generic import (
     DEFAULT_EXPIRATION,
     KNOWN_COST_TYPES,
     KNOWN_ROLES,
+    OUTPUT_COLUMNS,
     RESULT_ROLES,
     embedded_names,
     expiry,
+    moment,
     structured_output_rows,
 )
-from vapi_sessions.flatten_reader import MAX_TIME, MIN_TIME, Drift, Reader, approximate, castable
+from vapi_sessions.flatten_reader import MAX_TIME, MIN_TIME, Drift, Reader, castable, peek
 
 if TYPE_CHECKING:
     from vapi_sessions.flatten import Version
@@ -178,28 +180,49 @@ def batches(versions: Sequence[Version], drift: Drift) -> tuple[list[Batch], lis
                 break
             except _OddError as error:
                 odd.extend(version for at, (version, _) in enumerate(found) if at in error.positions)
-                found = [pair for at, pair in enumerate(found) if at not in error.positions]  # noqa: PLW2901 -- the rest
+                found = [pair for at, pair in enumerate(found) if at not in error.positions]
     return done, odd
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Columns.
 
+_MOMENT: Final = pa.timestamp("us", "UTC")
 
-class _Texts:
-    """Values that stay text; remembers them, and the sessions of those that no JSON column can hold."""
+
+class _Builder:
+    """Builds columns, and keeps what tells whether the sessions were ordinary after all."""
 
     def __init__(self) -> None:
-        self.seen: list[bytes] = []
+        #: How many keys of the JSON the columns account for.
+        self.keys = 0
+        #: Values that were not decoded.
+        self.raws: list[bytes] = []
+        #: Positions of sessions that are not ordinary.
         self.odd: set[int] = set()
+        self.drift = Drift()
 
-    def column(self, raws: Iterable[msgspec.Raw], owners: Sequence[int]) -> list[str | None]:
-        return [None if raw is _ABSENT else self._text(bytes(raw), owner) for raw, owner in zip(raws, owners, strict=True)]
+    def column(self, values: Sequence[Any], type_: pa.DataType) -> pa.Array:
+        """A column of which every value stood under a key."""
+        column = pa.array(values, type_)
+        self.keys += len(column) - column.null_count
+        return column
+
+    def strings(self, values: Sequence[str | None]) -> pa.Array:
+        return self.column(values, pa.string())
+
+    def texts(self, raws: Iterable[msgspec.Raw], owners: Iterable[int]) -> list[str | None]:
+        """Values as JSON text; one that DuckDB refuses makes its session odd."""
+        return [
+            None if raw is _ABSENT else self._text(bytes(raw), owner)
+            for raw, owner in zip(raws, owners, strict=True)
+        ]
 
     def _text(self, raw: bytes, owner: int) -> str | None:
         if raw == b"null":
             return None
-        self.seen.append(raw)
+        self.keys += 1
+        self.raws.append(raw)
         try:
             text = raw.decode()
         except UnicodeDecodeError:
@@ -209,48 +232,377 @@ class _Texts:
             self.odd.add(owner)
         return text
 
+    def moments(self, millis: Sequence[float | None], owners: Sequence[int]) -> pa.Array:
+        """Epoch milliseconds; one that is finer than a microsecond makes its session odd."""
+        values = self.column(millis, pa.float64())
+        if values.null_count == len(values):
+            return pa.nulls(len(values), _MOMENT)
+        micros = pc.round(pc.multiply(values, 1000.0), round_mode="half_to_even")
+        self.doubt(pc.not_equal(pc.divide(micros, 1000.0), values), owners)
+        return micros.cast(pa.int64()).cast(_MOMENT)
 
-def _batch(found: Sequence[tuple[Version, Any]], is_spoken: bool, drift: Drift) -> Batch:
+    def doubt(self, mask: pa.Array, owners: Sequence[int]) -> None:
+        """Makes the owners of the rows that the mask selects odd."""
+        self.odd.update(owners[at] for at in pc.indices_nonzero(mask.fill_null(False)).to_pylist())
+
+
+def _batch(found: Sequence[tuple[Version, Any]], spoken: bool, drift: Drift) -> Batch:
     versions = [version for version, _ in found]
     sessions = [session for _, session in found]
-    own = Drift()  # joins `drift` when nothing can send a session elsewhere any more
-    texts = _Texts()
-    places = range(len(sessions))
-    session_columns = _sessions(versions, sessions, texts)
+    build = _Builder()
+    children: dict[schema.Table, Children] = {}
 
     lists = [session.messages or () for session in sessions]
-    counts = [len(messages) for messages in lists]
+    counts, owners = _flat(lists)
     messages = list(chain.from_iterable(lists))
-    owners = [place for place, count in zip(places, counts, strict=True) for _ in range(count)]
-    roles = [[message.role for message in own_messages] for own_messages in lists]
-    session_columns["user_message_count"] = [own_roles.count("user") for own_roles in roles]
-    session_columns["assistant_message_count"] = [
-        sum(map(own_roles.count, ASSISTANT_ROLES)) for own_roles in roles
-    ]
-    message_columns, message_keys = _messages(messages, list(chain.from_iterable(roles)), is_spoken, owners, texts, own)
-    starts = _starts(counts)
-    call_counts, call_columns, call_keys = _tool_calls(messages, message_columns, owners, starts)
-    message_columns["tool_call_count"] = _per_message(call_columns.pop("at"), len(messages))
+    roles = [[message.role for message in own] for own in lists]
+    columns, calls = _messages(messages, list(chain.from_iterable(roles)), spoken, owners, build)
+    children[schema.MESSAGES] = counts, columns
+    children[schema.TOOL_CALLS] = _tool_calls(messages, calls, counts, owners, columns, build)
 
-    cost_lists = [session.costs or () for session in sessions]
-    cost_counts = [len(costs) for costs in cost_lists]
-    costs = list(chain.from_iterable(cost_lists))
-    cost_owners = [place for place, count in zip(places, cost_counts, strict=True) for _ in range(count)]
-    cost_columns, cost_keys = _costs(costs, cost_owners, texts, own)
-    session_keys = _finish_sessions(sessions, session_columns, cost_columns, cost_owners, texts, own)
-    outputs = _outputs(session_columns["artifact"], own)
-    if texts.odd:
-        raise _OddError(texts.odd)
-    _check_keys(versions, session_keys + message_keys + call_keys + cost_keys, texts.seen)
-    for name, count in own.counts.items():
-        drift.count(name, count)
-    return Batch(
-        versions,
-        session_columns,
-        {
-            schema.MESSAGES: (counts, message_columns),
-            schema.TOOL_CALLS: (call_counts, call_columns),
-            schema.COSTS: (cost_counts, cost_columns),
-            schema.STRUCTURED_OUTPUTS: outputs,
-        },
-    )
+    lists = [session.costs or () for session in sessions]
+    counts, owners = _flat(lists)
+    columns = _costs(list(chain.from_iterable(lists)), lists, owners, build)
+    children[schema.COSTS] = counts, columns
+
+    session_columns = _sessions(versions, sessions, _first_models(columns, owners), build)
+    session_columns["user_message_count"] = [own.count("user") for own in roles]
+    session_columns["assistant_message_count"] = [sum(map(own.count, ASSISTANT_ROLES)) for own in roles]
+    children[schema.STRUCTURED_OUTPUTS] = _outputs(session_columns["artifact"], build)
+
+    if not build.odd:
+        build.odd.update(_repeating([version.body for version in versions], build))
+    if build.odd:
+        raise _OddError(build.odd)
+    drift.join(build.drift)
+    return Batch(versions, session_columns, children)
+
+
+def _flat(lists: Sequence[Sequence[Any]]) -> tuple[list[int], list[int]]:
+    """How many elements each list has, and which list each element of all of them is in."""
+    counts = [len(own) for own in lists]
+    return counts, [place for place, count in enumerate(counts) for _ in range(count)]
+
+
+def _messages(
+    messages: list[Any], roles: list[str | None], spoken: bool, owners: list[int], build: _Builder
+) -> tuple[Columns, list[list[_Call] | None]]:
+    """Columns of messages, and the tool calls of each."""
+    columns: Columns = {
+        "role": build.strings(roles),
+        "content": build.strings([message.content for message in messages]),
+        "name": build.strings([message.name for message in messages]),
+        "tool_call_id": build.strings([message.tool_call_id for message in messages]),
+        "refusal": build.strings([message.refusal for message in messages]),
+        "metadata": build.texts([message.metadata for message in messages], owners),
+    }
+    calls = [message.tool_calls for message in messages]
+    build.keys += len(calls) - calls.count(None)
+    for role in {*roles} - KNOWN_ROLES - {None}:
+        build.drift.add("message.role=", str(role), by=roles.count(role))
+    if spoken:
+        texts = build.strings([message.message for message in messages])
+        answers = build.strings([message.toolCallId for message in messages])
+        camel = [message.toolCalls for message in messages]
+        build.keys += len(camel) - camel.count(None)
+        times = {
+            "sent_at": build.moments([message.time for message in messages], owners),
+            "ended_at": build.moments([message.endTime for message in messages], owners),
+            "seconds_from_start": build.column([m.secondsFromStart for m in messages], pa.float64()),
+            "duration_seconds": build.column([message.duration for message in messages], pa.float64()),
+        }
+        timed = _any_valid(*times.values())
+        # The names that go with the other kind of message: what `usual_keys` of the generic way would have to note.
+        written = _any_valid(columns["content"], columns["tool_call_id"], _present(calls))
+        other = _any_valid(texts, answers, _present(camel))
+        build.doubt(pc.or_(pc.and_(timed, written), pc.and_not(other, timed)), owners)
+        columns |= times
+        columns["content"] = pc.coalesce(columns["content"], texts)
+        columns["tool_call_id"] = pc.coalesce(columns["tool_call_id"], answers)
+        calls = [own or other_own for own, other_own in zip(calls, camel, strict=True)]
+    columns["tool_call_count"] = [len(own) if own else 0 for own in calls]
+    return columns, calls
+
+
+def _present(values: list[Any]) -> pa.Array:
+    return pa.array([None if value is None else True for value in values], pa.bool_())
+
+
+def _any_valid(first: pa.Array, *others: pa.Array) -> pa.Array:
+    mask = pc.is_valid(first)
+    for column in others:
+        mask = pc.or_(mask, pc.is_valid(column))
+    return mask
+
+
+def _tool_calls(
+    messages: list[Any],
+    lists: list[list[_Call] | None],
+    counts: list[int],
+    owners: list[int],
+    message_columns: Columns,
+    build: _Builder,
+) -> Children:
+    places = [at for at, own in enumerate(lists) if own for _ in own]
+    calls = [call for own in lists if own for call in own]
+    ids = [call.id for call in calls]
+    functions = [call.function for call in calls]
+    build.keys += len(functions) - functions.count(None)
+    starts = [0, *accumulate(counts)]
+
+    # The first message after the call that answers to its id, and to no call before.
+    answers: dict[tuple[int, str], list[int]] = {}
+    if calls:
+        named = message_columns["tool_call_id"].to_pylist()
+        for at, call_id in enumerate(named):
+            if call_id is not None and messages[at].role in RESULT_ROLES:
+                answers.setdefault((owners[at], call_id), []).append(at)
+    results: list[int | None] = []
+    for place, call_id in zip(places, ids, strict=True):
+        waiting = answers.get((owners[place], call_id)) if call_id is not None else None
+        found = next((at for at in waiting if at > place), None) if waiting else None
+        if waiting and found is not None:
+            waiting.remove(found)
+        results.append(found)
+
+    own_counts = [0] * len(counts)
+    for place in places:
+        own_counts[owners[place]] += 1
+    return own_counts, {
+        "message_index": [place - starts[owners[place]] for place in places],
+        "tool_call_index": [index for own in lists if own for index in range(len(own))],
+        "tool_call_id": build.strings(ids),
+        "type": build.strings([call.type for call in calls]),
+        "function_name": build.strings(
+            [None if function is None else function.name for function in functions]
+        ),
+        "arguments": build.strings(
+            [None if function is None else function.arguments for function in functions]
+        ),
+        "result": message_columns["content"].take(pa.array(results, pa.int64())),
+        "result_message_index": [
+            None if at is None else at - starts[owners[place]]
+            for at, place in zip(results, places, strict=True)
+        ],
+    }
+
+
+def _costs(
+    costs: list[_Cost], lists: Sequence[Sequence[_Cost]], owners: list[int], build: _Builder
+) -> Columns:
+    types = [cost.type for cost in costs]
+    for type_ in {*types} - KNOWN_COST_TYPES - {None}:
+        build.drift.add("cost.type=", str(type_), by=types.count(type_))
+    models = [
+        _NO_MODEL if text is None else _model(text)
+        for text in build.texts([cost.model for cost in costs], owners)
+    ]
+    for at, model in enumerate(models):
+        if model is None:
+            build.odd.add(owners[at])
+        elif model[3]:
+            for name, count in model[3]:
+                build.drift.count(name, count)
+    known = [model or _NO_MODEL for model in models]
+    return {
+        "cost_index": [index for own in lists for index in range(len(own))],
+        "type": build.strings(types),
+        "analysis_type": build.strings([cost.analysisType for cost in costs]),
+        "model_provider": [model[0] for model in known],
+        "model_name": [model[1] for model in known],
+        "prompt_tokens": build.column([cost.promptTokens for cost in costs], pa.int64()),
+        "completion_tokens": build.column([cost.completionTokens for cost in costs], pa.int64()),
+        "cached_prompt_tokens": build.column([cost.cachedPromptTokens for cost in costs], pa.int64()),
+        "reasoning_tokens": build.column([cost.reasoningTokens for cost in costs], pa.int64()),
+        "cost_usd": build.column([cost.cost for cost in costs], pa.float64()),
+        "extra": [None if model[2] is None else f'{{"model":{model[2]}}}' for model in known],
+    }
+
+
+#: model_provider, model_name, what else it says (JSON text), drift.
+_Model = tuple[str | None, str | None, str | None, tuple[tuple[str, int], ...]]
+_NO_MODEL: Final[_Model] = (None, None, None, ())
+
+
+@lru_cache(maxsize=512)
+def _model(text: str) -> _Model | None:
+    """A cost's model: mostly the same few configurations again and again. None: not an object, or too deep."""
+    drift = Drift()
+    if not text.startswith("{"):
+        return None
+    try:
+        reader = Reader(text, "cost.model.", drift)
+        return reader.string("provider"), reader.string("model"), reader.finish(), tuple(drift.counts.items())
+    except RecursionError:
+        return None
+
+
+def _first_models(costs: Columns, owners: list[int]) -> dict[int, tuple[str | None, str | None]]:
+    """For each session, the model of the first cost that names one."""
+    first: dict[int, tuple[str | None, str | None]] = {}
+    for owner, provider, name in zip(owners, costs["model_provider"], costs["model_name"], strict=True):
+        if owner not in first and (provider is not None or name is not None):
+            first[owner] = provider, name
+    return first
+
+
+def _sessions(
+    versions: list[Version],
+    sessions: list[Any],
+    models: dict[int, tuple[str | None, str | None]],
+    build: _Builder,
+) -> Columns:
+    places = range(len(sessions))
+    build.keys += 2 * len(sessions)  # id and orgId, compared already
+    for texts, known in (
+        ([session.createdAt for session in sessions], [version.created_at for version in versions]),
+        ([session.updatedAt for session in sessions], [version.updated_at for version in versions]),
+    ):
+        build.odd.update(_other_moments(build.strings(texts), known))
+    raws = {name: build.texts([getattr(session, name) for session in sessions], places) for name in _RAWS}
+    names: list[tuple[str | None, str | None, str | None]] = []
+    for place, assistant, overrides in zip(
+        places, raws["assistant"], raws["assistantOverrides"], strict=True
+    ):
+        name, provider, model = _NO_MODEL[:3]
+        if assistant is not None or overrides is not None:
+            try:
+                name, provider, model = embedded_names(assistant, overrides)
+            except RecursionError:
+                build.odd.add(place)
+        if provider is None and model is None:
+            provider, model = models.get(place, (None, None))
+        names.append((name, provider, model))
+    seconds = [session.expirationSeconds for session in sessions]
+    return {
+        "name": build.strings([session.name for session in sessions]),
+        "status": build.strings([session.status for session in sessions]),
+        "expiration_seconds": build.column(seconds, pa.int64()),
+        "expires_at": [
+            expiry(version.created_at, DEFAULT_EXPIRATION if given is None else given)
+            for version, given in zip(versions, seconds, strict=True)
+        ],
+        "assistant_id": build.strings([session.assistantId for session in sessions]),
+        "assistant_name": [name for name, _, _ in names],
+        "squad_id": build.strings([session.squadId for session in sessions]),
+        "squad_name": [None if squad is None else peek(squad, "name") for squad in raws["squad"]],
+        "model_provider": [provider for _, provider, _ in names],
+        "model_name": [model for _, _, model in names],
+        "customer_id": build.strings([session.customerId for session in sessions]),
+        **_customers(sessions, build),
+        "phone_number_id": build.strings([session.phoneNumberId for session in sessions]),
+        "cost_usd": build.column([session.cost for session in sessions], pa.float64()),
+        "artifact": raws["artifact"],
+        "metadata": raws["metadata"],
+    }
+
+
+def _customers(sessions: list[Any], build: _Builder) -> Columns:
+    customers = [session.customer for session in sessions]
+    build.keys += len(customers) - customers.count(None)
+    build.keys += len(customers) - [session.messages for session in sessions].count(None)
+    build.keys += len(customers) - [session.costs for session in sessions].count(None)
+    known = [customer or _Customer() for customer in customers]
+    extras: list[str | None] = []
+    for customer in known:
+        rest = {
+            name: value
+            for name, value in (
+                ("numberE164CheckEnabled", customer.numberE164CheckEnabled),
+                ("extension", customer.extension),
+            )
+            if value is not None
+        }
+        for name in rest:
+            build.drift.add("session.customer.", name)
+        build.keys += len(rest)
+        extras.append(msgspec.json.encode({"customer": rest}).decode() if rest else None)
+    return {
+        "customer_name": build.strings([customer.name for customer in known]),
+        "customer_number": build.strings([customer.number for customer in known]),
+        "customer_email": build.strings([customer.email for customer in known]),
+        "customer_sip_uri": build.strings([customer.sipUri for customer in known]),
+        "customer_external_id": build.strings([customer.externalId for customer in known]),
+        "extra": extras,
+    }
+
+
+def _other_moments(texts: pa.Array, known: list[int]) -> list[int]:
+    """Where a timestamp in the body is not the version's."""
+    try:
+        moments = texts.cast(_MOMENT).cast(pa.int64())
+    except pa.ArrowInvalid:  # another way to write a timestamp, or none
+        return [
+            at
+            for at, (text, time) in enumerate(zip(texts.to_pylist(), known, strict=True))
+            if moment(text) != time
+        ]
+    same = pc.equal(moments, pa.array(known, pa.int64())).fill_null(False)
+    return list(pc.indices_nonzero(pc.invert(same)).to_pylist())
+
+
+class _Output(msgspec.Struct, gc=False):
+    name: str | None = None
+    result: msgspec.Raw = _ABSENT
+
+
+class _Artifact(msgspec.Struct, gc=False):
+    structuredOutputs: dict[str, _Output] | None = None  # noqa: N815 -- the source's name
+
+
+_artifact: Final = msgspec.json.Decoder(_Artifact).decode
+
+
+def _outputs(artifacts: list[str | None], build: _Builder) -> Children:
+    counts: list[int] = []
+    rows: list[tuple[Any, ...]] = []
+    for artifact in artifacts:
+        own = [] if artifact is None else _output_rows(artifact, build.drift)
+        counts.append(len(own))
+        rows.extend(own)
+    return counts, {name: [row[at] for row in rows] for at, name in enumerate(OUTPUT_COLUMNS)}
+
+
+def _output_rows(artifact: str, drift: Drift) -> list[tuple[Any, ...]]:
+    try:
+        outputs = _artifact(artifact).structuredOutputs or {}
+        if all(output.result is not _ABSENT or output.name is not None for output in outputs.values()):
+            results = {key: bytes(output.result).decode() for key, output in outputs.items()}
+            return [
+                (key, output.name, None if results[key] in ("", "null") else results[key])
+                for key, output in outputs.items()
+            ]
+    except (ValueError, RecursionError):
+        pass  # another shape
+    return structured_output_rows(artifact, drift)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Repeated keys.
+
+#: The end of a key whose value is not null. Inside a string a quote is escaped, so nothing else looks like this but a
+#: string that begins with ":", and that one follows ":", "," or "[" unless there is white space.
+_KEY: Final = r"[^\\:,\[]\":\s*[^n\s]"
+
+
+def _keys_in(texts: list[bytes]) -> int:
+    return int(pl.Series(texts, dtype=pl.Binary).cast(pl.String).str.count_matches(_KEY).sum())
+
+
+def _repeating(bodies: list[bytes], build: _Builder) -> list[int]:
+    """Positions of the sessions in which a key of the structs occurs twice: decoding would keep the last one only."""
+    if _keys_in(bodies) == build.keys + _keys_in(build.raws):
+        return []
+    return [at for at, body in enumerate(bodies) if _repeats(body)]
+
+
+def _repeats(body: bytes) -> bool:
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        if len(dict(pairs)) != len(pairs):
+            raise _OddError(())
+
+    try:
+        json.loads(body, object_pairs_hook=look)
+    except (_OddError, RecursionError):
+        return True
+    return False

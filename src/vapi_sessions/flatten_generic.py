@@ -41,8 +41,6 @@ ASSISTANT_ROLES: Final = frozenset({"assistant", "bot"})
 KNOWN_COST_TYPES: Final = frozenset({"model", "analysis", "session"})
 _RAW_ONLY: Final = ("assistant", "assistantOverrides", "squad", "phoneNumber")
 
-Row = tuple[Any, ...]
-
 SESSION_COLUMNS: Final = (
     "name", "status", "expiration_seconds", "expires_at", "assistant_id", "assistant_name", "squad_id", "squad_name",
     "model_provider", "model_name", "customer_id", "customer_name", "customer_number", "customer_email",
@@ -101,8 +99,8 @@ def _session(session_id: str, org_id: str, created_at: int, updated_at: int, tex
     for name, same in (
         ("id", lambda value: value == session_id),
         ("orgId", lambda value: value == org_id),
-        ("createdAt", lambda value: _moment(value) == created_at),
-        ("updatedAt", lambda value: _moment(value) == updated_at),
+        ("createdAt", lambda value: moment(value) == created_at),
+        ("updatedAt", lambda value: moment(value) == updated_at),
     ):
         raw = reader.take(name)
         if raw is not None and not (raw[0] == '"' and same(decode(raw))):
@@ -156,16 +154,27 @@ def _customer(reader: Reader, drift: Drift) -> list[str | None]:
 
 def embedded_names(assistant: str | None, overrides: str | None) -> tuple[str | None, str | None, str | None]:
     """assistant_name, model_provider and model_name from the two embedded objects, given as JSON text."""
-    name = peek(assistant, "name")
-    pairs = [
-        (peek(source, "model", "provider"), peek(source, "model", "model"))
-        for source in (assistant, overrides)
-    ]
-    provider, model = pairs[1] if pairs[0] == (None, None) else pairs[0]
-    return peek(overrides, "name") if name is None else name, provider, model
+    name, provider, model = _names(assistant)
+    if assistant is not None and overrides is None:
+        return name, provider, model
+    other_name, other_provider, other_model = _names(overrides)
+    if provider is None and model is None:
+        provider, model = other_provider, other_model
+    return other_name if name is None else name, provider, model
 
 
-def _moment(text: str) -> int | None:
+def _names(text: str | None) -> tuple[str | None, str | None, str | None]:
+    if text is None or not text.startswith("{"):
+        return None, None, None
+    top = dict(members(text))
+    model = top.get("model")
+    return peek(top.get("name")), peek(model, "provider"), peek(model, "model")
+
+
+def moment(text: str | None) -> int | None:
+    """A timestamp of the source in microseconds; None if it is none."""
+    if text is None:
+        return None
     try:
         return parse(text)
     except (ValueError, OverflowError):

@@ -48,10 +48,11 @@ _blank: Final = re.compile(r"[ \t\r\n]*")
 def members(text: str) -> list[tuple[str, str]]:
     """The members of a JSON object in order, repeated keys included, each with its value's own text."""
     try:
-        found = [(name, bytes(value).decode()) for name, value in _raw_object(text).items()]
+        found = [(name, bytes(value)) for name, value in _raw_object(text).items()]
+        size = len(text) if text.isascii() else len(text.encode())
         # A repeated key, an escape in a key or white space makes the text longer than its parts.
-        if text.isascii() and len(text) == 1 + sum(len(name) + len(value) + 4 for name, value in found):
-            return found
+        if size == 1 + sum([len(name) + len(value) + 4 for name, value in found]):
+            return [(name, value.decode()) for name, value in found]
     except (ValueError, msgspec.DecodeError):
         pass  # not for this decoder: a lone surrogate
     return list(_cut(text, "{", "}"))
@@ -150,8 +151,16 @@ class Drift:
 
     def add(self, where: str, name: str, mark: str = "", by: int = 1) -> None:
         """`where` as in "message." or "cost.type="; a name that does not look like one is shown as "?"."""
-        key = f"{where}{name if self._NAME.fullmatch(name) else '?'}{mark}"
+        self.count(f"{where}{name if self._NAME.fullmatch(name) else '?'}{mark}", by)
+
+    def count(self, key: str, by: int) -> None:
+        """Once there are too many names, the rest are counted together."""
         self.counts[key if key in self.counts or len(self.counts) < self._LIMIT else "other"] += by
+
+    def join(self, other: Drift) -> None:
+        """Adds another's counts."""
+        for key, count in other.counts.items():
+            self.count(key, count)
 
 
 class Extra:

@@ -360,3 +360,17 @@ RAW: Final = pa.schema(
         pa.field("body", pa.string()),
     ]
 )
+
+
+def as_markdown() -> str:
+    """The published tables as Markdown; the README holds this text."""
+    parts: list[str] = []
+    for table in TABLES:
+        parts += [f"### {table.name}", "", f"{table.description} Unique: `({', '.join(table.key)})`.", ""]
+        parts += ["| column | type | meaning |", "|---|---|---|"]
+        parts += [
+            f"| `{column.name}` | {column.type}{'' if column.required else ', nullable'} | {column.description} |"
+            for column in table.published
+        ]
+        parts.append("")
+    return "\n".join(parts)

@@ -50,15 +50,21 @@ def clock(shared_clock: FakeClock) -> FakeClock:
     return shared_clock
 
 
-Serve = Callable[..., httpx.Client]
+class Client(httpx.Client):
+    """A client that knows the server it talks to."""
+
+    server: EmulatorServer
+
+
+Serve = Callable[..., Client]
 
 
 @pytest.fixture
 def serve(running: EmulatorServer, clock: FakeClock) -> Iterator[Serve]:
     """Empty the shared server and give it these switches; returns a client whose `.server` it is."""
-    opened: list[httpx.Client] = []
+    opened: list[Client] = []
 
-    def start(**switches: Any) -> httpx.Client:
+    def start(**switches: Any) -> Client:
         faults = {
             name: switches.pop(name) for name in list(switches) if name in FaultSettings.__dataclass_fields__
         }
@@ -71,20 +77,20 @@ def serve(running: EmulatorServer, clock: FakeClock) -> Iterator[Serve]:
         client.close()
 
 
-def connect(server: EmulatorServer, key: str | None = None) -> httpx.Client:
+def connect(server: EmulatorServer, key: str | None = None) -> Client:
     headers = {"Authorization": f"Bearer {key or server.key}", "User-Agent": "tests"}
-    client = httpx.Client(base_url=server.url, headers=headers, timeout=10)
-    client.server = server  # type: ignore[attr-defined]  # for the tests' convenience
+    client = Client(base_url=server.url, headers=headers, timeout=10)
+    client.server = server
     return client
 
 
 @pytest.fixture
-def client(serve: Serve) -> httpx.Client:
+def client(serve: Serve) -> Client:
     return serve()
 
 
 @pytest.fixture(scope="session")
-def history() -> Iterator[httpx.Client]:
+def history() -> Iterator[Client]:
     """A server with 400 generated sessions, for tests that only read."""
     with EmulatorServer(clock=FakeClock()) as server, connect(server) as client:
         fill(server.store, History(org_id=server.org_id, sessions=400, days=20, until_us=to_us(NOW), seed=5))

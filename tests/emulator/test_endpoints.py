@@ -5,23 +5,22 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
 import pytest
 
 from vapi_sessions.emulator.settings import DEFAULT_ORG
 
-from .conftest import FakeClock, Serve, connect
+from .conftest import Client, FakeClock, Serve, connect
 
 UNKNOWN = "00000000-0000-4000-8000-00000000dead"
 
 
-def create(client: httpx.Client, **fields: Any) -> dict[str, Any]:
+def create(client: Client, **fields: Any) -> dict[str, Any]:
     response = client.post("/session", json=fields)
     assert response.status_code == 201, response.text
-    return response.json()  # type: ignore[no-any-return]
+    return response.json()
 
 
-def test_a_new_session_has_defaults_and_equal_timestamps(client: httpx.Client) -> None:
+def test_a_new_session_has_defaults_and_equal_timestamps(client: Client) -> None:
     """What the caller left out is filled in, and both timestamps are the present, cut to milliseconds."""
     session = create(client)
     assert session["createdAt"] == session["updatedAt"] == "2026-03-04T15:30:00.123Z"
@@ -33,7 +32,7 @@ def test_a_new_session_has_defaults_and_equal_timestamps(client: httpx.Client) -
     assert client.get(f"/session/{session['id']}").json() == session
 
 
-def test_messages_come_back_unchanged(client: httpx.Client) -> None:
+def test_messages_come_back_unchanged(client: Client) -> None:
     """Text, order, tool calls, nulls, parts, unknown roles and lone surrogates survive a round trip."""
     messages = [
         {"role": "system", "content": "naïve ☃ \u0000 \ud83d end", "extra": [1, 2.50, None]},
@@ -49,7 +48,7 @@ def test_messages_come_back_unchanged(client: httpx.Client) -> None:
     assert response.json()["messages"] == messages
 
 
-def test_an_update_replaces_the_messages_and_moves_updated_at(client: httpx.Client, clock: FakeClock) -> None:
+def test_an_update_replaces_the_messages_and_moves_updated_at(client: Client, clock: FakeClock) -> None:
     """PATCH takes the whole new array, keeps what was not named, and moves `updatedAt` only."""
     old = create(
         client, name="a", messages=[{"role": "user", "content": "1"}, {"role": "user", "content": "2"}]
@@ -61,14 +60,14 @@ def test_an_update_replaces_the_messages_and_moves_updated_at(client: httpx.Clie
     assert new["updatedAt"] == "2026-03-04T15:30:05.123Z"
 
 
-def test_updated_at_never_goes_backwards(client: httpx.Client, clock: FakeClock) -> None:
+def test_updated_at_never_goes_backwards(client: Client, clock: FakeClock) -> None:
     """A clock that was set back does not take `updatedAt` with it."""
     old = create(client)
     clock.forward(seconds=-60)
     assert client.patch(f"/session/{old['id']}", json={"name": "x"}).json()["updatedAt"] == old["updatedAt"]
 
 
-def test_delete_answers_with_the_session_and_it_is_gone(client: httpx.Client) -> None:
+def test_delete_answers_with_the_session_and_it_is_gone(client: Client) -> None:
     """DELETE returns the last state; after it the id is unknown everywhere."""
     session = create(client)
     assert client.delete(f"/session/{session['id']}").json() == session
@@ -77,21 +76,21 @@ def test_delete_answers_with_the_session_and_it_is_gone(client: httpx.Client) ->
 
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
-def test_an_unknown_id_is_404(client: httpx.Client, method: str) -> None:
+def test_an_unknown_id_is_404(client: Client, method: str) -> None:
     """All three calls on one session say the same of an id that does not exist."""
     response = client.request(method, f"/session/{UNKNOWN}", json={} if method == "PATCH" else None)
     assert response.status_code == 404
     assert response.json() == {"message": "Session Not Found", "error": "Not Found", "statusCode": 404}
 
 
-def test_an_id_that_is_no_uuid_is_400(client: httpx.Client) -> None:
+def test_an_id_that_is_no_uuid_is_400(client: Client) -> None:
     """The path is checked before the store is asked."""
     response = client.get("/session/nonsense")
     assert response.status_code == 400
     assert response.json()["message"] == "Validation failed (uuid is expected)"
 
 
-def test_a_wrong_key_is_401_with_the_recorded_body(client: httpx.Client) -> None:
+def test_a_wrong_key_is_401_with_the_recorded_body(client: Client) -> None:
     """The body is the one that was recorded at the source."""
     response = client.get("/session", headers={"Authorization": "Bearer wrong"})
     assert response.status_code == 401
@@ -101,9 +100,9 @@ def test_a_wrong_key_is_401_with_the_recorded_body(client: httpx.Client) -> None
     assert client.get("/session", headers={"Authorization": "Basic emulator-key"}).status_code == 401
 
 
-def test_an_organisation_that_must_pay_is_402(client: httpx.Client) -> None:
+def test_an_organisation_that_must_pay_is_402(client: Client) -> None:
     """402 is an organisation's state and can change while the server runs."""
-    client.server.configure(must_pay=frozenset({DEFAULT_ORG}))  # type: ignore[attr-defined]
+    client.server.configure(must_pay=frozenset({DEFAULT_ORG}))
     response = client.get("/session")
     assert (response.status_code, response.json()["error"]) == (402, "Payment Required")
 
@@ -113,7 +112,7 @@ def test_organisations_do_not_see_each_other(serve: Serve) -> None:
     other = "0e111a70-0000-4000-8000-000000000002"
     first = serve(keys={"one": DEFAULT_ORG, "two": other})
     session = create(first)
-    with connect(first.server, "two") as second:  # type: ignore[attr-defined]
+    with connect(first.server, "two") as second:
         assert second.get("/session").json()["results"] == []
         assert second.get(f"/session/{session['id']}").status_code == 404
         assert second.delete(f"/session/{session['id']}").status_code == 404
@@ -153,17 +152,15 @@ def test_organisations_do_not_see_each_other(serve: Serve) -> None:
         ({"customer": {"squadOverrides": 1}}, "customer.squadOverrides must be an object"),
     ],
 )
-def test_a_bad_field_of_a_new_session_is_named(
-    client: httpx.Client, body: dict[str, Any], complaint: str
-) -> None:
+def test_a_bad_field_of_a_new_session_is_named(client: Client, body: dict[str, Any], complaint: str) -> None:
     """The 400 lists what is wrong, in class-validator's words, and nothing is stored."""
     response = client.post("/session", json=body)
     assert response.status_code == 400
     assert complaint in response.json()["message"]
-    assert client.server.store.count() == 0  # type: ignore[attr-defined]
+    assert client.server.store.count() == 0
 
 
-def test_a_number_without_country_code_gets_the_hot_tip(client: httpx.Client) -> None:
+def test_a_number_without_country_code_gets_the_hot_tip(client: Client) -> None:
     """E.164 is checked unless switched off in the customer."""
     response = client.post("/session", json={"customer": {"number": "4155550100"}})
     assert "Hot tip" in response.json()["message"][0]
@@ -171,13 +168,13 @@ def test_a_number_without_country_code_gets_the_hot_tip(client: httpx.Client) ->
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"<html>", b"[]", b'{"name": NaN}', b"\xff"])
-def test_a_body_that_is_no_json_object_is_400(client: httpx.Client, body: bytes) -> None:
+def test_a_body_that_is_no_json_object_is_400(client: Client, body: bytes) -> None:
     """Anything else than a JSON object is refused with one sentence."""
     response = client.post("/session", content=body)
     assert (response.status_code, response.json()["error"]) == (400, "Bad Request")
 
 
-def test_an_update_takes_only_the_four_declared_fields(client: httpx.Client) -> None:
+def test_an_update_takes_only_the_four_declared_fields(client: Client) -> None:
     """What can be set at creation cannot all be changed later."""
     session = create(client)
     response = client.patch(f"/session/{session['id']}", json={"assistantId": "a"})
@@ -189,19 +186,19 @@ def test_long_texts_are_refused_only_where_switched_on(serve: Serve) -> None:
     body = {"messages": [{"role": "assistant", "content": "x" * 10_001}]}
     client = serve()
     assert client.post("/session", json=body).status_code == 201
-    client.server.configure(content_limit=True)  # type: ignore[attr-defined]
+    client.server.configure(content_limit=True)
     assert client.post("/session", json=body).json()["message"] == [
         "messages.0.content must be shorter than or equal to 10000 characters"
     ]
 
 
-def test_other_routes_and_methods_are_404(client: httpx.Client) -> None:
+def test_other_routes_and_methods_are_404(client: Client) -> None:
     """The source has no 405: a method that is not served is a route that does not exist."""
     assert client.put("/session").json()["message"] == "Cannot PUT /session"
     assert client.get("/call").status_code == 404
 
 
-def test_answers_carry_the_clocks_date_and_the_content_type(client: httpx.Client) -> None:
+def test_answers_carry_the_clocks_date_and_the_content_type(client: Client) -> None:
     """`Date` is the injected clock's, and errors carry it too."""
     for path, status in (("/session", 200), ("/session/x", 400), ("/nowhere", 404)):
         response = client.get(path)

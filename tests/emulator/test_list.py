@@ -6,26 +6,25 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 
 from vapi_sessions.emulator.parameters import DECLARED
 from vapi_sessions.emulator.times import iso_ms, parse_iso
 
-from .conftest import Serve
+from .conftest import Client, Serve
 
 Session = dict[str, Any]
 
 
-def listed(client: httpx.Client, **parameters: Any) -> list[Session]:
+def listed(client: Client, **parameters: Any) -> list[Session]:
     response = client.get("/session", params={"limit": 1000, **parameters})
     assert response.status_code == 200, response.text
     answer = response.json()
     assert answer["metadata"]["totalItems"] == len(answer["results"])
-    return answer["results"]  # type: ignore[no-any-return]
+    return answer["results"]
 
 
-def everything(client: httpx.Client) -> list[Session]:
+def everything(client: Client) -> list[Session]:
     return listed(client)
 
 
@@ -51,7 +50,7 @@ def at(session: Session, path: str) -> Any:
         ("extension", "customer.extension"),
     ],
 )
-def test_a_filter_keeps_exactly_the_equal_ones(history: httpx.Client, parameter: str, path: str) -> None:
+def test_a_filter_keeps_exactly_the_equal_ones(history: Client, parameter: str, path: str) -> None:
     """Each simple filter gives what comparing the field by hand gives."""
     rows = everything(history)
     wanted = next(value for row in rows if (value := at(row, path)) is not None)
@@ -64,7 +63,7 @@ def test_a_filter_keeps_exactly_the_equal_ones(history: httpx.Client, parameter:
     ("parameter", "path"),
     [("idAny", "id"), ("assistantIdAny", "assistantId"), ("customerNumberAny", "customer.number")],
 )
-def test_a_comma_separated_filter_keeps_any_of_them(history: httpx.Client, parameter: str, path: str) -> None:
+def test_a_comma_separated_filter_keeps_any_of_them(history: Client, parameter: str, path: str) -> None:
     """Several values, one parameter; unknown values among them do no harm."""
     rows = everything(history)
     wanted = list(dict.fromkeys(value for row in rows if (value := at(row, path)) is not None))[:3]
@@ -72,7 +71,7 @@ def test_a_comma_separated_filter_keeps_any_of_them(history: httpx.Client, param
     assert {row["id"] for row in listed(history, **{parameter: ",".join([*wanted, "unknown"])})} == expected
 
 
-def test_phone_number_ids_are_repeated(history: httpx.Client) -> None:
+def test_phone_number_ids_are_repeated(history: Client) -> None:
     """`phoneNumberIdAny` is an array: one parameter for each value."""
     rows = everything(history)
     wanted = list(dict.fromkeys(row["phoneNumberId"] for row in rows if "phoneNumberId" in row))[:2]
@@ -80,7 +79,7 @@ def test_phone_number_ids_are_repeated(history: httpx.Client) -> None:
     assert {row["id"] for row in listed(history, phoneNumberIdAny=wanted)} == expected
 
 
-def test_the_e164_check_filter_counts_an_absent_flag_as_true(history: httpx.Client) -> None:
+def test_the_e164_check_filter_counts_an_absent_flag_as_true(history: Client) -> None:
     """The flag's default is true, wherever there is a customer."""
     rows = [row for row in everything(history) if "customer" in row]
     for value in (True, False):
@@ -90,7 +89,7 @@ def test_the_e164_check_filter_counts_an_absent_flag_as_true(history: httpx.Clie
         assert found
 
 
-def test_overrides_are_compared_as_json(history: httpx.Client) -> None:
+def test_overrides_are_compared_as_json(history: Client) -> None:
     """`assistantOverrides` finds the customers with equal overrides, whatever the order of keys."""
     wanted = next(
         overrides for row in everything(history) if (overrides := at(row, "customer.assistantOverrides"))
@@ -123,15 +122,15 @@ def test_bounds_compare_the_stored_microseconds(
             if field == "createdAt"
             else {"created_us": 0, "updated_us": us}
         )
-        store = client.server.store  # type: ignore[attr-defined]
+        store = client.server.store
         store.add(
             {"id": f"00000000-0000-4000-8000-{us % 10**12:012d}", "orgId": client.server.org_id}, **times
-        )  # type: ignore[attr-defined]
+        )
     found = listed(client, **{f"{field}{operator}": iso_ms(base)})
     assert len(found) == sum(holds(us, base) for us in stored)
 
 
-def test_filters_and_bounds_combine_with_and(history: httpx.Client) -> None:
+def test_filters_and_bounds_combine_with_and(history: Client) -> None:
     """Everything that is given has to hold."""
     rows = everything(history)
     middle = sorted(row["createdAt"] for row in rows)[200]
@@ -146,14 +145,14 @@ def test_filters_and_bounds_combine_with_and(history: httpx.Client) -> None:
 @pytest.mark.parametrize(
     "text", ["2026-02-20", "2026-02-20T00:00:00Z", "2026-02-20T01:00:00+01:00", "2026-02-20T00:00:00"]
 )
-def test_a_bound_may_be_any_iso_8601(history: httpx.Client, text: str) -> None:
+def test_a_bound_may_be_any_iso_8601(history: Client, text: str) -> None:
     """Dates without time, with an offset or without a zone (UTC) mean the same moment."""
     assert len(listed(history, createdAtGe=text)) == len(
         listed(history, createdAtGe="2026-02-20T00:00:00.000Z")
     )
 
 
-def test_the_default_is_the_newest_hundred(history: httpx.Client) -> None:
+def test_the_default_is_the_newest_hundred(history: Client) -> None:
     """Without parameters: 100 rows, by `createdAt`, newest first."""
     answer = history.get("/session").json()
     created = [row["createdAt"] for row in answer["results"]]
@@ -162,7 +161,7 @@ def test_the_default_is_the_newest_hundred(history: httpx.Client) -> None:
     assert len(created) == 100
 
 
-def test_pages_cover_everything_once(history: httpx.Client) -> None:
+def test_pages_cover_everything_once(history: Client) -> None:
     """While nothing changes, page numbers give each row exactly once."""
     seen = [
         row["id"]
@@ -175,7 +174,7 @@ def test_pages_cover_everything_once(history: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("order", ["ASC", "DESC"])
-def test_sorting_by_cost_puts_null_as_the_largest(history: httpx.Client, order: str) -> None:
+def test_sorting_by_cost_puts_null_as_the_largest(history: Client, order: str) -> None:
     """PostgreSQL's rule for pending costs: last when ascending, first when descending."""
     costs = [row.get("cost") for row in listed(history, sortBy="cost", sortOrder=order)]
     keys = [float("inf") if cost is None else cost for cost in costs]
@@ -183,7 +182,7 @@ def test_sorting_by_cost_puts_null_as_the_largest(history: httpx.Client, order: 
     assert None in costs
 
 
-def test_sorting_by_duration_is_another_order(history: httpx.Client) -> None:
+def test_sorting_by_duration_is_another_order(history: Client) -> None:
     """`duration` is accepted; the field itself is not shown."""
     by_duration = [row["id"] for row in listed(history, sortBy="duration", sortOrder="ASC")]
     assert by_duration != [row["id"] for row in listed(history, sortOrder="ASC")]
@@ -216,20 +215,20 @@ def test_sorting_by_duration_is_another_order(history: httpx.Client) -> None:
         ({"squadOverrides": "x"}, "squadOverrides must be an object"),
     ],
 )
-def test_a_bad_parameter_is_named(history: httpx.Client, parameters: dict[str, Any], complaint: str) -> None:
+def test_a_bad_parameter_is_named(history: Client, parameters: dict[str, Any], complaint: str) -> None:
     """400, with a sentence for each parameter that is wrong."""
     response = history.get("/session", params=parameters)
     assert response.status_code == 400
     assert response.json() == {"message": [complaint], "error": "Bad Request", "statusCode": 400}
 
 
-def test_all_complaints_come_at_once(history: httpx.Client) -> None:
+def test_all_complaints_come_at_once(history: Client) -> None:
     """One answer lists everything that is wrong."""
     assert len(history.get("/session?x=1&y=2&limit=2000&createdAtLt=no").json()["message"]) == 4
 
 
 @pytest.mark.parametrize("page", ["1e3", "99999999999999999999", "2.0"])
-def test_numbers_are_read_as_javascript_does(history: httpx.Client, page: str) -> None:
+def test_numbers_are_read_as_javascript_does(history: Client, page: str) -> None:
     """`2.0` and `1e3` are whole numbers; a huge page is merely past the end."""
     assert history.get("/session", params={"page": page}).status_code == 200
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 import pytest
 
 from vapi_sessions.emulator.settings import EmulatorSettings, FaultSettings
 from vapi_sessions.errors import ConfigurationError
 
-from .conftest import FakeClock, Serve
+from .conftest import Client, FakeClock, Serve
 
 
-def add(client: httpx.Client, count: int = 1, **fields: Any) -> list[str]:
+def add(client: Client, count: int = 1, **fields: Any) -> list[str]:
     return [client.post("/session", json=fields).json()["id"] for _ in range(count)]
 
 
-def metadata(client: httpx.Client, **parameters: Any) -> dict[str, Any]:
-    return client.get("/session", params=parameters).json()["metadata"]  # type: ignore[no-any-return]
+def metadata(client: Client, **parameters: Any) -> dict[str, Any]:
+    return client.get("/session", params=parameters).json()["metadata"]
 
 
 @pytest.mark.parametrize(("switch", "rows", "told"), [("empty", 0, 0), ("default", 3, 100)])
@@ -44,7 +43,7 @@ def test_a_page_past_the_end_is_empty_or_refused(serve: Serve) -> None:
     add(client, 3)
     answer = client.get("/session?page=2").json()
     assert (answer["results"], answer["metadata"]["totalItems"]) == ([], 3)
-    client.server.configure(past_end="reject")  # type: ignore[attr-defined]
+    client.server.configure(past_end="reject")
     assert client.get("/session?page=2").status_code == 400
     assert client.get("/session?page=1").status_code == 200
 
@@ -112,7 +111,7 @@ def test_ties_can_come_in_another_order_each_time(serve: Serve) -> None:
     add(client, 30)
     orders = {tuple(row["id"] for row in client.get("/session").json()["results"]) for _ in range(5)}
     assert len(orders) > 1
-    client.server.configure(ties="stable")  # type: ignore[attr-defined]
+    client.server.configure(ties="stable")
     assert len({client.get("/session").text for _ in range(5)}) == 1
 
 

@@ -180,7 +180,7 @@ class Talk:
         asked, answered = rng.choice(self.customer.pool.exchanges)
         chance = rng.random()
         if chance < 0.004:
-            answered += "\n\n" + TERMS * rng.randrange(8, 40)
+            answered += "\n\n" + TERMS * rng.randrange(8, 40 if self.oddities else 20)
         elif chance < 0.01:
             asked = rng.choice(CURIOSITIES)
         self._user(asked)
@@ -494,7 +494,7 @@ def write_turns(
     talk = Talk(
         rng,
         who,
-        style_of(messages) if messages else choose_style(rng, oddities=oddities),
+        style_of(messages) if messages and oddities else choose_style(rng, oddities=oddities),
         now_us - turns * _LIVE_MOMENT,
         end_us=now_us,
         oddities=oddities,

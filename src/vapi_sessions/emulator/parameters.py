@@ -9,8 +9,8 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, Final, NamedTuple
 
 from vapi_sessions.emulator.settings import EmulatorSettings
 from vapi_sessions.emulator.store import Query, canonical
@@ -19,7 +19,7 @@ from vapi_sessions.emulator.times import from_us, iso_ms, parse_iso
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_OPERATORS: Final = {"Gt": ">", "Lt": "<", "Ge": ">=", "Le": "<="}
+_OPERATORS: Final = ("Gt", "Lt", "Ge", "Le")
 
 
 class BadRequest(Exception):  # noqa: N818  (named after the answer it becomes)
@@ -117,9 +117,7 @@ _FILTERS: Final[dict[str, Callable[[str, str], _Condition]]] = {
     "squadOverrides": _overrides("squad_overrides"),
 }
 _BOUNDS: Final = {
-    f"{field}{operator}": (f"{column}", sign)
-    for field, column in (("createdAt", "created_us"), ("updatedAt", "updated_us"))
-    for operator, sign in _OPERATORS.items()
+    f"{field}{operator}": field for field in ("createdAt", "updatedAt") for operator in _OPERATORS
 }
 _PAGING: Final = ("page", "limit", "sortBy", "sortOrder")
 _CHOICES: Final = {"sortBy": ("createdAt", "duration", "cost"), "sortOrder": ("ASC", "DESC")}
@@ -202,13 +200,13 @@ def _parse_one(
     if name in _FILTERS:
         return _FILTERS[name](name, value)
     if name in _BOUNDS:
-        column, sign = _BOUNDS[name]
         try:
-            bounds[name] = parse_iso(value)
+            moment = parse_iso(value)
         except ValueError:
             raise BadRequest([f"{name} must be a valid ISO 8601 date string"]) from None
-        return _Condition(f"{column} {sign} ?", (bounds[name],))
-    if name not in settings.ignored_parameters:
+        if name not in settings.ignored_parameters:
+            bounds[name] = moment
+    elif name not in settings.ignored_parameters:
         plain[name] = value
     return None
 
@@ -227,42 +225,42 @@ def _assemble(
         limit = DEFAULT_LIMIT
     if settings.page_cap is not None:
         limit = min(limit, settings.page_cap)
-    where = "".join(f" AND {condition.sql}" for condition in conditions)
-    values = tuple(value for condition in conditions for value in condition.values)
-    created_ge = max(_given(bounds, "createdAtGe", "createdAtGt"), default=None)
-    created_le = min(_given(bounds, "createdAtLe", "createdAtLt"), default=None)
-    beyond: Query | None = None
-    if settings.retention_us is not None:
-        cutoff = now_us - settings.retention_us
-        reaches_back = [
-            us
-            for us in _given(bounds, "createdAtGe", "createdAtGt", "createdAtLe", "createdAtLt")
-            if us < cutoff
-        ]
-        if settings.retention_style == "400" and reaches_back:
-            raise BadRequest(retention_message(cutoff, settings))
-        if settings.retention_style == "flag":
-            beyond = Query(org_id, f"{where} AND created_us < ?", (*values, cutoff), limit=0)
-            created_ge = max(cutoff, created_ge if created_ge is not None else cutoff)
-        where, values = f"{where} AND created_us >= ?", (*values, cutoff)
     query = Query(
         org_id,
-        where,
-        values,
+        created=_range(bounds, "createdAt"),
+        updated=_range(bounds, "updatedAt"),
+        where="".join(f" AND {condition.sql}" for condition in conditions),
+        values=tuple(value for condition in conditions for value in condition.values),
+        by_id=any(condition.sql.startswith("id ") for condition in conditions),
         sort_by=plain["sortBy"],  # type: ignore[arg-type]  # checked against the choices above
         ascending=plain["sortOrder"] == "ASC",
         limit=limit,
         offset=(page - 1) * limit,
-        index=_index(conditions),
         shuffle_ties=settings.ties == "shuffled",
     )
-    return ListRequest(query, page, limit, created_ge, created_le, beyond)
+    created_ge = max(_given(bounds, "createdAtGe", "createdAtGt"), default=None)
+    created_le = min(_given(bounds, "createdAtLe", "createdAtLt"), default=None)
+    if settings.retention_us is None:
+        return ListRequest(query, page, limit, created_ge, created_le)
+    cutoff = now_us - settings.retention_us
+    if settings.retention_style == "400" and any(
+        us < cutoff
+        for us in _given(bounds, *(name for name, field in _BOUNDS.items() if field == "createdAt"))
+    ):
+        raise BadRequest(retention_message(cutoff, settings))
+    since, before = query.created
+    beyond = replace(query, created=(since, cutoff if before is None else min(cutoff, before)), limit=0)
+    query = replace(query, created=(cutoff if since is None else max(cutoff, since), before))
+    if settings.retention_style != "flag":
+        return ListRequest(query, page, limit, created_ge, created_le)
+    return ListRequest(query, page, limit, query.created[0], created_le, beyond)
 
 
-def _index(conditions: list[_Condition]) -> Literal["by_created", "by_updated"] | None:
-    if any(condition.sql.startswith("id ") for condition in conditions):
-        return None
-    return "by_updated" if any("updated_us" in condition.sql for condition in conditions) else "by_created"
+def _range(bounds: dict[str, int], field: str) -> tuple[int | None, int | None]:
+    """The half-open interval of microseconds that the four operators mean together."""
+    low = [*_given(bounds, f"{field}Ge"), *(us + 1 for us in _given(bounds, f"{field}Gt"))]
+    high = [*_given(bounds, f"{field}Lt"), *(us + 1 for us in _given(bounds, f"{field}Le"))]
+    return max(low, default=None), min(high, default=None)
 
 
 def retention_message(cutoff_us: int, settings: EmulatorSettings) -> str:

@@ -128,7 +128,10 @@ def transient_assistant(name: str, prompt: str, variant: int) -> Json:
                             "type": "apiRequest",
                             "method": "POST",
                             "url": "https://crm.example",
-                            "headers": {"X-Key": "SECRET-hook-header"},
+                            "headers": {
+                                "type": "object",
+                                "properties": {"X-Key": {"type": "string", "value": "SECRET-hook-header"}},
+                            },
                         },
                     }
                 ],
@@ -152,7 +155,7 @@ def transient_squad(prompt: str, assistant_id: str) -> Json:
                 "assistant": transient_assistant("Specialist", prompt, 1),
                 "assistantDestinations": [
                     {
-                        "type": "handoff",
+                        "type": "assistant",
                         "assistantName": "Riley",
                         "sipHeaders": {"X-Handoff": "SECRET-sip-header"},
                         "assistantOverrides": {"server": _SERVER},

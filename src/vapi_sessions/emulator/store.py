@@ -22,12 +22,15 @@ from vapi_sessions.emulator.times import SECOND_US, Clock, iso_ms, parse_iso, sy
 from vapi_sessions.errors import ConfigurationError
 
 Session = dict[str, Any]
+#: Half-open, in microseconds; None: without end.
+Interval = tuple[int | None, int | None]
 SortBy = Literal["createdAt", "duration", "cost"]
 
 DEFAULT_EXPIRATION_SECONDS: Final = 86_400
 _APPLICATION_ID: Final = 0x56415049  # "VAPI"
 _FORMAT: Final = 1
 _MAX_OFFSET: Final = 2**62
+_FEW: Final = 5_000
 
 
 class Row(NamedTuple):
@@ -86,19 +89,21 @@ _UPDATE: Final = f"UPDATE sessions SET {', '.join(f'{c} = ?' for c in _COLUMNS)}
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A page to read. `where` is made of our own column names; every value is a parameter.
+    """A page to read: half-open intervals of microseconds, and further conditions.
 
-    `index` is the one that `where` suits best; None where it names ids, which have their own.
+    `where` is made of our own column names (` AND name = ?`), its values are parameters; `by_id` says that it names ids.
     """
 
     org_id: str
+    created: Interval = (None, None)
+    updated: Interval = (None, None)
     where: str = ""
     values: tuple[Any, ...] = ()
     sort_by: SortBy = "createdAt"
     ascending: bool = False
     limit: int = 100
     offset: int = 0
-    index: Literal["by_created", "by_updated"] | None = "by_created"
+    by_id: bool = False
     shuffle_ties: bool = False
 
 
@@ -183,6 +188,15 @@ def make_row(session: Session, created_us: int, updated_us: int, duration: float
 _FIXED: Final = frozenset({"id", "orgId", "createdAt", "updatedAt"})
 
 
+def _within(column: str, interval: Interval) -> tuple[str, tuple[int, ...]]:
+    """The condition of a half-open interval, beginning with AND, and its values."""
+    low, high = interval
+    sql = (f" AND {column} >= ?" if low is not None else "") + (
+        f" AND {column} < ?" if high is not None else ""
+    )
+    return sql, tuple(bound for bound in interval if bound is not None)
+
+
 class _Delayed(NamedTuple):
     """A write that reads do not see yet; `row` None is a deletion."""
 
@@ -214,7 +228,11 @@ class Store:
         self._delayed: list[_Delayed] = []
         try:
             self._writer = self._connect()
-            self._prepare()
+            try:
+                self._prepare()
+            except sqlite3.Error:
+                self._writer.close()
+                raise
         except sqlite3.Error as error:
             raise ConfigurationError(
                 f"Cannot use {self.path} as a store of the emulator: {error}.",
@@ -233,15 +251,13 @@ class Store:
     def _prepare(self) -> None:
         connection = self._writer
         connection.execute("PRAGMA page_size = 16384")  # a body of 6 KB fits without overflow pages
+        found = connection.execute("PRAGMA application_id").fetchone()[0]
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables and (found, version) != (_APPLICATION_ID, _FORMAT):
+            raise sqlite3.DatabaseError("it holds something else")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        found = connection.execute("PRAGMA application_id").fetchone()[0]
-        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if tables and (found, connection.execute("PRAGMA user_version").fetchone()[0]) != (
-            _APPLICATION_ID,
-            _FORMAT,
-        ):
-            raise sqlite3.DatabaseError("it holds something else")
         if not tables:
             connection.executescript(
                 f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_FORMAT}; COMMIT;"
@@ -301,28 +317,45 @@ class Store:
     def query(self, query: Query) -> Page:
         """A page and the number of all rows that match, both from one snapshot."""
         self._land(self.now_us())
-        where = f"org_id = ?{query.where}"
-        values = (query.org_id, *query.values)
-        indexed = f"INDEXED BY {query.index}" if query.index else ""
         reader = self._reader()
         reader.execute("BEGIN")
         try:
-            total = reader.execute(
-                f"SELECT count(*) FROM sessions {indexed} WHERE {where}", values
-            ).fetchone()[0]
+            source, values = self._source(reader, query)
+            total = reader.execute(f"SELECT count(*) FROM {source}", values).fetchone()[0]
             if query.limit <= 0 or query.offset >= total:
                 return Page([], total)
             order, extra = self._order(query)
-            # Few matches: find them by the index and sort. Many: walk in order of creation until the page is full.
-            if query.index == "by_updated" and query.sort_by == "createdAt" and total > 20_000:
-                indexed = "INDEXED BY by_created"
             found = reader.execute(
-                f"SELECT seq FROM sessions {indexed} WHERE {where} ORDER BY {order} LIMIT ? OFFSET ?",
+                f"SELECT seq FROM {source} ORDER BY {order} LIMIT ? OFFSET ?",
                 (*values, *extra, query.limit, min(query.offset, _MAX_OFFSET)),
             ).fetchall()
             return Page(self._bodies(reader, [seq for (seq,) in found]), total)
         finally:
             reader.execute("COMMIT")
+
+    def _source(self, reader: sqlite3.Connection, query: Query) -> tuple[str, tuple[Any, ...]]:
+        """`sessions` by the index that suits, with the WHERE clause, and the values for it."""
+        created, created_values = _within("created_us", query.created)
+        updated, updated_values = _within("updated_us", query.updated)
+        everything = f"{created}{updated}{query.where}"
+        values = (query.org_id, *created_values, *updated_values, *query.values)
+        if query.by_id:  # the plus keeps SQLite from finding the organisation first
+            return f"sessions WHERE +org_id = ?{everything}", values
+        # Few by time of change: find them so, and sort. Otherwise walk in order of creation until the page is full.
+        index = "by_created"
+        if updated:
+            few = self._few(reader, "by_updated", updated, (query.org_id, *updated_values))
+            if few < _FEW and few <= self._few(
+                reader, "by_created", created, (query.org_id, *created_values)
+            ):
+                index = "by_updated"
+        return f"sessions INDEXED BY {index} WHERE org_id = ?{everything}", values
+
+    @staticmethod
+    def _few(reader: sqlite3.Connection, index: str, where: str, values: tuple[Any, ...]) -> int:
+        """How many rows an interval holds, counted no further than `_FEW`."""
+        sql = f"SELECT count(*) FROM (SELECT 1 FROM sessions INDEXED BY {index} WHERE org_id = ?{where} LIMIT {_FEW})"
+        return int(reader.execute(sql, values).fetchone()[0])
 
     def _order(self, query: Query) -> tuple[str, tuple[int, ...]]:
         direction = "ASC" if query.ascending else "DESC"

@@ -1,0 +1,113 @@
+"""Starting, stopping, restarting."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from vapi_sessions.emulator.server import EmulatorServer
+from vapi_sessions.errors import ConfigurationError
+
+from .conftest import Client, connect
+
+
+def test_it_listens_on_loopback_and_a_free_port() -> None:
+    """Unless told otherwise."""
+    with EmulatorServer() as one, EmulatorServer() as two:
+        assert one.url.startswith("http://127.0.0.1:")
+        assert one.port != two.port
+
+
+def test_it_stops_at_once_with_connections_open_and_leaves_nothing() -> None:
+    """Keep-alive connections and hanging requests do not hold it up; no thread, no file stays behind."""
+    before = set(threading.enumerate())
+    server = EmulatorServer().start()
+    folder = server.store.path.parent
+    server.faults.script("hang")
+    errors: list[Exception] = []
+
+    def wait() -> None:
+        with connect(server) as client:
+            errors.extend([] if client.get("/session").status_code == 504 else [AssertionError()])
+
+    with connect(server) as idle:
+        hanging = threading.Thread(target=wait)
+        hanging.start()
+        while server.faults.scripted:
+            time.sleep(0.005)
+        idle.get("/session")
+        begun = time.monotonic()
+        server.stop()
+        assert time.monotonic() - begun < 1
+        hanging.join()
+    server.stop()
+    assert errors == []
+    assert set(threading.enumerate()) == before
+    assert not folder.exists()
+
+
+def test_it_stops_when_the_test_fails() -> None:
+    """An exception inside the `with` ends the server too."""
+    with pytest.raises(ZeroDivisionError), EmulatorServer() as server:
+        raise ZeroDivisionError
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection((server.host, server.port), timeout=1)
+
+
+def test_a_restart_goes_on_with_the_same_store(tmp_path: Path) -> None:
+    """With a path of its own the store outlives the server."""
+    path = tmp_path / "sessions.sqlite"
+    with EmulatorServer(store_path=path) as server, connect(server) as client:
+        session = client.post("/session", json={"name": "kept"}).json()
+    with EmulatorServer(store_path=path) as server, connect(server) as client:
+        assert client.get(f"/session/{session['id']}").json() == session
+
+
+def test_a_port_in_use_is_told() -> None:
+    """With the address, and what to do."""
+    with EmulatorServer() as server:
+        second = EmulatorServer(port=server.port)
+        with pytest.raises(ConfigurationError, match=f"Cannot listen on 127.0.0.1:{server.port}"):
+            second.start()
+        second.stop()
+
+
+def test_requests_are_logged(client: Client) -> None:
+    """Method, path, query with repetitions, status, user agent: what a test asserts on."""
+    client.get("/session?phoneNumberIdAny=a&phoneNumberIdAny=b&createdAtGe=2026-01-01T00:00:00%2B00:00")
+    client.delete("/session/x")
+    first, second = client.server.requests
+    assert (first.method, first.path, first.status, first.user_agent) == ("GET", "/session", 200, "tests")
+    assert first.query[:2] == (("phoneNumberIdAny", "a"), ("phoneNumberIdAny", "b"))
+    assert first.parameters["createdAtGe"] == "2026-01-01T00:00:00+00:00"
+    assert (second.method, second.status) == ("DELETE", 400)
+    client.server.clear_requests()
+    assert client.server.requests == []
+
+
+def test_many_requests_at_once_are_served(client: Client) -> None:
+    """Readers and writers in parallel, none refused, nothing lost."""
+
+    def work() -> None:
+        with connect(client.server) as mine:
+            for _ in range(10):
+                assert mine.post("/session", json={"name": "x"}).status_code == 201
+                assert mine.get("/session?limit=1000").status_code == 200
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert client.get("/session").json()["metadata"]["totalItems"] == 60
+
+
+def test_small_answers_are_not_held_back(client: Client) -> None:
+    """Without TCP_NODELAY each would wait 40 ms for the client's acknowledgement."""
+    client.get("/session")
+    fastest = min(client.get("/session").elapsed.total_seconds() for _ in range(10))
+    assert fastest < 0.03

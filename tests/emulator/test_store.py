@@ -1,0 +1,151 @@
+"""The store: survival, snapshots, organisations, damage."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vapi_sessions.emulator.store import Query, Row, Store, decode, encode, make_row
+from vapi_sessions.errors import ConfigurationError
+
+from .conftest import FakeClock
+
+ORG = "0e111a70-0000-4000-8000-00000000000a"
+
+
+def session_id(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012d}"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "sessions.sqlite", clock=FakeClock())
+    yield store
+    store.close()
+
+
+def rows(count: int, first: int = 0) -> list[Row]:
+    return [
+        make_row({"id": session_id(n), "orgId": ORG}, n * 1000, n * 1000) for n in range(first, first + count)
+    ]
+
+
+def test_sessions_survive_a_restart(tmp_path: Path) -> None:
+    """A store that is opened again holds what was written, delayed writes included."""
+    path = tmp_path / "sessions.sqlite"
+    first = Store(path, clock=FakeClock())
+    first.insert_many(rows(3))
+    first.commit_delay_seconds = 60
+    body = first.update(ORG, session_id(1), lambda session: session.update(name="kept"))
+    first.close()
+    second = Store(path)
+    assert (second.count(), second.get(ORG, session_id(1))) == (3, body)
+    second.add({"id": session_id(9), "orgId": ORG})
+    second.close()
+
+
+def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
+    """Neither a text file nor somebody else's database is touched."""
+    text = tmp_path / "notes.txt"
+    text.write_text("not a database, but long enough to be read as one" * 20)
+    other = tmp_path / "other.sqlite"
+    connection = sqlite3.connect(other)
+    connection.execute("CREATE TABLE precious (a)")
+    connection.commit()
+    connection.close()
+    before = other.read_bytes()
+    for path in (text, other, tmp_path / "missing" / "x.sqlite"):
+        with pytest.raises(ConfigurationError, match="Cannot use"):
+            Store(path)
+    assert other.read_bytes() == before
+
+
+def test_the_body_begins_with_the_fixed_fields(store: Store) -> None:
+    """Whatever order a session was given in, identity and times come first and the times are the store's."""
+    body = store.add(
+        {"name": "x", "updatedAt": "1999-01-01", "id": session_id(1), "orgId": ORG},
+        created_us=0,
+        updated_us=1500,
+    )
+    assert body == encode(
+        {
+            "id": session_id(1),
+            "orgId": ORG,
+            "createdAt": "1970-01-01T00:00:00.000Z",
+            "updatedAt": "1970-01-01T00:00:00.001Z",
+            "name": "x",
+        }
+    )
+
+
+def test_rows_and_total_are_one_snapshot(store: Store) -> None:
+    """While another thread inserts pairs, a page never shows half of one, and always as many as it counts."""
+    done = threading.Event()
+
+    def write() -> None:
+        for n in range(0, 300, 2):
+            store.insert_many(rows(2, first=n))
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    totals = set()
+    while not done.is_set():
+        page = store.query(Query(ORG, limit=1000))
+        assert len(page.bodies) == page.total
+        assert page.total % 2 == 0
+        totals.add(page.total)
+    writer.join()
+    assert store.query(Query(ORG, limit=1000)).total == 300
+
+
+def test_an_insert_that_fails_leaves_nothing(store: Store) -> None:
+    """A batch is one transaction: an id that exists undoes all of it, and the store goes on."""
+    store.insert_many(rows(1))
+    with pytest.raises(sqlite3.IntegrityError):
+        store.insert_many(rows(3, first=-2))
+    assert store.count() == 1
+    store.insert_many(rows(2, first=1))
+    assert store.ids(ORG) == [session_id(0), session_id(1), session_id(2)]
+
+
+def test_a_bulk_update_gives_all_the_same_time(store: Store) -> None:
+    """Thousands with an equal `updatedAt` are what a bulk change makes; ids that are gone do not count."""
+    store.insert_many(rows(5))
+    ids = [*store.ids(ORG, limit=3), session_id(99)]
+    assert store.update_many(ORG, ids, lambda session: session.update(name="b")) == 3
+    assert len({session["updatedAt"] for session in store.sessions(ORG) if "name" in session}) == 1
+
+
+def test_a_silent_change_keeps_updated_at(store: Store) -> None:
+    """`touch=False` is the field that changes without moving the time."""
+    store.insert_many(rows(1))
+    before = store.sessions(ORG)[0]
+    body = store.update(ORG, session_id(0), lambda session: session.update(cost=0.5), touch=False)
+    assert body is not None
+    assert decode(body) == before | {"cost": 0.5}
+    assert store.ids(ORG, "pending = 1") == []
+
+
+def test_both_ways_of_finding_a_page_agree(store: Store) -> None:
+    """Few matches are sorted, many are walked in order of creation: the page is the same."""
+    store.insert_many(rows(25_000))
+    few = Query(ORG, updated=(12_000_000, 12_007_000), ascending=True, limit=7)
+    many = Query(ORG, updated=(0, None), ascending=True, limit=7, offset=12_000)
+    assert store.query(few).total == 7
+    assert store.query(many).total == 25_000
+    assert store.query(few).bodies == store.query(many).bodies
+    by_id = Query(ORG, where=" AND id = ?", values=(session_id(12_000),), by_id=True)
+    assert store.query(by_id).bodies == store.query(few).bodies[:1]
+
+
+def test_clear_empties_the_store(store: Store) -> None:
+    """For tests that share one."""
+    store.insert_many(rows(5))
+    store.clear()
+    assert store.count() == 0
+    assert store.get(ORG, session_id(1)) is None

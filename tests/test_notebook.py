@@ -1,0 +1,119 @@
+"""The notebook: committed without outputs, and executed here from its first cell to its last."""
+
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
+from nbclient import NotebookClient
+
+import vapi_sessions
+
+NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "first_look.ipynb"
+
+
+class ThisInterpreter(AsyncKernelManager):
+    """Starts kernels with the interpreter that runs the tests, whatever kernels are installed elsewhere."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        return KernelSpec(argv=command, display_name="Python", language="python")
+
+
+@pytest.fixture(scope="module")
+def committed() -> Any:
+    return nbformat.read(NOTEBOOK, as_version=4)
+
+
+@pytest.fixture(scope="module")
+def executed(demo_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    elsewhere = tmp_path_factory.mktemp("notebook")
+    environment = os.environ | {
+        "VAPI_WAREHOUSE": str(demo_warehouse),
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MPLCONFIGDIR": str(elsewhere),  # nobody's own style changes the pictures
+        "IPYTHONDIR": str(elsewhere),
+    }
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    client = NotebookClient(
+        notebook,
+        kernel_manager_class=ThisInterpreter,
+        timeout=120,
+        resources={"metadata": {"path": str(elsewhere)}},
+    )
+    client.execute(env=environment)
+    return notebook
+
+
+def code_cells(notebook: Any) -> list[Any]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_committed_notebook_is_valid(committed: Any) -> None:
+    """The file is what its format promises, with an id on each cell."""
+    nbformat.validate(committed)
+    assert len({cell.id for cell in committed.cells}) == len(committed.cells)
+
+
+def test_committed_notebook_has_no_outputs(committed: Any) -> None:
+    """Outputs hold customers' data: none is ever committed."""
+    for cell in code_cells(committed):
+        assert cell.outputs == []
+        assert cell.execution_count is None
+
+
+def test_committed_notebook_knows_no_machine(committed: Any) -> None:
+    """No absolute path is written down: the warehouse is found as connect() finds it."""
+    text = "\n".join(cell.source for cell in committed.cells)
+    assert re.findall(r"(?:/(?:home|Users|root|tmp|work|mnt|var)/|[A-Z]:\\)\S*", text) == []
+    assert "vapi_sessions.connect()" in text
+
+
+def test_every_cell_runs(executed: Any) -> None:
+    """Each code cell was executed, in order, and none ended in an error."""
+    cells = code_cells(executed)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert [output for cell in cells for output in cell.outputs if output.output_type == "error"] == []
+
+
+def test_no_cell_warns(executed: Any) -> None:
+    """Nothing is written to stderr: no warning greets the reader."""
+    assert [
+        output.text
+        for cell in code_cells(executed)
+        for output in cell.outputs
+        if output.output_type == "stream" and output.name == "stderr"
+    ] == []
+
+
+def test_every_picture_is_drawn(executed: Any) -> None:
+    """Each cell that shows a figure shows exactly one, and there are several."""
+    drawing = [cell for cell in code_cells(executed) if "plt.show()" in cell.source]
+    assert len(drawing) >= 8
+    for cell in drawing:
+        pictures = [
+            output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {})
+        ]
+        assert len(pictures) == 1, cell.id
+
+
+def test_notebook_reads_the_warehouse_it_was_given(executed: Any, demo_warehouse: Path) -> None:
+    """The first table counts the sessions of the warehouse that VAPI_WAREHOUSE names."""
+    with vapi_sessions.connect(demo_warehouse) as connection:
+        ((sessions,),) = connection.execute("SELECT COUNT(*) FROM sessions").fetchall()
+    (cell,) = (cell for cell in executed.cells if cell.id == "fresh")
+    assert f"<td>{sessions}</td>" in cell.outputs[0].data["text/html"]
+
+
+def test_transcript_is_readable(executed: Any) -> None:
+    """One conversation is printed, with the customer's and the assistant's words."""
+    (cell,) = (cell for cell in executed.cells if cell.id == "transcript")
+    text = "".join(output.text for output in cell.outputs)
+    assert re.search(r"\d\d:\d\d:\d\d  customer   \S", text)
+    assert re.search(r"\d\d:\d\d:\d\d  assistant  \S", text)
