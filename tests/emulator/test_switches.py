@@ -65,6 +65,19 @@ def test_expiry_changes_what_the_switch_says(
     assert (after["updatedAt"] != before["updatedAt"]) is moved
 
 
+def test_expiry_under_a_commit_delay_happens_once(serve: Serve, clock: FakeClock) -> None:
+    """While the change is not visible yet, it is not made again."""
+    client = serve(expiry="status+updatedAt", commit_delay_seconds=5)
+    (session_id,) = add(client, expirationSeconds=60)
+    clock.forward(seconds=61)
+    for _ in range(3):
+        assert client.get(f"/session/{session_id}").json()["status"] == "active"
+        clock.forward(seconds=1)
+    clock.forward(seconds=5)
+    session = client.get(f"/session/{session_id}").json()
+    assert (session["status"], session["updatedAt"]) == ("completed", "2026-03-04T15:31:01.123Z")
+
+
 def test_retention_without_a_word(serve: Serve, clock: FakeClock) -> None:
     """Silent: what is too old is neither listed nor counted nor found by id."""
     client = serve(retention_days=7)

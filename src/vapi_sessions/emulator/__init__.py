@@ -1,7 +1,8 @@
 """Vapi's Sessions API on this machine: data, latency, rate limits and faults to order.
 
-    command ─▶ server ─▶ api ─▶ parameters, bodies, faults ─▶ store ─▶ settings, times
-       └─▶ live, load, generate ─▶ conversations ─▶ texts        └── (generate, live and load write to the store)
+    command ─▶ server ─▶ api ─▶ parameters, bodies, faults ─▶ store ─▶ rows, settings, times
+       │          └────▶ live ─┐                                ▲
+       └─▶ generate, load ─────┴─▶ conversations ─▶ talk ─▶ texts, planted
 
 The exporter never imports this package; only the command line and the tests do.
 """

@@ -36,8 +36,9 @@ from vapi_sessions.emulator.faults import (
     Send,
 )
 from vapi_sessions.emulator.parameters import BadRequest, metadata, parse_list, retention_message
+from vapi_sessions.emulator.rows import DEFAULT_EXPIRATION_SECONDS, Session, encode
 from vapi_sessions.emulator.settings import EmulatorSettings
-from vapi_sessions.emulator.store import DEFAULT_EXPIRATION_SECONDS, Session, Store, encode
+from vapi_sessions.emulator.store import Store
 from vapi_sessions.emulator.times import Clock, from_us, to_us
 
 INVALID_KEY: Final = (

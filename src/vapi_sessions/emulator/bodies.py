@@ -10,7 +10,7 @@ import re
 from typing import Any, Final
 
 from vapi_sessions.emulator.parameters import BadRequest, check_string
-from vapi_sessions.emulator.store import Session, decode
+from vapi_sessions.emulator.rows import Session, decode
 
 _UPDATABLE: Final = ("name", "status", "expirationSeconds", "messages")
 _CREATABLE: Final = (

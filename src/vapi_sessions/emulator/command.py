@@ -12,7 +12,6 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from vapi_sessions.emulator.conversations import fixed_id
 from vapi_sessions.emulator.generate import History, generate
 from vapi_sessions.emulator.live import Traffic
 from vapi_sessions.emulator.load import load
@@ -32,6 +31,7 @@ from vapi_sessions.emulator.settings import (
     Ties,
     UnknownParameters,
 )
+from vapi_sessions.emulator.talk import fixed_id
 from vapi_sessions.errors import ConfigurationError, VapiSessionsError
 
 DEFAULT_SESSIONS: Final = 2_000
@@ -120,14 +120,7 @@ def run(
                 f"Warning: {server.host} can be reached from other machines; anybody with the key reads and writes here."
             )
         if rate is not None:
-            traffic = Traffic(
-                server.store,
-                server.org_id,
-                rate=rate,
-                seed=seed,
-                oddities=oddities,
-                late_cost_moves_updated_at=server.settings.late_cost_moves_updated_at,
-            )
+            traffic = server.traffic(rate=rate, seed=seed, oddities=oddities)
         kept = server.store.count()
         if load_file is not None:
             load(server.store, load_file, server.org_id, seed=seed)
@@ -137,6 +130,8 @@ def run(
         else:
             _fill(server, wanted, days, seed, oddities)
         server.serve(lambda: _ready(server, traffic))
+        if traffic is not None and traffic.error is not None:
+            raise traffic.error
     finally:
         if traffic is not None:
             traffic.stop()
@@ -276,6 +271,7 @@ def emulate(
     refuse_default_user_agents: Annotated[
         bool, typer.Option(help="403 for a client library's own User-Agent.", rich_help_panel=_SETTINGS)
     ] = False,
+    must_pay: Annotated[bool, typer.Option(help="402 for everybody.", rich_help_panel=_SETTINGS)] = False,
     gzip: Annotated[
         bool, typer.Option(help="Compress lists for who accepts it.", rich_help_panel=_SETTINGS)
     ] = False,
@@ -314,6 +310,8 @@ def emulate(
         )
         if key:
             settings = replace(settings, keys=parse_keys(key))
+        if must_pay:
+            settings = replace(settings, must_pay=frozenset(settings.keys.values()))
         server = EmulatorServer(settings, store_path=store, host=host, port=port)
         run(
             server, sessions=sessions, days=days, seed=seed, load_file=load_file, rate=live, oddities=oddities

@@ -12,14 +12,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
-from vapi_sessions.emulator.conversations import (
-    Talk,
-    choose_style,
-    customer,
-    finish,
-    open_session,
-)
-from vapi_sessions.emulator.store import Row, Store, make_row
+from vapi_sessions.emulator.conversations import finish, open_session
+from vapi_sessions.emulator.rows import Row, make_row
+from vapi_sessions.emulator.store import Store
+from vapi_sessions.emulator.talk import Talk, choose_style, customer
 from vapi_sessions.emulator.times import DAY_US, SECOND_US, from_us
 from vapi_sessions.errors import ConfigurationError
 

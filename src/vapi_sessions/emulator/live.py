@@ -12,16 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, Self
 
-from vapi_sessions.emulator.conversations import (
-    complete,
-    customer,
-    customer_of,
-    open_session,
-    set_costs,
-    set_pending,
-    write_turns,
-)
-from vapi_sessions.emulator.store import Session, Store
+from vapi_sessions.emulator.conversations import complete, open_session, set_costs, set_pending, write_turns
+from vapi_sessions.emulator.rows import Session
+from vapi_sessions.emulator.store import Store
+from vapi_sessions.emulator.talk import customer, customer_of
 from vapi_sessions.errors import ConfigurationError
 
 Change = Literal["create", "append", "complete", "cost", "bulk", "delete"]

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from vapi_sessions.emulator.conversations import fixed_id, new_id, set_costs
-from vapi_sessions.emulator.store import Row, Session, Store, decode, make_row
+from vapi_sessions.emulator.conversations import set_costs
+from vapi_sessions.emulator.rows import Row, Session, decode, make_row
+from vapi_sessions.emulator.store import Store
+from vapi_sessions.emulator.talk import fixed_id, new_id
 from vapi_sessions.emulator.times import SECOND_US, iso_ms, parse_iso
 from vapi_sessions.errors import ConfigurationError
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
+from vapi_sessions.emulator.rows import canonical
 from vapi_sessions.emulator.settings import EmulatorSettings
-from vapi_sessions.emulator.store import Query, canonical
+from vapi_sessions.emulator.store import Query
 from vapi_sessions.emulator.times import from_us, iso_ms, parse_iso
 
 DEFAULT_LIMIT: Final = 100

@@ -19,6 +19,7 @@ import uvicorn
 
 from vapi_sessions.emulator.api import Emulator, RequestRecord, create_app
 from vapi_sessions.emulator.faults import FaultInjector
+from vapi_sessions.emulator.live import Traffic
 from vapi_sessions.emulator.settings import EmulatorSettings
 from vapi_sessions.emulator.store import Store
 from vapi_sessions.emulator.times import Clock, system_clock, to_us
@@ -124,6 +125,11 @@ class EmulatorServer:
         self.faults.forget_script()
         self.clear_requests()
 
+    def traffic(self, **options: Any) -> Traffic:
+        """Changes to the first organisation's sessions, by the settings in force; `options` are those of `Traffic`."""
+        moves = self.settings.late_cost_moves_updated_at
+        return Traffic(self.store, self.org_id, **{"late_cost_moves_updated_at": moves, **options})
+
     # -- running
 
     def bind(self) -> None:
@@ -159,6 +165,7 @@ class EmulatorServer:
             access_log=False,
             server_header=False,
             date_header=False,
+            timeout_keep_alive=75,
             timeout_graceful_shutdown=1,
         )
         return _Server(config)

@@ -7,59 +7,26 @@ scanned small.
 
 from __future__ import annotations
 
-import json
 import random
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, cast
 
-import msgspec
-
-from vapi_sessions.emulator.times import SECOND_US, Clock, iso_ms, parse_iso, system_clock, to_us
+from vapi_sessions.emulator.rows import Row, Session, decode, make_row
+from vapi_sessions.emulator.times import SECOND_US, Clock, parse_iso, system_clock, to_us
 from vapi_sessions.errors import ConfigurationError
 
-Session = dict[str, Any]
 #: Half-open, in microseconds; None: without end.
 Interval = tuple[int | None, int | None]
 SortBy = Literal["createdAt", "duration", "cost"]
 
-DEFAULT_EXPIRATION_SECONDS: Final = 86_400
 _APPLICATION_ID: Final = 0x56415049  # "VAPI"
 _FORMAT: Final = 1
 _MAX_OFFSET: Final = 2**62
 _FEW: Final = 5_000
-
-
-class Row(NamedTuple):
-    """One session as stored; the order is that of the columns."""
-
-    id: str
-    org_id: str
-    created_us: int
-    updated_us: int
-    expires_us: int
-    cost: float | None
-    duration: float | None
-    pending: int
-    status: str | None
-    name: str | None
-    assistant_id: str | None
-    squad_id: str | None
-    workflow_id: str | None
-    phone_number_id: str | None
-    customer_number: str | None
-    customer_name: str | None
-    customer_sip_uri: str | None
-    customer_email: str | None
-    customer_external_id: str | None
-    customer_extension: str | None
-    customer_e164: int | None
-    assistant_overrides: str | None
-    squad_overrides: str | None
-    body: bytes
 
 
 _COLUMNS: Final = Row._fields[:-1]
@@ -112,80 +79,6 @@ class Page(NamedTuple):
 
     bodies: list[bytes]
     total: int
-
-
-def encode(value: Any) -> bytes:
-    """Compact JSON in UTF-8; a lone surrogate, which has no UTF-8, stays an escape."""
-    try:
-        return msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        return json.dumps(value, separators=(",", ":")).encode("ascii")
-
-
-def decode(data: bytes) -> Any:
-    """The value of JSON text; ValueError if it is none."""
-    try:
-        return msgspec.json.decode(data)
-    except msgspec.DecodeError:
-        return json.loads(data, parse_constant=_refuse_constant)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-def canonical(value: Any) -> str | None:
-    """JSON text that is equal for equal values; None for nothing."""
-    return None if value is None else json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
-def is_pending(session: Mapping[str, Any]) -> bool:
-    """Whether a cost is still to come: null or absent means pending, not zero."""
-    return session.get("cost") is None
-
-
-def make_row(session: Session, created_us: int, updated_us: int, duration: float | None = None) -> Row:
-    """The stored form of a session. Writes both timestamps into `session` and brings the four fixed fields first."""
-    session = {
-        "id": session["id"],
-        "orgId": session["orgId"],
-        "createdAt": iso_ms(created_us),
-        "updatedAt": iso_ms(updated_us),
-    } | {key: value for key, value in session.items() if key not in _FIXED}
-    customer = session.get("customer")
-    if not isinstance(customer, dict):
-        customer = {}
-    seconds = session.get("expirationSeconds", DEFAULT_EXPIRATION_SECONDS)
-    e164 = customer.get("numberE164CheckEnabled", True) if customer else None
-    return Row(
-        id=session["id"],
-        org_id=session["orgId"],
-        created_us=created_us,
-        updated_us=updated_us,
-        expires_us=created_us + int(seconds * SECOND_US),
-        cost=session.get("cost"),
-        duration=duration,
-        pending=int(is_pending(session)),
-        status=session.get("status"),
-        name=session.get("name"),
-        assistant_id=session.get("assistantId"),
-        squad_id=session.get("squadId"),
-        workflow_id=session.get("workflowId"),
-        phone_number_id=session.get("phoneNumberId"),
-        customer_number=customer.get("number"),
-        customer_name=customer.get("name"),
-        customer_sip_uri=customer.get("sipUri"),
-        customer_email=customer.get("email"),
-        customer_external_id=customer.get("externalId"),
-        customer_extension=customer.get("extension"),
-        customer_e164=None if e164 is None else int(e164),
-        assistant_overrides=canonical(customer.get("assistantOverrides")),
-        squad_overrides=canonical(customer.get("squadOverrides")),
-        body=encode(session),
-    )
-
-
-_FIXED: Final = frozenset({"id", "orgId", "createdAt", "updatedAt"})
 
 
 def _within(column: str, interval: Interval) -> tuple[str, tuple[int, ...]]:
@@ -489,10 +382,13 @@ class Store:
     def expire(self, *, touch: bool) -> int:
         """Complete the active sessions whose time is over; returns how many."""
         with self._lock:
-            now = self.now_us()
-            due = self._writer.execute(
-                "SELECT org_id, id FROM sessions WHERE status = 'active' AND expires_us <= ?", (now,)
+            self._land(self.now_us())
+            waiting = {write.id for write in self._delayed}  # already done, if not yet visible
+            found = self._writer.execute(
+                "SELECT org_id, id FROM sessions WHERE status = 'active' AND expires_us <= ?",
+                (self.now_us(),),
             ).fetchall()
+            due = [(org_id, session_id) for org_id, session_id in found if session_id not in waiting]
             if due:
                 with self._transaction():
                     for org_id, session_id in due:

@@ -1,0 +1,106 @@
+"""The Prefect flows: the same pipeline through the other door. Few tests, because the harness takes its time to start."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vapi_sessions
+from vapi_sessions.emulator.generate import History, generate
+from vapi_sessions.emulator.server import EmulatorServer
+
+ROOT = Path(__file__).resolve().parents[1]
+KEY = "a-key-that-must-not-show"
+
+
+@pytest.fixture(scope="module")
+def flow_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """One `python flows/sync.py`, then one backfill: the warehouse, and what each printed."""
+    home = tmp_path_factory.mktemp("flows")
+    from vapi_sessions.emulator.settings import DEFAULT_ORG, EmulatorSettings
+
+    with EmulatorServer(EmulatorSettings(keys={KEY: DEFAULT_ORG})) as server:
+        for batch in generate(
+            History(org_id=DEFAULT_ORG, sessions=300, days=10, seed=3, until_us=server.store.now_us())
+        ):
+            server.store.insert_many(batch)
+        environment = {
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("VAPI_", "PREFECT_"))
+            },
+            "VAPI_API_KEY": KEY,
+            "VAPI_BASE_URL": server.url,
+            "VAPI_WAREHOUSE": str(home / "warehouse"),
+            "PREFECT_HOME": str(home / "prefect"),
+            "PREFECT_LOGGING_LEVEL": "DEBUG",
+            "VAPI_PAGE_SIZE": "50",
+        }
+
+        def run(*command: str) -> str:
+            done = subprocess.run(
+                [sys.executable, *command],
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=240,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr[-2000:]
+            return done.stdout + done.stderr
+
+        synced = run("flows/sync.py")
+        backfilled = run("flows/backfill.py", "2020-01-01")
+    return home, synced, backfilled
+
+
+def test_the_flow_syncs_everything_in_mapped_tasks(flow_run: tuple[Path, str, str]) -> None:
+    """All sessions arrive, and each window was a task of its own."""
+    home, synced, _ = flow_run
+    with vapi_sessions.connect(home / "warehouse") as db:
+        assert db.execute("SELECT count(*) FROM sessions").fetchall() == [(300,)]
+        (windows,) = db.execute(
+            "SELECT count(*) FROM sync.windows JOIN sync.runs USING (run_id) WHERE command = 'sync flow'"
+        ).fetchall()[0]
+    assert windows > 1
+    assert all(f"fetch window {index}" in synced for index in range(windows))
+
+
+def test_the_flow_leaves_a_table_artifact_of_the_run(flow_run: tuple[Path, str, str]) -> None:
+    """Prefect's database holds the table, with what was read."""
+    import sqlite3
+
+    home, _, _ = flow_run
+    with sqlite3.connect(home / "prefect" / "prefect.db") as db:
+        rows = db.execute(
+            "SELECT data FROM artifact WHERE key = 'vapi-sessions-run' ORDER BY created"
+        ).fetchall()
+    db.close()
+    facts = {row["fact"]: row["value"] for row in json.loads(json.loads(rows[0][0]))}
+    assert facts["sessions new"] == "300"
+
+
+def test_a_backfill_reads_again_and_changes_nothing(flow_run: tuple[Path, str, str]) -> None:
+    """The range is read whole, the rows stay as they are, and history now begins where it was asked to."""
+    home, _, _ = flow_run
+    with vapi_sessions.connect(home / "warehouse") as db:
+        runs = db.execute(
+            "SELECT sessions_read, sessions_new, sessions_changed FROM sync.runs WHERE command = 'backfill flow'"
+        ).fetchall()
+    assert runs == [(300, 0, 0)]
+
+
+def test_the_key_is_in_nothing_that_prefect_prints_or_stores(flow_run: tuple[Path, str, str]) -> None:
+    """Neither the debug log, nor Prefect's own files, nor the warehouse hold it."""
+    home, synced, backfilled = flow_run
+    assert KEY not in synced + backfilled
+    files = [path for path in home.rglob("*") if path.is_file()]
+    assert len(files) > 10
+    assert [path.name for path in files if KEY.encode() in path.read_bytes()] == []

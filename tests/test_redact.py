@@ -1,0 +1,319 @@
+"""No credential survives, everything else does, and what holds none is not even decoded."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vapi_sessions.redact import REDACTED, content_hash, redact, redact_page, redact_text
+
+CANARY = "c4n4ry"
+FEW = settings(max_examples=200, deadline=None, derandomize=True)
+
+#: Names from the contract and from practice, in the spellings that occur.
+SECRET_NAMES = [
+    "apiKey", "api_key", "apikey", "API-Key", "x-api-key", "apiSecret", "authToken", "auth_token", "accountSid",
+    "openAIKey", "openaiKey", "ocpApimSubscriptionKey", "awsAccessKeyId", "awsSecretAccessKey", "accessKeyId",
+    "secretAccessKey", "hmacAccessKey", "hmacSecret", "gcpKey", "privateKey", "private_key_id", "privateKeyId",
+    "clientSecret", "client_secret", "accessToken", "refreshToken", "token", "TOKEN", "secretKey", "authPassword",
+    "authUsername", "webhookUrl", "twilioAuthToken", "twilioApiKey", "twilioApiSecret", "twilioAccountSid",
+    "serverUrlSecret", "secret", "password", "connectionString", "Authorization", "x-vapi-secret", "apiKeys", "secrets",
+]  # fmt: skip
+#: Names that only sound like secrets.
+PLAIN_NAMES = [
+    "promptTokens", "completionTokens", "cachedPromptTokens", "reasoningTokens", "maxTokens", "budgetTokens", "tokenCount",
+    "credentialId", "credentialIds", "publicKey", "promptCacheKey", "keypadInputPlan", "keywords", "secretIsBase64", "key",
+    "headerName", "encryptedContent", "dictionaryId", "value", "name", "parameters", "sessionId", "authorizationId", "url",
+]  # fmt: skip
+
+
+def compact(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def page(value: Any) -> Any:
+    """A decoded value, by way of redact_page."""
+    return json.loads(redact_page([compact(value)])[0])
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_a_value_under_a_secret_name_is_redacted(name: str) -> None:
+    """As text, as a number, and in a container leaf by leaf."""
+    for value, expected in (
+        (CANARY, REDACTED),
+        (4711, REDACTED),
+        ({"a": [CANARY, None, True]}, {"a": [REDACTED, None, True]}),
+    ):
+        assert page({"x": [{name: value, "y": 1}]}) == {"x": [{name: expected, "y": 1}]}
+
+
+@pytest.mark.parametrize("name", PLAIN_NAMES)
+def test_a_name_that_only_sounds_secret_is_left_alone(name: str) -> None:
+    """Token counts, ids of credentials, public keys."""
+    body = compact({"x": {name: "plain"}})
+    assert redact_page([body])[0] is body
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (
+            {"credentials": [{"provider": "p", "name": "n", "id": "i", "apiKey": "k", "region": "r", "plan": {"path": "x"}}]},
+            {
+                "credentials": [
+                    {"provider": "p", "name": "n", "id": "i", "apiKey": REDACTED, "region": REDACTED, "plan": {"path": REDACTED}}
+                ]
+            },
+        ),
+        ({"headers": {"X-A": "k", "name": "n"}}, {"headers": {"X-A": REDACTED, "name": REDACTED}}),
+        ({"sipHeaders": {"X-B": "k"}}, {"sipHeaders": {"X-B": REDACTED}}),
+        ({"server": {"url": "https://h", "secret": "k"}}, {"server": {"url": "https://h", "secret": REDACTED}}),
+        (
+            {"environmentVariables": [{"name": "A", "value": "k"}, "B=k"], "environment_variables": {"C": "k"}},
+            {"environmentVariables": [{"name": "A", "value": REDACTED}, REDACTED], "environment_variables": {"C": REDACTED}},
+        ),
+        ({"parameters": [{"key": "A", "value": {"b": "k"}}]}, {"parameters": [{"key": "A", "value": {"b": REDACTED}}]}),
+        (
+            {"parameters": {"type": "object", "properties": {"value": {"type": "string"}}}},
+            {"parameters": {"type": "object", "properties": {"value": {"type": "string"}}}},
+        ),
+        ({"presignedMonoUrl": "https://h/a.wav?x=1"}, {"presignedMonoUrl": f"https://h/a.wav?{REDACTED}"}),
+        ({"arguments": '{"apiKey":"k","n":1.0}'}, {"arguments": f'{{"apiKey":"{REDACTED}","n":1.0}}'}),
+        ({"arguments": '{ "a": "plain" }', "secret": 1}, {"arguments": '{ "a": "plain" }', "secret": REDACTED}),
+        ({"arguments": '{"apiKey":', "secret": 1}, {"arguments": '{"apiKey":', "secret": REDACTED}),
+        ({"a": '["{\\"token\\":\\"k\\"}"]'}, {"a": f'["{{\\"token\\":\\"{REDACTED}\\"}}"]'}),
+        ({"secret": None, "token": True}, {"secret": None, "token": True}),
+    ],
+)  # fmt: skip
+def test_secrets_are_known_by_their_place(value: Any, expected: Any) -> None:
+    """Structures of the contract, and JSON inside strings."""
+    assert page(value) == expected
+    assert redact(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("see https://u:p@h/x, ok", f"see https://{REDACTED}@h/x, ok"),
+        ("postgres://u:p@h:5/x", f"postgres://{REDACTED}@h:5/x"),
+        ("https://tok@h", f"https://{REDACTED}@h"),
+        ("https://h/x?a=1&token=t&b=2#c", f"https://h/x?a=1&token={REDACTED}&b=2#c"),
+        ("https://h/x?API_KEY=t", f"https://h/x?API_KEY={REDACTED}"),
+        ("https://h/#access_token=t", f"https://h/#access_token={REDACTED}"),
+        ("wss://h/?x-vapi-secret=t", f"wss://h/?x-vapi-secret={REDACTED}"),
+        ("https://h/x?a=1&X-Amz-Signature=s&b=2 next", f"https://h/x?{REDACTED} next"),
+        ("https://h/x?sv=1&sig=s", f"https://h/x?{REDACTED}"),
+        ("https://h/cb?code=c&state=s", f"https://h/cb?code={REDACTED}&state=s"),
+        ("https://h/cb?state=s&x=1&code=c", "https://h/cb?state=s&x=1&code=c"),
+        ("https://h/?code=SAVE10", "https://h/?code=SAVE10"),
+        ("https://h/?u=https%3A%2F%2Fi%3Ftoken%3Dt", "https://h/?u=https%3A%2F%2Fi%3Ftoken%3D%5Bredacted%5D"),
+        ("sip:u:p@h", f"sip:u:{REDACTED}@h"),
+        ("sip:+1555@h", "sip:+1555@h"),
+        ("mail a@b.c about https://h/x?monkey=1&author=2", "mail a@b.c about https://h/x?monkey=1&author=2"),
+        ("https://h/@user", "https://h/@user"),
+        ('{"url":"https://u:p@h"}', f'{{"url":"https://{REDACTED}@h"}}'),
+    ],
+)
+def test_urls_lose_what_is_secret_in_them(text: str, expected: str) -> None:
+    """User info, token-like parameters, signed queries; nothing else."""
+    assert redact_text(text) == expected
+    assert redact_text(expected) == expected
+    assert page({"content": text}) == {"content": expected}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        r'{"api\u004bey":"c4n4ry"}',
+        r'{"a":"{\"api\\u004bey\":\"c4n4ry\"}"}',
+        '{"apiKey" : "c4n4ry"}',
+        r'{"a":"{ \"apiKey\" :\n \"c4n4ry\"}"}',
+        r'{"a":"[\"{\\\"apiKey\\\":\\\"c4n4ry\\\"}\"]"}',
+        r'{"url":"https:\/\/u:c4n4ry@h"}',
+        r'{"url":"https:\u002f\u002fu:c4n4ry@h"}',
+        r'{"a":"{\"url\":\"https:\\\/\\\/u:c4n4ry@h\"}"}',
+        '{"apiKey":"c4n4ry","apiKey":"c4n4ry"}',
+        r'{"apiKey":"c4n4ry","x":"\ud800"}',
+        r'{"a":"{\"apiKey\":\"c4n4ry\",\"x\":\"\\ud800\"}"}',
+        '{"parameters":\n[\n{"VALUE":"c4n4ry"}]}',
+    ],
+)
+def test_unusual_spellings_do_not_leak(body: str) -> None:
+    """Escapes, white space, repeated keys, JSON in JSON in JSON, lone surrogates."""
+    (clean,) = redact_page([body.encode()])
+    assert CANARY.encode() not in clean
+    assert b"redacted" in clean
+    json.loads(clean)
+
+
+def test_what_is_not_redacted_keeps_its_text() -> None:
+    """Numbers to the last digit, repeated keys, escapes that cannot be otherwise, order."""
+    body = rb'{"z":1.50,"a":0.12345678901234567890,"a":1e400,"n":123456789012345678901234567890,"s":"\ud800","secret":"x"}'
+    assert redact_page([body]) == [body.replace(b'"x"', b'"[redacted]"')]
+
+
+def test_what_holds_no_secret_is_the_same_object() -> None:
+    """Bodies beside a redacted one are not touched; neither are those that only look suspect."""
+    plain, suspect, secret = b'{"a": "b"}', b'{"a": "headers\\""}', b'{"secret":"x"}'
+    clean = redact_page([plain, suspect, secret])
+    assert clean[0] is plain
+    assert clean[1] is suspect
+    assert clean[2] == b'{"secret":"[redacted]"}'
+    assert redact_page([]) == []
+
+
+def test_a_body_too_deep_to_examine_is_replaced() -> None:
+    """Only its id, organisation and times remain."""
+    deep = (
+        b'{"id":"i","x":{"id":"no"},"y":'
+        + b'{"apiKey":' * 3000
+        + b'"c4n4ry"'
+        + b"}" * 3000
+        + b',"orgId":"o","createdAt":"2026-01-01T00:00:00Z"}'
+    )
+    assert json.loads(redact_page([deep])[0]) == {
+        "id": "i", "orgId": "o", "createdAt": "2026-01-01T00:00:00Z", "$unreadable": "nested too deeply",
+    }  # fmt: skip
+
+
+def test_json_text_too_deep_to_examine_is_replaced() -> None:
+    """A string only; the session stays readable."""
+    text = '{"apiKey":' * 3000 + '"c4n4ry"' + "}" * 3000
+    assert page({"id": "i", "a": text}) == {"id": "i", "a": '{"$unreadable":"nested too deeply"}'}
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"apiKey":"c4n4ry"', b'{"apiKey":"c4n4ry","x":NaN}', b'\xff{"apiKey":"c4n4ry"}']
+)
+def test_a_suspect_body_that_is_not_json_does_not_leak(body: bytes) -> None:
+    """It cannot be examined, so it is not passed on; its neighbours are."""
+    clean = redact_page([body, b"{}"])
+    assert CANARY.encode() not in clean[0]
+    assert clean[1] == b"{}"
+
+
+def test_content_hash_depends_on_body_and_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another version of the redactor stores every session anew."""
+    first = content_hash(b"{}")
+    assert len(first) == 32
+    assert first == content_hash(b"{}") != content_hash(b"[]")
+    monkeypatch.setattr("vapi_sessions.redact.REDACTOR_VERSION", 99)
+    assert content_hash(b"{}") != first
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Any JSON.
+
+TEXTS = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(
+        [
+            "https://u:p@h/",
+            "?token=",
+            "&sig=a",
+            "a=b",
+            '{"apiKey":"a"}',
+            "[1]",
+            '{"secret":{"a":"\\u0041"}}',
+            '"token"',
+            "\\",
+        ]
+    ),
+    st.text(':/@?&#;="\\%aA.-_ \n\t{}[]', max_size=8),
+)
+NAMES = st.one_of(
+    st.sampled_from([*PLAIN_NAMES, *SECRET_NAMES, "headers", "credentials", "environmentVariables"]), TEXTS
+)
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), TEXTS
+)
+
+
+def containers(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    embedded = inner.map(json.dumps)
+    return st.one_of(st.lists(inner, max_size=3), st.dictionaries(NAMES, inner, max_size=4), embedded)
+
+
+TREES = st.recursive(LEAVES, containers, max_leaves=12)
+#: Nothing in these is a secret.
+HARMLESS_TEXTS = st.text(st.characters(codec="utf-8", exclude_characters='@=%{["'), max_size=8)
+HARMLESS = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), HARMLESS_TEXTS),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from([n for n in PLAIN_NAMES if n != "parameters"]), inner),
+    ),
+    max_leaves=8,
+)
+
+
+@FEW
+@given(st.lists(TREES, max_size=4), st.booleans(), st.booleans())
+def test_the_scan_passes_nothing_that_the_walk_would_change(
+    trees: list[Any], ascii_only: bool, spaced: bool
+) -> None:
+    """A body is passed on, or comes out as the walk leaves it."""
+    separators = (", ", ": ") if spaced else (",", ":")
+    bodies = [
+        json.dumps(tree, ensure_ascii=ascii_only, separators=separators).encode("utf-8", "replace")
+        for tree in trees
+    ]
+    for body, clean in zip(bodies, redact_page(bodies), strict=True):
+        value = json.loads(body)
+        assert json.loads(clean) == redact(value)
+
+
+@FEW
+@given(st.lists(TREES, max_size=4))
+def test_redaction_is_idempotent(trees: list[Any]) -> None:
+    """A second time changes nothing, and returns the same objects."""
+    once = redact_page([json.dumps(tree).encode() for tree in trees])
+    assert all(again is first for again, first in zip(redact_page(once), once, strict=True))
+
+
+@st.composite
+def planted(draw: st.DrawFn) -> tuple[Any, Any]:
+    """A tree with a canary under a secret name at some depth, and the same tree with the canary redacted."""
+    name = draw(st.sampled_from(SECRET_NAMES))
+    secret, clean = draw(
+        st.sampled_from(
+            [(CANARY, REDACTED), ([CANARY], [REDACTED]), ({"a": {"b": CANARY}}, {"a": {"b": REDACTED}})]
+        )
+    )
+    with_secret, without = {name: secret}, {name: clean}
+    for _ in range(draw(st.integers(0, 6))):
+        beside = draw(HARMLESS)
+        way = draw(st.integers(0, 2))
+        if way == 0:
+            with_secret, without = [beside, with_secret], [beside, without]
+        elif way == 1:
+            plain = draw(
+                st.sampled_from(["assistant", "model", "squad", "hooks", "server", "url", "content"])
+            )
+            with_secret, without = {"beside": beside, plain: with_secret}, {"beside": beside, plain: without}
+        else:
+            with_secret, without = (
+                {"arguments": json.dumps(tree, separators=(",", ":"), ensure_ascii=False)}
+                for tree in (with_secret, without)
+            )
+    return with_secret, without
+
+
+@FEW
+@given(planted())
+def test_a_canary_under_a_secret_name_is_gone_and_nothing_else(trees: tuple[Any, Any]) -> None:
+    """At any depth, through objects, arrays and JSON in strings."""
+    secret, clean = trees
+    assert redact(secret) == clean
+    assert page(secret) == clean
+
+
+@FEW
+@given(HARMLESS)
+def test_harmless_trees_are_untouched(tree: Any) -> None:
+    """The walk returns the same object."""
+    assert redact(tree) is tree
