@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from vapi_sessions import pipeline
 from vapi_sessions.config import load_settings
 from vapi_sessions.display import display
-from vapi_sessions.emulator.generate import History, generate
+from vapi_sessions.emulator.generate import History, fill
 from vapi_sessions.emulator.live import Traffic
 from vapi_sessions.emulator.server import EmulatorServer
 from vapi_sessions.errors import ConfigurationError
@@ -30,12 +30,10 @@ def demo(directory: Path, *, sessions: int, days: int, seed: int, say: Callable[
     _make_room(directory)
     warehouse = directory / "warehouse"
     with EmulatorServer(store_path=directory / "emulator.sqlite") as server:
-        for batch in generate(
-            History(
-                org_id=server.org_id, sessions=sessions, days=days, seed=seed, until_us=server.store.now_us()
-            )
-        ):
-            server.store.insert_many(batch)
+        history = History(
+            org_id=server.org_id, sessions=sessions, days=days, seed=seed, until_us=server.store.now_us()
+        )
+        fill(server.store, history)
         say(
             f"1. An emulated Vapi with {server.store.count():,} sessions of {days} days answers on {server.url}."
         )

@@ -318,6 +318,7 @@ def preview(settings: Settings, *, environment: Environment | None = None) -> Pr
     environment = environment or Environment()
     key = settings.key()
     layout = Layout(settings.warehouse)
+    layout.check()
     ledger, left_open = Ledger(), list[dict[str, Any]]()
     if layout.store.exists():
         with writer_lock(layout), Store(layout.store, layout.scratch) as store:

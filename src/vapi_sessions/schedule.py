@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import importlib
 import os
 import socket
 import subprocess
@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from types import ModuleType
 
 from vapi_sessions import resources
@@ -93,12 +94,13 @@ def _wait_until_up(api: str, server: subprocess.Popen[bytes], patience: float = 
 
 
 def load_flow(name: str) -> ModuleType:
-    """Import `flows/<name>.py` from the wheel or the checkout."""
-    path = resources.directory("flows") / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"vapi_sessions_flow_{name}", path)
-    if spec is None or spec.loader is None:
-        raise ConfigurationError(f"{path} is missing.", "Install vapi-sessions again.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    """Import `flows/<name>.py` from the wheel or the checkout.
+
+    Under a name that the process of a scheduled run can import too: it gets the flow by reference.
+    """
+    directory = resources.directory("flows")
+    if directory.parent == Path(__file__).resolve().parent:
+        return importlib.import_module(f"{__package__}.{directory.name}.{name}")
+    if str(directory.parent) not in sys.path:
+        sys.path.append(str(directory.parent))
+    return importlib.import_module(f"{directory.name}.{name}")

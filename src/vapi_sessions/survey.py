@@ -72,7 +72,7 @@ def make_plan(
         if windows and windows[-1].upper == bound:
             windows[-1] = Window(windows[-1].lower, None)
         else:
-            windows.append(Window(max(bound, origin) if bound > origin else origin, None))
+            windows.append(Window(max(bound, origin), None))
     planned = plan_windows(
         windows,
         lambda asked: _count_all(source, asked, settings.concurrency),

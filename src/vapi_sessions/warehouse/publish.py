@@ -1,0 +1,229 @@
+"""What people open: a snapshot directory of Parquet files, and `vapi.duckdb`, a small database of views over it.
+
+A snapshot is never touched again once it carries its name; unchanged files are linked into the next one. Readers keep
+what they opened, so a publication never blocks them and is never blocked.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vapi_sessions import resources, schema, timestamps
+from vapi_sessions.warehouse.layout import Layout, disk_errors, sync_directory
+from vapi_sessions.warehouse.store import Store, database_errors
+
+#: A file covers at most this many sessions (ties of one instant apart): what one change costs to publish.
+SESSIONS_A_FILE: Final = 8_000
+KEEP_SECONDS: Final = 24 * 3600
+KEEP_SNAPSHOTS: Final = 3
+#: Name of the DuckDB variable that overrides where the views look for the warehouse: set by `connect`.
+ROOT_VARIABLE: Final = "vapi_warehouse"
+
+
+def publish(store: Store, layout: Layout, *, now: Callable[[], int], force: bool = False) -> bool:
+    """Publish the committed state; returns whether data files were written. `now` gives µs.
+
+    Without changed data only `vapi.duckdb` is built anew, for the ledger's sake. `force` publishes everything again,
+    which also mends a missing or damaged snapshot. Raises WarehouseError.
+    """
+    state = store.state()
+    current = state.get("snapshot")
+    missing = current is None or not (layout.parquet / current).is_dir()
+    if force or missing:
+        store.run("UPDATE sync.parts SET dirty = true")
+    changed = missing or store.dirty()
+    if changed:
+        with disk_errors(layout.parquet):
+            current = _publish_snapshot(store, layout, None if missing else current, now)
+    with disk_errors(layout.published):
+        _publish_views(store, layout, str(current))
+        _remove_old_snapshots(layout, str(current))
+    return changed
+
+
+def _publish_snapshot(store: Store, layout: Layout, previous: str | None, now: Callable[[], int]) -> str:
+    generation = int(store.state().get("generation", "0")) + 1
+    name = f"{timestamps.to_datetime(now()):%Y%m%dT%H%M%SZ}-{generation:06d}"
+    target, draft = layout.parquet / name, layout.parquet / f".{name}.tmp"
+    shutil.rmtree(draft, ignore_errors=True)
+    for table in schema.TABLES:
+        (draft / table.name).mkdir(mode=0o700, parents=True)
+    _split_large_parts(store)
+    parts = store.rows(
+        "SELECT epoch_us(lower_bound), epoch_us(upper_bound), file, tables, dirty FROM sync.parts ORDER BY lower_bound"
+    )
+    written: list[dict[str, object]] = []
+    for lower, upper, file, tables, dirty in parts:
+        month = f"created_month={timestamps.to_datetime(lower):%Y-%m}"
+        if not dirty and previous is not None:
+            files = [Path(table, month, f"{file}.parquet") for table in tables.split(",") if table]
+            if all((layout.parquet / previous / path).exists() for path in files):
+                for path in files:
+                    (draft / path).parent.mkdir(mode=0o700, exist_ok=True)
+                    _link(layout.parquet / previous / path, draft / path)
+                continue
+        file = f"{timestamps.to_datetime(lower):%Y%m%dT%H%M%S%f}-{generation:06d}"
+        counts = {
+            table.name: _write_part(
+                store, table, lower, upper, draft / table.name / month / f"{file}.parquet"
+            )
+            for table in schema.TABLES
+        }
+        present = ",".join(table for table, count in counts.items() if count)
+        written.append(
+            {"lower": lower, "file": file, "tables": present, "sessions": counts[schema.SESSIONS.name]}
+        )
+    for table in schema.TABLES:
+        if not any((draft / table.name).iterdir()):  # a glob over the directory must find a schema
+            _write_empty(table, draft / table.name / "created_month=1970-01" / "empty.parquet")
+    for directory, _, names in os.walk(draft):
+        for file_name in names:
+            _fsync(Path(directory) / file_name)
+        sync_directory(Path(directory))
+    shutil.rmtree(target, ignore_errors=True)  # of a process that died before the store knew of it
+    draft.rename(target)
+    sync_directory(layout.parquet)
+    _point_latest(layout, name)
+    store.note_publication(
+        written, {"snapshot": name, "generation": str(generation), "published_at": str(now())}
+    )
+    return name
+
+
+def _split_large_parts(store: Store) -> None:
+    """Cut dirty ranges that hold too many sessions into ranges of about half the bound each."""
+    for lower, upper in store.rows(
+        "SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.parts WHERE dirty ORDER BY lower_bound"
+    ):
+        bounds = [timestamps.to_datetime(lower), timestamps.to_datetime(upper)]
+        (count,) = store.rows(
+            "SELECT count(*) FROM sessions WHERE created_at >= ? AND created_at < ?", bounds
+        )[0]
+        if count <= SESSIONS_A_FILE:
+            continue
+        pieces = -(-count // (SESSIONS_A_FILE // 2))
+        cuts = store.rows(
+            "SELECT DISTINCT epoch_us(min(created_at)) FROM (SELECT created_at, ntile(?) OVER (ORDER BY created_at) AS piece "
+            "FROM sessions WHERE created_at >= ? AND created_at < ?) GROUP BY piece ORDER BY 1",
+            [pieces, *bounds],
+        )
+        edges = [lower, *(cut for (cut,) in cuts if lower < cut < upper), upper]
+        with database_errors(store.path), store.transaction():
+            store.run("DELETE FROM sync.parts WHERE epoch_us(lower_bound) = ?", [lower])
+            for start, end in itertools.pairwise(edges):
+                store.run(
+                    "INSERT INTO sync.parts VALUES (?, ?, 0, NULL, NULL, true)",
+                    [timestamps.to_datetime(start), timestamps.to_datetime(end)],
+                )
+
+
+def _write_part(store: Store, table: schema.Table, lower: int, upper: int, target: Path) -> int:
+    columns = ", ".join(column.name for column in table.published)
+    order = ", ".join((table.created_at, *table.key))
+    rows = store.arrow(
+        f"SELECT {columns} FROM {table.name} WHERE {table.created_at} >= ? AND {table.created_at} < ? ORDER BY {order}",
+        [timestamps.to_datetime(lower), timestamps.to_datetime(upper)],
+    )
+    if rows.num_rows:
+        _write(rows, target)
+    return int(rows.num_rows)
+
+
+def _write_empty(table: schema.Table, target: Path) -> None:
+    _write(pa.schema([column.arrow for column in table.published]).empty_table(), target)
+
+
+def _write(rows: pa.Table, target: Path) -> None:
+    target.parent.mkdir(mode=0o700, exist_ok=True)
+    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        pq.write_table(rows, file, compression="zstd", compression_level=1)
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(source, target)
+
+
+def _fsync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _point_latest(layout: Layout, name: str) -> None:
+    temporary = layout.parquet / ".latest.tmp"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(name)
+    temporary.rename(layout.parquet / "latest")
+
+
+def _publish_views(store: Store, layout: Layout, snapshot: str) -> None:
+    """Build `vapi.duckdb` aside and rename it over the old one."""
+    draft = layout.scratch / "vapi.duckdb"
+    draft.unlink(missing_ok=True)
+    tables = {table.name: store.arrow(f"FROM sync.{table.name}") for table in schema.SYNC_TABLES}
+    with database_errors(draft), duckdb.connect(draft) as db:
+        draft.chmod(0o600)
+        db.execute("SET TimeZone = 'UTC'").fetchall()
+        db.execute("CREATE SCHEMA sync")
+        for table in schema.SYNC_TABLES:
+            db.execute(table.ddl("sync"))
+            if tables[table.name].num_rows:
+                db.register("incoming", tables[table.name])
+                db.execute(f"INSERT INTO sync.{table.name} BY NAME SELECT * FROM incoming").fetchall()
+                db.unregister("incoming")
+        for table in schema.TABLES:
+            db.execute(_view(table, layout, snapshot)).fetchall()
+        for file in resources.sql_files("views"):
+            db.execute(file.read_text()).fetchall()
+    _fsync(draft)
+    draft.rename(layout.published)
+    sync_directory(layout.root)
+
+
+def _view(table: schema.Table, layout: Layout, snapshot: str) -> str:
+    """A view that finds its files wherever the warehouse lies, if the reader says so, else where it lay when published."""
+    columns = ", ".join(
+        f"{c.name}::JSON AS {c.name}" if c.type == "JSON" else c.name for c in table.published
+    )
+    root = str(layout.root.resolve()).replace("'", "''")
+    return (
+        f"CREATE VIEW {table.name} AS SELECT {columns} FROM read_parquet("
+        f"coalesce(getvariable('{ROOT_VARIABLE}'), '{root}') || '/parquet/{snapshot}/{table.name}/*/*.parquet', "
+        "hive_partitioning = false)"
+    )
+
+
+def _remove_old_snapshots(layout: Layout, current: str) -> None:
+    """Drop snapshots older than a day, except the newest three; and drafts of a process that died."""
+    snapshots = sorted(
+        p
+        for p in layout.parquet.iterdir()
+        if p.is_dir() and not p.is_symlink() and not p.name.startswith(".")
+    )
+    horizon = time.time() - KEEP_SECONDS
+    for snapshot in snapshots[:-KEEP_SNAPSHOTS]:
+        if snapshot.name != current and _published(snapshot.name) < horizon:
+            shutil.rmtree(snapshot, ignore_errors=True)
+    for draft in layout.parquet.glob(".*.tmp"):
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+
+
+def _published(name: str) -> float:
+    try:
+        return datetime.strptime(name.split("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return time.time()

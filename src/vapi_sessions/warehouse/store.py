@@ -1,0 +1,464 @@
+"""`store.duckdb`: the writer's own database. Rows, ledger and state change together, in one transaction, or not at all.
+
+No primary key and no index: upserts through them are ten times slower and have open reports of corruption. A session's
+rows are deleted and inserted as a set, pruned by `created_at`, and uniqueness is asserted inside the transaction.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import msgspec
+import pyarrow as pa
+
+from vapi_sessions import schema
+from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError, WarehouseDamagedError, WarehouseError
+from vapi_sessions.ledger import Ledger
+from vapi_sessions.merge import Growth, Known, Mark, Resolution
+from vapi_sessions.timestamps import to_datetime
+from vapi_sessions.windows import IntervalSet
+
+#: How long another process's DuckDB lock on the file is waited for, seconds.
+LOCK_PATIENCE: Final = 10.0
+_MEMORY_LIMIT: Final = "512MB"
+_GROUPS: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What one transaction writes beside the sessions themselves.
+
+    `claims`: intervals of updatedAt now read completely. `windows`: rows of the ledger (replaced by run and index).
+    `batch`: the raw file merged, as a row of `sync.batches`. `state`: facts to set. `supersede`: windows that earlier
+    runs left open are closed first (`windows` then holds those that go on).
+    """
+
+    org_id: str | None = None
+    claims: IntervalSet = field(default_factory=IntervalSet)
+    windows: Sequence[Mapping[str, Any]] = ()
+    batch: Mapping[str, Any] | None = None
+    state: Mapping[str, str] = field(default_factory=dict)
+    supersede: bool = False
+
+
+class Store:
+    """An open store. One thread at a time; use as a context manager, inside the writer's lock."""
+
+    def __init__(self, path: Path, scratch: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.path = path
+        self._db = _open(path, scratch, sleep)
+        with database_errors(path):
+            self._prepare()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._db.close()
+
+    # -- state and ledger ----------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, str]:
+        """All facts of `sync.state`."""
+        return dict(self.rows("SELECT key, value FROM sync.state"))
+
+    def ledger(self) -> Ledger:
+        """Progress so far. Moments in microseconds."""
+        facts = self.state()
+        spans = self.rows("SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals")
+        return Ledger(
+            org_id=facts.get("org_id"),
+            origin=int(facts["origin"]) if "origin" in facts else None,
+            completed=IntervalSet(spans),
+            frontier=int(facts["frontier"]) if "frontier" in facts else None,
+        )
+
+    def open_windows(self) -> list[dict[str, Any]]:
+        """Windows that an earlier run left in the middle: index, run, bounds (µs), expected, `left_to_read` decoded."""
+        found = self.rows(
+            "SELECT run_id, window_index, epoch_us(lower_bound), epoch_us(upper_bound), expected, left_to_read "
+            "FROM sync.windows WHERE verdict = 'open' ORDER BY lower_bound"
+        )
+        names = ("run_id", "window_index", "lower", "upper", "expected", "left")
+        return [
+            dict(zip(names, (*row[:5], msgspec.json.decode(row[5] or "[]")), strict=True)) for row in found
+        ]
+
+    def merged_files(self) -> set[str]:
+        """Names of the raw files that the ledger knows."""
+        return {name for (name,) in self.rows("SELECT file FROM sync.batches")}
+
+    def dirty(self) -> bool:
+        """Whether tables have changed since they were last published."""
+        return bool(self.rows("SELECT count(*) FROM sync.parts WHERE dirty")[0][0])
+
+    # -- sessions ------------------------------------------------------------------------------------------------
+
+    def known(self, sessions: Mapping[str, int]) -> dict[str, Known]:
+        """What is held of these sessions: id to createdAt (µs), which never changes and prunes the scan."""
+        if not sessions:
+            return {}
+        with database_errors(self.path):
+            self._db.register("wanted", pa.table({"session_id": pa.array(list(sessions), pa.string())}))
+            try:
+                found = self._db.execute(
+                    """
+                    SELECT session_id, epoch_us(created_at), epoch_us(updated_at), seq, content_hash, epoch_us(first_synced_at),
+                           growth, message_count, mark_seq, epoch_us(deleted_at), epoch_us(aged_out_at)
+                    FROM sessions SEMI JOIN wanted USING (session_id) WHERE created_at BETWEEN ? AND ?
+                    """,
+                    [to_datetime(min(sessions.values())), to_datetime(max(sessions.values()))],
+                ).fetchall()
+            finally:
+                self._db.unregister("wanted")
+        return {row[0]: _known(*row[1:]) for row in found}
+
+    def merge(
+        self,
+        resolution: Resolution,
+        tables: Mapping[str, pa.Table],
+        known: Mapping[str, Known],
+        changes: Changes,
+    ) -> None:
+        """One transaction: replace the sessions of `tables` with their children, move marks, note progress."""
+        with database_errors(self.path), self.transaction():
+            replaced = {
+                v.session_id: known[v.session_id].created_at
+                for v in resolution.versions
+                if v.session_id in known
+            }
+            self._delete(replaced)
+            if resolution.versions:
+                for table in schema.TABLES:
+                    self._insert(table.name, tables[table.name])
+                self._assert_unique({v.session_id: v.created_at for v in resolution.versions})
+            self._date_back(resolution.earlier, known)
+            touched = {v.created_at for v in resolution.versions} | set(replaced.values())
+            touched |= {
+                known[session_id].created_at
+                for session_id in (*resolution.earlier, *resolution.marks)
+                if session_id in known
+            }
+            self._set_marks(resolution, known)
+            self._touch_parts(touched)
+            self._note(changes)
+
+    def note(self, changes: Changes) -> None:
+        """One transaction that writes progress and state only."""
+        with database_errors(self.path), self.transaction():
+            self._note(changes)
+
+    def note_publication(self, parts: Sequence[Mapping[str, Any]], state: Mapping[str, str]) -> None:
+        """One transaction: which files now hold which ranges (`lower`, `file`, `tables`, `sessions`), and the snapshot."""
+        with database_errors(self.path), self.transaction():
+            for part in parts:
+                self._db.execute(
+                    "UPDATE sync.parts SET file = ?, tables = ?, sessions = ?, dirty = false WHERE epoch_us(lower_bound) = ?",
+                    [part["file"], part["tables"], part["sessions"], part["lower"]],
+                ).fetchall()
+            self._set_state(state)
+
+    def put_run(self, row: Mapping[str, Any]) -> None:
+        """Write or replace one row of `sync.runs`."""
+        with database_errors(self.path), self.transaction():
+            self._db.execute("DELETE FROM sync.runs WHERE run_id = ?", [row["run_id"]])
+            self._insert_row("runs", row)
+
+    def close_dead_runs(self) -> None:
+        """Runs that a previous process left behind as running were killed."""
+        if self.rows("SELECT 1 FROM sync.runs WHERE outcome = 'running' LIMIT 1"):
+            self.run("UPDATE sync.runs SET outcome = 'killed' WHERE outcome = 'running'")
+
+    # -- plumbing ------------------------------------------------------------------------------------------------
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query, drained: DuckDB 2 refuses the next statement while a result is open."""
+        with database_errors(self.path):
+            return self._db.execute(sql, list(parameters)).fetchall()
+
+    def run(self, sql: str, parameters: Sequence[object] = ()) -> None:
+        """Execute one statement."""
+        with database_errors(self.path):
+            self._db.execute(sql, list(parameters)).fetchall()
+
+    def arrow(self, sql: str, parameters: Sequence[object] = ()) -> pa.Table:
+        """All rows of a query as an Arrow table."""
+        with database_errors(self.path):
+            return self._db.sql(sql, params=list(parameters)).to_arrow_table()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside becomes durable together, or not at all."""
+        self._db.begin()
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(duckdb.Error):
+                self._db.rollback()
+            raise
+        self._db.commit()
+
+    def checkpoint(self) -> None:
+        """Fold the write-ahead log into the file; once a run, because each one costs."""
+        self.run("CHECKPOINT")
+
+    def _prepare(self) -> None:
+        exists = self._db.execute(
+            "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'sync' AND table_name = 'state'"
+        ).fetchall()[0][0]
+        if exists:
+            version = self.state().get("schema_version")
+            if version != str(schema.SCHEMA_VERSION):
+                raise WarehouseError(
+                    f"{self.path} has schema version {version}, this program has {schema.SCHEMA_VERSION}.",
+                    "Run vapi-sessions rebuild: it derives the database again from raw/.",
+                )
+            return
+        with self.transaction():
+            self._db.execute("CREATE SCHEMA IF NOT EXISTS sync").fetchall()
+            for table in schema.TABLES:
+                self._db.execute(table.ddl()).fetchall()
+            for table in schema.SYNC_TABLES:
+                self._db.execute(table.ddl("sync")).fetchall()
+            self._set_state({"schema_version": str(schema.SCHEMA_VERSION)})
+
+    def _delete(self, sessions: Mapping[str, int]) -> None:
+        for group in _by_creation(sessions):
+            self._db.register(
+                "replaced",
+                pa.table({"session_id": pa.array([session_id for session_id, _ in group], pa.string())}),
+            )
+            bounds = [
+                to_datetime(min(created for _, created in group)),
+                to_datetime(max(created for _, created in group)),
+            ]
+            for table in schema.TABLES:
+                self._db.execute(
+                    f"DELETE FROM {table.name} WHERE {table.created_at} BETWEEN ? AND ? "
+                    "AND session_id IN (SELECT session_id FROM replaced)",
+                    bounds,
+                ).fetchall()
+            self._db.unregister("replaced")
+
+    def _insert(self, table: str, rows: pa.Table) -> None:
+        if rows.num_rows:
+            self._db.register("incoming", rows)
+            self._db.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming").fetchall()
+            self._db.unregister("incoming")
+
+    def _insert_row(self, table: str, row: Mapping[str, Any]) -> None:
+        names = ", ".join(row)
+        marks = ", ".join("?" for _ in row)
+        self._db.execute(
+            f"INSERT INTO sync.{table} ({names}) VALUES ({marks})", list(row.values())
+        ).fetchall()
+
+    def _assert_unique(self, written: Mapping[str, int]) -> None:
+        self._db.register("written", pa.table({"session_id": pa.array(list(written), pa.string())}))
+        count = self._db.execute(
+            "SELECT count(*) FROM sessions WHERE created_at BETWEEN ? AND ? AND session_id IN (SELECT session_id FROM written)",
+            [to_datetime(min(written.values())), to_datetime(max(written.values()))],
+        ).fetchall()[0][0]
+        self._db.unregister("written")
+        if count != len(written):
+            raise VapiSessionsError(
+                f"A merge of {len(written)} sessions left {count} rows; it was rolled back.",
+                "This is a bug: please report it. vapi-sessions rebuild repairs.",
+            )
+
+    def _date_back(self, earlier: Mapping[str, tuple[int, Growth]], known: Mapping[str, Known]) -> None:
+        """Sessions whose state stays although an older version turned up: it may show messages seen earlier."""
+        for session_id, (first, growth) in earlier.items():
+            at = to_datetime(known[session_id].created_at)
+            self._db.execute(
+                "UPDATE sessions SET first_synced_at = ?, growth = ? WHERE created_at = ? AND session_id = ?",
+                [
+                    to_datetime(first),
+                    msgspec.json.encode(growth).decode() if len(growth) > 1 else None,
+                    at,
+                    session_id,
+                ],
+            ).fetchall()
+            for moment, count in reversed(growth):
+                self._db.execute(
+                    "UPDATE messages SET first_seen_at = ? WHERE session_created_at = ? AND session_id = ? AND message_index < ?",
+                    [to_datetime(moment), at, session_id, count],
+                ).fetchall()
+
+    def _set_marks(self, resolution: Resolution, known: Mapping[str, Known]) -> None:
+        written = {v.session_id: v.created_at for v in resolution.versions}
+        for session_id, mark in resolution.marks.items():
+            if mark is None and session_id in written:
+                continue  # written anew, without a mark
+            created = written[session_id] if session_id in written else known[session_id].created_at
+            moment = to_datetime(mark.requested_at) if mark is not None else None
+            self._db.execute(
+                "UPDATE sessions SET deleted_at = ?, aged_out_at = ?, mark_seq = ? WHERE created_at = ? AND session_id = ?",
+                [
+                    moment if mark is not None and mark.kind == "deleted" else None,
+                    moment if mark is not None and mark.kind == "aged_out" else None,
+                    mark.seq if mark is not None else None,
+                    to_datetime(created),
+                    session_id,
+                ],
+            ).fetchall()
+
+    def _touch_parts(self, created: Iterable[int]) -> None:
+        """Note which published ranges are stale; a month seen for the first time gets a range of its own."""
+        moments = sorted(set(created))
+        if not moments:
+            return
+        self._db.register("touched", pa.table({"moment": pa.array(moments, pa.timestamp("us", "UTC"))}))
+        # Months are cut in UTC whatever the session's time zone says.
+        self._db.execute(
+            """
+            INSERT INTO sync.parts BY NAME
+            SELECT DISTINCT date_trunc('month', moment AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS lower_bound,
+                   (date_trunc('month', moment AT TIME ZONE 'UTC') + INTERVAL 1 MONTH) AT TIME ZONE 'UTC' AS upper_bound,
+                   0 AS sessions, NULL AS file, NULL AS tables, true AS dirty
+            FROM touched
+            WHERE NOT EXISTS (FROM sync.parts p WHERE touched.moment >= p.lower_bound AND touched.moment < p.upper_bound)
+            """
+        ).fetchall()
+        self._db.execute(
+            "UPDATE sync.parts SET dirty = true WHERE NOT dirty AND EXISTS (FROM touched WHERE moment >= lower_bound AND moment < upper_bound)"
+        ).fetchall()
+        self._db.unregister("touched")
+
+    def _note(self, changes: Changes) -> None:
+        if changes.supersede:
+            self._db.execute(
+                "UPDATE sync.windows SET verdict = 'superseded' WHERE verdict = 'open'"
+            ).fetchall()
+        for window in changes.windows:
+            self._db.execute(
+                "DELETE FROM sync.windows WHERE run_id = ? AND window_index = ?",
+                [window["run_id"], window["window_index"]],
+            ).fetchall()
+            self._insert_row("windows", window)
+        if changes.batch is not None:
+            self._insert_row("batches", changes.batch)
+        if changes.claims and changes.org_id is not None:
+            spans = self._db.execute(
+                "SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals"
+            ).fetchall()
+            completed = IntervalSet(spans) | changes.claims
+            self._db.execute("DELETE FROM sync.intervals").fetchall()
+            for lower, upper in completed:
+                row = {
+                    "org_id": changes.org_id,
+                    "lower_bound": to_datetime(lower),
+                    "upper_bound": to_datetime(upper),
+                }
+                self._insert_row("intervals", row)
+        self._set_state(changes.state)
+
+    def _set_state(self, facts: Mapping[str, str]) -> None:
+        for key, value in facts.items():
+            self._db.execute("DELETE FROM sync.state WHERE key = ?", [key]).fetchall()
+            self._insert_row("state", {"key": key, "value": value})
+
+
+def _known(
+    created: int,
+    updated: int,
+    seq: int,
+    content_hash: str,
+    first: int,
+    growth: str | None,
+    messages: int,
+    mark_seq: int | None,
+    deleted: int | None,
+    aged_out: int | None,
+) -> Known:
+    mark = None
+    if mark_seq is not None:
+        mark = (
+            Mark("deleted", deleted, mark_seq)
+            if deleted is not None
+            else Mark("aged_out", aged_out or 0, mark_seq)
+        )
+    steps: Growth = (
+        tuple((u, n) for u, n in msgspec.json.decode(growth)) if growth else ((updated, messages),)
+    )
+    return Known(created, updated, seq, content_hash, first, steps, mark)
+
+
+def _by_creation(sessions: Mapping[str, int]) -> list[list[tuple[str, int]]]:
+    """Sessions in at most `_GROUPS` groups of neighbouring createdAt, cut at the widest gaps, so that scans prune."""
+    ordered = sorted(sessions.items(), key=lambda item: item[1])
+    if not ordered:
+        return []
+    gaps = sorted(range(1, len(ordered)), key=lambda i: ordered[i - 1][1] - ordered[i][1])[: _GROUPS - 1]
+    edges = [0, *sorted(gaps), len(ordered)]
+    return [ordered[start:end] for start, end in itertools.pairwise(edges)]
+
+
+def _open(path: Path, scratch: Path, sleep: Callable[[float], None]) -> duckdb.DuckDBPyConnection:
+    waited = 0.0
+    while True:
+        try:
+            with database_errors(path):
+                db = duckdb.connect(
+                    path,
+                    config={
+                        "memory_limit": _MEMORY_LIMIT,
+                        "temp_directory": str(scratch),
+                        "preserve_insertion_order": "false",
+                        "checkpoint_threshold": "1GB",
+                        "autoinstall_known_extensions": "false",
+                    },
+                )
+                db.execute("SET TimeZone = 'UTC'").fetchall()
+            path.chmod(0o600)
+        except WarehouseBusyError:
+            if waited >= LOCK_PATIENCE:
+                raise
+            sleep(0.5)
+            waited += 0.5
+        else:
+            return db
+
+
+@contextlib.contextmanager
+def database_errors(path: Path) -> Iterator[None]:
+    """Turn DuckDB's errors about the file into ours; errors in our own SQL stay what they are: bugs."""
+    try:
+        yield
+    except duckdb.Error as error:
+        text = " ".join(str(error).split())
+        if "Conflicting lock" in text or "Could not set lock" in text:
+            holder = re.search(r"PID (\d+)", text)
+            raise WarehouseBusyError(
+                f"{path} is open in another process (pid {holder[1] if holder else 'unknown'}).",
+                "Close it there and run again. To read, open vapi.duckdb: it is never locked.",
+            ) from None
+        if "No space left" in text or isinstance(error, duckdb.OutOfMemoryException):
+            raise WarehouseError(
+                f"DuckDB ran out of room: {text[:160]}",
+                "Free disk or memory and run again: the next run continues.",
+            ) from error
+        if "Permission denied" in text or "read-only" in text.lower():
+            raise WarehouseError(
+                f"{path} cannot be written: {text[:160]}", "Give a directory of your own with --warehouse."
+            ) from error
+        if isinstance(
+            error,
+            duckdb.IOException
+            | duckdb.SerializationException
+            | duckdb.FatalException
+            | duckdb.InternalException,
+        ):
+            raise WarehouseDamagedError(
+                f"{path} is damaged: {text[:160]}",
+                "Run vapi-sessions rebuild: it derives the database again from raw/.",
+            ) from error
+        raise

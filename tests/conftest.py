@@ -1,0 +1,253 @@
+"""What tests share: an emulator, a warehouse beside it, and a clock that both live by.
+
+`world` is all three together, without real waiting: sleeping moves the clock. `demo_warehouse` is a warehouse of
+generated conversations, for tests that only read.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+import vapi_sessions
+from vapi_sessions import pipeline
+from vapi_sessions.config import Settings, load_settings
+from vapi_sessions.emulator.generate import History, fill
+from vapi_sessions.emulator.live import Traffic
+from vapi_sessions.emulator.rows import make_row
+from vapi_sessions.emulator.server import EmulatorServer
+from vapi_sessions.emulator.settings import EmulatorSettings
+from vapi_sessions.progress import Progress
+from vapi_sessions.schema import TABLES
+from vapi_sessions.timestamps import MILLISECOND, from_datetime, parse, to_datetime
+
+NOW: Final = datetime(2026, 3, 4, 15, 30, 0, 500_000, tzinfo=UTC)
+#: A key that cannot occur anywhere by chance.
+KEY: Final = "a-key-that-must-not-show"
+
+#: Creation and last change, µs, of the n-th session.
+Times = Callable[[int], tuple[int, int]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _the_developers_own_settings_stay_out() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("VAPI_")]:
+            patch.delenv(name)
+        yield
+
+
+class Clock:
+    """Stands still until it is moved, or until somebody sleeps. Thread-safe."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self._us = self._start = from_datetime(now)
+        self._lock = threading.Lock()
+        self.slept = 0.0
+
+    def __call__(self) -> datetime:
+        return to_datetime(self._us)
+
+    def us(self) -> int:
+        """Microseconds since 1970."""
+        return self._us
+
+    def monotonic(self) -> float:
+        """Seconds since the beginning."""
+        return (self._us - self._start) / 1e6
+
+    def sleep(self, seconds: float) -> None:
+        """Let so much time pass, at once."""
+        with self._lock:
+            self._us += max(1, round(seconds * 1e6))
+            self.slept += seconds
+
+    def forward(self, **span: float) -> None:
+        """Let so much time pass, which is nobody's sleep."""
+        with self._lock:
+            self._us += timedelta(**span) // timedelta(microseconds=1)
+
+
+class Watched(httpx.HTTPTransport):
+    """The real transport, with a look at each request before it goes out."""
+
+    def __init__(self, before: Callable[[httpx.Request], None]) -> None:
+        super().__init__()
+        self._before = before
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self._before(request)
+        return super().handle_request(request)
+
+
+def settings_for(server: EmulatorServer, warehouse: Path, **given: object) -> Settings:
+    """Settings of a run against this server, without a settling delay unless one is given."""
+    return load_settings(
+        **{
+            "warehouse": warehouse,
+            "base_url": server.url,
+            "api_key": SecretStr(server.key),
+            "settle": "0s",
+            **given,
+        }
+    )
+
+
+class World:
+    """A source, a warehouse and their clock."""
+
+    def __init__(self, server: EmulatorServer, warehouse: Path, clock: Clock) -> None:
+        self.server = server
+        self.warehouse = warehouse
+        self.clock = clock
+        self._made = 0
+
+    # -- the source
+
+    def insert(self, count: int, times: Times, *, org_id: str | None = None, **fields: object) -> list[str]:
+        """Put small sessions into the source; returns their ids."""
+        rows = []
+        for n in range(count):
+            self._made += 1
+            session = {
+                "id": str(UUID(int=self._made, version=4)),
+                "orgId": org_id or self.server.org_id,
+                "status": "completed",
+                "cost": 0.01,
+                "messages": [{"role": "user", "content": f"Hello {self._made}"}],
+                **fields,
+            }
+            rows.append(make_row(session, *times(n)))
+        self.server.store.insert_many(rows)
+        return [row.id for row in rows]
+
+    def ago(self, **span: float) -> int:
+        """The moment so long before now, µs."""
+        return from_datetime(self.clock() - timedelta(**span))
+
+    def generate(self, sessions: int, *, days: float = 10, seed: int = 1, until: int | None = None) -> None:
+        """Fill the source with conversations that ended before `until` (µs; now)."""
+        until = self.clock.us() if until is None else until
+        history = History(
+            org_id=self.server.org_id, sessions=sessions, days=days, seed=seed, until_us=until
+        )
+        fill(self.server.store, history)
+
+    def there(self, org_id: str | None = None) -> set[tuple[str, int, int]]:
+        """What the source holds: id, `updatedAt` in ms, number of messages."""
+        return {
+            (s["id"], parse(s["updatedAt"]) // MILLISECOND, len(s.get("messages") or ()))
+            for s in self.server.store.sessions(org_id or self.server.org_id)
+        }
+
+    # -- the warehouse
+
+    def settings(self, **given: object) -> Settings:
+        """Settings of a run; small enough for the tests' small histories to need several windows and pages."""
+        return settings_for(self.server, self.warehouse, **{"concurrency": 2, "page_size": 100, **given})
+
+    def environment(self, before: Callable[[httpx.Request], None] | None = None) -> pipeline.Environment:
+        """Our clock; `before` sees each request before it goes out."""
+        return pipeline.Environment(
+            now=self.clock.us,
+            monotonic=self.clock.monotonic,
+            sleep=self.clock.sleep,
+            transport=Watched(before) if before is not None else None,
+        )
+
+    def sync(
+        self,
+        *,
+        before: Callable[[httpx.Request], None] | None = None,
+        progress: Progress | None = None,
+        **given: object,
+    ) -> pipeline.Summary:
+        """One sync."""
+        return pipeline.sync(
+            self.settings(**given), environment=self.environment(before), progress=progress
+        )
+
+    def rebuild(self) -> tuple[Path | None, int, int]:
+        """One rebuild."""
+        return pipeline.rebuild(self.warehouse, environment=self.environment())
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """All rows of one query on what is published."""
+        with vapi_sessions.connect(self.warehouse) as db:
+            return db.execute(sql).fetchall()
+
+    def here(self) -> set[tuple[str, int, int]]:
+        """What the warehouse holds, as `there` says it."""
+        return set(self.rows("SELECT session_id, epoch_ms(updated_at), message_count FROM sessions"))
+
+    def tables(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of the five tables."""
+        return {table.name: self.rows(f"FROM {table.name} ORDER BY ALL") for table in TABLES}
+
+    def ledger(self) -> list[tuple[int, int]]:
+        """The stretches claimed, µs."""
+        return self.rows(
+            "SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals ORDER BY ALL"
+        )
+
+    def files(self, *directories: str) -> Mapping[str, tuple[int, int, int]]:
+        """Inode, size and time of change of each file below these directories of the warehouse."""
+        return {
+            str(path.relative_to(self.warehouse)): (stat.st_ino, stat.st_size, stat.st_mtime_ns)
+            for directory in directories
+            for path in sorted((self.warehouse / directory).rglob("*"))
+            if path.is_file()
+            for stat in [path.lstat()]
+        }
+
+    # -- what was asked for
+
+    def pages(self) -> list[Mapping[str, str]]:
+        """The parameters of the requests for rows since `forget_requests`; counts are requests for a single row."""
+        return [r.parameters for r in self.server.requests if int(r.parameters.get("limit", "0")) > 1]
+
+    def forget_requests(self) -> None:
+        """Begin to count anew."""
+        self.server.clear_requests()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """The test's own clock, at `NOW`."""
+    return Clock()
+
+
+@pytest.fixture
+def world(clock: Clock, tmp_path: Path) -> Iterator[World]:
+    """An empty source, no warehouse yet, and their clock."""
+    with EmulatorServer(clock=clock) as server:
+        yield World(server, tmp_path / "warehouse", clock)
+
+
+@pytest.fixture
+def emulator() -> Iterator[EmulatorServer]:
+    """An empty source that lives by the machine's clock."""
+    with EmulatorServer(EmulatorSettings(keys={KEY: "0e111a70-0000-4000-8000-000000000001"})) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def demo_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warehouse of some 600 generated conversations over 20 days, with changes between two syncs. Only to be read."""
+    warehouse = tmp_path_factory.mktemp("demo") / "warehouse"
+    with EmulatorServer() as server:
+        until = server.store.now_us()
+        fill(server.store, History(org_id=server.org_id, sessions=600, days=20, until_us=until, seed=2))
+        pipeline.sync(settings_for(server, warehouse))
+        Traffic(server.store, server.org_id, seed=2).steps(60)
+        pipeline.sync(settings_for(server, warehouse))
+    return warehouse
