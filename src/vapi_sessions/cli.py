@@ -192,6 +192,71 @@ def sql(
 
 
 @app.command()
+def reconcile(
+    warehouse: Warehouse = None,
+    base_url: BaseUrl = None,
+    recheck: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="Also read again what was created so lately: 48h.")
+    ] = None,
+    accept_deletions: Annotated[
+        bool, typer.Option("--accept-deletions", help="Mark them even if they are more than is believable.")
+    ] = False,
+    settle: Settle = None,
+    page_size: PageSize = None,
+) -> None:
+    """Find deletions and mark them; fetch what lacks. Compares counts, so one deletion costs some twenty requests."""
+    from vapi_sessions.display import display
+    from vapi_sessions.reconcile import reconcile as run_reconcile
+
+    settings = _settings(warehouse=warehouse, base_url=base_url, settle=settle, page_size=page_size)
+    span = _parse_duration("--recheck", recheck) if recheck is not None else 0
+    with display("reconcile") as progress:
+        done = run_reconcile(settings, recheck=span, accept_deletions=accept_deletions, progress=progress)
+    counts = done.counts
+    print(
+        f"{counts.deleted:,} marked as deleted, {counts.aged_out:,} as aged out, {counts.restored:,} restored, "
+        f"{counts.sessions_new:,} found that lacked, {counts.sessions_changed:,} changed in silence or lately"
+    )
+    print(
+        f"{done.differing:,} differing windows read, {done.checked:,} ids asked for, "
+        f"in {done.seconds:.1f} s with {done.requests:,} requests"
+    )
+
+
+@app.command()
+def verify(
+    warehouse: Warehouse = None,
+    base_url: BaseUrl = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Compare every row by its content, not only counts.")
+    ] = False,
+    page_size: PageSize = None,
+) -> None:
+    """Compare the warehouse with the source; exit with 6 and name what differs. Changes nothing."""
+    from vapi_sessions.verify import verify as run_verify
+
+    done = run_verify(_settings(warehouse=warehouse, base_url=base_url, page_size=page_size), deep=deep)
+    for finding in done.findings:
+        where = ""
+        if finding.window is not None:
+            upper = show(finding.window.upper) if finding.window.upper is not None else "now"
+            where = f"created {show(finding.window.lower)} … {upper}: "
+        print(f"{where}{finding.what}; remedy: {finding.remedy}")
+        for session_id in finding.ids:
+            print(f"  {session_id}")
+    how = "row by row" if deep else "by counts"
+    if done.findings:
+        raise DifferenceError(
+            f"{len(done.findings):,} difference(s), {how}, among {done.sessions:,} sessions.",
+            "The remedies are named above, on stdout.",
+        )
+    print(
+        f"{done.sessions:,} sessions agree with the source, {how}, for changes until {show(done.until)} "
+        f"({done.requests:,} requests, {done.seconds:.1f} s)"
+    )
+
+
+@app.command()
 def rebuild(warehouse: Warehouse = None) -> None:
     """Derive the database again from raw/ and publish it; the old one is kept aside."""
     from vapi_sessions import pipeline
@@ -332,7 +397,7 @@ def _print_summary(summary: Any, settings: Settings) -> None:
 
 def _print_status(found: dict[str, Any]) -> None:
     def line(name: str, value: object) -> None:
-        print(f"{name:<14}{value}")
+        print(f"{name:<16}{value}")
 
     line("warehouse", found["warehouse"])
     line("organisation", found["org_id"] or "not seen yet")

@@ -82,6 +82,7 @@ class Page:
     seq: int
     server_time: int | None  # the Date header in µs, unless a cache answered
     size: int  # bytes of the body
+    beyond_retention: bool = False  # the source says that it leaves out what is older than the plan keeps
 
 
 class _Header(msgspec.Struct):
@@ -94,6 +95,8 @@ class _Header(msgspec.Struct):
 class _Metadata(msgspec.Struct):
     totalItems: int  # noqa: N815
     itemsPerPage: int  # noqa: N815
+    itemsBeyondRetention: bool | None = None  # noqa: N815
+    createdAtGe: datetime | None = None  # noqa: N815
 
 
 class _Envelope(msgspec.Struct):
@@ -268,6 +271,7 @@ class Source:
             seq=seq,
             server_time=_server_time(response),
             size=len(body),
+            beyond_retention=_cut_by_retention(envelope.metadata, query),
         )
 
     def _get_once(self, session_id: str) -> tuple[Row | None, int, int]:
@@ -467,6 +471,15 @@ def _retry_after(response: httpx.Response, now: int) -> float | None:
         return max(0.0, (timestamps.parse_http_date(value) - now) / timestamps.SECOND)
     except (ValueError, TypeError):
         return None
+
+
+def _cut_by_retention(metadata: _Metadata, query: Query) -> bool:
+    """Whether the answer says, in either of the ways it may, that older sessions were left out."""
+    echoed = timestamps.from_datetime(metadata.createdAtGe) if metadata.createdAtGe is not None else None
+    asked = query.created.lower if query.created is not None else None
+    return bool(metadata.itemsBeyondRetention) or (
+        echoed is not None and asked is not None and echoed > asked
+    )
 
 
 def _server_time(response: httpx.Response) -> int | None:

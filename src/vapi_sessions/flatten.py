@@ -160,6 +160,8 @@ def _tables(
     message_counts = children[schema.MESSAGES][0]
     growth = [
         merge_growth(version.growth, ((version.updated_at, count),))
+        if version.growth
+        else ((version.updated_at, count),)
         for version, count in zip(versions, message_counts, strict=True)
     ]
     sessions |= {

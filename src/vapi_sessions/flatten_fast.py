@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import msgspec
 import polars as pl
@@ -33,7 +33,7 @@ from vapi_sessions.flatten_generic import (
     moment,
     structured_output_rows,
 )
-from vapi_sessions.flatten_reader import MAX_TIME, MIN_TIME, Drift, Reader, castable, peek
+from vapi_sessions.flatten_reader import MAX_TIME, MIN_TIME, Drift, Extra, Reader, castable, members, peek
 
 if TYPE_CHECKING:
     from vapi_sessions.flatten import Version
@@ -112,8 +112,25 @@ class _Customer(_Strict, gc=False):
     extension: str | None = None
 
 
+_NO_CUSTOMER: Final = _Customer()
+_NO_FIELDS: Final = (("numberE164CheckEnabled", None), ("extension", None))
 _TEXTS: Final = ("name", "status", "assistantId", "squadId", "customerId", "phoneNumberId")
 _RAWS: Final = ("artifact", "metadata", "assistant", "assistantOverrides", "squad", "phoneNumber")
+_KNOWN: Final = frozenset(
+    (
+        *_TEXTS,
+        *_RAWS,
+        "id",
+        "orgId",
+        "createdAt",
+        "updatedAt",
+        "expirationSeconds",
+        "customer",
+        "cost",
+        "costs",
+        "messages",
+    )
+)
 
 
 def _decoder(message: type[_Written]) -> Callable[[bytes], Any]:
@@ -156,22 +173,31 @@ class Batch:
     children: dict[schema.Table, Children]
 
 
+class _Read(NamedTuple):
+    """A session that looks ordinary: its struct, the JSON that this is all of, and other members with their text."""
+
+    version: Version
+    session: Any
+    body: bytes
+    rest: tuple[tuple[str, str], ...]
+
+
 def batches(versions: Sequence[Version], drift: Drift) -> tuple[list[Batch], list[Version]]:
     """The ordinary sessions among them, and the others."""
-    written: list[tuple[Version, Any]] = []
-    spoken: list[tuple[Version, Any]] = []
+    written: list[_Read] = []
+    spoken: list[_Read] = []
     odd: list[Version] = []
     for version in versions:
-        for decode, found in ((_written, written), (_spoken, spoken)):
-            try:
-                session = decode(version.body)
-            except (ValueError, RecursionError):
-                continue
-            if session.id == version.session_id and session.orgId == version.org_id:
-                found.append((version, session))
-                break
-        else:
+        body: bytes = version.body
+        rest: tuple[tuple[str, str], ...] = ()
+        session, is_spoken = _struct(body)
+        if session is None:
+            body, rest = _without_unknown(body)
+            session, is_spoken = _struct(body)
+        if session is None or session.id != version.session_id or session.orgId != version.org_id:
             odd.append(version)
+        else:
+            (spoken if is_spoken else written).append(_Read(version, session, body, rest))
     done: list[Batch] = []
     for found, is_spoken in ((written, False), (spoken, True)):
         while found:
@@ -179,9 +205,33 @@ def batches(versions: Sequence[Version], drift: Drift) -> tuple[list[Batch], lis
                 done.append(_batch(found, is_spoken, drift))
                 break
             except _OddError as error:
-                odd.extend(version for at, (version, _) in enumerate(found) if at in error.positions)
-                found = [pair for at, pair in enumerate(found) if at not in error.positions]
+                odd.extend(read.version for at, read in enumerate(found) if at in error.positions)
+                found = [read for at, read in enumerate(found) if at not in error.positions]
     return done, odd
+
+
+def _struct(body: bytes) -> tuple[Any, bool]:
+    """The struct (None if it does not fit), and whether its messages may be spoken ones."""
+    for decode, spoken in ((_written, False), (_spoken, True)):
+        try:
+            return decode(body), spoken
+        except (ValueError, RecursionError):
+            continue
+    return None, False
+
+
+def _without_unknown(body: bytes) -> tuple[bytes, tuple[tuple[str, str], ...]]:
+    """A session without the members we do not know, and these: a source that grew a field must not cost the fast way."""
+    try:
+        found = members(body.decode())
+    except (ValueError, RecursionError):
+        return b"", ()
+    rest = tuple((name, text) for name, text in found if name not in _KNOWN)
+    if not rest or len(dict(found)) != len(found):
+        return b"", ()
+    return (
+        "{" + ",".join([f'"{name}":{text}' for name, text in found if name in _KNOWN]) + "}"
+    ).encode(), rest
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -211,8 +261,10 @@ class _Builder:
     def strings(self, values: Sequence[str | None]) -> pa.Array:
         return self.column(values, pa.string())
 
-    def texts(self, raws: Iterable[msgspec.Raw], owners: Iterable[int]) -> list[str | None]:
+    def texts(self, raws: list[msgspec.Raw], owners: Iterable[int]) -> list[str | None]:
         """Values as JSON text; one that DuckDB refuses makes its session odd."""
+        if raws.count(_ABSENT) == len(raws):
+            return [None] * len(raws)
         return [
             None if raw is _ABSENT else self._text(bytes(raw), owner)
             for raw, owner in zip(raws, owners, strict=True)
@@ -246,9 +298,9 @@ class _Builder:
         self.odd.update(owners[at] for at in pc.indices_nonzero(mask.fill_null(False)).to_pylist())
 
 
-def _batch(found: Sequence[tuple[Version, Any]], spoken: bool, drift: Drift) -> Batch:
-    versions = [version for version, _ in found]
-    sessions = [session for _, session in found]
+def _batch(found: Sequence[_Read], spoken: bool, drift: Drift) -> Batch:
+    versions = [read.version for read in found]
+    sessions = [read.session for read in found]
     build = _Builder()
     children: dict[schema.Table, Children] = {}
 
@@ -258,7 +310,7 @@ def _batch(found: Sequence[tuple[Version, Any]], spoken: bool, drift: Drift) -> 
     roles = [[message.role for message in own] for own in lists]
     columns, calls = _messages(messages, list(chain.from_iterable(roles)), spoken, owners, build)
     children[schema.MESSAGES] = counts, columns
-    children[schema.TOOL_CALLS] = _tool_calls(messages, calls, counts, owners, columns, build)
+    children[schema.TOOL_CALLS] = _tool_calls(calls, counts, owners, columns, build)
 
     lists = [session.costs or () for session in sessions]
     counts, owners = _flat(lists)
@@ -266,12 +318,13 @@ def _batch(found: Sequence[tuple[Version, Any]], spoken: bool, drift: Drift) -> 
     children[schema.COSTS] = counts, columns
 
     session_columns = _sessions(versions, sessions, _first_models(columns, owners), build)
+    session_columns["extra"] = _extras(found, build)
     session_columns["user_message_count"] = [own.count("user") for own in roles]
     session_columns["assistant_message_count"] = [sum(map(own.count, ASSISTANT_ROLES)) for own in roles]
     children[schema.STRUCTURED_OUTPUTS] = _outputs(session_columns["artifact"], build)
 
     if not build.odd:
-        build.odd.update(_repeating([version.body for version in versions], build))
+        build.odd.update(_repeating([read.body for read in found], build))
     if build.odd:
         raise _OddError(build.odd)
     drift.join(build.drift)
@@ -335,28 +388,30 @@ def _any_valid(first: pa.Array, *others: pa.Array) -> pa.Array:
     return mask
 
 
+_RESULT_ROLES: Final = pa.array(sorted(RESULT_ROLES), pa.string())
+
+
 def _tool_calls(
-    messages: list[Any],
     lists: list[list[_Call] | None],
     counts: list[int],
     owners: list[int],
     message_columns: Columns,
     build: _Builder,
 ) -> Children:
-    places = [at for at, own in enumerate(lists) if own for _ in own]
-    calls = [call for own in lists if own for call in own]
+    calling = [(at, own) for at, own in enumerate(lists) if own]
+    places = [at for at, own in calling for _ in own]
+    calls = [call for _, own in calling for call in own]
     ids = [call.id for call in calls]
     functions = [call.function for call in calls]
     build.keys += len(functions) - functions.count(None)
     starts = [0, *accumulate(counts)]
 
     # The first message after the call that answers to its id, and to no call before.
+    roles, named = message_columns["role"], message_columns["tool_call_id"]
+    answering = pc.indices_nonzero(pc.and_(pc.is_valid(named), pc.is_in(roles, value_set=_RESULT_ROLES)))
     answers: dict[tuple[int, str], list[int]] = {}
-    if calls:
-        named = message_columns["tool_call_id"].to_pylist()
-        for at, call_id in enumerate(named):
-            if call_id is not None and messages[at].role in RESULT_ROLES:
-                answers.setdefault((owners[at], call_id), []).append(at)
+    for at, call_id in zip(answering.to_pylist(), named.take(answering).to_pylist(), strict=True):
+        answers.setdefault((owners[at], call_id), []).append(at)
     results: list[int | None] = []
     for place, call_id in zip(places, ids, strict=True):
         waiting = answers.get((owners[place], call_id)) if call_id is not None else None
@@ -370,7 +425,7 @@ def _tool_calls(
         own_counts[owners[place]] += 1
     return own_counts, {
         "message_index": [place - starts[owners[place]] for place in places],
-        "tool_call_index": [index for own in lists if own for index in range(len(own))],
+        "tool_call_index": [index for _, own in calling for index in range(len(own))],
         "tool_call_id": build.strings(ids),
         "type": build.strings([call.type for call in calls]),
         "function_name": build.strings(
@@ -502,29 +557,41 @@ def _customers(sessions: list[Any], build: _Builder) -> Columns:
     build.keys += len(customers) - customers.count(None)
     build.keys += len(customers) - [session.messages for session in sessions].count(None)
     build.keys += len(customers) - [session.costs for session in sessions].count(None)
-    known = [customer or _Customer() for customer in customers]
-    extras: list[str | None] = []
-    for customer in known:
-        rest = {
-            name: value
-            for name, value in (
-                ("numberE164CheckEnabled", customer.numberE164CheckEnabled),
-                ("extension", customer.extension),
-            )
-            if value is not None
-        }
-        for name in rest:
-            build.drift.add("session.customer.", name)
-        build.keys += len(rest)
-        extras.append(msgspec.json.encode({"customer": rest}).decode() if rest else None)
+    known = [customer or _NO_CUSTOMER for customer in customers]
     return {
         "customer_name": build.strings([customer.name for customer in known]),
         "customer_number": build.strings([customer.number for customer in known]),
         "customer_email": build.strings([customer.email for customer in known]),
         "customer_sip_uri": build.strings([customer.sipUri for customer in known]),
         "customer_external_id": build.strings([customer.externalId for customer in known]),
-        "extra": extras,
     }
+
+
+def _extras(found: Sequence[_Read], build: _Builder) -> list[str | None]:
+    """What has no column in a session that is ordinary otherwise."""
+    extras: list[str | None] = []
+    for read in found:
+        customer = read.session.customer or _NO_CUSTOMER
+        fields = (
+            ("numberE164CheckEnabled", customer.numberE164CheckEnabled),
+            ("extension", customer.extension),
+        )
+        if not read.rest and fields == _NO_FIELDS:
+            extras.append(None)
+            continue
+        extra = Extra()
+        for name, text in read.rest:
+            if text != "null":
+                extra.put(name, text)
+                build.drift.add("session.", name)
+        rest = {name: value for name, value in fields if value is not None}
+        if rest:
+            extra.mark("customer", msgspec.json.encode(rest).decode())
+        for name in rest:
+            build.drift.add("session.customer.", name)
+        build.keys += len(rest)
+        extras.append(extra.text())
+    return extras
 
 
 def _other_moments(texts: pa.Array, known: list[int]) -> list[int]:

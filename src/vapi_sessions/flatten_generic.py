@@ -23,6 +23,7 @@ from vapi_sessions.flatten_reader import (
     members,
     peek,
     quote,
+    string,
     utf8,
 )
 from vapi_sessions.timestamps import parse
@@ -103,7 +104,7 @@ def _session(session_id: str, org_id: str, created_at: int, updated_at: int, tex
         ("updatedAt", lambda value: moment(value) == updated_at),
     ):
         raw = reader.take(name)
-        if raw is not None and not (raw[0] == '"' and same(decode(raw))):
+        if raw is not None and not (raw[0] == '"' and same(string(raw))):
             reader.keep(name, raw)
     embedded = reader.drop("assistant", "assistantOverrides", "squad", "phoneNumber")
     messages, calls = message_rows(reader.array("messages") or [], drift)
@@ -235,7 +236,7 @@ def _message(text: str, index: int, drift: Drift) -> tuple[Row, list[Row], str |
     if role == "tool_call_result":
         raw = reader.take("result")
         if raw is not None:
-            result = utf8(decode(raw)) if raw[0] == '"' else approximate(raw)
+            result = utf8(string(raw)) if raw[0] == '"' else approximate(raw)
             reader.keep("result", raw, "")
     row = (
         role,
@@ -273,7 +274,7 @@ def _content(reader: Reader, used: list[str]) -> tuple[str | None, str | None]:
     if text is not None:
         used.append("content")
         if text[0] == '"':
-            original = decode(text)
+            original = string(text)
             column = reader.utf8("content", text, original)
         else:
             if text[0] != "[":
@@ -285,10 +286,10 @@ def _content(reader: Reader, used: list[str]) -> tuple[str | None, str | None]:
     if other is not None:
         if other[0] != '"':
             reader.keep("message", other)
-        elif original is None or decode(other) == original:
+        elif original is None or string(other) == original:
             used.append("message")
             if original is None:
-                column = reader.utf8("message", other, decode(other))
+                column = reader.utf8("message", other, string(other))
         else:
             reader.keep("message", other, "")
     return column, content_json
@@ -325,7 +326,7 @@ def _tool_call(text: str, message: int, index: int, drift: Drift) -> Row:
         name = inner.string("name")
         raw = inner.take("arguments")
         if raw is not None and raw[0] == '"':
-            arguments = inner.utf8("arguments", raw, decode(raw))
+            arguments = inner.utf8("arguments", raw, string(raw))
         elif raw is not None:
             arguments = raw
             inner.extra.mark("arguments$json", "true")

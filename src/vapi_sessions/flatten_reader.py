@@ -122,6 +122,11 @@ def decode(text: str) -> Any:
     return _lenient.decode(text)
 
 
+def string(text: str) -> str:
+    """A JSON string's value."""
+    return decode(text) if "\\" in text else text[1:-1]
+
+
 def quote(text: str) -> str:
     """A JSON string."""
     return msgspec.json.encode(text).decode()
@@ -133,7 +138,7 @@ def peek(text: str | None, *path: str) -> str | None:
         if text is None or not text.startswith("{"):
             return None
         text = dict(members(text)).get(name)
-    return utf8(decode(text)) if text is not None and text.startswith('"') else None
+    return utf8(string(text)) if text is not None and text.startswith('"') else None
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -247,7 +252,7 @@ class Reader:
     def string(self, name: str) -> str | None:
         """A text, valid UTF-8."""
         text = self._typed(name, '"')
-        return None if text is None else self.utf8(name, text, decode(text))
+        return None if text is None else self.utf8(name, text, string(text))
 
     def utf8(self, name: str, text: str, value: str) -> str:
         """A decoded string as a column can hold it."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 from vapi_sessions import redact
 from vapi_sessions.errors import VapiSessionsError, other_organisation
 from vapi_sessions.flatten import flatten
-from vapi_sessions.merge import Observation, Resolution, resolve
+from vapi_sessions.merge import Kind, Known, Observation, Resolution, resolve
 from vapi_sessions.plan import PlannedWindow
 from vapi_sessions.timestamps import to_datetime
 from vapi_sessions.walk import Piece, Step, encode_pieces
@@ -35,6 +35,9 @@ class Counts:
     messages_written: int = 0
     late_rows: int = 0
     silent_changes: int = 0
+    deleted: int = 0
+    aged_out: int = 0
+    restored: int = 0
     drift: Counter[str] = field(default_factory=Counter)
 
 
@@ -80,6 +83,7 @@ class Loader:
         self._windows: dict[int, _WindowProgress] = {}
         self._touched: set[int] = set()
         self._steps: list[Step] = []
+        self._marks: list[Observation] = []
         self._bytes = 0
         self._broken = False
 
@@ -92,18 +96,46 @@ class Loader:
 
     def add(self, index: int, planned: PlannedWindow, step: Step) -> None:
         """Take one step of the walk through window `index`. Raises ConfigurationError for another organisation's rows."""
-        if self._broken:
-            raise VapiSessionsError("A batch could not be merged; this run takes in no more.")
         window = self._windows.setdefault(index, _WindowProgress(planned, planned.pieces))
-        for row in step.rows:
-            if row.org_id != self._org_id:
-                raise other_organisation(self._layout.root, self._org_id, row.org_id)
+        self._check(step)
         window.left = step.left
         window.distinct += len(step.rows)
         window.requests += 1
         window.last_total = step.page.total
         window.first_total = step.page.total if window.first_total is None else window.first_total
         self._touched.add(index)
+        self._take(step)
+
+    def add_unclaimed(self, step: Step) -> None:
+        """Take rows that were read for another reason than a window of the plan; nothing is claimed by them."""
+        self._check(step)
+        self._take(step)
+
+    def mark(self, session_id: str, kind: Kind, known: Known, *, requested_at: int, seq: int) -> None:
+        """Take the proof that the source lists a session no longer."""
+        self._marks.append(
+            Observation(
+                session_id=session_id,
+                org_id=self._org_id,
+                created_at=known.created_at,
+                updated_at=known.updated_at,
+                requested_at=requested_at,
+                seq=seq,
+                run_id=self._run_id,
+                kind=kind,
+                body=b"",
+                content_hash="",
+            )
+        )
+
+    def _check(self, step: Step) -> None:
+        if self._broken:
+            raise VapiSessionsError("A batch could not be merged; this run takes in no more.")
+        for row in step.rows:
+            if row.org_id != self._org_id:
+                raise other_organisation(self._layout.root, self._org_id, row.org_id)
+
+    def _take(self, step: Step) -> None:
         self._steps.append(step)
         self._bytes += sum(len(row.body) for row in step.rows)
         if self._bytes >= self._batch_bytes:
@@ -111,17 +143,19 @@ class Loader:
 
     def flush(self) -> None:
         """Merge what has been collected, with the progress it means, in one transaction."""
-        if self._broken or not self._touched:
+        if self._broken or not (self._touched or self._steps or self._marks):
             return
         self._broken = (
             True  # until proven otherwise: a window must never be claimed after rows of it were lost
         )
         steps, self._steps, self._bytes = self._steps, [], 0
+        marks, self._marks = self._marks, []
         changes = self._changes()
         self._touched.clear()
         with collector_off():
             observations = list(self._observe(steps))
             self.counts.sessions_read += len(observations)
+            observations += marks
             known = self._store.known({o.session_id: o.created_at for o in observations})
             resolution = resolve(observations, known)
             batch = None
@@ -139,7 +173,7 @@ class Loader:
         self._broken = False
         self._on_batch(self.counts)
 
-    def _merge(self, resolution: Resolution, known: Mapping[str, Any], changes: Changes) -> None:
+    def _merge(self, resolution: Resolution, known: Mapping[str, Known], changes: Changes) -> None:
         flat = flatten(resolution.versions)
         self._store.merge(resolution, flat.tables, known, changes)
         self.counts.sessions_new += resolution.new
@@ -147,6 +181,12 @@ class Loader:
         self.counts.silent_changes += resolution.silent
         self.counts.messages_written += flat.tables["messages"].num_rows
         self.counts.drift.update(flat.drift)
+        for session_id, mark in resolution.marks.items():
+            before = known.get(session_id)
+            marked = before is not None and before.mark is not None
+            self.counts.restored += mark is None and marked
+            self.counts.deleted += mark is not None and mark.kind == "deleted" and not marked
+            self.counts.aged_out += mark is not None and mark.kind == "aged_out" and not marked
         for version in resolution.versions:
             before = known.get(version.session_id)
             if version.updated_at in self._completed and (

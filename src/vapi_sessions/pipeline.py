@@ -11,7 +11,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -84,6 +84,7 @@ class Run:
         self._loader: Loader | None = None
         self._handoff: _Handoff | None = None
         self._plan = Plan()
+        self.org_id: str | None = None
         self._published = False
         self._recovered = 0
         self.stopping = threading.Event()
@@ -94,15 +95,15 @@ class Run:
         layout.create()
         with self._stack:
             self._stack.enter_context(writer_lock(layout))
-            self._store = self._stack.enter_context(Store(layout.store, layout.scratch, sleep=self._sleep))
-            self._store.close_dead_runs()
-            self._recovered = recover(self._store, layout, now=self.environment.now)
+            self.store = self._stack.enter_context(Store(layout.store, layout.scratch, sleep=self._sleep))
+            self.store.close_dead_runs()
+            self._recovered = recover(self.store, layout, now=self.environment.now)
             if self._recovered:
                 self.progress.note(
                     f"merged {self._recovered} raw file(s) that an earlier run had fetched and not merged"
                 )
-            self._sequence = itertools.count(int(self._store.state().get("next_seq", "1")))
-            self._next_seq = int(self._store.state().get("next_seq", "1"))
+            self._sequence = itertools.count(int(self.store.state().get("next_seq", "1")))
+            self._next_seq = int(self.store.state().get("next_seq", "1"))
             self.source = self._stack.enter_context(
                 Source(
                     self.settings.base_url,
@@ -126,14 +127,14 @@ class Run:
                 self._handoff.abandon()
             if error is None:
                 self._record("done")
-                self._store.checkpoint()
+                self.store.checkpoint()
                 return
             try:  # pages that did arrive are worth keeping, and the failure worth showing in `status`
                 if self._loader is not None:
                     self._loader.flush()
                 self._record("failed" if isinstance(error, Exception) else "interrupted", error)
-                publish(self._store, self._layout, now=self.environment.now)
-                self._store.checkpoint()
+                publish(self.store, self._layout, now=self.environment.now)
+                self.store.checkpoint()
             except VapiSessionsError as second:
                 self.progress.note(f"what had arrived could not be kept: {second.fact}")
 
@@ -144,29 +145,34 @@ class Run:
 
         Raises ConfigurationError if the key belongs to another organisation than the warehouse.
         """
-        plan, state = make_plan(self.settings, self.source, self._store.ledger(), self._store.open_windows())
-        self._plan = plan
+        plan, state = make_plan(self.settings, self.source, self.store.ledger(), self.store.open_windows())
+        self._plan, self.org_id = plan, plan.org_id
         if plan.org_id is None:
             self.progress.note("the source shows no session at all: nothing is claimed")
             return plan
-        self._loader = Loader(
-            self._store,
-            self._layout,
-            run_id=self.run_id,
-            org_id=plan.org_id,
-            completed=self._store.ledger().completed,
-            state=lambda: {**state, "next_seq": str(self._next_seq)},
-            now=self.environment.now,
-            on_batch=self.progress.merged,
-        )
+        self._loader = self.open_loader(plan.org_id, state)
         resumed = self._loader.adopt(plan.windows)
-        self._store.note(Changes(plan.org_id, windows=resumed, state=state, supersede=True))
+        self.store.note(Changes(plan.org_id, windows=resumed, state=state, supersede=True))
         if resumed:
             self.progress.note(f"going on in {len(resumed)} window(s) that an earlier run left in the middle")
         if self.settings.concurrency > 1:
             self._handoff = _Handoff(self._loader, depth=self.settings.concurrency)
         self.progress.planned(len(plan.windows), plan.sessions)
         return plan
+
+    def open_loader(self, org_id: str, state: Mapping[str, str]) -> Loader:
+        """The loader of this run; `state` are facts to note with each batch."""
+        self._loader = Loader(
+            self.store,
+            self._layout,
+            run_id=self.run_id,
+            org_id=org_id,
+            completed=self.store.ledger().completed,
+            state=lambda: {**state, "next_seq": str(self._next_seq)},
+            now=self.environment.now,
+            on_batch=self.progress.merged,
+        )
+        return self._loader
 
     def fetch(self, index: int) -> int:
         """Read window `index` of the plan completely; returns how many sessions it held. Thread-safe."""
@@ -204,7 +210,7 @@ class Run:
     def publish(self) -> bool:
         """Publish the committed state for readers; returns whether data files were written."""
         self._record("done")
-        self._published = publish(self._store, self._layout, now=self.environment.now)
+        self._published = publish(self.store, self._layout, now=self.environment.now)
         return self._published
 
     # -- results -------------------------------------------------------------------------------------------------
@@ -218,9 +224,9 @@ class Run:
         """The outcome so far."""
         return Summary(
             run_id=self.run_id,
-            org_id=self._plan.org_id,
+            org_id=self.org_id,
             bound=self._plan.bound,
-            watermark=self._store.ledger().watermark,
+            watermark=self.store.ledger().watermark,
             windows=len(self._plan.windows),
             requests=self.source.traffic.requests,
             seconds=(self.environment.now() - self._started) / 1e6,
@@ -244,8 +250,8 @@ class Run:
 
     def _record(self, outcome: str, error: BaseException | None = None) -> None:
         counts, traffic, plan = self.counts, self.source.traffic, self._plan
-        watermark = self._store.ledger().watermark
-        self._store.put_run(
+        watermark = self.store.ledger().watermark
+        self.store.put_run(
             {
                 "run_id": self.run_id,
                 "command": self.command,
@@ -253,7 +259,7 @@ class Run:
                 "finished_at": to_datetime(self.environment.now()) if outcome != "running" else None,
                 "outcome": outcome,
                 "error": _reason(error),
-                "org_id": plan.org_id,
+                "org_id": self.org_id,
                 "base_url": self.settings.base_url,
                 "bound": to_datetime(plan.bound) if plan.bound is not None else None,
                 "watermark": to_datetime(watermark) if watermark is not None else None,
@@ -265,6 +271,9 @@ class Run:
                 "sessions_new": counts.sessions_new,
                 "sessions_changed": counts.sessions_changed,
                 "messages_written": counts.messages_written,
+                "sessions_deleted": counts.deleted,
+                "sessions_aged_out": counts.aged_out,
+                "sessions_restored": counts.restored,
                 "late_rows": counts.late_rows,
                 "silent_changes": counts.silent_changes,
                 "drift": msgspec.json.encode(dict(counts.drift.most_common())).decode()

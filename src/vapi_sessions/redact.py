@@ -120,10 +120,10 @@ _PARAMETER: Final = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 #: An OAuth redirect carries `code` and `state`; a `code` alone is as likely a voucher.
-_OAUTH_CODE: Final = re.compile(
-    rf"([?&#;]code=)[^?&#;{_END}]+(?=[^?{_END}]*&state=)|(&state=[^?{_END}]*&code=)[^?&#;{_END}]+"
-)
-_ENCODED_URL: Final = re.compile(rf"[^=&#;?{_END}]*%3a%2f%2f[^&#;?{_END}]*", re.IGNORECASE)
+_OAUTH_CODE: Final = re.compile(rf"([?&#;]code=)[^?&#;{_END}]+")
+_OAUTH_STATE: Final = re.compile("[?&#;]state=")
+#: Tried only where a run of such characters begins: long texts without blanks (base64) would cost the square.
+_ENCODED_URL: Final = re.compile(rf"(?<![^=&#;?{_END}])[^=&#;?{_END}]*%3a%2f%2f[^&#;?{_END}]*", re.IGNORECASE)
 
 
 def redact_text(text: str) -> str:
@@ -135,7 +135,8 @@ def redact_text(text: str) -> str:
     if "=" in clean:
         clean = _SIGNED_QUERY.sub(f"?{REDACTED}", clean)
         clean = _PARAMETER.sub(rf"\1{REDACTED}", clean)
-        clean = _OAUTH_CODE.sub(lambda match: (match[1] or match[2]) + REDACTED, clean)
+        if _OAUTH_STATE.search(clean):
+            clean = _OAUTH_CODE.sub(rf"\1{REDACTED}", clean)
     if "%" in clean:
         clean = _ENCODED_URL.sub(_encoded_url, clean)
     return text if clean == text else clean
@@ -362,7 +363,7 @@ _SUSPECT: Final = (
 def redact_page(bodies: Sequence[bytes]) -> list[bytes]:
     """One redacted JSON document a session. A body in which a fast scan finds nothing is passed on, the same object.
 
-    A body that is nested too deeply to be examined, or is not JSON, is replaced by its id, organisation and times.
+    A suspect one that cannot be examined (nested too deeply, not JSON) is replaced by its id, organisation and times.
     """
     page = pl.Series(bodies, dtype=pl.Binary)
     try:

@@ -18,7 +18,7 @@ is open to the right may grow, and what enters it during the walk is not claimed
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -35,6 +35,9 @@ IDS_A_REQUEST: Final = 100
 #: How often a block of sessions equal in both timestamps is collected before giving up; shuffled ties need several.
 COLLECTIONS: Final = 40
 
+#: Every moment: for readings that are not about `updatedAt`.
+ALWAYS: Final = Window(0, None)
+
 FetchPage: TypeAlias = Callable[[Query], Page]
 
 
@@ -43,11 +46,20 @@ class Piece:
     """What is left of a window: `updatedAt in window and createdAt >= created_from` (µs; None: from the beginning).
 
     `tied` are the ids already read whose `createdAt`, to the millisecond, is `created_from`: they come again.
+    `created_until` bounds `createdAt` from above, for readings that are not about `updatedAt` at all.
     """
 
     window: Window
     created_from: int | None = None
     tied: frozenset[str] = frozenset()
+    created_until: int | None = None
+
+    @property
+    def created(self) -> Window | None:
+        """The filter on `createdAt`."""
+        if self.created_from is None and self.created_until is None:
+            return None
+        return Window(self.created_from or 0, self.created_until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +95,12 @@ def _advance(fetch: FetchPage, piece: Piece, limit: int, *, ask_twice: bool) -> 
         page = fetch(
             Query(
                 updated=piece.window,
-                created=None if piece.created_from is None else Window(piece.created_from, None),
+                created=piece.created,
                 limit=limit,
             )
         )
         rows = page.rows
-        if problem := _violation(rows, piece.window, piece.created_from):
+        if problem := _violation(rows, piece.window, piece.created_from, piece.created_until):
             contradiction = problem
             continue
         if not rows and page.total == 0 and ask_twice and attempt == 0:
@@ -103,7 +115,7 @@ def _advance(fetch: FetchPage, piece: Piece, limit: int, *, ask_twice: bool) -> 
         cursor = floor_ms(rows[-1].created_at)
         if piece.created_from is None or cursor > piece.created_from:
             tied = frozenset(row.session_id for row in rows if floor_ms(row.created_at) == cursor)
-            return Step(fresh, (Piece(piece.window, cursor, tied),), page)
+            return Step(fresh, (replace(piece, created_from=cursor, tied=tied),), page)
         # Every row is tied at the cursor, so the cursor cannot move.
         if len(rows) >= page.limit:
             return _cut(fetch, piece, page, fresh, limit)
@@ -157,11 +169,15 @@ def _cut(fetch: FetchPage, piece: Piece, page: Page, fresh: list[Row], limit: in
     at = inner[len(inner) // 2] if inner else window.lower + MILLISECOND
     if window.upper is None or at < window.upper:
         lower, upper = Window(window.lower, at), Window(at, window.upper)
-        return Step(fresh, (Piece(lower, cursor, tied), Piece(upper, cursor, tied)), page)
+        return Step(
+            fresh, (replace(piece, window=lower, tied=tied), replace(piece, window=upper, tied=tied)), page
+        )
     # One millisecond wide in both timestamps: no filter separates these sessions.
     block = _collect_block(fetch, window, cursor, limit)
     rows = _fresh(block, piece.tied)
-    return Step(rows, (Piece(window, cursor + MILLISECOND),), page)
+    rest = replace(piece, created_from=cursor + MILLISECOND, tied=frozenset())
+    done = piece.created_until is not None and cursor + MILLISECOND >= piece.created_until
+    return Step(rows, () if done else (rest,), page)
 
 
 def _collect_block(fetch: FetchPage, updated: Window, created: int, limit: int) -> list[Row]:

@@ -49,7 +49,8 @@ class Layout:
         """Raises WarehouseError if a file stands where the directory should be."""
         if self.root.exists() and not self.root.is_dir():
             raise WarehouseError(
-                f"{self.root} is a file, not a directory.", "Give a directory with --warehouse or VAPI_WAREHOUSE."
+                f"{self.root} is a file, not a directory.",
+                "Give a directory with --warehouse or VAPI_WAREHOUSE.",
             )
 
     def create(self) -> None:

@@ -1,0 +1,38 @@
+"""Find and mark deletions as a Prefect flow: `python flows/reconcile.py`. The logic is `vapi_sessions.reconcile`'s."""
+
+from __future__ import annotations
+
+from vapi_sessions.config import load_settings
+from vapi_sessions.reconcile import reconcile
+from vapi_sessions.schedule import load_flow
+from vapi_sessions.timestamps import HOUR
+
+load_flow("sync")  # first: it prepares Prefect's environment
+
+from prefect import flow, get_run_logger  # noqa: E402  # after that
+from prefect.artifacts import create_table_artifact  # noqa: E402
+
+
+@flow(name="vapi-sessions reconcile", persist_result=False)
+def reconcile_flow(recheck_hours: float = 48, accept_deletions: bool = False) -> None:
+    """Compare counts, mark what is gone, read again what was created lately. The key comes from the environment."""
+    done = reconcile(load_settings(), recheck=int(recheck_hours * HOUR), accept_deletions=accept_deletions)
+    facts = {
+        "marked as deleted": done.counts.deleted,
+        "marked as aged out": done.counts.aged_out,
+        "restored": done.counts.restored,
+        "found that lacked": done.counts.sessions_new,
+        "changed": done.counts.sessions_changed,
+        "differing windows": done.differing,
+        "requests": done.requests,
+    }
+    get_run_logger().info("%s", facts)
+    create_table_artifact(
+        key="vapi-sessions-reconcile",
+        table=[{"fact": name, "value": str(value)} for name, value in facts.items()],
+        description="What the last reconcile found.",
+    )
+
+
+if __name__ == "__main__":
+    reconcile_flow()

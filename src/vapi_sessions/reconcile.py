@@ -1,0 +1,201 @@
+"""Find what a sync cannot see: deletions, which leave no trace in a list, and contents that change in silence.
+
+Counts are compared and differing windows of `createdAt` bisected; only what is left is read. A session that the
+source does not list is asked for by its id, and marked only if the answer is 404. What is older than the oldest session
+that the source still lists has aged out, which is another thing: those rows stay live. Nothing is ever concluded from a
+reading that failed, was partial, or showed another organisation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from vapi_sessions.client import Page, Query
+from vapi_sessions.compare import differences
+from vapi_sessions.config import Settings
+from vapi_sessions.errors import (
+    CircuitBreakerError,
+    ConfigurationError,
+    SourceInconsistentError,
+    other_organisation,
+)
+from vapi_sessions.load import Counts, Loader
+from vapi_sessions.pipeline import Environment, Run
+from vapi_sessions.progress import Progress
+from vapi_sessions.timestamps import DAY, floor_ms, show
+from vapi_sessions.walk import ALWAYS, Piece, Step, walk
+from vapi_sessions.warehouse.holdings import Holdings
+from vapi_sessions.warehouse.store import Changes
+from vapi_sessions.windows import Window
+
+#: How long a scrub takes to come round: each reconcile reads the share of the history that is due.
+SCRUB_PERIOD: Final = 30 * DAY
+#: The circuit breaker: more marks than this share of the live rows, or this number, and never fewer than the floor.
+BREAKER_SHARE: Final = 0.02
+BREAKER_MOST: Final = 1_000
+BREAKER_LEAST: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """The outcome. `differing`: windows that had to be read; `requests`: all that were sent."""
+
+    org_id: str | None
+    differing: int
+    checked: int
+    requests: int
+    seconds: float
+    counts: Counts
+
+
+def reconcile(
+    settings: Settings,
+    *,
+    recheck: int = 0,
+    accept_deletions: bool = False,
+    scrub: bool = True,
+    environment: Environment | None = None,
+    progress: Progress | None = None,
+) -> Reconciled:
+    """Mark what is gone, fetch what lacks, read again what was created within `recheck` (µs) and what the scrub owes.
+
+    Raises CircuitBreakerError, having marked nothing, if more is gone than is believable; ConfigurationError before
+    the first sync; and what a sync raises.
+    """
+    with Run(settings, environment=environment, progress=progress, command="reconcile") as run:
+        work = _Reconciliation(run, accept_deletions=accept_deletions)
+        if work.survey():
+            work.age_out()
+            work.compare()
+            work.read_again(recheck=recheck, scrub=scrub)
+            work.mark_missing()
+        run.finish()
+        run.publish()
+        summary = run.summary()
+        return Reconciled(
+            summary.org_id, work.differing, work.checked, summary.requests, summary.seconds, summary.counts
+        )
+
+
+class _Reconciliation:
+    def __init__(self, run: Run, *, accept_deletions: bool) -> None:
+        self._run = run
+        self._source = run.source
+        self._accept = accept_deletions
+        self._holdings = Holdings(run.store.rows)
+        self._missing: dict[str, int] = {}  # id to createdAt
+        self._beyond_retention: set[str] = set()
+        self._scrubbed: dict[str, str] = {}
+        self.differing = 0
+        self.checked = 0
+
+    def survey(self) -> bool:
+        """Who answers, since when, and up to where the comparison is fair; False if nothing can be concluded."""
+        ledger = self._run.store.ledger()
+        if ledger.org_id is None:
+            raise ConfigurationError(
+                "The warehouse holds nothing to reconcile yet.", "Run vapi-sessions sync first."
+            )
+        probe = self._source.list(Query(limit=1))
+        if not probe.rows:
+            self._run.progress.note("the source shows no session at all: nothing is marked")
+            return False
+        oldest = probe.rows[0]
+        if oldest.org_id != ledger.org_id:
+            raise other_organisation(self._run.settings.warehouse, ledger.org_id, oldest.org_id)
+        self._run.org_id = oldest.org_id
+        self._loader: Loader = self._run.open_loader(oldest.org_id, {})
+        self._oldest = floor_ms(oldest.created_at)
+        server = probe.server_time if probe.server_time is not None else probe.requested_at
+        self._now = min(probe.requested_at, server)
+        # A session younger than the settling delay may be listed and not synced yet, or the reverse.
+        self._bound = floor_ms(self._now - self._run.settings.settle)
+        return True
+
+    def age_out(self) -> None:
+        """What is older than anything the source lists has aged out, once the source's own count says so too."""
+        ours = self._holdings.oldest()
+        if ours is None or ours >= self._oldest:
+            return
+        window = Window(floor_ms(ours), self._oldest)
+        page = self._source.list(Query(created=window, limit=1))
+        if page.total or page.rows:
+            raise SourceInconsistentError(
+                f"The source lists {page.total} sessions before its oldest one ({show(self._oldest)}).",
+                "Nothing was marked. Run again; if it stays, something between here and the source is at fault.",
+            )
+        known = self._run.store.known(self._holdings.created(window))
+        for session_id, held in known.items():
+            self._loader.mark(session_id, "aged_out", held, requested_at=page.requested_at, seq=page.seq)
+
+    def compare(self) -> None:
+        """Read the windows in which the counts differ: fetch what we lack, note what is no longer listed."""
+        if self._oldest >= self._bound:
+            return
+        found = differences(
+            Window(self._oldest, self._bound),
+            lambda window: self._source.count(created=window),
+            self._holdings,
+            page_size=self._run.settings.page_size,
+        )
+        for difference in found:
+            self.differing += 1
+            self._read(difference.window)
+
+    def read_again(self, *, recheck: int, scrub: bool) -> None:
+        """Read what may have changed without its `updatedAt`: the young, and in turn all the rest."""
+        if recheck:
+            self._read(Window(max(self._oldest, floor_ms(self._now - recheck)), self._bound))
+        if not scrub or self._bound <= self._oldest:
+            return
+        state = self._run.store.state()
+        last = int(state.get("scrubbed_at", self._now))
+        start = max(int(state.get("scrub_position", self._oldest)), self._oldest)
+        share = min(1.0, max(0, self._now - last) / SCRUB_PERIOD)
+        end = min(self._bound, floor_ms(start + int(share * (self._bound - self._oldest))))
+        if end > start:
+            self._read(Window(start, end))
+        self._scrubbed = {
+            "scrubbed_at": str(self._now),
+            "scrub_position": str(end if end < self._bound else self._oldest),
+        }
+
+    def mark_missing(self) -> None:
+        """Ask for each missing session by its id; mark those that the source does not know."""
+        live = self._holdings.count(Window(0, self._now))
+        most = max(BREAKER_LEAST, min(int(live * BREAKER_SHARE), BREAKER_MOST))
+        if len(self._missing) > most and not self._accept:
+            raise CircuitBreakerError(
+                f"{len(self._missing):,} of {live:,} sessions are missing at the source, more than {most:,} at once; none was marked.",
+                "If they were really deleted, run again with --accept-deletions.",
+            )
+        known = self._run.store.known(self._missing)
+        for session_id, held in known.items():
+            row, requested_at, seq = self._source.get(session_id)
+            self.checked += 1
+            if row is None:
+                kind = "aged_out" if session_id in self._beyond_retention else "deleted"
+                self._loader.mark(session_id, kind, held, requested_at=requested_at, seq=seq)  # type: ignore[arg-type]  # two literals
+            else:
+                page = Page([row], 1, 1, requested_at, seq, None, len(row.body))
+                self._loader.add_unclaimed(Step([row], (), page))
+        self._loader.flush()
+        self._run.store.note(Changes(state=self._scrubbed))
+
+    def _read(self, window: Window) -> None:
+        if window.upper is None or window.lower >= window.upper:
+            return
+        held = self._holdings.created(window)
+        seen: set[str] = set()
+        beyond = False
+        piece = Piece(ALWAYS, created_from=window.lower, created_until=window.upper)
+        for step in walk(self._source.list, [piece], limit=self._run.settings.page_size):
+            self._loader.add_unclaimed(step)
+            seen.update(row.session_id for row in step.rows)
+            beyond = beyond or step.page.beyond_retention
+            self._run.progress.read(len(step.rows))
+        missing = {session_id: created for session_id, created in held.items() if session_id not in seen}
+        self._missing |= missing
+        if beyond:
+            self._beyond_retention |= set(missing)

@@ -1,0 +1,203 @@
+"""Whether the published warehouse and the source agree: by counts in seconds, or row by row. Changes nothing."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from vapi_sessions import redact, resources
+from vapi_sessions.client import Query, Row, Source
+from vapi_sessions.compare import differences
+from vapi_sessions.config import Settings
+from vapi_sessions.errors import ConfigurationError, other_organisation
+from vapi_sessions.ledger import Ledger
+from vapi_sessions.pipeline import Environment
+from vapi_sessions.timestamps import floor_ms
+from vapi_sessions.walk import ALWAYS, Piece, walk
+from vapi_sessions.warehouse import reader
+from vapi_sessions.warehouse.holdings import Holdings
+from vapi_sessions.windows import IntervalSet, Window
+
+#: So many ids are named for each difference.
+IDS_NAMED: Final = 20
+_SESSIONS_AT_ONCE: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One difference. `window` bounds createdAt (µs); None: the warehouse contradicts itself, and `what` says how."""
+
+    window: Window | None
+    what: str
+    ids: tuple[str, ...]
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """The outcome. `until`: changes before this moment (µs) were held to account."""
+
+    findings: tuple[Finding, ...]
+    sessions: int
+    until: int
+    requests: int
+    seconds: float
+
+
+def verify(settings: Settings, *, deep: bool = False, environment: Environment | None = None) -> Verified:
+    """Compare counts, or with `deep` every row by its content hash; and run the checks of `sql/checks`.
+
+    Only what lies before the watermark is compared, and a session that changed since is none of the warehouse's
+    business yet. Raises ConfigurationError if there is nothing to verify or the key is another organisation's, and
+    what the client raises.
+    """
+    environment = environment or Environment()
+    key = settings.key()
+    with reader.connect(settings.warehouse) as db:
+
+        def rows(sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
+            return db.execute(sql, list(parameters)).fetchall()
+
+        ledger = _ledger(rows)
+        if ledger.watermark is None:
+            raise ConfigurationError("Nothing was read completely yet.", "Run vapi-sessions sync first.")
+        with Source(
+            settings.base_url,
+            key,
+            next_seq=itertools.count().__next__,
+            concurrency=settings.concurrency,
+            transport=environment.transport,
+            now=environment.now,
+            monotonic=environment.monotonic,
+            sleep=environment.sleep or time.sleep,
+        ) as source:
+            started = environment.monotonic()
+            work = _Verification(source, Holdings(rows), ledger.watermark, settings, ledger.org_id)
+            findings = [*_inner(rows), *work.compare(deep=deep)]
+            (sessions,) = rows("SELECT count(*) FROM sessions")[0]
+            return Verified(
+                tuple(findings),
+                sessions,
+                ledger.watermark,
+                source.traffic.requests,
+                environment.monotonic() - started,
+            )
+
+
+class _Verification:
+    def __init__(
+        self, source: Source, holdings: Holdings, watermark: int, settings: Settings, org_id: str | None
+    ) -> None:
+        self._source = source
+        self._holdings = holdings
+        self._until = floor_ms(watermark)
+        self._settings = settings
+        self._org_id = org_id
+
+    def compare(self, *, deep: bool) -> Iterator[Finding]:
+        probe = self._source.list(Query(limit=1))
+        if not probe.rows:
+            raise ConfigurationError(
+                "The source shows no session at all, so nothing can be verified.", "Check the key."
+            )
+        if probe.rows[0].org_id != self._org_id:
+            raise other_organisation(self._settings.warehouse, str(self._org_id), probe.rows[0].org_id)
+        oldest = floor_ms(probe.rows[0].created_at)
+        ours = self._holdings.oldest()
+        if ours is not None and ours < oldest:
+            window = Window(floor_ms(ours), oldest)
+            ids = self._holdings.ids(window)
+            yield _finding(window, "no longer listed (aged out, or deleted)", list(ids))
+        if oldest >= self._until:
+            return
+        whole = Window(oldest, self._until)
+        if deep:
+            yield from self._row_by_row(whole)
+            return
+        for difference in differences(
+            whole,
+            lambda window: self._source.count(created=window),
+            self._holdings,
+            page_size=self._settings.page_size,
+        ):
+            yield from self._name(difference.window, self._rows(difference.window), contents=False)
+
+    def _row_by_row(self, whole: Window) -> Iterator[Finding]:
+        batch: dict[str, Row] = {}
+        lower = whole.lower
+        for step in walk(self._source.list, [_piece(whole)], limit=self._settings.page_size):
+            batch.update((row.session_id, row) for row in step.rows)
+            cursor = step.left[0].created_from if step.left else None
+            if step.left and (len(step.left) > 1 or cursor is None or len(batch) < _SESSIONS_AT_ONCE):
+                continue
+            upper = cursor if cursor is not None else whole.upper
+            part = {key: row for key, row in batch.items() if upper is None or row.created_at < upper}
+            yield from self._name(Window(lower, upper), part, contents=True)
+            batch = {key: row for key, row in batch.items() if key not in part}
+            lower = upper if upper is not None else lower
+
+    def _rows(self, window: Window) -> dict[str, Row]:
+        return {
+            row.session_id: row
+            for step in walk(self._source.list, [_piece(window)], limit=self._settings.page_size)
+            for row in step.rows
+        }
+
+    def _name(self, window: Window, theirs: Mapping[str, Row], *, contents: bool) -> Iterator[Finding]:
+        if window.upper is None or window.lower >= window.upper:
+            return
+        ours = self._holdings.ids(window)
+        settled = {key: row for key, row in theirs.items() if row.updated_at < self._until}
+        lacking = [key for key in settled if key not in ours]
+        gone = [key for key in ours if key not in theirs]
+        if lacking:
+            yield _finding(window, "at the source and not in the warehouse", lacking)
+        if gone:
+            yield _finding(window, "in the warehouse and not at the source", gone)
+        if contents:
+            keys = [key for key in settled if key in ours]
+            bodies = redact.redact_page([settled[key].body for key in keys])
+            other = [
+                key
+                for key, body in zip(keys, bodies, strict=True)
+                if redact.content_hash(body) != ours[key][1]
+            ]
+            if other:
+                yield _finding(window, "with another content at the source", other)
+
+
+def _piece(window: Window) -> Piece:
+    return Piece(ALWAYS, created_from=window.lower, created_until=window.upper)
+
+
+def _finding(window: Window, what: str, ids: list[str]) -> Finding:
+    count = f"{len(ids):,} session{'s' if len(ids) != 1 else ''} {what}"
+    remedy = "vapi-sessions sync, then vapi-sessions reconcile"
+    return Finding(window, count, tuple(sorted(ids)[:IDS_NAMED]), remedy)
+
+
+def _inner(rows: Any) -> Iterator[Finding]:
+    """The checks of `sql/checks`, each of which must return no row."""
+    for file in resources.sql_files("checks"):
+        found = rows(file.read_text())
+        if found:
+            yield Finding(
+                None,
+                f"the check {file.stem} finds {len(found):,} rows",
+                tuple(str(row[0]) for row in found[:IDS_NAMED]),
+                "vapi-sessions rebuild",
+            )
+
+
+def _ledger(rows: Any) -> Ledger:
+    facts = dict(rows("SELECT key, value FROM sync.state"))
+    return Ledger(
+        org_id=facts.get("org_id"),
+        origin=int(facts["origin"]) if "origin" in facts else None,
+        completed=IntervalSet(
+            rows("SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals")
+        ),
+    )

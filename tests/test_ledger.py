@@ -1,0 +1,132 @@
+"""What has been read, what has to be read now, and how far the unbroken stretch reaches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vapi_sessions.ledger import Ledger
+from vapi_sessions.windows import IntervalSet
+
+moderate = settings(deadline=None, derandomize=True, max_examples=300)
+
+SPANS = st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=6)
+LEDGERS = st.builds(
+    lambda spans, origin, ahead: Ledger(
+        org_id="org",
+        origin=origin,
+        completed=IntervalSet(spans),
+        frontier=max((upper for _, upper in spans), default=origin) + ahead,
+    ),
+    SPANS,
+    st.integers(0, 40),
+    st.integers(0, 5),
+)
+
+
+def of(interval_set: IntervalSet) -> set[int]:
+    """Members, as whole numbers."""
+    return {moment for lower, upper in interval_set for moment in range(lower, upper)}
+
+
+@given(LEDGERS, st.integers(0, 50), st.integers(0, 10))
+@moderate
+def test_everything_unread_is_to_be_read(ledger: Ledger, bound: int, lookback: int) -> None:
+    """No moment between the origin and the bound is left out that no interval covers."""
+    assert ledger.origin is not None
+    unread = set(range(ledger.origin, bound)) - of(ledger.completed)
+    assert unread <= of(ledger.to_read(bound=bound, lookback=lookback))
+
+
+@given(LEDGERS, st.integers(0, 50), st.integers(0, 10))
+@moderate
+def test_the_lookback_is_read_again(ledger: Ledger, bound: int, lookback: int) -> None:
+    """What lay shortly before the frontier may have been invisible: all from there to the bound is read."""
+    assert ledger.origin is not None
+    assert ledger.frontier is not None
+    again = set(range(max(ledger.origin, min(ledger.frontier, bound) - lookback), bound))
+    assert again <= of(ledger.to_read(bound=bound, lookback=lookback))
+
+
+@given(LEDGERS, st.integers(0, 50), st.integers(0, 10))
+@moderate
+def test_nothing_else_is_read(ledger: Ledger, bound: int, lookback: int) -> None:
+    """Cost follows change: what is complete and old is left alone, and nothing lies outside origin and bound."""
+    assert ledger.origin is not None
+    assert ledger.frontier is not None
+    found = of(ledger.to_read(bound=bound, lookback=lookback))
+    assert found <= set(range(ledger.origin, bound))
+    old = set(range(min(ledger.frontier, bound) - lookback))
+    assert not found & old & of(ledger.completed)
+
+
+@given(LEDGERS, st.integers(0, 50), st.integers(0, 10))
+@moderate
+def test_after_reading_it_all_the_watermark_is_the_bound(ledger: Ledger, bound: int, lookback: int) -> None:
+    """Claiming what was to be read leaves no gap below the bound."""
+    assert ledger.origin is not None
+    read = ledger.to_read(bound=bound, lookback=lookback)
+    after = replace(ledger, completed=ledger.completed | read)
+    assert bound <= ledger.origin or (after.watermark or 0) >= bound
+
+
+@given(LEDGERS)
+@moderate
+def test_the_watermark_ends_the_unbroken_stretch(ledger: Ledger) -> None:
+    """Everything from the origin to the watermark is complete, the watermark itself is not."""
+    assert ledger.origin is not None
+    stretch = ledger.origin
+    while stretch in of(ledger.completed):
+        stretch += 1
+    assert ledger.watermark == (stretch if stretch > ledger.origin else None)
+
+
+@given(LEDGERS)
+@moderate
+def test_gaps_are_the_unread_below_the_newest_claim(ledger: Ledger) -> None:
+    """Origin to newest claim, less what is complete."""
+    assert ledger.origin is not None
+    newest = ledger.completed.end or 0
+    assert of(ledger.gaps) == set(range(ledger.origin, newest)) - of(ledger.completed)
+
+
+def test_a_failed_window_among_others_is_a_gap() -> None:
+    """The state is a set of intervals, not the newest value seen."""
+    ledger = Ledger("org", 0, IntervalSet([(0, 10), (20, 30)]), 30)
+    assert ledger.watermark == 10
+    assert list(ledger.gaps) == [(10, 20)]
+    assert list(ledger.to_read(bound=40, lookback=3)) == [(10, 20), (27, 40)]
+
+
+def test_a_fresh_ledger_knows_nothing() -> None:
+    """Before a row was seen there is no origin, no watermark, no gap, nothing to read."""
+    ledger = Ledger()
+    assert ledger.watermark is None
+    assert list(ledger.gaps) == []
+    assert list(ledger.to_read(bound=100, lookback=10)) == []
+
+
+def test_the_first_run_reads_from_the_origin() -> None:
+    """Without a frontier everything up to the bound is one interval."""
+    assert list(Ledger("org", 5).to_read(bound=100, lookback=10)) == [(5, 100)]
+
+
+def test_the_lookback_does_not_reach_behind_the_origin() -> None:
+    """Before the origin there is nothing."""
+    ledger = Ledger("org", 95, IntervalSet([(95, 100)]), 100)
+    assert list(ledger.to_read(bound=101, lookback=10)) == [(95, 101)]
+
+
+@pytest.mark.parametrize("bound", [30, 60, 90])
+def test_a_clock_that_jumped_back_reads_its_stretch_again(bound: int) -> None:
+    """A bound behind the frontier does not end a run without reading: the stretch before it is read again."""
+    ledger = Ledger("org", 0, IntervalSet([(0, 100)]), 100)
+    assert list(ledger.to_read(bound=bound, lookback=10)) == [(bound - 10, bound)]
+
+
+def test_a_bound_before_the_origin_leaves_nothing_to_read() -> None:
+    """An organisation younger than the settling delay has no closed stretch yet."""
+    assert list(Ledger("org", 100).to_read(bound=50, lookback=10)) == []
