@@ -123,9 +123,7 @@ EDGES = st.lists(st.integers(0, 8), max_size=4)
 
 @given(OBSERVATIONS, st.randoms(use_true_random=False))
 @moderate
-def test_one_batch_in_any_order_is_the_join(
-    observations: list[Observation], shuffler: random.Random
-) -> None:
+def test_one_batch_in_any_order_is_the_join(observations: list[Observation], shuffler: random.Random) -> None:
     """Within a batch the order of arrival does not matter."""
     shuffled = list(observations)
     shuffler.shuffle(shuffled)

@@ -67,7 +67,9 @@ def test_a_year_below_1000_keeps_its_four_digits() -> None:
 
 @given(MOMENTS, MOMENTS)
 @moderate
-def test_bounds_in_whole_milliseconds_cut_alike_with_and_without_microseconds(moment: int, bound: int) -> None:
+def test_bounds_in_whole_milliseconds_cut_alike_with_and_without_microseconds(
+    moment: int, bound: int
+) -> None:
     """The source shows milliseconds and keeps microseconds: for a whole millisecond both say the same."""
     bound = timestamps.floor_ms(bound)
     assert (moment >= bound) == (timestamps.floor_ms(moment) >= bound)

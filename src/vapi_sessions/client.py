@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import httpx
 import msgspec
 import tenacity
 from pydantic import SecretStr
 
-from vapi_sessions import __version__, timestamps
+from vapi_sessions import __version__, json_text, timestamps
 from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError
 from vapi_sessions.windows import Window
 
@@ -255,23 +255,22 @@ class Source:
         response = self._send("/session", query.params())
         body = self._json_body(response)
         try:
-            str(body, "utf-8")
-            envelope = _decode_envelope(body)
-            rows = [self._row(bytes(raw)) for raw in envelope.results]
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            metadata, bodies = _split_page(body)
+            rows = [self._row(raw) for raw in bodies]
+        except (ValueError, RecursionError) as error:  # of Unicode and msgspec too
             raise _AgainError(f"an answer is not a list of sessions: {_plain(str(error))}") from None
-        if envelope.metadata.totalItems < 0:
-            raise _AgainError(f"an answer claims {envelope.metadata.totalItems} items")
-        limit = envelope.metadata.itemsPerPage
+        if metadata.totalItems < 0:
+            raise _AgainError(f"an answer claims {metadata.totalItems} items")
+        limit = metadata.itemsPerPage
         return Page(
             rows=rows,
-            total=envelope.metadata.totalItems,
+            total=metadata.totalItems,
             limit=min(query.limit, limit) if limit > 0 else query.limit,
             requested_at=requested_at,
             seq=seq,
             server_time=_server_time(response),
             size=len(body),
-            beyond_retention=_cut_by_retention(envelope.metadata, query),
+            beyond_retention=_cut_by_retention(metadata, query),
         )
 
     def _get_once(self, session_id: str) -> tuple[Row | None, int, int]:
@@ -282,12 +281,17 @@ class Source:
             return None, requested_at, seq
         try:
             return self._row(self._json_body(response)), requested_at, seq
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise _AgainError(f"an answer is not a session: {_plain(str(error))}") from None
 
     @staticmethod
     def _row(body: bytes) -> Row:
-        header = _decode_header(body)
+        try:
+            header = _decode_header(body)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:  # a lone surrogate
+            header = msgspec.convert(_parts(str(body, "utf-8"), _Header), _Header, strict=True)
         return Row(
             session_id=header.id,
             org_id=header.orgId,
@@ -471,6 +475,31 @@ def _retry_after(response: httpx.Response, now: int) -> float | None:
         return max(0.0, (timestamps.parse_http_date(value) - now) / timestamps.SECOND)
     except (ValueError, TypeError):
         return None
+
+
+def _split_page(body: bytes) -> tuple[_Metadata, list[bytes]]:
+    """The page's metadata, and each session's own JSON text. Raises ValueError if it is no page."""
+    text = str(body, "utf-8")
+    try:
+        envelope = _decode_envelope(body)
+    except msgspec.ValidationError:
+        raise
+    except (
+        msgspec.DecodeError
+    ):  # perhaps only a lone surrogate, which must not keep a whole page from being read
+        parts = dict(json_text.members(text))
+        metadata = msgspec.json.decode(parts.get("metadata", ""), type=_Metadata, strict=False)
+        return metadata, [part.encode() for part in json_text.elements(parts.get("results", ""))]
+    return envelope.metadata, [bytes(raw) for raw in envelope.results]
+
+
+def _parts(text: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The members of a JSON object that `kind` has fields for, decoded."""
+    return {
+        name: msgspec.json.decode(part)
+        for name, part in json_text.members(text)
+        if name in kind.__struct_fields__
+    }
 
 
 def _cut_by_retention(metadata: _Metadata, query: Query) -> bool:

@@ -26,7 +26,8 @@ from vapi_sessions.flatten_generic import (
     TOOL_CALL_COLUMNS,
     session_rows,
 )  # fmt: skip
-from vapi_sessions.flatten_reader import Drift, elements, members
+from vapi_sessions.flatten_reader import Drift
+from vapi_sessions.json_text import elements, members
 
 Growth = tuple[tuple[int, int], ...]
 

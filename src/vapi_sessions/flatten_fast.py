@@ -33,7 +33,8 @@ from vapi_sessions.flatten_generic import (
     moment,
     structured_output_rows,
 )
-from vapi_sessions.flatten_reader import MAX_TIME, MIN_TIME, Drift, Extra, Reader, castable, members, peek
+from vapi_sessions.flatten_reader import MAX_TIME, MIN_TIME, Drift, Extra, Reader
+from vapi_sessions.json_text import castable, members, peek
 
 if TYPE_CHECKING:
     from vapi_sessions.flatten import Version

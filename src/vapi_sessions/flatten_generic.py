@@ -12,20 +12,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from vapi_sessions.flatten_reader import (
-    MAX_TIME,
-    MIN_TIME,
-    Drift,
-    Extra,
-    Reader,
-    approximate,
-    decode,
-    members,
-    peek,
-    quote,
-    string,
-    utf8,
-)
+from vapi_sessions.flatten_reader import MAX_TIME, MIN_TIME, Drift, Extra, Reader
+from vapi_sessions.json_text import approximate, decode, members, peek, quote, string, utf8
 from vapi_sessions.timestamps import parse
 
 T = TypeVar("T")

@@ -1,0 +1,120 @@
+"""JSON text, cut into its parts without decoding them, so that numbers, escapes and repeated keys survive as they came.
+
+msgspec does nearly all of the work. It refuses lone surrogates (half an emoji, where a source cut a text at so many
+characters), which JSON allows and Python's own decoder reads; what it refuses is cut by the latter.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+
+def _constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+_raw_object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_raw_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_lenient: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_constant)
+_blank: Final = re.compile(r"[ \t\r\n]*")
+
+
+def members(text: str) -> list[tuple[str, str]]:
+    """The members of a JSON object in order, repeated keys included, each with its value's own text."""
+    try:
+        found = [(name, bytes(value)) for name, value in _raw_object(text).items()]
+        size = len(text) if text.isascii() else len(text.encode())
+        # A repeated key, an escape in a key or white space makes the text longer than its parts.
+        if size == 1 + sum([len(name) + len(value) + 4 for name, value in found]):
+            return [(name, value.decode()) for name, value in found]
+    except (ValueError, msgspec.DecodeError):
+        pass  # not for this decoder: a lone surrogate
+    return list(_cut(text, "{", "}"))
+
+
+def elements(text: str) -> list[str]:
+    """The elements of a JSON array, each its own text."""
+    try:
+        return [bytes(value).decode() for value in _raw_array(text)]
+    except (ValueError, msgspec.DecodeError):
+        return [value for _, value in _cut(text, "[", "]")]
+
+
+def _cut(text: str, opening: str, closing: str) -> Iterable[tuple[str, str]]:
+    def after(position: int) -> int:
+        return _blank.match(text, position).end()  # type: ignore[union-attr]  # matches the empty string everywhere
+
+    def expect(position: int, characters: str) -> str:
+        if text[position : position + 1] not in characters or position >= len(text):
+            raise ValueError(f"{characters} expected")
+        return text[position]
+
+    position = after(0)
+    expect(position, opening)
+    position = after(position + 1)
+    done = text[position : position + 1] == closing
+    while not done:
+        name = ""
+        if opening == "{":
+            expect(position, '"')
+            name, position = _lenient.raw_decode(text, position)
+            position = after(position)
+            expect(position, ":")
+            position = after(position + 1)
+        start = position
+        _, position = _lenient.raw_decode(text, start)
+        yield name, text[start:position]
+        position = after(position)
+        done = expect(position, closing + ",") == closing
+        if not done:
+            position = after(position + 1)
+    if after(position + 1) != len(text):
+        raise ValueError("trailing characters")
+
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")  # Python's str holds them only if they are alone
+_ESCAPE: Final = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)")
+
+
+def utf8(text: str) -> str:
+    """The text with U+FFFD for every lone surrogate."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def castable(text: str) -> bool:
+    """Whether DuckDB takes this JSON text as JSON: it refuses lone surrogates, and nothing else that is JSON."""
+    return "\\u" not in text or not any(match[1] for match in _ESCAPE.finditer(text))
+
+
+def approximate(text: str) -> str:
+    """JSON text with U+FFFD for every escaped lone surrogate."""
+    return _ESCAPE.sub(lambda match: "\\ufffd" if match[1] else match[0], text)
+
+
+def decode(text: str) -> Any:
+    """A value; numbers as their text."""
+    return _lenient.decode(text)
+
+
+def string(text: str) -> str:
+    """A JSON string's value."""
+    return decode(text) if "\\" in text else text[1:-1]
+
+
+def quote(text: str) -> str:
+    """A JSON string."""
+    return msgspec.json.encode(text).decode()
+
+
+def peek(text: str | None, *path: str) -> str | None:
+    """The string at a path inside a value, if there is one."""
+    for name in path:
+        if text is None or not text.startswith("{"):
+            return None
+        text = dict(members(text)).get(name)
+    return utf8(string(text)) if text is not None and text.startswith('"') else None

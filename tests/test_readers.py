@@ -1,0 +1,245 @@
+"""Whoever reads: blocks no sync, is blocked by none, and keeps the state that was opened."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+import vapi_sessions
+from vapi_sessions.errors import ConfigurationError, WarehouseError
+from vapi_sessions.timestamps import SECOND
+
+if TYPE_CHECKING:
+    import duckdb
+    from conftest import World
+
+#: Answers each line of stdin, which is a query, with its rows; the connection stays open between them.
+ANSWERING = """
+import sys
+import {module} as module
+db = {opening}
+print("ready", flush=True)
+for line in sys.stdin:
+    print(db.execute(line).fetchall(), flush=True)
+"""
+BY_CONNECT = ANSWERING.format(module="vapi_sessions", opening="module.connect(sys.argv[1])")
+DIRECTLY = ANSWERING.format(
+    module="duckdb", opening="module.connect(sys.argv[1] + '/vapi.duckdb', read_only=True)"
+)
+COUNT = "SELECT count(*) FROM sessions"
+
+
+class Reader:
+    """Another process that has the warehouse open."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._in, self._out = process.stdin, process.stdout
+
+    def ask(self, sql: str) -> str:
+        """The rows of a query, as Python prints them."""
+        self._in.write(sql.replace("\n", " ") + "\n")
+        self._in.flush()
+        return self._out.readline().strip()
+
+    def ready(self) -> bool:
+        """Whether it has opened the warehouse."""
+        return self._out.readline().strip() == "ready"
+
+
+@contextmanager
+def reading(program: str, warehouse: Path) -> Iterator[Reader]:
+    """A process that runs one of the programs above, started elsewhere than in the warehouse."""
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(warehouse)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent,
+    ) as process:
+        reader = Reader(process)
+        assert reader.ready()
+        yield reader
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(30) == 0
+
+
+def rows(db: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
+    return db.execute(sql).fetchall()
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    """A warehouse of 100 sessions, and 10 more at the source."""
+    world.insert(100, lambda n: (world.ago(days=2) + n * SECOND,) * 2)
+    world.sync()
+    world.insert(10, lambda n: (world.ago(minutes=5),) * 2)
+    return world
+
+
+def test_a_sync_runs_while_a_notebook_is_open(world: World) -> None:
+    """The notebook keeps its state, the sync ends well, and whoever opens now sees the new one."""
+    with vapi_sessions.connect(world.warehouse) as notebook:
+        assert rows(notebook, COUNT) == [(100,)]
+        assert world.sync().counts.sessions_new == 10
+        assert rows(notebook, COUNT) == [(100,)]
+        assert rows(notebook, "SELECT count(*) FROM sync.runs") == [(1,)]
+        with vapi_sessions.connect(world.warehouse) as second:
+            assert rows(second, COUNT) == [(110,)]
+            assert rows(second, "SELECT count(*) FROM sync.runs") == [(2,)]
+
+
+@pytest.mark.parametrize("program", [BY_CONNECT, DIRECTLY], ids=["connect", "duckdb"])
+def test_a_sync_runs_while_another_process_reads(world: World, program: str) -> None:
+    """The same with the reader in a process of its own, by `connect()` or with DuckDB on `vapi.duckdb` itself."""
+    with reading(program, world.warehouse) as reader:
+        assert reader.ask(COUNT) == "[(100,)]"
+        assert world.sync().counts.sessions_new == 10
+        assert reader.ask(COUNT) == "[(100,)]"
+        assert reader.ask("SELECT count(*) FROM sync.batches") == "[(1,)]"
+    with reading(program, world.warehouse) as reader:
+        assert reader.ask(COUNT) == "[(110,)]"
+
+
+def test_a_reader_keeps_its_state_over_many_syncs(world: World) -> None:
+    """Ten publications later, a notebook that nobody closed still answers, with the state that it was opened on."""
+    with vapi_sessions.connect(world.warehouse) as notebook:
+        before = rows(notebook, "FROM messages ORDER BY ALL")
+        for _ in range(10):
+            world.insert(1, lambda n: (world.clock.us(),) * 2)
+            world.clock.forward(minutes=1)
+            world.sync()
+        assert rows(notebook, "FROM messages ORDER BY ALL") == before
+    assert world.rows(COUNT) == [(120,)]
+
+
+def test_a_notebook_opens_during_a_sync(world: World) -> None:
+    """Opened between two pages, in this process and in another, it shows the last published state, and harms nothing."""
+    seen: list[object] = []
+
+    def before(request: httpx.Request) -> None:
+        if len(seen) == 2:
+            return
+        with vapi_sessions.connect(world.warehouse) as db:
+            seen.append(rows(db, COUNT))
+        with reading(DIRECTLY, world.warehouse) as reader:
+            seen.append(reader.ask(COUNT))
+
+    summary = world.sync(before=before)
+    assert seen == [[(100,)], "[(100,)]"]
+    assert summary.counts.sessions_new == 10
+    assert world.rows(COUNT) == [(110,)]
+
+
+def test_every_reading_during_publications_is_of_one_state(world: World) -> None:
+    """A reader that opens again and again while publications follow one another never sees tables that disagree."""
+    torn: list[tuple[Any, ...]] = []
+    states: set[int] = set()
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            with vapi_sessions.connect(world.warehouse) as db:
+                told, counted = rows(
+                    db, "SELECT sum(message_count)::BIGINT, (SELECT count(*) FROM messages) FROM sessions"
+                )[0]
+                (run_rows,) = rows(db, "SELECT sum(sessions_new)::BIGINT FROM sync.runs")[0]
+                states.add(told)
+                if not told == counted == run_rows:
+                    torn.append((told, counted, run_rows))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for _ in range(8):
+            world.insert(3, lambda n: (world.clock.us(),) * 2)
+            world.clock.forward(minutes=1)
+            world.sync()
+    finally:
+        done.set()
+        reader.join()
+    assert torn == []
+    assert len(states) > 2
+
+
+def test_a_moved_warehouse_is_read_and_synced_where_it_lies(world: World) -> None:
+    """After it was moved, `connect()` finds the files beside the views, and the next sync goes on."""
+    moved = world.warehouse.with_name("moved, and it's elsewhere")
+    world.warehouse.rename(moved)
+    world.warehouse = moved
+    assert world.rows(COUNT) == [(100,)]
+    assert world.rows("SELECT count(*) FROM session_summary") == [(100,)]
+    assert world.sync().counts.sessions_new == 10
+    assert world.rows(COUNT) == [(110,)]
+
+
+def test_a_copied_warehouse_shows_the_copy(world: World) -> None:
+    """A copy is read from its own files, not from those it was copied from."""
+    copy = world.warehouse.with_name("copy")
+    shutil.copytree(world.warehouse, copy, symlinks=True)
+    original = world.warehouse
+    world.sync()
+    world.warehouse = copy
+    assert world.rows(COUNT) == [(100,)]
+    shutil.rmtree(original)
+    assert world.rows(COUNT) == [(100,)]
+
+
+def test_tables_of_ones_own_stand_beside_the_published_ones(world: World) -> None:
+    """The connection takes temporary results, and refuses to change what was published."""
+    with vapi_sessions.connect(world.warehouse) as db:
+        rows(db, "CREATE TABLE mine AS SELECT session_id FROM sessions LIMIT 3")
+        assert rows(db, "SELECT count(*) FROM mine JOIN sessions USING (session_id)") == [(3,)]
+        with pytest.raises(Exception, match="read-only"):
+            rows(db, "CREATE TABLE vapi.mine AS SELECT 1")
+
+
+def test_a_plain_glob_over_parquet_is_right(world: World) -> None:
+    """Who opens the Parquet files without us sees the same rows: each once."""
+    world.sync()
+    with vapi_sessions.connect(world.warehouse) as db:
+        for table in ("sessions", "messages", "tool_calls", "costs", "structured_outputs"):
+            files = world.warehouse / "parquet" / "latest" / table / "*" / "*.parquet"
+            globbed = rows(db, f"SELECT count(*) FROM read_parquet('{files}')")
+            assert globbed == rows(db, f"SELECT count(*) FROM {table}"), table
+
+
+def test_times_are_shown_in_utc_wherever_the_reader_sits(world: World) -> None:
+    """A reader's own time zone changes no published moment."""
+    (first,) = world.rows("SELECT min(created_at)::VARCHAR FROM sessions")
+    assert first == ("2026-03-02 15:30:00.5+00",)
+
+
+def test_the_environment_names_the_warehouse(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`connect()` without an argument opens what VAPI_WAREHOUSE names."""
+    monkeypatch.setenv("VAPI_WAREHOUSE", str(world.warehouse))
+    with vapi_sessions.connect() as db:
+        assert rows(db, COUNT) == [(100,)]
+
+
+def test_where_nothing_was_published_the_error_says_what_to_do(tmp_path: Path) -> None:
+    """No database is made where there is none."""
+    with pytest.raises(ConfigurationError, match="no published warehouse") as told:
+        vapi_sessions.connect(tmp_path)
+    assert "vapi-sessions sync" in told.value.remedy
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_damaged_views_are_told_and_mended_by_the_next_sync(world: World) -> None:
+    """A `vapi.duckdb` that is no database is an error with a remedy; the next sync publishes a new one."""
+    (world.warehouse / "vapi.duckdb").write_bytes(b"not a database" * 1000)
+    with pytest.raises(WarehouseError, match="damaged"):
+        vapi_sessions.connect(world.warehouse)
+    world.sync()
+    assert world.rows(COUNT) == [(110,)]
