@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 import vapi_sessions
+from conftest import settings_for
 from vapi_sessions import pipeline
 from vapi_sessions.emulator.server import EmulatorServer
 
@@ -37,8 +38,6 @@ def posted(
     conversations: list[list[Message]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[list[str], duckdb.DuckDBPyConnection]]:
     """The sessions' ids, in the order of the file, and the warehouse they were synced to."""
-    from conftest import settings_for
-
     warehouse = tmp_path_factory.mktemp("corpus") / "warehouse"
     with EmulatorServer() as server:
         headers = {"Authorization": f"Bearer {server.key}", "User-Agent": "tests"}

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from models import EPOCH, observation
 
+from models import EPOCH, observation
 from vapi_sessions.flatten import merge_growth, message_count
 from vapi_sessions.merge import Known, Mark, Observation, resolve
 from vapi_sessions.timestamps import MINUTE

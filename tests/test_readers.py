@@ -124,6 +124,26 @@ def test_a_reader_keeps_its_state_over_many_syncs(world: World) -> None:
     assert world.rows(COUNT) == [(120,)]
 
 
+def test_snapshots_are_kept_for_a_day(world: World) -> None:
+    """Whatever was published in the last 24 hours can still be read; of what is older, only what fills up three."""
+
+    def published() -> int:
+        return len(list((world.warehouse / "parquet").glob("2*")))
+
+    kept = []
+    for _ in range(8):
+        world.clock.forward(hours=5)
+        world.insert(1, lambda n: (world.clock.us(),) * 2)
+        world.sync()
+        kept.append(published())
+    assert kept == [2, 3, 4, 5, 5, 5, 5, 5]
+    for _ in range(3):
+        world.clock.forward(days=3)
+        world.insert(1, lambda n: (world.clock.us(),) * 2)
+        world.sync()
+    assert published() == 3
+
+
 def test_a_notebook_opens_during_a_sync(world: World) -> None:
     """Opened between two pages, in this process and in another, it shows the last published state, and harms nothing."""
     seen: list[object] = []

@@ -103,34 +103,28 @@ def test_duplicates_are_found(rows: Rows, table: Table) -> None:
     assert (found["table_name"], found["session_id"], found["row_count"]) == (table.name, "s1", 2)
 
 
-@pytest.mark.parametrize("index", [0, 2], ids=["first", "middle"])
-def test_gap_in_message_index_is_found(rows: Rows, index: int) -> None:
-    """A message that is missing at the start or in the middle is found."""
-    rows.run("DELETE FROM store.messages WHERE session_id = 's1' AND message_index = ?", [index])
-    (found,) = rows.check("message_index_gaps")
-    assert (found["session_id"], found["distinct_indexes"], found["highest_index"]) == ("s1", 4, 4)
+GAPS = [
+    ("message_index_gaps", MESSAGES, "message_index"),
+    ("tool_call_index_gaps", TOOL_CALLS, "tool_call_index"),
+    ("cost_index_gaps", COSTS, "cost_index"),
+]
 
 
-def test_duplicate_does_not_hide_a_gap(rows: Rows) -> None:
-    """A gap is found although another message is there twice, so that the number of rows is right."""
-    rows.run("UPDATE store.messages SET message_index = 3 WHERE session_id = 's1' AND message_index = 2")
-    assert [row["session_id"] for row in rows.check("message_index_gaps")] == ["s1"]
-
-
-@pytest.mark.parametrize("index", [0, 1], ids=["first", "last but one"])
-def test_gap_in_tool_call_index_is_found(rows: Rows, index: int) -> None:
-    """A tool call that is missing among those of its message is found."""
-    rows.child(TOOL_CALLS, "s1", message_index=1, tool_call_index=2)
-    rows.run("DELETE FROM store.tool_calls WHERE session_id = 's1' AND tool_call_index = ?", [index])
-    (found,) = rows.check("tool_call_index_gaps")
-    assert (found["session_id"], found["message_index"], found["distinct_indexes"]) == ("s1", 1, 2)
-
-
-def test_gap_in_cost_index_is_found(rows: Rows) -> None:
-    """A cost component that is missing is found."""
-    rows.run("DELETE FROM store.costs WHERE session_id = 's2' AND cost_index = 0")
-    (found,) = rows.check("cost_index_gaps")
-    assert (found["session_id"], found["lowest_index"]) == ("s2", 1)
+@pytest.mark.parametrize(("check", "table", "index"), GAPS)
+@pytest.mark.parametrize(
+    "there", [(1, 2), (0, 2), (0, 0, 3, 3)], ids=["start", "middle", "behind duplicates"]
+)
+def test_gap_is_found_wherever_it_is(
+    rows: Rows, check: str, table: Table, index: str, there: tuple[int, ...]
+) -> None:
+    """An index that is missing at the start or in the middle is found, even where duplicates make the count right."""
+    rows.run(f"DELETE FROM store.{table.name} WHERE session_id = 's1'")
+    for value in there:
+        rows.child(table, "s1", **{**sole_key(table), index: value})
+    (found,) = rows.check(check)
+    assert found["session_id"] == "s1"
+    assert found["distinct_indexes"] == 2
+    assert (found["lowest_index"], found["highest_index"]) == (min(there), max(there))
 
 
 @pytest.mark.parametrize(
@@ -160,6 +154,14 @@ def test_tool_calls_of_a_message_that_disagree_are_found(rows: Rows, declared: i
     )
     assert rows.check("message_tool_call_counts") == [
         {"session_id": "s1", "message_index": 1, "declared": declared, "found": found}
+    ]
+
+
+def test_message_whose_tool_calls_are_all_missing_is_found(rows: Rows) -> None:
+    """A message that promises tool calls and has none is found."""
+    rows.run("DELETE FROM store.tool_calls WHERE session_id = 's1'")
+    assert rows.check("message_tool_call_counts") == [
+        {"session_id": "s1", "message_index": 1, "declared": 2, "found": 0}
     ]
 
 

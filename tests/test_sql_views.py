@@ -208,9 +208,7 @@ def test_summary_counts_turns_not_messages(rows: Rows) -> None:
 def test_summary_lists_each_tool_once(rows: Rows) -> None:
     """Tools used are distinct and sorted; calls without an answer are counted."""
     rows.session("s1", tool_call_count=4)
-    for index, (name, answered_by) in enumerate(
-        [("refund", 4), ("lookup", None), ("lookup", 5), (None, None)]
-    ):
+    for index, (name, answered_by) in enumerate([("refund", 4), ("lookup", None), ("lookup", 5), (None, 6)]):
         rows.child(
             TOOL_CALLS,
             "s1",
@@ -220,7 +218,7 @@ def test_summary_lists_each_tool_once(rows: Rows) -> None:
             result_message_index=answered_by,
         )
     row = only(rows, "SELECT tools_used, tool_call_count, unanswered_tool_call_count FROM session_summary")
-    assert row == {"tools_used": ["lookup", "refund"], "tool_call_count": 4, "unanswered_tool_call_count": 2}
+    assert row == {"tools_used": ["lookup", "refund"], "tool_call_count": 4, "unanswered_tool_call_count": 1}
 
 
 def test_summary_shows_pending_cost_as_pending(rows: Rows) -> None:
@@ -229,10 +227,11 @@ def test_summary_shows_pending_cost_as_pending(rows: Rows) -> None:
     rows.session("s2")
     rows.child(COSTS, "s2", cost_index=0, type="model", cost_usd=0.25)
     rows.child(COSTS, "s2", cost_index=1, type="session")
+    rows.child(COSTS, "s2", cost_index=2, type="chat")
     found = rows.run(
         "SELECT cost_usd, cost_pending, pending_component_count FROM session_summary ORDER BY session_id"
     )
-    assert found == [(0.0, False, 0), (None, True, 1)]
+    assert found == [(0.0, False, 0), (None, True, 2)]
 
 
 def test_summary_keeps_structured_outputs_apart(rows: Rows) -> None:
@@ -340,14 +339,14 @@ def test_transcript_shows_calls_and_answers_in_order(rows: Rows) -> None:
     rows.session("s1")
     rows.messages("s1", ("user", "Hi"), ("assistant", None), ("tool", "42"), ("assistant", "Done"))
     rows.child(
-        TOOL_CALLS, "s1", message_index=1, tool_call_index=1, function_name="zip", result_message_index=2
+        TOOL_CALLS, "s1", message_index=1, tool_call_index=1, function_name="lookup", result_message_index=2
     )
     rows.child(
-        TOOL_CALLS, "s1", message_index=1, tool_call_index=0, function_name="lookup", result_message_index=2
+        TOOL_CALLS, "s1", message_index=1, tool_call_index=0, function_name="zip", result_message_index=2
     )
     rows.child(TOOL_CALLS, "s1", message_index=1, tool_call_index=2)
     found = rows.run("SELECT tools_called, answers_tools FROM transcript ORDER BY message_index")
-    assert found == [([], []), (["lookup", "zip", "(unnamed)"], []), ([], ["lookup", "zip"]), ([], [])]
+    assert found == [([], []), (["zip", "lookup", "(unnamed)"], []), ([], ["zip", "lookup"]), ([], [])]
 
 
 def test_transcript_has_each_message_once(rows: Rows) -> None:
@@ -482,7 +481,8 @@ def test_turns_agree_with_the_summary(rows: Rows) -> None:
         session_id = f"s{number}"
         rows.session(session_id)
         rows.messages(
-            session_id, *((roles[number // 3**place % 3], ["text", None][number % 2]) for place in range(4))
+            session_id,
+            *((roles[number // 3**place % 3], ["text", None, " "][number % 4 % 3]) for place in range(4)),
         )
     differing = rows.run(
         "SELECT session_id FROM session_summary LEFT JOIN (SELECT session_id, COUNT(*) AS n FROM turns GROUP BY ALL)"
@@ -495,14 +495,16 @@ def test_turns_agree_with_the_summary(rows: Rows) -> None:
 # costs
 
 
-def test_cost_by_day_cuts_days_in_utc(rows: Rows) -> None:
+def test_cost_views_cut_days_in_utc(rows: Rows) -> None:
     """A session one second before midnight UTC belongs to that day, whatever the reader's time zone."""
-    rows.session("late", created_at=after(15 * 3600 - 1), cost_usd=1.0)
-    rows.session("early", created_at=after(15 * 3600), cost_usd=2.0)
-    assert rows.run("SELECT day, cost_usd FROM cost_by_day ORDER BY day") == [
-        (SOME_DAY, 1.0),
-        (date(2026, 8, 2), 2.0),
-    ]
+    for session_id, seconds, cost_usd in [("late", 15 * 3600 - 1, 1.0), ("early", 15 * 3600, 2.0)]:
+        rows.session(session_id, created_at=after(seconds), cost_usd=cost_usd)
+        rows.child(COSTS, session_id, cost_index=0, cost_usd=cost_usd)
+    by_day = [(SOME_DAY, 1.0), (date(2026, 8, 2), 2.0)]
+    assert rows.run("SELECT day, cost_usd FROM cost_by_day ORDER BY day") == by_day
+    assert rows.run("SELECT day, component_cost_usd FROM cost_by_day ORDER BY day") == by_day
+    assert rows.run("SELECT day, cost_usd FROM cost_components_by_day ORDER BY day") == by_day
+    assert rows.run("SELECT first_day, last_day FROM cost_by_model") == [(SOME_DAY, date(2026, 8, 2))]
 
 
 def test_cost_by_day_does_not_take_pending_for_zero(rows: Rows) -> None:
@@ -744,6 +746,15 @@ def test_tool_usage_latency_ignores_untimed_calls(rows: Rows) -> None:
     assert (row["call_count"], row["timed_call_count"], row["median_latency_seconds"]) == (3, 2, 2.0)
 
 
+def test_tool_usage_shows_first_and_last_call(rows: Rows) -> None:
+    """The span of use runs from the earliest to the latest call, by the best time there is."""
+    rows.session("s1")
+    rows.messages("s1", *({"role": "assistant", "sent_at": after(second)} for second in (30, 10, 20)))
+    for index in range(3):
+        rows.child(TOOL_CALLS, "s1", message_index=index, tool_call_index=0)
+    assert rows.run("SELECT first_called_at, last_called_at FROM tool_usage") == [(after(10), after(30))]
+
+
 # structured outputs
 
 
@@ -816,6 +827,16 @@ def test_structured_output_values_say_whose_they_are(rows: Rows) -> None:
     assert (row["assistant_id"], row["assistant_name"], row["deleted_at"]) == ("a1", "Booking", after(60))
 
 
+def test_structured_output_values_are_neither_lost_nor_multiplied(rows: Rows) -> None:
+    """Outputs stay one row each beside a session of the same instant, and without any session at all."""
+    rows.session("s1")
+    rows.session("s2")
+    for session_id in ("s1", "s2", "nobody"):
+        rows.child(STRUCTURED_OUTPUTS, session_id, structured_output_id="o", result="1")
+    found = rows.run("SELECT session_id FROM structured_output_values ORDER BY session_id")
+    assert found == [("nobody",), ("s1",), ("s2",)]
+
+
 # days and customers
 
 
@@ -837,8 +858,8 @@ def test_sessions_by_day_shows_quiet_days(rows: Rows) -> None:
 
 def test_sessions_by_day_cuts_days_in_utc(rows: Rows) -> None:
     """A session belongs to its UTC day, whatever the reader's time zone."""
-    rows.session("s1", created_at=after(15 * 3600 - 1))
-    assert rows.run("SELECT day FROM sessions_by_day") == [(SOME_DAY,)]
+    rows.session("s1", created_at=after(15 * 3600 - 1), customer_id="c")
+    assert rows.run("SELECT day, session_count, customer_count FROM sessions_by_day") == [(SOME_DAY, 1, 1)]
 
 
 def test_sessions_by_day_counts_each_customer_once(rows: Rows) -> None:
@@ -853,9 +874,9 @@ def test_sessions_by_day_counts_each_customer_once(rows: Rows) -> None:
 
 def test_customer_journey_orders_visits(rows: Rows) -> None:
     """Visits are numbered by creation, with the gap since the one before; ties are broken by id."""
+    rows.session("c", customer_number="+1", created_at=after(100))
     rows.session("b", customer_number="+1", created_at=after(100), assistant_id="sales")
     rows.session("a", customer_number="+1", assistant_id="support")
-    rows.session("c", customer_number="+1", created_at=after(100))
     found = rows.run(
         "SELECT session_id, visit_number, visit_count, previous_session_id, seconds_since_previous,"
         " previous_assistant_id FROM customer_journey ORDER BY visit_number"
@@ -874,7 +895,8 @@ def test_customer_journey_orders_visits(rows: Rows) -> None:
         ({"customer_external_id": "crm-7", "customer_number": "+1"}, "external_id:crm-7"),
         ({"customer_number": " +1 ", "customer_email": "a@b.example"}, "number:+1"),
         ({"customer_number": "", "customer_email": "Ada@B.example"}, "email:ada@b.example"),
-        ({"customer_sip_uri": "sip:Ada@b.example"}, "sip_uri:sip:ada@b.example"),
+        ({"customer_external_id": " ", "customer_email": " a@b.example"}, "email:a@b.example"),
+        ({"customer_email": " ", "customer_sip_uri": " sip:Ada@b.example"}, "sip_uri:sip:ada@b.example"),
     ],
 )
 def test_customer_is_identified_by_the_best_there_is(rows: Rows, columns: dict[str, str], key: str) -> None:

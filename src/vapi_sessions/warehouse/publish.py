@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +24,7 @@ from vapi_sessions.warehouse.store import Store, database_errors
 
 #: A file covers at most this many sessions (ties of one instant apart): what one change costs to publish.
 SESSIONS_A_FILE: Final = 8_000
-KEEP_SECONDS: Final = 24 * 3600
+KEEP: Final = 24 * timestamps.HOUR
 KEEP_SNAPSHOTS: Final = 3
 #: Name of the DuckDB variable that overrides where the views look for the warehouse: set by `connect`.
 ROOT_VARIABLE: Final = "vapi_warehouse"
@@ -48,7 +47,7 @@ def publish(store: Store, layout: Layout, *, now: Callable[[], int], force: bool
             current = _publish_snapshot(store, layout, None if missing else current, now)
     with disk_errors(layout.published):
         _publish_views(store, layout, str(current))
-        _remove_old_snapshots(layout, str(current))
+        _remove_old_snapshots(layout, str(current), now())
     return changed
 
 
@@ -206,14 +205,14 @@ def _view(table: schema.Table, layout: Layout, snapshot: str) -> str:
     )
 
 
-def _remove_old_snapshots(layout: Layout, current: str) -> None:
+def _remove_old_snapshots(layout: Layout, current: str, now: int) -> None:
     """Drop snapshots older than a day, except the newest three; and drafts of a process that died."""
     snapshots = sorted(
         p
         for p in layout.parquet.iterdir()
         if p.is_dir() and not p.is_symlink() and not p.name.startswith(".")
     )
-    horizon = time.time() - KEEP_SECONDS
+    horizon = now - KEEP
     for snapshot in snapshots[:-KEEP_SNAPSHOTS]:
         if snapshot.name != current and _published(snapshot.name) < horizon:
             shutil.rmtree(snapshot, ignore_errors=True)
@@ -223,7 +222,10 @@ def _remove_old_snapshots(layout: Layout, current: str) -> None:
 
 
 def _published(name: str) -> float:
+    """When the snapshot of that name was published, µs; infinity for a name that is not ours, which is left alone."""
     try:
-        return datetime.strptime(name.split("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+        return timestamps.from_datetime(
+            datetime.strptime(name.split("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        )
     except ValueError:
-        return time.time()
+        return float("inf")

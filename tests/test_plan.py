@@ -1,0 +1,228 @@
+"""Windows of bounded work, cut by the source's own counts, which may be a little wrong."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+import random
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vapi_sessions.plan import PAGES_A_WINDOW, PlannedWindow, plan_windows
+from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND, parse
+from vapi_sessions.walk import Piece
+from vapi_sessions.windows import IntervalSet, Window
+
+moderate = settings(deadline=None, derandomize=True, max_examples=150)
+
+ORIGIN = parse("2023-08-01")
+BOUND = parse("2026-08-01")
+FAR = BOUND + 1000 * DAY  # stands for "open to the right" where arithmetic needs an end
+
+
+class Counting:
+    """Counts moments as the source would; remembers how often and for what it was asked."""
+
+    def __init__(self, moments: Sequence[int], error: Callable[[int], int] = lambda count: count) -> None:
+        self.moments = sorted(moments)
+        self.asked: list[Window] = []
+        self._error = error
+
+    def exactly(self, window: Window) -> int:
+        """The truth."""
+        end = len(self.moments)
+        if window.upper is not None:
+            end = bisect.bisect_left(self.moments, window.upper)
+        return end - bisect.bisect_left(self.moments, window.lower)
+
+    def __call__(self, windows: Sequence[Window]) -> list[int]:
+        """One count each."""
+        self.asked += windows
+        return [max(0, self._error(self.exactly(window))) for window in windows]
+
+
+def uniform(rng: random.Random, count: int) -> list[int]:
+    """Sessions changed at any time."""
+    return [rng.randrange(ORIGIN, BOUND) for _ in range(count)]
+
+
+def growing(rng: random.Random, count: int) -> list[int]:
+    """Most sessions changed of late: half of them in the last three weeks."""
+    return [BOUND - 1 - int(rng.expovariate(1 / (30 * DAY))) % (BOUND - ORIGIN) for _ in range(count)]
+
+
+def last_hour(rng: random.Random, count: int) -> list[int]:
+    """One old session, and all others in the hour before the bound."""
+    return [ORIGIN, *(BOUND - 1 - rng.randrange(HOUR) for _ in range(count - 1))]
+
+
+def one_instant(rng: random.Random, count: int) -> list[int]:
+    """A bulk change: everything in one millisecond, which no cut separates."""
+    return [ORIGIN + 400 * DAY] * count
+
+
+HISTORIES = [uniform, growing, last_hour, one_instant]
+
+
+def plan(
+    counting: Counting, spans: Sequence[Window] = (Window(ORIGIN, None),), **how: int
+) -> list[PlannedWindow]:
+    """A plan with the usual settings."""
+    how = {"bound": BOUND, "page_size": 1000, "concurrency": 6} | how
+    return plan_windows(spans, counting, **how)
+
+
+def covered(windows: Sequence[Window]) -> IntervalSet:
+    """The moments that these windows hold."""
+    return IntervalSet((w.lower, FAR if w.upper is None else w.upper) for w in windows)
+
+
+def overlap(windows: Sequence[Window]) -> bool:
+    """Whether any two of them share a moment, or are out of order."""
+    return any(a.upper is None or a.upper > b.lower for a, b in itertools.pairwise(windows))
+
+
+SPANS = st.lists(st.integers(0, 3 * 365), min_size=1, max_size=7, unique=True).map(
+    lambda days: [
+        Window(ORIGIN + a * DAY, ORIGIN + b * DAY)
+        for a, b in zip(sorted(days)[::2], sorted(days)[1::2], strict=False)
+    ]
+)
+
+
+@given(
+    SPANS,
+    st.booleans(),
+    st.integers(0, 3000),
+    st.sampled_from(HISTORIES),
+    st.integers(1, 50),
+    st.integers(1, 8),
+    st.integers(-3, 3),
+)
+@moderate
+def test_windows_cover_the_spans_exactly(
+    spans: list[Window],
+    open_end: bool,
+    sessions: int,
+    history: Callable[[random.Random, int], list[int]],
+    page_size: int,
+    concurrency: int,
+    error: int,
+) -> None:
+    """No moment is lost, none is read twice, whatever the history, and although counts are wrong by some."""
+    if open_end:
+        spans = [*spans, Window(BOUND, None)]
+    counting = Counting(history(random.Random(sessions), sessions), lambda count: count + error)
+    windows = [
+        planned.window for planned in plan(counting, spans, page_size=page_size, concurrency=concurrency)
+    ]
+    assert covered(windows) == covered(spans)
+    assert not overlap(windows)
+    assert not any(window.empty for window in windows)
+
+
+@pytest.mark.parametrize("history", HISTORIES, ids=lambda history: history.__name__)
+@pytest.mark.parametrize("sessions", [0, 1, 999, 1000, 1001, 50_000])
+def test_counts_are_few(sessions: int, history: Callable[[random.Random, int], list[int]]) -> None:
+    """One count for the whole, and at most two for each share of the work, plus two."""
+    counting = Counting(history(random.Random(1), sessions) if sessions else [])
+    plan(counting)
+    share = max(1000, min(math.ceil(sessions / 6), PAGES_A_WINDOW * 1000))
+    assert len(counting.asked) <= 1 + 2 * math.ceil(sessions / share) + 2
+
+
+@pytest.mark.parametrize("history", [uniform, growing], ids=lambda history: history.__name__)
+@pytest.mark.parametrize("sessions", [1001, 50_000, 200_000])
+def test_windows_are_bounded_and_several(
+    sessions: int, history: Callable[[random.Random, int], list[int]]
+) -> None:
+    """Each holds at most its share, and there is one for every worker."""
+    counting = Counting(history(random.Random(2), sessions))
+    planned = plan(counting)
+    share = max(1000, min(math.ceil(sessions / 6), PAGES_A_WINDOW * 1000))
+    assert max(counting.exactly(p.window) for p in planned) <= share
+    assert len(planned) >= min(6, math.ceil(sessions / 1000))
+    assert len(planned) <= 2 * math.ceil(sessions / share)
+
+
+def test_a_crowded_hour_of_a_long_history_is_split_too() -> None:
+    """No window is planned larger than PAGES_A_WINDOW pages where the sessions can be separated."""
+    counting = Counting(last_hour(random.Random(3), 50_000))
+    assert max(counting.exactly(p.window) for p in plan(counting)) <= PAGES_A_WINDOW * 1000
+
+
+def test_an_instant_that_cannot_be_split_is_left_whole() -> None:
+    """Halving gives up on a bulk change; the walk will cut it otherwise."""
+    counting = Counting(one_instant(random.Random(4), 50_000))
+    largest = max(plan(counting), key=lambda p: p.expected)
+    assert largest.expected == 50_000
+
+
+@pytest.mark.parametrize("history", HISTORIES, ids=lambda history: history.__name__)
+def test_expected_numbers_are_the_counts_of_a_quiet_source(
+    history: Callable[[random.Random, int], list[int]],
+) -> None:
+    """What was not counted follows by subtraction and addition."""
+    counting = Counting(history(random.Random(5), 20_000))
+    assert all(p.expected == counting.exactly(p.window) for p in plan(counting))
+
+
+def test_expected_numbers_are_never_negative() -> None:
+    """Traffic between two counts can make a part larger than the whole."""
+    rng = random.Random(6)
+    counting = Counting(uniform(rng, 5000), lambda count: count + rng.randrange(-900, 900))
+    planned = plan(counting)
+    assert len(planned) > 1
+    assert min(p.expected for p in planned) >= 0
+
+
+def test_crumbs_are_joined() -> None:
+    """No two neighbours fit into one share."""
+    counting = Counting(growing(random.Random(7), 30_000))
+    share = 5000
+    for a, b in itertools.pairwise(plan(counting)):
+        assert a.window.upper == b.window.lower
+        assert a.expected + b.expected > share
+
+
+def test_cuts_are_whole_milliseconds() -> None:
+    """The source is asked with milliseconds: a finer cut would lose or repeat what lies on it."""
+    counting = Counting(uniform(random.Random(8), 50_000))
+    bounds = [p.window.lower for p in plan(counting)]
+    assert len(bounds) > 5
+    assert all(bound % MILLISECOND == 0 for bound in bounds)
+
+
+def test_only_the_last_window_is_open() -> None:
+    """What changes while we read is merged by one window."""
+    planned = plan(Counting(uniform(random.Random(9), 50_000)))
+    assert [p.window.upper is None for p in planned] == [False] * (len(planned) - 1) + [True]
+
+
+def test_claims_end_at_the_bound() -> None:
+    """Together the windows claim everything up to the bound, and nothing beyond."""
+    planned = plan(Counting(uniform(random.Random(10), 20_000)))
+    assert list(IntervalSet(p.claim for p in planned if p.claim)) == [(ORIGIN, BOUND)]
+
+
+def test_a_window_behind_the_bound_claims_nothing() -> None:
+    """It is read for freshness alone."""
+    (planned,) = plan(Counting([]), [Window(BOUND, None)])
+    assert planned.claim is None
+
+
+def test_a_new_window_starts_at_its_beginning() -> None:
+    """It is left whole, and not taken for one that is resumed."""
+    planned = plan(Counting(uniform(random.Random(11), 3000)))
+    assert all(p.pieces == (Piece(p.window),) and not p.resumed for p in planned)
+
+
+def test_no_spans_no_windows() -> None:
+    """Nothing to read needs no count."""
+    counting = Counting([])
+    assert plan(counting, []) == []
+    assert counting.asked == []
