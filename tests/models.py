@@ -335,19 +335,15 @@ class FakeTime:
 class RawServer:
     """Answers the n-th request with the n-th of `answers`, byte for byte (the last one again), and hangs up.
 
-    `heads` are the requests' heads. Use as a context manager.
+    `url` is its address, `heads` are the requests' heads. Use as a context manager.
     """
 
     def __init__(self, *answers: bytes) -> None:
         self._answers = answers
         self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.heads: list[str] = []
         self._thread = threading.Thread(target=self._serve, daemon=True)
-
-    @property
-    def url(self) -> str:
-        """Its address."""
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}"
 
     def __enter__(self) -> RawServer:
         self._thread.start()

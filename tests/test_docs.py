@@ -66,8 +66,7 @@ def test_every_error_has_its_exit_code_in_the_readme() -> None:
     def codes(kind: type[errors.VapiSessionsError]) -> set[int]:
         return {kind.exit_code}.union(*map(codes, kind.__subclasses__()))
 
-    not_yet = {errors.CircuitBreakerError.exit_code}  # raised by reconcile, which is not built yet
-    assert codes(errors.VapiSessionsError) - documented == not_yet
+    assert codes(errors.VapiSessionsError) <= documented
 
 
 def test_no_file_names_an_index_or_a_path_of_a_machine() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -115,7 +116,7 @@ def cut(observations: Sequence[Observation], edges: Iterable[int]) -> list[list[
     """The same observations in batches."""
     inner = sorted({min(edge, len(observations)) for edge in edges})
     bounds = [0, *inner, len(observations)]
-    return [list(observations[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [list(observations[a:b]) for a, b in itertools.pairwise(bounds)]
 
 
 EDGES = st.lists(st.integers(0, 8), max_size=4)

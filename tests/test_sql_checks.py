@@ -1,10 +1,12 @@
 """The checks of `sql/checks/`: silent on good data, and each shown to find a planted fault of its kind."""
 
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+import vapi_sessions
 from sql_rows import CHECK_FILES, MORNING, Rows, after
 from vapi_sessions.schema import CHILDREN, COSTS, MESSAGES, STRUCTURED_OUTPUTS, TABLES, TOOL_CALLS, Table
 
@@ -82,6 +84,15 @@ def test_check_finds_nothing_in_an_empty_warehouse(empty: Rows, name: str) -> No
 def test_check_finds_nothing_in_good_data(rows: Rows, name: str) -> None:
     """Sessions without children, pending results, repeated ids and deleted sessions are no fault."""
     assert rows.check(name) == []
+
+
+def test_checks_find_nothing_in_a_synced_warehouse(demo_warehouse: Path) -> None:
+    """What a sync has published passes every check."""
+    with vapi_sessions.connect(demo_warehouse) as connection:
+        found = {
+            file.stem: connection.execute(file.read_text(encoding="utf-8")).fetchall() for file in CHECK_FILES
+        }
+    assert found == {name: [] for name in NAMES}
 
 
 @pytest.mark.parametrize("table", CHILDREN, ids=lambda table: table.name)

@@ -8,6 +8,7 @@ from typing import Any
 import duckdb
 import pytest
 
+import vapi_sessions
 from sql_rows import CHECK_FILES, MORNING, VIEW_FILES, Rows, after
 from vapi_sessions.schema import CHILDREN, COSTS, STRUCTURED_OUTPUTS, TABLES, TOOL_CALLS
 
@@ -95,6 +96,46 @@ def test_views_survive_attaching_under_another_name(tmp_path: Path) -> None:
         connection.execute(f"ATTACH '{file}' AS elsewhere (READ_ONLY)").fetchall()
         for view in VIEW_FILES:
             assert connection.execute(f"SELECT * FROM elsewhere.{view.stem}").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    ("of_the_view", "of_the_table"),
+    [
+        (
+            "SELECT COUNT(*), SUM(message_count) FROM session_summary",
+            "SELECT COUNT(*), SUM(message_count) FROM sessions",
+        ),
+        ("SELECT COUNT(*) FROM transcript", "SELECT COUNT(*) FROM messages"),
+        ("SELECT SUM(customer_message_count) FROM turns", "SELECT SUM(user_message_count) FROM sessions"),
+        ("SELECT SUM(session_count) FROM cost_by_day", "SELECT COUNT(*) FROM sessions"),
+        ("SELECT ROUND(SUM(cost_usd), 6) FROM cost_by_day", "SELECT ROUND(SUM(cost_usd), 6) FROM sessions"),
+        ("SELECT ROUND(SUM(cost_usd), 6) FROM cost_by_model", "SELECT ROUND(SUM(cost_usd), 6) FROM costs"),
+        (
+            "SELECT ROUND(SUM(cost_usd), 6) FROM cost_components_by_day",
+            "SELECT ROUND(SUM(cost_usd), 6) FROM costs",
+        ),
+        ("SELECT COUNT(*) FROM tool_calls_with_results", "SELECT COUNT(*) FROM tool_calls"),
+        ("SELECT SUM(call_count) FROM tool_usage", "SELECT COUNT(*) FROM tool_calls"),
+        (
+            "SELECT COUNT(DISTINCT (session_id, structured_output_id)) FROM structured_output_values",
+            "SELECT COUNT(*) FROM structured_outputs",
+        ),
+        (
+            "SELECT SUM(session_count), SUM(message_count) FROM sessions_by_day",
+            "SELECT COUNT(*), SUM(message_count) FROM sessions",
+        ),
+    ],
+    ids=lambda query: query.rpartition(" ")[2],
+)
+def test_views_of_a_synced_warehouse_lose_and_multiply_nothing(
+    demo_warehouse: Path, of_the_view: str, of_the_table: str
+) -> None:
+    """On generated traffic, what a view counts or sums is what the tables hold."""
+    with vapi_sessions.connect(demo_warehouse) as connection:
+        view = connection.execute(of_the_view).fetchall()
+        table = connection.execute(of_the_table).fetchall()
+    assert view == table
+    assert view[0][0] > 0
 
 
 # session_summary
@@ -497,10 +538,15 @@ def test_turns_agree_with_the_summary(rows: Rows) -> None:
 
 def test_cost_views_cut_days_in_utc(rows: Rows) -> None:
     """A session one second before midnight UTC belongs to that day, whatever the reader's time zone."""
-    for session_id, seconds, cost_usd in [("late", 15 * 3600 - 1, 1.0), ("early", 15 * 3600, 2.0)]:
+    midnight = 15 * 3600
+    for session_id, seconds, cost_usd in [
+        ("last", midnight - 1, 1.0),
+        ("first", midnight, 2.0),
+        ("last of the next", midnight + 86_399, 0.5),
+    ]:
         rows.session(session_id, created_at=after(seconds), cost_usd=cost_usd)
         rows.child(COSTS, session_id, cost_index=0, cost_usd=cost_usd)
-    by_day = [(SOME_DAY, 1.0), (date(2026, 8, 2), 2.0)]
+    by_day = [(SOME_DAY, 1.0), (date(2026, 8, 2), 2.5)]
     assert rows.run("SELECT day, cost_usd FROM cost_by_day ORDER BY day") == by_day
     assert rows.run("SELECT day, component_cost_usd FROM cost_by_day ORDER BY day") == by_day
     assert rows.run("SELECT day, cost_usd FROM cost_components_by_day ORDER BY day") == by_day

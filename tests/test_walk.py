@@ -17,6 +17,7 @@ from vapi_sessions.client import Page, Query, Row
 from vapi_sessions.errors import SourceInconsistentError, SourceUnavailableError
 from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND
 from vapi_sessions.walk import (
+    ALWAYS,
     COLLECTIONS,
     IDS_A_REQUEST,
     PATIENCE,
@@ -340,6 +341,40 @@ def test_ties_in_an_open_window() -> None:
             model = source(seed, tied(3 * PAGE, created=True, updated=updated), traffic=busy(1, 1, 1))
             ids = read(model, Window(WINDOW.lower, None))
             assert lost(model, ids, Window(WINDOW.lower, LATER)) == 0, seed
+
+
+# -- a range of createdAt, read for another reason than a window --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "history",
+    [plain, tied(3 * PAGE, created=True, updated=False), tied(3 * PAGE, created=True, updated=True)],
+    ids=["plain", "ties in createdAt", "ties in both"],
+)
+def test_a_range_of_created_at_is_read_whole_although_its_sessions_change(history: History) -> None:
+    """Whoever is not deleted stays in such a range, however often it is updated."""
+    born = Window(EPOCH - DAY // 2, EPOCH + HOUR)
+    for seed in range(30):
+        model = source(seed, history, traffic=busy(5, 2, 1), shuffle_ties=True)
+        piece = Piece(ALWAYS, created_from=born.lower, created_until=born.upper)
+        rows = [row for step in walk(model.fetch, [piece], limit=PAGE) for row in step.rows]
+        there = {s.session_id for s in model.sessions.values() if s.created_at in born}
+        assert len(there) > 10
+        assert not there - {row.session_id for row in rows}, seed
+        assert all(row.created_at in born for row in rows), seed
+
+
+def test_a_range_of_created_at_stops_at_an_upper_bound_that_is_ignored() -> None:
+    """Rows behind the range are noticed."""
+
+    def ignored_upper(model: SourceModel, query: Query, answer: Answer) -> Answer:
+        lower = query.created.lower if query.created is not None else 0
+        return model.answer(replace(query, created=Window(lower, None)), model.sessions)
+
+    model = source(1, plain, faults=[ignored_upper])
+    piece = Piece(ALWAYS, created_from=0, created_until=EPOCH - DAY // 2)
+    with pytest.raises(SourceInconsistentError, match="behind the bound asked for"):
+        list(walk(model.fetch, [piece], limit=PAGE))
 
 
 # -- answers that are wrong --------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,7 +41,7 @@ def test_spans_are_sorted_disjoint_and_do_not_touch(spans: list[tuple[int, int]]
     """There is one way to write a set, so equal sets are equal."""
     found = list(IntervalSet(spans))
     assert all(lower < upper for lower, upper in found)
-    assert all(before[1] < after[0] for before, after in zip(found, found[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in itertools.pairwise(found))
     assert len(IntervalSet(spans)) == len(found)
 
 

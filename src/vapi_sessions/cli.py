@@ -65,8 +65,15 @@ Concurrency = Annotated[
 PageSize = Annotated[
     int | None, typer.Option(metavar="N", help="Sessions a page, 1 to 1000 (default: 1000).")
 ]
+_INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 _GOES_ON: Final = "What was merged stays; the next sync goes on from there."
 _GLOBAL: Final[dict[str, Any]] = {}
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"vapi-sessions {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -74,11 +81,10 @@ def _main(
     warehouse: Warehouse = None,
     base_url: BaseUrl = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
 ) -> None:
-    if version:
-        print(f"vapi-sessions {__version__}")
-        raise typer.Exit
     _GLOBAL.clear()
     _GLOBAL.update(warehouse=warehouse, base_url=base_url, debug=debug)
 
@@ -319,11 +325,12 @@ def _guarded(command: Callable[[], object]) -> int:
         result = command()
     except VapiSessionsError as error:
         return _fail(error.fact, error.remedy, error.exit_code)
-    except typer.Abort:
-        return _fail("Interrupted.", _GOES_ON, 130)
-    except KeyboardInterrupt:
-        return _fail("Interrupted.", _GOES_ON, 130)
-    except BrokenPipeError:  # `vapi-sessions sql … | head`
+    except (typer.Abort, KeyboardInterrupt):
+        return _fail("Interrupted.", _GOES_ON, _INTERRUPTED)
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        # Typer ends the process where nobody reads on, `vapi-sessions sql … | head` say; that is no failure.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
@@ -343,6 +350,8 @@ def _guarded(command: Callable[[], object]) -> int:
             "Run again with --debug before the command, and report what it shows.",
             1,
         )
+    if result == _INTERRUPTED:  # what typer makes of Ctrl-C
+        return _fail("Interrupted.", _GOES_ON, _INTERRUPTED)
     return result if isinstance(result, int) else 0
 
 

@@ -12,11 +12,11 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import msgspec
@@ -35,6 +35,9 @@ from vapi_sessions.walk import Step, walk
 from vapi_sessions.warehouse.layout import Layout, put_aside, writer_lock
 from vapi_sessions.warehouse.publish import publish
 from vapi_sessions.warehouse.store import Changes, Store
+
+#: Seconds. A signal may be delivered to a thread of a library; ours notices it only when it wakes up.
+_SIGNALS_EVERY: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,9 +391,11 @@ def fetch_all(run: Run, windows: int) -> None:
     with ThreadPoolExecutor(run.settings.concurrency, "fetch") as pool:
         futures = [pool.submit(run.fetch, index) for index in range(windows)]
         try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
+            pending: set[Future[int]] = set(futures)
+            while pending:
+                done, pending = wait(pending, timeout=_SIGNALS_EVERY, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
         except BaseException:
             run.stopping.set()
             for future in futures:
@@ -425,7 +430,8 @@ class _Handoff:
         """Wait until everything passed on has been taken in. Raises what the loader raised."""
         if self._thread.is_alive():
             self._queue.put(None)
-        self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(_SIGNALS_EVERY)
         if self._error is not None:
             raise self._error
 

@@ -182,7 +182,7 @@ def _finding(window: Window, what: str, ids: list[str]) -> Finding:
 def _inner(rows: Any) -> Iterator[Finding]:
     """The checks of `sql/checks`, each of which must return no row."""
     for file in resources.sql_files("checks"):
-        found = rows(file.read_text())
+        found = rows(file.read_text("utf-8"))
         if found:
             yield Finding(
                 None,

@@ -186,7 +186,7 @@ def _publish_views(store: Store, layout: Layout, snapshot: str) -> None:
         for table in schema.TABLES:
             db.execute(_view(table, layout, snapshot)).fetchall()
         for file in resources.sql_files("views"):
-            db.execute(file.read_text()).fetchall()
+            db.execute(file.read_text("utf-8")).fetchall()
     _fsync(draft)
     draft.rename(layout.published)
     sync_directory(layout.root)

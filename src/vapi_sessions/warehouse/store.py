@@ -82,9 +82,9 @@ class Store:
         )
 
     def open_windows(self) -> list[dict[str, Any]]:
-        """Windows that an earlier run left in the middle: index, run, bounds (µs), expected, `left_to_read` decoded."""
+        """Windows that an earlier run left in the middle: index, run, bounds (µs), still expected, `left_to_read` decoded."""
         found = self.rows(
-            "SELECT run_id, window_index, epoch_us(lower_bound), epoch_us(upper_bound), expected, left_to_read "
+            "SELECT run_id, window_index, epoch_us(lower_bound), epoch_us(upper_bound), greatest(0, expected - distinct_ids), left_to_read "
             "FROM sync.windows WHERE verdict = 'open' ORDER BY lower_bound"
         )
         names = ("run_id", "window_index", "lower", "upper", "expected", "left")
