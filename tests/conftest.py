@@ -137,9 +137,7 @@ class World:
     def generate(self, sessions: int, *, days: float = 10, seed: int = 1, until: int | None = None) -> None:
         """Fill the source with conversations that ended before `until` (µs; now)."""
         until = self.clock.us() if until is None else until
-        history = History(
-            org_id=self.server.org_id, sessions=sessions, days=days, seed=seed, until_us=until
-        )
+        history = History(org_id=self.server.org_id, sessions=sessions, days=days, seed=seed, until_us=until)
         fill(self.server.store, history)
 
     def there(self, org_id: str | None = None) -> set[tuple[str, int, int]]:
@@ -172,9 +170,7 @@ class World:
         **given: object,
     ) -> pipeline.Summary:
         """One sync."""
-        return pipeline.sync(
-            self.settings(**given), environment=self.environment(before), progress=progress
-        )
+        return pipeline.sync(self.settings(**given), environment=self.environment(before), progress=progress)
 
     def rebuild(self) -> tuple[Path | None, int, int]:
         """One rebuild."""

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import pytest
 from pydantic import SecretStr
@@ -28,9 +28,6 @@ from vapi_sessions.emulator.generate import History, fill
 from vapi_sessions.emulator.server import EmulatorServer
 from vapi_sessions.emulator.settings import EmulatorSettings, FaultSettings
 from vapi_sessions.schema import TABLES
-
-if TYPE_CHECKING:
-    import duckdb
 
 COMMAND: Final = str(Path(sys.executable).with_name("vapi-sessions"))
 COMMANDS: Final = (
@@ -243,6 +240,12 @@ SYNC_BAD: Final = {
     "a database cut off": Bad(
         5, "store.duckdb is damaged", "vapi-sessions rebuild", prepare=_damaged(lambda data: data[: len(data) // 2])
     ),
+    "a database with a bad block": Bad(
+        5,
+        "store.duckdb is damaged",
+        "vapi-sessions rebuild",
+        prepare=_damaged(lambda data: data[:20_000] + b"x" * 4_096 + data[24_096:]),
+    ),
     "a database of text": Bad(
         5, "store.duckdb is damaged", "vapi-sessions rebuild", prepare=_damaged(lambda data: b"my notes\n")
     ),
@@ -369,7 +372,11 @@ def test_after_every_mistake_the_right_command_works(desk: Desk) -> None:
     desk.server.configure(faults=FaultSettings())
     ran = desk.run("sync")
     assert ran.code == 0
-    assert desk.rows("SELECT outcome FROM sync.runs ORDER BY started_at") == [("done",), ("failed",), ("done",)]
+    assert desk.rows("SELECT outcome FROM sync.runs ORDER BY started_at") == [
+        ("done",),
+        ("failed",),
+        ("done",),
+    ]
 
 
 READ_BAD: Final = {
@@ -395,6 +402,31 @@ def test_a_bad_question_is_told(
     assert bad.remedy in ran.message[-1]
     assert len(ran.message) <= 2
     assert not (desk.warehouse.parent / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("damage", ["a file cut off", "no files"])
+@pytest.mark.parametrize("command", [("status",), ("sql", "FROM sessions"), ("verify",)], ids=lambda c: c[0])
+def test_damaged_data_files_are_told_and_mended(
+    desk: Desk,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    damage: str,
+) -> None:
+    """Where published Parquet files are damaged or gone, reading ends with exit code 5, and the remedy named helps."""
+    before = desk.contents()
+    latest = (desk.warehouse / "parquet" / "latest").resolve()
+    if damage == "no files":
+        shutil.rmtree(latest)
+    else:
+        for path in latest.rglob("*.parquet"):
+            path.write_bytes(path.read_bytes()[:100])
+    ran = here(desk, capsys, monkeypatch, *command)
+    assert (ran.code, ran.out) == (5, ""), ran.err
+    assert len(ran.message) <= 2
+    assert "vapi-sessions rebuild" in ran.message[-1]
+    assert here(desk, capsys, monkeypatch, "rebuild").code == 0
+    assert desk.contents() == before
 
 
 # -- in this process, where nothing is at stake but the words
@@ -587,9 +619,7 @@ def test_status_alarms_if_the_warehouse_is_too_old(
         assert "vapi-sessions sync" in ran.message[1]
 
 
-QUESTION: Final = (
-    "SELECT session_id, created_at, message_count, cost_usd, metadata FROM sessions ORDER BY created_at, session_id"
-)
+QUESTION: Final = "SELECT session_id, created_at, message_count, cost_usd, metadata FROM sessions ORDER BY created_at, session_id"
 
 
 def test_sql_answers_in_json(

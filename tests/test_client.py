@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from email.utils import format_datetime
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -285,6 +286,17 @@ def test_one_session() -> None:
     assert row is not None
     assert (row.session_id, requested_at, seq) == ("session-5", EPOCH, 1)
     assert handler.requests[0].url.path == "/session/session-5"
+
+
+def test_a_session_is_asked_for_by_exactly_its_id() -> None:
+    """Whatever characters it holds: a 404 to a mangled address would prove nothing."""
+    ids = ["plain-1", "a b", "é", "a/b", "a?b", "a#b", "a%2Fb"]
+    handler = Scripted(httpx.Response(200, json=session(5)))
+    with Fixture(handler) as fixture:
+        for session_id in ids:
+            fixture.source.get(session_id)
+    paths = [request.url.raw_path.decode().removeprefix("/session/") for request in handler.requests]
+    assert [unquote(path) for path in paths if "/" not in path] == ids
 
 
 def test_a_session_that_is_gone() -> None:
@@ -618,6 +630,17 @@ def test_retry_after_as_a_date() -> None:
     """The other form of the same header."""
     date = format_datetime(to_datetime(EPOCH + 12 * SECOND), usegmt=True)
     with Fixture(Scripted(said(429, **{"retry-after": date}), GOOD)) as fixture:
+        fixture.source.list(Query())
+    assert fixture.time.elapsed == pytest.approx(12, abs=0.1)
+
+
+def test_retry_after_as_a_date_is_meant_on_the_clock_that_wrote_it() -> None:
+    """Between two clocks that differ by minutes, 12 s are still 12 s."""
+    headers = {
+        "date": format_datetime(to_datetime(EPOCH + 10 * MINUTE), usegmt=True),
+        "retry-after": format_datetime(to_datetime(EPOCH + 10 * MINUTE + 12 * SECOND), usegmt=True),
+    }
+    with Fixture(Scripted(said(429, **headers), GOOD)) as fixture:
         fixture.source.list(Query())
     assert fixture.time.elapsed == pytest.approx(12, abs=0.1)
 

@@ -94,9 +94,7 @@ def test_only_the_client_knows_http() -> None:
     named = {
         ast.unparse(node)
         for node in ast.walk(ast.parse(FILES[f"{ROOT}.pipeline"].read_text()))
-        if isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "httpx"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "httpx"
     }
     assert named <= {"httpx.BaseTransport"}
 
@@ -120,7 +118,9 @@ def test_the_emulator_knows_nothing_of_the_exporter() -> None:
 PURE = sorted(
     name
     for name in EXPORTER
-    if name.removeprefix(ROOT + ".").startswith(("windows", "ledger", "flatten", "merge", "redact", "timestamps"))
+    if name.removeprefix(ROOT + ".").startswith(
+        ("windows", "ledger", "flatten", "merge", "redact", "timestamps")
+    )
 )
 
 

@@ -82,7 +82,9 @@ def test_another_organisations_key_is_refused(world: World) -> None:
     """It is told which organisation is whose, and the warehouse stays as it is."""
     world.sync(api_key=THE_BUSY_ONES)
     rows, ledger, raw = world.tables(), world.ledger(), world.files("raw")
-    with pytest.raises(ConfigurationError, match=f"belongs to organisation {BUSY}, the key to {OTHER}") as told:
+    with pytest.raises(
+        ConfigurationError, match=f"belongs to organisation {BUSY}, the key to {OTHER}"
+    ) as told:
         world.sync(api_key=ANOTHERS)
     assert "--warehouse" in told.value.remedy
     assert (world.tables(), world.ledger(), world.files("raw")) == (rows, ledger, raw)

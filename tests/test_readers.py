@@ -20,6 +20,7 @@ from vapi_sessions.timestamps import SECOND
 
 if TYPE_CHECKING:
     import duckdb
+
     from conftest import World
 
 #: Answers each line of stdin, which is a query, with its rows; the connection stays open between them.

@@ -50,7 +50,9 @@ def test_thousands_that_share_a_timestamp_arrive(
 @pytest.mark.parametrize("inside", [False, True], ids=["equal", "equal to the millisecond"])
 @pytest.mark.parametrize("ties", ["stable", "shuffled"])
 @pytest.mark.parametrize(
-    ("created", "updated"), [(False, True), (True, False), (True, True)], ids=["updatedAt", "createdAt", "both"]
+    ("created", "updated"),
+    [(False, True), (True, False), (True, True)],
+    ids=["updatedAt", "createdAt", "both"],
 )
 def test_ties_in_any_order_arrive(
     world: World, created: bool, updated: bool, ties: str, inside: bool

@@ -148,7 +148,7 @@ def plan(
     for window in made.windows:
         upper = show(window.window.upper) if window.window.upper is not None else "now"
         print(
-            f"{show(window.window.lower):24}  {upper:24}  {window.expected:>9,}  {preview.requests_for(window):>8,}"
+            f"{show(window.claim[0] if window.claim else window.window.lower):24}  {upper:24}  {window.expected:>9,}  {preview.requests_for(window):>8,}"
         )
     print(
         f"{len(made.windows)} windows, {made.sessions:,} sessions, about {preview.requests:,} requests, "
@@ -356,7 +356,7 @@ def _guarded(command: Callable[[], object]) -> int:
 
 
 def _fail(fact: str, remedy: str, code: int) -> int:
-    if _GLOBAL.get("debug"):
+    if _GLOBAL.get("debug") and sys.exc_info()[0] is not None:
         traceback.print_exc()
     print(f"error: {fact}", file=sys.stderr)
     if remedy:

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 
 from vapi_sessions import __version__, json_text, timestamps
 from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError
-from vapi_sessions.windows import Window
+from vapi_sessions.windows import BEGINNING, Window
 
 USER_AGENT: Final = f"vapi-sessions/{__version__} (python-httpx)"
 TIMEOUT: Final = httpx.Timeout(connect=10, read=120, write=30, pool=None)
@@ -50,7 +50,8 @@ class Query:
         pairs: list[tuple[str, str]] = []
         for name, window in (("updatedAt", self.updated), ("createdAt", self.created)):
             if window is not None:
-                pairs.append((f"{name}Ge", timestamps.show(window.lower)))
+                if window.lower != BEGINNING:
+                    pairs.append((f"{name}Ge", timestamps.show(window.lower)))
                 if window.upper is not None:
                     pairs.append((f"{name}Lt", timestamps.show(window.upper)))
         if self.ids:
@@ -505,7 +506,7 @@ def _parts(text: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
 def _cut_by_retention(metadata: _Metadata, query: Query) -> bool:
     """Whether the answer says, in either of the ways it may, that older sessions were left out."""
     echoed = timestamps.from_datetime(metadata.createdAtGe) if metadata.createdAtGe is not None else None
-    asked = query.created.lower if query.created is not None else None
+    asked = query.created.lower if query.created is not None else BEGINNING
     return bool(metadata.itemsBeyondRetention) or (
         echoed is not None and asked is not None and echoed > asked
     )

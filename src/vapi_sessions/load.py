@@ -227,7 +227,7 @@ class Loader:
             "run_id": self._run_id,
             "window_index": index,
             "org_id": self._org_id,
-            "lower_bound": to_datetime(bounds.lower),
+            "lower_bound": to_datetime(claim[0] if claim is not None else bounds.lower),
             "upper_bound": to_datetime(bounds.upper) if bounds.upper is not None else None,
             "claimed": not window.left and claim is not None,
             "claimed_until": to_datetime(claim[1]) if claim is not None else None,

@@ -21,13 +21,14 @@ from vapi_sessions.errors import (
     other_organisation,
 )
 from vapi_sessions.load import Counts, Loader
+from vapi_sessions.merge import Kind, Known
 from vapi_sessions.pipeline import Environment, Run
 from vapi_sessions.progress import Progress
 from vapi_sessions.timestamps import DAY, floor_ms, show
 from vapi_sessions.walk import ALWAYS, Piece, Step, walk
 from vapi_sessions.warehouse.holdings import Holdings
 from vapi_sessions.warehouse.store import Changes
-from vapi_sessions.windows import Window
+from vapi_sessions.windows import BEGINNING, Window
 
 #: How long a scrub takes to come round: each reconcile reads the share of the history that is due.
 SCRUB_PERIOD: Final = 30 * DAY
@@ -119,7 +120,8 @@ class _Reconciliation:
         if ours is None or ours >= self._oldest:
             return
         window = Window(floor_ms(ours), self._oldest)
-        page = self._source.list(Query(created=window, limit=1))
+        # Without a lower bound: a source with a retention may refuse to be asked for what is older.
+        page = self._source.list(Query(created=Window(BEGINNING, self._oldest), limit=1))
         if page.total or page.rows:
             raise SourceInconsistentError(
                 f"The source lists {page.total} sessions before its oldest one ({show(self._oldest)}).",
@@ -170,16 +172,22 @@ class _Reconciliation:
                 f"{len(self._missing):,} of {live:,} sessions are missing at the source, more than {most:,} at once; none was marked.",
                 "If they were really deleted, run again with --accept-deletions.",
             )
-        known = self._run.store.known(self._missing)
-        for session_id, held in known.items():
+        gone: list[tuple[str, Known, int, int]] = []
+        for session_id, held in self._run.store.known(self._missing).items():
             row, requested_at, seq = self._source.get(session_id)
             self.checked += 1
             if row is None:
-                kind = "aged_out" if session_id in self._beyond_retention else "deleted"
-                self._loader.mark(session_id, kind, held, requested_at=requested_at, seq=seq)  # type: ignore[arg-type]  # two literals
+                gone.append((session_id, held, requested_at, seq))
             else:
                 page = Page([row], 1, 1, requested_at, seq, None, len(row.body))
                 self._loader.add_unclaimed(Step([row], (), page))
+        # Retention moves on while we work: what it has just overtaken is not deleted.
+        rows = self._source.list(Query(limit=1)).rows if gone else []
+        horizon = floor_ms(rows[0].created_at) if rows else self._oldest
+        for session_id, held, requested_at, seq in gone:
+            aged_out = held.created_at < horizon or session_id in self._beyond_retention
+            kind: Kind = "aged_out" if aged_out else "deleted"
+            self._loader.mark(session_id, kind, held, requested_at=requested_at, seq=seq)
         self._loader.flush()
         self._run.store.note(Changes(state=self._scrubbed))
 

@@ -13,8 +13,8 @@ from vapi_sessions.errors import ConfigurationError, other_organisation
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.plan import PlannedWindow, plan_windows
 from vapi_sessions.timestamps import floor_ms, show
-from vapi_sessions.walk import decode_pieces
-from vapi_sessions.windows import IntervalSet, Window
+from vapi_sessions.walk import Piece, decode_pieces
+from vapi_sessions.windows import BEGINNING, IntervalSet, Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +73,24 @@ def make_plan(
             windows[-1] = Window(windows[-1].lower, None)
         else:
             windows.append(Window(max(bound, origin), None))
+    # Nothing that is still listed was updated before the oldest session began, so there no lower bound is sent at
+    # all: a source with a retention may refuse to be asked for anything older than that.
+    horizon = floor_ms(oldest.created_at)
     planned = plan_windows(
         windows,
-        lambda asked: _count_all(source, asked, settings.concurrency),
+        lambda asked: _count_all(
+            source, [_open_to_the_left(w, horizon) for w in asked], settings.concurrency
+        ),
         bound=bound,
         page_size=settings.page_size,
         concurrency=settings.concurrency,
     )
-    everything = sorted([*resumed, *planned], key=lambda window: window.window.lower)
+    opened = [
+        replace(p, window=w, pieces=(Piece(w),))
+        for p in planned
+        for w in [_open_to_the_left(p.window, horizon)]
+    ]
+    everything = sorted([*resumed, *opened], key=lambda window: window.window.lower)
     state = {
         "org_id": oldest.org_id,
         "base_url": settings.base_url,
@@ -142,6 +152,10 @@ def _resume(
             )
         )
     return resumed, spans
+
+
+def _open_to_the_left(window: Window, horizon: int) -> Window:
+    return Window(BEGINNING, window.upper) if window.lower <= horizon else window
 
 
 def _count_all(source: Source, windows: Sequence[Window], concurrency: int) -> list[int]:

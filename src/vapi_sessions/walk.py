@@ -26,7 +26,7 @@ import msgspec
 from vapi_sessions.client import Page, Query, Row
 from vapi_sessions.errors import SourceInconsistentError
 from vapi_sessions.timestamps import MILLISECOND, floor_ms, show
-from vapi_sessions.windows import Window
+from vapi_sessions.windows import BEGINNING, Window
 
 #: How often an answer that contradicts itself is asked for again (rows and count may come from two statements).
 PATIENCE: Final = 3
@@ -36,7 +36,7 @@ IDS_A_REQUEST: Final = 100
 COLLECTIONS: Final = 40
 
 #: Every moment: for readings that are not about `updatedAt`.
-ALWAYS: Final = Window(0, None)
+ALWAYS: Final = Window(BEGINNING, None)
 
 FetchPage: TypeAlias = Callable[[Query], Page]
 
@@ -59,7 +59,7 @@ class Piece:
         """The filter on `createdAt`."""
         if self.created_from is None and self.created_until is None:
             return None
-        return Window(self.created_from or 0, self.created_until)
+        return Window(BEGINNING if self.created_from is None else self.created_from, self.created_until)
 
 
 @dataclass(frozen=True, slots=True)

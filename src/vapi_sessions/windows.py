@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+#: As a window's lower bound: open to the left.
+BEGINNING: Final = 0
 
 
 class Window(NamedTuple):
-    """`[lower, upper)`; `upper` None means open to the right."""
+    """`[lower, upper)`; `upper` None means open to the right, `lower` `BEGINNING` open to the left."""
 
     lower: int
     upper: int | None

@@ -18,7 +18,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vapi_sessions import resources, schema, timestamps
+from vapi_sessions import faultpoints, resources, schema, timestamps
 from vapi_sessions.warehouse.layout import Layout, disk_errors, sync_directory
 from vapi_sessions.warehouse.store import Store, database_errors
 
@@ -48,6 +48,7 @@ def publish(store: Store, layout: Layout, *, now: Callable[[], int], force: bool
     with disk_errors(layout.published):
         _publish_views(store, layout, str(current))
         _remove_old_snapshots(layout, str(current), now())
+    faultpoints.reach("publish.old_removed")
     return changed
 
 
@@ -59,6 +60,7 @@ def _publish_snapshot(store: Store, layout: Layout, previous: str | None, now: C
     for table in schema.TABLES:
         (draft / table.name).mkdir(mode=0o700, parents=True)
     _split_large_parts(store)
+    faultpoints.reach("publish.split")
     parts = store.rows(
         "SELECT epoch_us(lower_bound), epoch_us(upper_bound), file, tables, dirty FROM sync.parts ORDER BY lower_bound"
     )
@@ -79,6 +81,7 @@ def _publish_snapshot(store: Store, layout: Layout, previous: str | None, now: C
             )
             for table in schema.TABLES
         }
+        faultpoints.reach("publish.file_written")
         present = ",".join(table for table, count in counts.items() if count)
         written.append(
             {"lower": lower, "file": file, "tables": present, "sessions": counts[schema.SESSIONS.name]}
@@ -90,13 +93,16 @@ def _publish_snapshot(store: Store, layout: Layout, previous: str | None, now: C
         for file_name in names:
             _fsync(Path(directory) / file_name)
         sync_directory(Path(directory))
-    shutil.rmtree(target, ignore_errors=True)  # of a process that died before the store knew of it
+    faultpoints.reach("publish.snapshot_drafted")
     draft.rename(target)
     sync_directory(layout.parquet)
+    faultpoints.reach("publish.snapshot_renamed")
     _point_latest(layout, name)
+    faultpoints.reach("publish.latest_swapped")
     store.note_publication(
         written, {"snapshot": name, "generation": str(generation), "published_at": str(now())}
     )
+    faultpoints.reach("publish.snapshot_noted")
     return name
 
 
@@ -188,8 +194,10 @@ def _publish_views(store: Store, layout: Layout, snapshot: str) -> None:
         for file in resources.sql_files("views"):
             db.execute(file.read_text("utf-8")).fetchall()
     _fsync(draft)
+    faultpoints.reach("publish.views_built")
     draft.rename(layout.published)
     sync_directory(layout.root)
+    faultpoints.reach("publish.views_renamed")
 
 
 def _view(table: schema.Table, layout: Layout, snapshot: str) -> str:

@@ -6,6 +6,7 @@ not yet merged when the process died is worth as much as a merged one: nothing i
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vapi_sessions import redact, schema
+from vapi_sessions import faultpoints, redact, schema
 from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.merge import Observation
 from vapi_sessions.warehouse.layout import disk_errors, sync_directory
@@ -54,39 +55,63 @@ def write(
                     compression="zstd",
                     compression_level=1,
                     use_dictionary=["org_id", "run_id", "kind"],
+                    write_page_checksum=True,  # a torn page must not pass for content
                 )
                 file.flush()
                 os.fsync(file.fileno())
+            faultpoints.reach("raw.written")
             temporary.rename(target)
         finally:
             temporary.unlink(missing_ok=True)
         sync_directory(directory)
+        faultpoints.reach("raw.renamed")
     return target
 
 
 def files(directory: Path) -> list[Path]:
-    """The batches in the order they were written."""
+    """The batches in the order of their names, which is that of their first requests unless somebody renamed them."""
     return sorted(path for path in directory.glob("*.parquet") if not path.name.startswith("."))
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Drop what a process that died had not given its name yet. Only inside the writer's lock."""
+    with disk_errors(directory):
+        for path in directory.glob(".*.tmp"):
+            path.unlink(missing_ok=True)
+
+
+def put_aside(path: Path) -> Path:
+    """Give a torn file a name under which nothing looks for it; returns that. Raises WarehouseError."""
+    kept = path.with_name(path.name + ".torn")
+    with disk_errors(path):
+        path.rename(kept)
+        sync_directory(path.parent)
+    return kept
+
+
+def first_request(path: Path) -> int:
+    """The smallest `seq` in the batch, which orders batches. Raises WarehouseDamagedError if the file is torn."""
+    with _whole(path), pq.ParquetFile(path) as file:
+        groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
+        found = [group.column(schema.RAW.get_field_index("seq")).statistics for group in groups]
+        return min((int(statistics.min) for statistics in found if statistics is not None), default=0)
 
 
 def read_progress(path: Path) -> dict[str, Any]:
     """What the batch completed. Raises WarehouseDamagedError if the file is torn."""
-    try:
+    with _whole(path):
         metadata = pq.read_schema(path).metadata or {}
         progress = msgspec.json.decode(metadata.get(_PROGRESS, b"{}"))
-    except (OSError, pa.ArrowException, msgspec.DecodeError) as error:
-        raise _damaged(path) from error
     return progress if isinstance(progress, dict) else {}
 
 
 def read(path: Path) -> Iterator[list[Observation]]:
     """The batch's observations, a bounded number at a time. Raises WarehouseDamagedError if the file is torn."""
-    try:
-        with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(_ROWS_AT_ONCE):
-                yield _observations(batch)
-    except (OSError, pa.ArrowException) as error:
-        raise _damaged(path) from error
+    with _whole(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        if file.schema_arrow.names != schema.RAW.names:
+            raise _damaged(path)
+        for batch in file.iter_batches(_ROWS_AT_ONCE):
+            yield _observations(batch)
 
 
 def _observations(batch: pa.RecordBatch) -> list[Observation]:
@@ -114,8 +139,20 @@ def _observations(batch: pa.RecordBatch) -> list[Observation]:
     ]
 
 
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """Whatever pyarrow or msgspec say of a file that cannot be read: it is torn. A disk that refuses is not that."""
+    try:
+        yield
+    except (OSError, pa.ArrowException, msgspec.MsgspecError, UnicodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            with disk_errors(path):
+                raise
+        raise _damaged(path) from error
+
+
 def _damaged(path: Path) -> WarehouseDamagedError:
     return WarehouseDamagedError(
-        f"{path} is not a whole Parquet file.",
+        f"{path} is not a whole file of observations.",
         "Move it out of raw/ and run again: what it held is read from the source again.",
     )

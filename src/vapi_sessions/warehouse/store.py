@@ -19,7 +19,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from vapi_sessions import schema
+from vapi_sessions import faultpoints, schema
 from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError, WarehouseDamagedError, WarehouseError
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.merge import Growth, Known, Mark, Resolution
@@ -135,11 +135,14 @@ class Store:
                 for v in resolution.versions
                 if v.session_id in known
             }
+            faultpoints.reach("merge.begun")
             self._delete(replaced)
+            faultpoints.reach("merge.deleted")
             if resolution.versions:
                 for table in schema.TABLES:
                     self._insert(table.name, tables[table.name])
                 self._assert_unique({v.session_id: v.created_at for v in resolution.versions})
+            faultpoints.reach("merge.inserted")
             self._date_back(resolution.earlier, known)
             touched = {v.created_at for v in resolution.versions} | set(replaced.values())
             touched |= {
@@ -150,6 +153,8 @@ class Store:
             self._set_marks(resolution, known)
             self._touch_parts(touched)
             self._note(changes)
+            faultpoints.reach("merge.noted")
+        faultpoints.reach("merge.committed")
 
     def note(self, changes: Changes) -> None:
         """One transaction that writes progress and state only."""
@@ -282,7 +287,7 @@ class Store:
                 "UPDATE sessions SET first_synced_at = ?, growth = ? WHERE created_at = ? AND session_id = ?",
                 [
                     to_datetime(first),
-                    msgspec.json.encode(growth).decode() if len(growth) > 1 else None,
+                    msgspec.json.encode(growth).decode(),
                     at,
                     session_id,
                 ],
@@ -441,7 +446,7 @@ def database_errors(path: Path) -> Iterator[None]:
                 f"{path} is open in another process (pid {holder[1] if holder else 'unknown'}).",
                 "Close it there and run again. To read, open vapi.duckdb: it is never locked.",
             ) from None
-        if "No space left" in text or isinstance(error, duckdb.OutOfMemoryException):
+        if "No space left" in text or "Disk quota" in text or isinstance(error, duckdb.OutOfMemoryException):
             raise WarehouseError(
                 f"DuckDB ran out of room: {text[:160]}",
                 "Free disk or memory and run again: the next run continues.",
@@ -450,7 +455,7 @@ def database_errors(path: Path) -> Iterator[None]:
             raise WarehouseError(
                 f"{path} cannot be written: {text[:160]}", "Give a directory of your own with --warehouse."
             ) from error
-        if isinstance(
+        if type(error) is duckdb.Error or isinstance(  # what fails a checksum has no class of its own
             error,
             duckdb.IOException
             | duckdb.SerializationException
