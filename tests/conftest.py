@@ -25,7 +25,7 @@ from vapi_sessions.emulator.generate import History, fill
 from vapi_sessions.emulator.live import Traffic
 from vapi_sessions.emulator.rows import make_row
 from vapi_sessions.emulator.server import EmulatorServer
-from vapi_sessions.emulator.settings import EmulatorSettings
+from vapi_sessions.emulator.settings import DEFAULT_ORG, EmulatorSettings
 from vapi_sessions.progress import Progress
 from vapi_sessions.schema import TABLES
 from vapi_sessions.timestamps import MILLISECOND, from_datetime, parse, to_datetime
@@ -100,6 +100,12 @@ def settings_for(server: EmulatorServer, warehouse: Path, **given: object) -> Se
             **given,
         }
     )
+
+
+def tables_of(warehouse: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of the five tables, as published."""
+    with vapi_sessions.connect(warehouse) as db:
+        return {table.name: db.execute(f"FROM {table.name} ORDER BY ALL").fetchall() for table in TABLES}
 
 
 class World:
@@ -187,7 +193,7 @@ class World:
 
     def tables(self) -> dict[str, list[tuple[Any, ...]]]:
         """Every row of the five tables."""
-        return {table.name: self.rows(f"FROM {table.name} ORDER BY ALL") for table in TABLES}
+        return tables_of(self.warehouse)
 
     def ledger(self) -> list[tuple[int, int]]:
         """The stretches claimed, µs."""
@@ -223,17 +229,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def world(clock: Clock, tmp_path: Path) -> Iterator[World]:
-    """An empty source, no warehouse yet, and their clock."""
-    with EmulatorServer(clock=clock) as server:
-        yield World(server, tmp_path / "warehouse", clock)
+def emulator(clock: Clock) -> Iterator[EmulatorServer]:
+    """An empty source that lives by the test's clock."""
+    with EmulatorServer(EmulatorSettings(keys={KEY: DEFAULT_ORG}), clock=clock) as server:
+        yield server
 
 
 @pytest.fixture
-def emulator() -> Iterator[EmulatorServer]:
-    """An empty source that lives by the machine's clock."""
-    with EmulatorServer(EmulatorSettings(keys={KEY: "0e111a70-0000-4000-8000-000000000001"})) as server:
-        yield server
+def world(emulator: EmulatorServer, clock: Clock, tmp_path: Path) -> World:
+    """An empty source, no warehouse yet, and their clock."""
+    return World(emulator, tmp_path / "warehouse", clock)
 
 
 @pytest.fixture(scope="session")

@@ -142,17 +142,6 @@ def test_any_batching_in_the_order_of_requests_is_the_join(
 
 @given(OBSERVATIONS, EDGES, st.randoms(use_true_random=False))
 @moderate
-def test_any_batching_in_any_order_is_the_join(
-    observations: list[Observation], edges: list[int], shuffler: random.Random
-) -> None:
-    """Batches can be merged in any order, as the module promises and a rebuild from raw relies on."""
-    shuffled = list(observations)
-    shuffler.shuffle(shuffled)
-    assert told(merged(*cut(shuffled, edges))) == the_join(observations)
-
-
-@given(OBSERVATIONS, EDGES, st.randoms(use_true_random=False))
-@moderate
 def test_any_batching_in_any_order_gives_the_newest_state(
     observations: list[Observation], edges: list[int], shuffler: random.Random
 ) -> None:
@@ -163,26 +152,6 @@ def test_any_batching_in_any_order_gives_the_newest_state(
     shuffler.shuffle(shuffled)
     found = {session_id: facts[:2] for session_id, facts in told(merged(*cut(shuffled, edges))).items()}
     assert found == {session_id: facts[:2] for session_id, facts in the_join(distinct).items()}
-
-
-def test_content_that_came_back_wins_in_any_order_of_batches() -> None:
-    """Pending, priced, pending again at one updatedAt: the last request decides, whatever is merged first."""
-    pending, priced, again = (
-        observation("a", seq, cost=cost) for seq, cost in enumerate((None, 0.5, None), 1)
-    )
-    assert told(merged([pending], [again], [priced])) == the_join([pending, priced, again])
-
-
-def test_a_mark_merged_before_its_session_still_stands() -> None:
-    """Deriving everything from raw may meet the proof of a departure before the session itself."""
-    seen, gone = observation("a", 1), observation("a", 2, kind="deleted")
-    assert told(merged([gone], [seen])) == the_join([seen, gone])
-
-
-def test_a_session_seen_after_a_check_is_not_marked_by_it() -> None:
-    """A check that is merged late does not mark a session that a later request has shown unchanged."""
-    seen, gone, again = observation("a", 1), observation("a", 2, kind="deleted"), observation("a", 3)
-    assert told(merged([seen], [again], [gone])) == the_join([seen, gone, again])
 
 
 @given(OBSERVATIONS, EDGES, st.randoms(use_true_random=False))
@@ -203,18 +172,6 @@ def test_raw_alone_gives_the_same_warehouse(observations: list[Observation], edg
     """What is kept of the batches is enough to derive everything again, marks included."""
     warehouse: Warehouse = {}
     raw = [merge(batch, warehouse) for batch in cut(observations, edges)]
-    assert told(merged(*raw)) == told(warehouse)
-
-
-@given(OBSERVATIONS, EDGES, st.randoms(use_true_random=False))
-@moderate
-def test_raw_alone_gives_the_same_warehouse_in_any_order_of_files(
-    observations: list[Observation], edges: list[int], shuffler: random.Random
-) -> None:
-    """The files of raw can be merged in any order."""
-    warehouse: Warehouse = {}
-    raw = [merge(batch, warehouse) for batch in cut(observations, edges)]
-    shuffler.shuffle(raw)
     assert told(merged(*raw)) == told(warehouse)
 
 

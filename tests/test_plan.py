@@ -30,6 +30,7 @@ class Counting:
     def __init__(self, moments: Sequence[int], error: Callable[[int], int] = lambda count: count) -> None:
         self.moments = sorted(moments)
         self.asked: list[Window] = []
+        self.sampled = 0
         self._error = error
 
     def exactly(self, window: Window) -> int:
@@ -43,6 +44,12 @@ class Counting:
         """One count each."""
         self.asked += windows
         return [max(0, self._error(self.exactly(window))) for window in windows]
+
+    def samples(self, planned: Sequence[PlannedWindow]) -> list[int | None]:
+        """A moment from the middle of each window."""
+        self.sampled += len(planned)
+        inside = [[m for m in self.moments if m in p.window] for p in planned]
+        return [moments[len(moments) // 2] if moments else None for moments in inside]
 
 
 def uniform(rng: random.Random, count: int) -> list[int]:
@@ -73,7 +80,7 @@ def plan(
 ) -> list[PlannedWindow]:
     """A plan with the usual settings."""
     how = {"bound": BOUND, "page_size": 1000, "concurrency": 6} | how
-    return plan_windows(spans, counting, **how)
+    return plan_windows(spans, counting, counting.samples, **how)
 
 
 def covered(windows: Sequence[Window]) -> IntervalSet:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import bisect
+import itertools
+import json
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,8 +26,8 @@ from vapi_sessions.ledger import Ledger
 from vapi_sessions.plan import PlannedWindow
 from vapi_sessions.survey import Plan, make_plan
 from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND, MINUTE, SECOND, floor_ms
-from vapi_sessions.walk import Piece, walk
-from vapi_sessions.windows import IntervalSet, Window
+from vapi_sessions.walk import Piece, encode_pieces, walk
+from vapi_sessions.windows import BEGINNING, IntervalSet, Window
 
 NOW = EPOCH + 30 * DAY
 SETTLE, LOOKBACK = MINUTE, 15 * MINUTE
@@ -57,9 +59,19 @@ def make(
     return make_plan(with_settings(**given_settings), source, ledger or Ledger(), open_windows)
 
 
+def begin(planned: PlannedWindow) -> int:
+    """Where a window begins: the first one may be open to the left, and then claims from the origin on."""
+    return planned.claim[0] if planned.claim is not None else planned.window.lower
+
+
+def end(planned: PlannedWindow) -> int:
+    """Where it ends; an open one far away."""
+    return FAR if planned.window.upper is None else planned.window.upper
+
+
 def covered(planned: Sequence[PlannedWindow]) -> IntervalSet:
-    """The moments that the windows hold; an open one ends far away."""
-    return IntervalSet((p.window.lower, FAR if p.window.upper is None else p.window.upper) for p in planned)
+    """The moments that the windows hold."""
+    return IntervalSet((begin(p), end(p)) for p in planned)
 
 
 def after_a_run(frontier: int = NOW - HOUR, completed: Sequence[tuple[int, int]] | None = None) -> Ledger:
@@ -131,7 +143,7 @@ def test_until_where_everything_was_read_or_is_resumed_plans_no_more() -> None:
     ledger = Ledger(ORG, EPOCH, IntervalSet(), NOW - HOUR)
     stored = stored_window(EPOCH, EPOCH + 2 * DAY)
     plan, _ = make(history(), ledger, [stored], until=EPOCH + 2 * DAY, lookback=0)
-    assert [(p.window.lower, p.window.upper) for p in plan.windows] == [(EPOCH, EPOCH + 2 * DAY)]
+    assert [(begin(p), end(p), p.resumed) for p in plan.windows] == [(EPOCH, EPOCH + 2 * DAY, True)]
 
 
 # -- the first run -----------------------------------------------------------------------------------------------------
@@ -167,6 +179,42 @@ def test_the_plan_counts_its_sessions() -> None:
     assert plan.sessions == 301
 
 
+def test_nothing_older_than_the_oldest_session_is_asked_for() -> None:
+    """A source with a retention may refuse that: what begins there is asked for without a lower bound."""
+    model = history()
+    plan, _ = make(model)
+    for planned in plan.windows:
+        for _ in walk(model.fetch, planned.pieces, limit=50):
+            pass
+    oldest = floor_ms(EPOCH + 123)
+    lowers = [window.lower for q in model.queries for window in (q.updated, q.created) if window is not None]
+    assert BEGINNING in lowers
+    assert all(lower == BEGINNING or lower >= oldest for lower in lowers)
+
+
+def test_the_first_window_of_an_interrupted_first_run_goes_on() -> None:
+    """Open to the left or not, it is stored and found again by what it claims."""
+    model = history(2000)
+    plan, state = make(model, page_size=20)
+    first = plan.windows[0]
+    (step, *_) = walk(model.fetch, first.pieces, limit=20)
+    assert first.claim is not None
+    stored = {
+        "run_id": "first",
+        "window_index": 0,
+        "lower": first.claim[0],
+        "upper": first.window.upper,
+        "expected": first.expected - len(step.rows),
+        "claimed_until": first.claim[1],
+        "left": json.loads(encode_pieces(step.left)),
+    }
+    ledger = Ledger(ORG, int(state["origin"]), IntervalSet(), int(state["frontier"]))
+    again, _ = make(model, ledger, [stored], page_size=20)
+    assert again.windows[0].pieces == step.left
+    assert again.windows[0].claim == first.claim
+    assert covered(again.windows) == covered(plan.windows)
+
+
 def test_state_to_note() -> None:
     """Organisation, address, origin and frontier; moments in microseconds."""
     _, state = make(history(), base_url="https://example.test")
@@ -184,7 +232,9 @@ def test_an_organisation_younger_than_the_settling_delay() -> None:
     model = SourceModel(by_id([Session("a", NOW - SECOND, NOW - SECOND)]), now=NOW)
     plan, _ = make(model)
     (planned,) = plan.windows
-    assert (planned.window, planned.claim) == (Window(NOW - SECOND, None), None)
+    assert planned.claim is None
+    assert planned.window.upper is None
+    assert NOW - SECOND in planned.window
 
 
 def test_an_origin_is_not_taken_from_a_source_that_ignores_the_order() -> None:
@@ -321,6 +371,7 @@ def stored_window(lower: int, upper: int | None, **other: Any) -> dict[str, Any]
         "lower": lower,
         "upper": upper,
         "expected": 7,
+        "claimed_until": upper,
         "left": left,
     }
     return row | other
@@ -341,9 +392,9 @@ def test_an_open_window_goes_on_where_it_was_left() -> None:
         (Piece(window, EPOCH + DAY, frozenset({"tied-1", "tied-2"})),),
     )
     assert list(covered(plan.windows)) == [(EPOCH + DAY, FAR)]
-    lowers = [p.window.lower for p in plan.windows]
-    assert lowers == sorted(lowers)
-    assert sum((p.window.upper or FAR) - p.window.lower for p in plan.windows) == FAR - EPOCH - DAY
+    begins = [begin(p) for p in plan.windows]
+    assert begins == sorted(begins)
+    assert sum(end(p) - begin(p) for p in plan.windows) == FAR - EPOCH - DAY
 
 
 @pytest.mark.parametrize(
@@ -404,7 +455,7 @@ def test_a_plan_holds_what_has_to_be_read_and_nothing_twice(
     plan, _ = make(history(100), ledger, stored, page_size=20, concurrency=concurrency)
     wanted = ledger.to_read(bound=BOUND, lookback=LOOKBACK) | IntervalSet([(BOUND, FAR)])
     assert covered(plan.windows) == wanted
-    length = sum((p.window.upper or FAR) - p.window.lower for p in plan.windows)
+    length = sum(end(p) - begin(p) for p in plan.windows)
     assert length == sum(upper - lower for lower, upper in wanted)
 
 
@@ -498,42 +549,76 @@ def test_a_lookback_of_less_than_a_millisecond_does_no_harm() -> None:
 
 
 class LateSource(SourceModel):
-    """A source that shows a change some time after it happened."""
+    """A source that shows each state of a session some time after it came about; until then the one before."""
 
-    visible_from: dict[str, int]
+    states: list[tuple[int, Session]]  # from when it shows, and what
+
+    def happen(self) -> None:
+        """Somebody creates a session, or changes one; when that will show is decided now."""
+        if self.rng.random() < 0.3:
+            changed = self.rng.choice(list(self.sessions))
+            self.update(changed)
+        else:
+            self.create()
+            changed = f"born-{self.born:06d}"
+        self.states.append((self.now + self.rng.randrange(SETTLE + LOOKBACK), self.sessions[changed]))
+
+    def shown(self) -> dict[str, Session]:
+        """The newest visible state of each session."""
+        visible = [state for at, state in self.states if at <= self.now]
+        return by_id(sorted(visible, key=attrgetter("updated_at")))
 
     def answer(self, query: Query, sessions: dict[str, Session]) -> Answer:
         """Only what can be seen by now."""
-        seen = {i: s for i, s in sessions.items() if self.visible_from.get(i, 0) <= self.now}
-        return super().answer(query, seen)
+        return super().answer(query, self.shown())
 
 
 def run_after_run(seed: int, failures: float) -> None:
-    """Twenty runs over a source with commit lag; after each one that succeeds nothing settled is missing."""
+    """Twenty runs over a source with commit lag; after each one that succeeds nothing settled is missing.
+
+    A run that fails does so after some step of the walk, or before the first; the next one goes on.
+    """
     rng = random.Random(seed)
-    model = LateSource(by_id([Session("oldest", EPOCH, EPOCH)]), now=EPOCH + HOUR, rng=rng)
-    model.visible_from = {}
-    ledger, read = Ledger(), set[str]()
+    oldest = Session("oldest", EPOCH, EPOCH)
+    model = LateSource(by_id([oldest]), now=EPOCH + HOUR, rng=rng)
+    model.states = [(EPOCH, oldest)]
+    ledger, open_windows, read = Ledger(), list[dict[str, Any]](), set[tuple[str, int]]()
     for _ in range(20):
         for _ in range(rng.randrange(60)):
             model.now += rng.randrange(2 * MINUTE)
-            model.create()
-            model.visible_from[f"born-{model.born:06d}"] = model.now + rng.randrange(SETTLE + LOOKBACK)
-        shown = {i for i in model.sessions if model.visible_from.get(i, 0) <= model.now}
-        plan, state = make(model, ledger, page_size=10, concurrency=2)
+            model.happen()
+        shown = {(s.session_id, s.updated_at) for s in model.shown().values()}
+        plan, state = make(model, ledger, open_windows, page_size=10, concurrency=2)
         assert plan.bound is not None
-        ledger = replace(
-            ledger, org_id=ORG, origin=int(state["origin"]), frontier=int(state["frontier"])
-        )  # noted before the first window is read
-        stops_after = rng.randrange(len(plan.windows)) if rng.random() < failures else len(plan.windows)
-        for planned in plan.windows[:stops_after]:
-            for step in walk(model.fetch, planned.pieces, limit=10):
-                read |= {row.session_id for row in step.rows}
-            if planned.claim is not None:
+        # Noted before the first window is read: the facts, and the windows that go on.
+        ledger = replace(ledger, org_id=ORG, origin=int(state["origin"]), frontier=int(state["frontier"]))
+        left = {n: planned.pieces for n, planned in enumerate(plan.windows) if planned.resumed}
+        fails = rng.random() < failures
+        steps_left = rng.randrange(8) if fails else 10_000
+        for number, planned in enumerate(plan.windows):
+            steps = walk(model.fetch, planned.pieces, limit=10) if steps_left else ()
+            for step in itertools.islice(steps, steps_left):
+                steps_left -= 1
+                read |= {(row.session_id, row.updated_at) for row in step.rows}
+                left[number] = step.left
+            if left.get(number) == () and planned.claim is not None:
                 ledger = replace(ledger, completed=ledger.completed | IntervalSet([planned.claim]))
-        if stops_after == len(plan.windows):
-            missing = {i for i in shown if model.sessions[i].updated_at < plan.bound} - read
-            assert not missing, f"seed {seed}"
+        open_windows = [
+            {
+                "run_id": "run",
+                "window_index": number,
+                "lower": begin(plan.windows[number]),
+                "upper": plan.windows[number].window.upper,
+                "expected": 0,
+                "claimed_until": claim[1] if (claim := plan.windows[number].claim) else None,
+                "left": json.loads(encode_pieces(pieces)),
+            }
+            for number, pieces in left.items()
+            if pieces
+        ]
+        if not fails:
+            settled = {(i, floor_ms(at)) for i, at in shown if at < plan.bound}
+            assert settled - read == set(), f"seed {seed}"
 
 
 def test_changes_that_show_late_are_read_by_runs_that_succeed() -> None:
@@ -543,7 +628,7 @@ def test_changes_that_show_late_are_read_by_runs_that_succeed() -> None:
 
 
 def test_changes_that_show_late_are_read_although_runs_fail() -> None:
-    """The same, where every other run stops after some of its windows, or before the first."""
+    """The same, where every other run stops somewhere, and the next one goes on."""
     for seed in range(25):
         run_after_run(seed, failures=0.5)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pyarrow.parquet as pq
 import pytest
 
+from conftest import Clock, World
+from vapi_sessions import pipeline
 from vapi_sessions.emulator.faults import Fault
+from vapi_sessions.emulator.server import EmulatorServer
 from vapi_sessions.emulator.settings import FaultSettings
 from vapi_sessions.errors import (
     ConfigurationError,
@@ -25,9 +28,6 @@ from vapi_sessions.progress import Silent
 from vapi_sessions.schema import TABLES
 from vapi_sessions.timestamps import MINUTE, SECOND, parse
 from vapi_sessions.windows import IntervalSet
-
-if TYPE_CHECKING:
-    from conftest import World
 
 
 def _talk(*texts: str) -> list[dict[str, Any]]:
@@ -56,11 +56,11 @@ def test_the_first_sync_brings_everything(world: World) -> None:
 
 def test_each_change_arrives_whatever_traffic_does_meanwhile(world: World) -> None:
     """Rounds of creations, additions, completions and bulk changes: after each sync nothing is missing."""
-    world.generate(200)
+    world.generate(100)
     world.sync()
     traffic = world.server.traffic(weights={"create": 3, "append": 5, "complete": 2, "cost": 2, "bulk": 1})
-    for _ in range(4):
-        traffic.steps(15)
+    for _ in range(3):
+        traffic.steps(20)
         world.clock.forward(minutes=10)
         world.sync()
         assert world.here() == world.there()
@@ -426,13 +426,13 @@ def test_whatever_the_contract_leaves_open_the_sync_is_complete(
 def test_a_passing_fault_costs_a_retry_and_nothing_else(world: World, fault: Any) -> None:
     """Every third answer is bad: the sync ends well, the warehouse is complete, and nothing is in it twice."""
     world.server.configure(faults=FaultSettings(hang_seconds=0.01))
-    _spread(world, 240)
-    world.server.faults.script(*[None, None, fault] * 5)
-    summary = world.sync(page_size=50)
+    _spread(world, 120)
+    world.server.faults.script(*[None, None, fault] * 4)
+    summary = world.sync(page_size=20)
     assert world.server.faults.scripted == 0
-    assert summary.counts.sessions_new == 240
+    assert summary.counts.sessions_new == 120
     assert world.here() == world.there()
-    assert world.rows("SELECT retries FROM sync.runs") == [(5,)]
+    assert world.rows("SELECT retries FROM sync.runs") == [(4,)]
 
 
 def test_a_storm_of_faults_is_weathered(world: World) -> None:
@@ -477,19 +477,19 @@ def test_a_fault_that_stays_fails_the_sync_and_keeps_what_arrived(
     world: World, fault: Any, error: type[VapiSessionsError]
 ) -> None:
     """The pages before it are merged and published, the claim ends before it, and the next sync reads only the rest."""
-    _spread(world, 240)
+    _spread(world, 120)
     requests = 0
 
     def before(request: httpx.Request) -> None:
         nonlocal requests
         requests += 1
-        if requests == 50:
+        if requests == 16:
             world.server.faults.script(*[fault] * 20)
 
     with pytest.raises(error):
         world.sync(page_size=5, concurrency=1, before=before)
     arrived = world.here()
-    assert 0 < len(arrived) < 240
+    assert 0 < len(arrived) < 120
     assert arrived < world.there()
     assert _unclaimed(world, world.there() - arrived)
     assert world.rows("SELECT outcome, sessions_new FROM sync.runs") == [("failed", len(arrived))]
@@ -498,8 +498,8 @@ def test_a_fault_that_stays_fails_the_sync_and_keeps_what_arrived(
     summary = world.sync(page_size=5, concurrency=1)
     assert world.here() == world.there()
     assert summary.watermark == summary.bound
-    assert summary.counts.sessions_new == 240 - len(arrived)
-    assert summary.counts.sessions_read <= 240 - len(arrived) + 5
+    assert summary.counts.sessions_new == 120 - len(arrived)
+    assert summary.counts.sessions_read <= 120 - len(arrived) + 5
 
 
 def _unclaimed(world: World, missing: set[tuple[str, int, int]]) -> bool:
@@ -577,128 +577,100 @@ def test_what_was_fetched_and_not_merged_is_merged_without_a_download(world: Wor
     assert world.files("raw") == raw
 
 
-CRASHES = {
-    "before the raw file has its name": ("vapi_sessions.warehouse.raw.os.fsync", 1),
-    "between raw file and merge": ("vapi_sessions.load.flatten", 1),
-    "in the middle of the merge": ("vapi_sessions.warehouse.store.Store._assert_unique", 1),
-    "in the middle of a later merge": ("vapi_sessions.warehouse.store.Store._note", 4),
-    "after the merge": ("vapi_sessions.pipeline.publish", 1),
-    "before the snapshot has its name": ("vapi_sessions.warehouse.publish._point_latest", 1),
-    "before the views are there": ("vapi_sessions.warehouse.publish._publish_views", 1),
-}
-CRASHING = """
-import importlib, os, sys
-from pathlib import Path
-target, calls, warehouse, url, key = sys.argv[1:]
-from vapi_sessions import load, pipeline
-from vapi_sessions.config import load_settings
-names = target.split(".")
-for size in range(len(names), 0, -1):
-    try:
-        holder = importlib.import_module(".".join(names[:size]))
-        break
-    except ImportError:
-        continue
-for name in names[size:-1]:
-    holder = getattr(holder, name)
-left = int(calls)
-def crash(*args, whole=getattr(holder, names[-1]), **named):
-    global left
-    left -= 1
-    if left == 0:
-        os._exit(9)
-    return whole(*args, **named)
-setattr(holder, names[-1], crash)
-load.Loader.__init__.__kwdefaults__["batch_bytes"] = 4_000
-pipeline.sync(load_settings(warehouse=Path(warehouse), base_url=url, api_key=key, page_size=5, concurrency=1))
-"""
-
-
-@pytest.mark.parametrize(("target", "calls"), CRASHES.values(), ids=CRASHES)
-def test_a_process_that_died_leaves_nothing_behind(world: World, target: str, calls: int) -> None:
-    """Killed at this point, and started again: the warehouse is as if it had never been killed."""
-    _spread(world, 100)
-    command = [sys.executable, "-c", CRASHING, target, str(calls), str(world.warehouse)]
-    died = subprocess.run([*command, world.server.url, world.server.key], check=False, capture_output=True)
-    assert died.returncode == 9, died.stderr.decode()
-    world.sync(page_size=20)
+def test_a_raw_file_that_a_dead_process_left_half_written_goes(world: World) -> None:
+    """What bears a temporary name counts for nothing, and the next run clears it away."""
+    _spread(world, 10)
+    world.sync()
+    half_written = world.warehouse / "raw" / ".000000000009-a-run-that-died.parquet.tmp"
+    half_written.write_bytes(b"PAR1")
+    world.sync()
+    assert not half_written.exists()
     assert world.here() == world.there()
-    assert world.rows("SELECT count(*), count(DISTINCT session_id) FROM sessions") == [(100, 100)]
-    assert world.rows("SELECT count(*) FROM messages") == [(100,)]
-    assert world.rows("SELECT count(*), count(*) FILTER (outcome = 'running') FROM sync.runs") == [(2, 0)]
-    assert list((world.warehouse / "raw").glob(".*")) == []
-    assert list((world.warehouse / "parquet").glob(".*.tmp")) == []
 
 
 # -- the database is derived
 
 
-def _grown(world: World) -> None:
-    """A warehouse of several raw files: sessions that were seen in several states, some earlier, some silently changed."""
-    world.generate(150, until=world.ago(hours=1))
-    world.sync()
-    traffic = world.server.traffic(late_cost_moves_updated_at=False)
-    for _ in range(3):
-        traffic.steps(25)
-        world.clock.forward(hours=1)
-        world.sync(full=True)
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A warehouse of several raw files: sessions that were seen growing, and that changed silently."""
+    clock = Clock()
+    with EmulatorServer(clock=clock) as server:
+        world = World(server, tmp_path_factory.mktemp("history") / "warehouse", clock)
+        world.generate(150, until=world.ago(hours=1))
+        world.sync()
+        traffic = server.traffic(late_cost_moves_updated_at=False)
+        for _ in range(3):
+            traffic.steps(25)
+            clock.forward(hours=1)
+            world.sync(full=True)
+        yield world
 
 
-def test_a_rebuild_derives_an_equal_database(world: World) -> None:
+@pytest.fixture
+def grown(history: World, tmp_path: Path) -> World:
+    """A copy of it, of one's own."""
+    shutil.copytree(history.warehouse, tmp_path / "warehouse", symlinks=True)
+    return World(history.server, tmp_path / "warehouse", history.clock)
+
+
+def _rename_raw(world: World, *, reverse: bool) -> None:
+    raw = world.warehouse / "raw"
+    for n, path in enumerate(sorted(raw.iterdir(), reverse=reverse)):
+        path.rename(raw / f"{n:03d}.parquet")
+
+
+def test_a_rebuild_derives_an_equal_database(grown: World) -> None:
     """From `raw/` alone all five tables come out as they were; the old database is kept."""
-    _grown(world)
-    rows, ledger = world.tables(), world.ledger()
-    kept, files, sessions = world.rebuild()
+    rows, ledger = grown.tables(), grown.ledger()
+    assert len(grown.files("raw")) == 4
+    kept, *_, sessions = grown.rebuild()
     assert kept is not None
     assert kept.exists()
-    assert (files, sessions) == (len(world.files("raw")), len(rows["sessions"]))
-    assert files >= 4
-    assert world.tables() == rows
-    assert len(IntervalSet(world.ledger()) - IntervalSet(ledger)) == 0
+    assert sessions == len(rows["sessions"])
+    assert grown.tables() == rows
+    assert len(IntervalSet(grown.ledger()) - IntervalSet(ledger)) == 0
 
 
-def test_the_order_of_raw_files_does_not_matter(world: World) -> None:
+def test_the_order_of_raw_files_does_not_matter(grown: World) -> None:
     """Renamed into the reverse order, the files still make the same five tables."""
-    _grown(world)
-    rows = world.tables()
-    raw = world.warehouse / "raw"
-    for n, path in enumerate(sorted(raw.iterdir(), reverse=True)):
-        path.rename(raw / f"{n:03d}.parquet")
-    world.rebuild()
-    assert world.tables() == rows
+    rows = grown.tables()
+    _rename_raw(grown, reverse=True)
+    grown.rebuild()
+    assert grown.tables() == rows
+
+
+def test_a_rebuilt_warehouse_is_synced_on(grown: World) -> None:
+    """The sync after a rebuild, even from nothing but `raw/`, finds every row known."""
+    rows = grown.tables()
+    (grown.warehouse / "store.duckdb").unlink()
+    shutil.rmtree(grown.warehouse / "parquet")
+    grown.rebuild()
+    summary = grown.sync(full=True)
+    assert (summary.counts.sessions_new, summary.counts.sessions_changed) == (0, 0)
+    assert grown.tables() == rows
 
 
 @pytest.mark.parametrize("reverse", [False, True], ids=["as written", "reversed"])
 def test_after_a_rebuild_later_requests_still_win(world: World, reverse: bool) -> None:
     """Requests go on being numbered after those in `raw/`: a silent change read after the rebuild is taken."""
-    ids = _spread(world, 40)
-    for name in ("a", "b", "c"):
+    ids = _spread(world, 5)
+
+    def change_silently(name: str) -> None:
         for session_id in ids:
             world.server.store.update(
-                world.server.org_id, session_id, lambda s, name=name: s.update(name=name), touch=False
+                world.server.org_id, session_id, lambda s: s.update(name=name), touch=False
             )
         world.clock.forward(hours=1)
-        world.sync(full=True, page_size=5, concurrency=1)
-    raw = world.warehouse / "raw"
-    for n, path in enumerate(sorted(raw.iterdir(), reverse=reverse)):
-        path.rename(raw / f"{n:03d}.parquet")
+
+    for name in ("a", "b", "c"):
+        change_silently(name)
+        world.sync(full=True)
+    _rename_raw(world, reverse=reverse)
     world.rebuild()
-    for session_id in ids:
-        world.server.store.update(world.server.org_id, session_id, lambda s: s.update(name="d"), touch=False)
+    change_silently("d")
     world.sync(full=True)
     assert world.rows("SELECT DISTINCT name FROM sessions") == [("d",)]
-
-
-def test_a_rebuilt_warehouse_is_synced_on(world: World) -> None:
-    """The sync after a rebuild finds every row known."""
-    _grown(world)
-    world.sync()
-    rows = world.tables()
-    (world.warehouse / "store.duckdb").unlink()
-    world.rebuild()
-    summary = world.sync(full=True)
-    assert (summary.counts.sessions_new, summary.counts.sessions_changed) == (0, 0)
-    assert world.tables() == rows
 
 
 def test_there_is_nothing_to_rebuild_outside_a_warehouse(world: World) -> None:
@@ -714,8 +686,6 @@ def test_there_is_nothing_to_rebuild_outside_a_warehouse(world: World) -> None:
 
 def test_a_preview_asks_for_counts_only(world: World) -> None:
     """It says how many sessions there are in which windows, from requests for one row each."""
-    from vapi_sessions import pipeline
-
     world.generate(300)
     preview = pipeline.preview(world.settings(), environment=world.environment())
     assert preview.plan.sessions == 300

@@ -266,9 +266,11 @@ def verify(
 def rebuild(warehouse: Warehouse = None) -> None:
     """Derive the database again from raw/ and publish it; the old one is kept aside."""
     from vapi_sessions import pipeline
+    from vapi_sessions.display import display
 
     settings = _settings(warehouse=warehouse, base_url=None)
-    kept, files, sessions = pipeline.rebuild(settings.warehouse)
+    with display("rebuild") as progress:
+        kept, files, sessions = pipeline.rebuild(settings.warehouse, progress=progress)
     print(
         f"Rebuilt {sessions:,} sessions from {files:,} raw files."
         + (f" The old database is {kept}." if kept else "")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -101,13 +102,17 @@ class _Metadata(msgspec.Struct):
 
 
 class _Envelope(msgspec.Struct):
-    results: list[msgspec.Raw]
-    metadata: _Metadata
+    results: msgspec.Raw
+    metadata: msgspec.Raw
 
 
 T = TypeVar("T")
 
-_decode_envelope = msgspec.json.Decoder(_Envelope, strict=False).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_decode_results = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_metadata = msgspec.json.Decoder(_Metadata, strict=False).decode
+#: Bytes of `{"results":,"metadata":}` with some room for white space; more may hide a second `results`.
+_PLAIN_ENVELOPE: Final = 32
 _decode_header = msgspec.json.Decoder(_Header).decode
 
 
@@ -206,6 +211,7 @@ class Source:
         on_wait: Callable[[float, str], None] = lambda seconds, fact: None,
     ) -> None:
         self._base_url = base_url
+        self._key = key  # to keep it out of what the source repeats
         self._next_seq = next_seq
         self._now = now
         self._sleep = sleep
@@ -276,7 +282,7 @@ class Source:
 
     def _get_once(self, session_id: str) -> tuple[Row | None, int, int]:
         requested_at, seq = self._now(), self._next_seq()
-        response = self._send(f"/session/{session_id}", [], absent_ok=True)
+        response = self._send(f"/session/{quote(session_id, safe='')}", [], absent_ok=True)
         if response.status_code == 404:
             _ = self._json_body(response)  # a 404 that is not the API's own proves nothing
             return None, requested_at, seq
@@ -328,7 +334,11 @@ class Source:
 
     def _error_for(self, response: httpx.Response, sent: float) -> Exception:
         """The table of statuses. The last row is for everything that has no row of its own."""
-        status, said = response.status_code, _vendor_message(response)
+        status, said = (
+            response.status_code,
+            _vendor_message(response).replace(self._key.get_secret_value(), "***"),
+        )
+        self._answered = self._answered or status == 429 or _is_json(response)
         match status:
             case 429:
                 retry_after = _retry_after(response, self._now())
@@ -388,8 +398,8 @@ class Source:
     @staticmethod
     def _json_body(response: httpx.Response) -> bytes:
         """The body, if the content type says JSON; a page of HTML or an empty 200 is never "no rows"."""
-        kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
-        if kind != "application/json" and not kind.endswith("+json"):
+        if not _is_json(response):
+            kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
             raise _AgainError(f"an answer is {kind or 'of no declared type'}, not JSON", address_suspect=True)
         if not response.content:
             raise _AgainError("an answer is empty")
@@ -460,19 +470,25 @@ def _vendor_message(response: httpx.Response) -> str:
     """`: "message"` as the vendor's error body gives it, or the start of a plain-text body; "" for HTML."""
     try:
         said = json.loads(response.content)
-        said = said.get("message", "") if isinstance(said, dict) else ""
+        said = (said.get("message") or "") if isinstance(said, dict) else ""
         said = "; ".join(map(str, said)) if isinstance(said, list) else str(said)
     except (ValueError, RecursionError):
         said = "" if "html" in response.headers.get("content-type", "") else response.text
     return f': "{_plain(said)}"' if said.strip() else ""
 
 
+def _is_json(response: httpx.Response) -> bool:
+    kind: str = response.headers.get("content-type", "").split(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")
+
+
 def _retry_after(response: httpx.Response, now: int) -> float | None:
     """Seconds from a `Retry-After` header in either of its forms; None without a usable one."""
     value = response.headers.get("retry-after", "").strip()
-    if value.isdigit():
+    if value.isascii() and value.isdigit():
         return float(value)
     try:
+        now = _server_time(response) or now  # a date is meant on the clock that wrote it
         return max(0.0, (timestamps.parse_http_date(value) - now) / timestamps.SECOND)
     except (ValueError, TypeError):
         return None
@@ -488,10 +504,21 @@ def _split_page(body: bytes) -> tuple[_Metadata, list[bytes]]:
     except (
         msgspec.DecodeError
     ):  # perhaps only a lone surrogate, which must not keep a whole page from being read
-        parts = dict(json_text.members(text))
+        members = json_text.members(text)
+        _refuse_repeats(members)
+        parts = dict(members)
         metadata = msgspec.json.decode(parts.get("metadata", ""), type=_Metadata, strict=False)
         return metadata, [part.encode() for part in json_text.elements(parts.get("results", ""))]
-    return envelope.metadata, [bytes(raw) for raw in envelope.results]
+    if len(body) - len(envelope.results) - len(envelope.metadata) > _PLAIN_ENVELOPE:
+        _refuse_repeats(json_text.members(text))
+    return _decode_metadata(envelope.metadata), [bytes(raw) for raw in _decode_results(envelope.results)]
+
+
+def _refuse_repeats(members: Sequence[tuple[str, str]]) -> None:
+    """A page that names a member twice says two things; the decoder would take the last."""
+    names = [name for name, _ in members]
+    if len(set(names)) < len(names):
+        raise ValueError("a member of the page is there twice")
 
 
 def _parts(text: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
@@ -508,7 +535,7 @@ def _cut_by_retention(metadata: _Metadata, query: Query) -> bool:
     echoed = timestamps.from_datetime(metadata.createdAtGe) if metadata.createdAtGe is not None else None
     asked = query.created.lower if query.created is not None else BEGINNING
     return bool(metadata.itemsBeyondRetention) or (
-        echoed is not None and asked is not None and echoed > asked
+        echoed is not None and asked != BEGINNING and echoed > asked
     )
 
 

@@ -57,11 +57,18 @@ class Settings(BaseSettings):
     @field_validator("base_url")
     @classmethod
     def _an_http_address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(value)
+            secret = bool(parts.username or parts.password or parts.query or parts.fragment)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # a port that is none
+            secret, usable = "@" in value, False
+        if secret:  # so it is not repeated
+            raise ValueError(
+                "the base URL carries a user, a password, a query or a fragment; give the plain address"
+            )
+        if not usable:
             raise ValueError(f"'{value}' is not an address such as https://api.vapi.ai")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("the base URL carries a user, a password or a query; give the plain address")
         return value.rstrip("/")
 
     def key(self) -> SecretStr:
@@ -100,7 +107,7 @@ def load_settings(**given: object) -> Settings:
         first = error.errors(include_url=False, include_context=False)[0]
         field = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "settings"
         message = str(first["msg"]).removeprefix("Value error, ")
-        value = "" if "key" in field or "'" in message else f" (given: {first['input']})"
+        value = "" if "key" in field or "url" in field or "'" in message else f" (given: {first['input']})"
         raise ConfigurationError(
             f"{field}: {message}{value}.", f"See vapi-sessions COMMAND --help for {field}."
         ) from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from vapi_sessions.timestamps import floor_ms
 from vapi_sessions.windows import IntervalSet
 
 
@@ -16,14 +17,14 @@ class Ledger:
     """Progress made for one organisation.
 
     `origin`: where history begins, µs (the source's oldest session, or the `--since` of the first sync); None before
-    the first sync that saw a row. `completed`: the intervals claimed. `frontier`: the highest bound any run worked
-    towards; what lies shortly before it may still have been invisible then, so it is always read again.
+    the first sync that saw a row. `completed`: the intervals claimed. `unsettled`: what was read, if at all, before a
+    lookback had passed; changes there may have been invisible then, so it is read again whether claimed or not.
     """
 
     org_id: str | None = None
     origin: int | None = None
     completed: IntervalSet = field(default_factory=IntervalSet)
-    frontier: int | None = None
+    unsettled: IntervalSet = field(default_factory=IntervalSet)
 
     @property
     def watermark(self) -> int | None:
@@ -43,11 +44,16 @@ class Ledger:
     def to_read(self, *, bound: int, lookback: int) -> IntervalSet:
         """What a run with the claimed bound `bound` has to read, both in µs; the last interval ends at `bound`.
 
-        Everything from the origin that no interval covers, and the lookback before the frontier again. If a clock
-        has jumped back behind the frontier, the stretch before `bound` is read again all the same.
+        Everything from the origin that no interval covers, what is unsettled, and the lookback before the bound: were
+        a clock to jump back, that is where the changes are.
         """
         if self.origin is None:
             return IntervalSet()
         everything = IntervalSet([(self.origin, bound)])
-        again = min(self.frontier if self.frontier is not None else bound, bound) - lookback
-        return (everything - self.completed) | IntervalSet([(max(self.origin, again), bound)])
+        again = self.unsettled | IntervalSet([(unsettled_from(bound, lookback), bound)])
+        return (everything - self.completed) | (again & everything)
+
+
+def unsettled_from(bound: int, lookback: int) -> int:
+    """From where on what is read by a run with this bound is not settled yet: a whole millisecond, µs."""
+    return floor_ms(bound - lookback)

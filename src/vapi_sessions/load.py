@@ -6,11 +6,12 @@ import contextlib
 import gc
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
 from vapi_sessions import redact
-from vapi_sessions.errors import VapiSessionsError, other_organisation
+from vapi_sessions.errors import VapiSessionsError, WarehouseDamagedError, other_organisation
 from vapi_sessions.flatten import flatten
 from vapi_sessions.merge import Kind, Known, Observation, Resolution, resolve
 from vapi_sessions.plan import PlannedWindow
@@ -54,7 +55,8 @@ class _WindowProgress:
 class Loader:
     """Collects what the walks read and merges it batch by batch. One thread at a time.
 
-    `completed` are the intervals claimed before this run: a change that turns up inside them is late.
+    `completed` are the intervals claimed before this run: a change that turns up inside them is late. What is
+    claimed outside of `unsettled` needs no second reading.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Loader:
         run_id: str,
         org_id: str,
         completed: IntervalSet,
+        unsettled: IntervalSet = IntervalSet(),  # noqa: B008  # immutable
         state: Callable[[], Mapping[str, str]],
         now: Callable[[], int],
         batch_bytes: int = BATCH_BYTES,
@@ -76,6 +79,7 @@ class Loader:
         self._run_id = run_id
         self._org_id = org_id
         self._completed = completed
+        self._unsettled = unsettled
         self._state = state
         self._now = now
         self._batch_bytes = batch_bytes
@@ -168,7 +172,7 @@ class Loader:
                     "observations": len(resolution.keep),
                     "merged_at": to_datetime(self._now()),
                 }
-            changes = Changes(changes.org_id, changes.claims, changes.windows, batch, changes.state)
+            changes = replace(changes, batch=batch)
             self._merge(resolution, known, changes)
         self._broken = False
         self._on_batch(self.counts)
@@ -213,9 +217,12 @@ class Loader:
 
     def _changes(self) -> Changes:
         done = [self._windows[i].planned.claim for i in self._touched if not self._windows[i].left]
+        claims = IntervalSet(claim for claim in done if claim is not None)
         return Changes(
             org_id=self._org_id,
-            claims=IntervalSet(claim for claim in done if claim is not None),
+            claims=claims,
+            settled=claims - self._unsettled,
+            unsettled=self._unsettled,
             windows=[self._window_row(index) for index in sorted(self._touched)],
             state=dict(self._state()),
         )
@@ -242,17 +249,53 @@ class Loader:
         }
 
 
-def recover(store: Store, layout: Layout, *, now: Callable[[], int]) -> int:
-    """Merge raw files that the ledger does not know, with the progress their footers carry; returns how many.
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What `recover` did: files merged, and the names of the torn ones that were put aside."""
 
-    After a crash between writing and merging, nothing is downloaded again; on an empty store this is a rebuild.
-    Raises WarehouseDamagedError for a torn file.
+    merged: int = 0
+    torn: tuple[str, ...] = ()
+
+    @property
+    def warning(self) -> str:
+        """What a person should hear of the torn files; "" if there were none."""
+        if not self.torn:
+            return ""
+        names = ", ".join(self.torn[:3]) + (", …" if len(self.torn) > 3 else "")
+        return (
+            f"{len(self.torn)} raw file(s) are torn and were put aside ({names}): "
+            "what they held is read from the source again, as far as it is still listed"
+        )
+
+
+def recover(store: Store, layout: Layout, *, now: Callable[[], int]) -> Recovery:
+    """Merge raw files that the ledger does not know, with the progress their footers carry.
+
+    After a crash between writing and merging, nothing is downloaded again; on an empty store this is a rebuild. Torn
+    files are put aside. What was written after a torn file may claim a window of which that file held a part, so
+    such claims do not count, and the next sync reads these windows again; nor does any claim if it cannot be told when
+    the torn file was written. Raises WarehouseError.
     """
+    raw.remove_unfinished(layout.raw)
     merged = store.merged_files()
-    pending = [path for path in raw.files(layout.raw) if path.name not in merged]
-    for path in pending:
-        progress = raw.read_progress(path)
-        observations = [observation for part in raw.read(path) for observation in part]
+    pending: list[tuple[int, Path]] = []
+    torn: list[Path] = []
+    for path in raw.files(layout.raw):
+        if path.name not in merged:
+            try:
+                pending.append((raw.first_request(path), path))
+            except WarehouseDamagedError:
+                torn.append(path)
+    done = 0
+    doubtful = bool(torn) or (not merged and raw.any_put_aside(layout.raw))
+    for _, path in sorted(pending):  # they may have been renamed, but later facts must replace earlier ones
+        try:
+            progress = raw.read_progress(path)
+            observations = [observation for part in raw.read(path) for observation in part]
+        except WarehouseDamagedError:
+            torn.append(path)
+            doubtful = True
+            continue
         with collector_off():
             known = store.known({o.session_id: o.created_at for o in observations})
             resolution = resolve(observations, known)
@@ -263,14 +306,20 @@ def recover(store: Store, layout: Layout, *, now: Callable[[], int]) -> int:
                 "merged_at": to_datetime(now()),
             }
             changes = _decode_progress(progress, batch)
+            if doubtful:
+                changes = Changes(changes.org_id, batch=batch, state=changes.state)
             store.merge(resolution, flatten(resolution.versions).tables, known, changes)
-    return len(pending)
+        done += 1
+    # Last: as long as it lies there, a recovery that is itself interrupted knows that claims are doubtful.
+    return Recovery(done, tuple(raw.put_aside(path).name for path in torn))
 
 
 def _encode_progress(changes: Changes) -> dict[str, Any]:
     return {
         "org_id": changes.org_id,
         "claims": list(changes.claims),
+        "settled": list(changes.settled),
+        "unsettled": list(changes.unsettled),
         "windows": list(changes.windows),
         "state": changes.state,
     }
@@ -280,6 +329,8 @@ def _decode_progress(progress: Mapping[str, Any], batch: Mapping[str, Any]) -> C
     return Changes(
         org_id=progress.get("org_id"),
         claims=IntervalSet((lower, upper) for lower, upper in progress.get("claims", ())),
+        settled=IntervalSet((lower, upper) for lower, upper in progress.get("settled", ())),
+        unsettled=IntervalSet((lower, upper) for lower, upper in progress.get("unsettled", ())),
         windows=progress.get("windows", ()),
         batch=batch,
         state=progress.get("state", {}),

@@ -1,9 +1,10 @@
-"""Which observations are worth keeping, and which state of a session wins. Pure; no order of arrival matters.
+"""Which observations are worth keeping, and which state of a session wins. Pure.
 
 A session's row is the join of everything that was observed of it: the state is the maximum by `(updatedAt, request
 order)`, the first reading a minimum, the growth a union, the mark the maximum by request order, standing only against
-observations requested before it. Each of these is commutative, associative and idempotent, which is why a batch can be
-merged again, batches can be merged in any order, and the whole database can be derived again from `raw/`.
+observations requested before it. So a batch can be merged twice, and batches of one run, in which a session shows each
+`updatedAt` once, in any order. Only two things need the order of the requests, which is why `load.recover` sorts the
+files it finds by it: content that came back at the same `updatedAt`, and a mark, which presupposes its session.
 """
 
 from __future__ import annotations

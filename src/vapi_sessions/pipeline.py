@@ -21,7 +21,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from vapi_sessions import __version__
+from vapi_sessions import __version__, faultpoints
 from vapi_sessions.client import Source
 from vapi_sessions.config import Settings
 from vapi_sessions.errors import ConfigurationError, SourceUnavailableError, VapiSessionsError
@@ -32,9 +32,10 @@ from vapi_sessions.progress import Progress, Silent
 from vapi_sessions.survey import Plan, make_plan
 from vapi_sessions.timestamps import to_datetime
 from vapi_sessions.walk import Step, walk
-from vapi_sessions.warehouse.layout import Layout, put_aside, writer_lock
+from vapi_sessions.warehouse.layout import Layout, disk_errors, put_aside, sync_directory, writer_lock
 from vapi_sessions.warehouse.publish import publish
 from vapi_sessions.warehouse.store import Changes, Store
+from vapi_sessions.windows import IntervalSet
 
 #: Seconds. A signal may be delivered to a thread of a library; ours notices it only when it wakes up.
 _SIGNALS_EVERY: Final = 0.2
@@ -100,7 +101,10 @@ class Run:
             self._stack.enter_context(writer_lock(layout))
             self.store = self._stack.enter_context(Store(layout.store, layout.scratch, sleep=self._sleep))
             self.store.close_dead_runs()
-            self._recovered = recover(self.store, layout, now=self.environment.now)
+            recovery = recover(self.store, layout, now=self.environment.now)
+            self._recovered = recovery.merged
+            if recovery.warning:
+                self.progress.note(recovery.warning)
             if self._recovered:
                 self.progress.note(
                     f"merged {self._recovered} raw file(s) that an earlier run had fetched and not merged"
@@ -153,9 +157,11 @@ class Run:
         if plan.org_id is None:
             self.progress.note("the source shows no session at all: nothing is claimed")
             return plan
-        self._loader = self.open_loader(plan.org_id, state)
+        self._loader = self.open_loader(plan.org_id, state, unsettled=plan.unsettled)
         resumed = self._loader.adopt(plan.windows)
-        self.store.note(Changes(plan.org_id, windows=resumed, state=state, supersede=True))
+        self.store.note(
+            Changes(plan.org_id, unsettled=plan.unsettled, windows=resumed, state=state, supersede=True)
+        )
         if resumed:
             self.progress.note(f"going on in {len(resumed)} window(s) that an earlier run left in the middle")
         if self.settings.concurrency > 1:
@@ -163,7 +169,9 @@ class Run:
         self.progress.planned(len(plan.windows), plan.sessions)
         return plan
 
-    def open_loader(self, org_id: str, state: Mapping[str, str]) -> Loader:
+    def open_loader(
+        self, org_id: str, state: Mapping[str, str], *, unsettled: IntervalSet | None = None
+    ) -> Loader:
         """The loader of this run; `state` are facts to note with each batch."""
         self._loader = Loader(
             self.store,
@@ -171,6 +179,7 @@ class Run:
             run_id=self.run_id,
             org_id=org_id,
             completed=self.store.ledger().completed,
+            unsettled=unsettled or IntervalSet(),
             state=lambda: {**state, "next_seq": str(self._next_seq)},
             now=self.environment.now,
             on_batch=self.progress.merged,
@@ -193,6 +202,7 @@ class Run:
         for step in walk(
             self.source.list, planned.pieces, limit=self.settings.page_size, expected=planned.expected
         ):
+            faultpoints.reach("page.fetched")
             if self.stopping.is_set():
                 break
             sink(index, planned, step)
@@ -352,11 +362,14 @@ def preview(settings: Settings, *, environment: Environment | None = None) -> Pr
     return Preview(plan, latency, settings.page_size, settings.concurrency)
 
 
-def rebuild(warehouse: Path, *, environment: Environment | None = None) -> tuple[Path | None, int, int]:
+def rebuild(
+    warehouse: Path, *, environment: Environment | None = None, progress: Progress | None = None
+) -> tuple[Path | None, int, int]:
     """Derive the database again from `raw/` and publish it.
 
     Returns where the old database was put aside (None if there was none), the raw files merged and the sessions.
     The new one is built beside the old one and takes its place at the end, so a rebuild that fails changes nothing.
+    If it is killed between the two, there is no database, and the next run derives it from `raw/` all the same.
     Raises ConfigurationError if there is nothing to rebuild from, WarehouseError.
     """
     environment = environment or Environment()
@@ -368,18 +381,23 @@ def rebuild(warehouse: Path, *, environment: Environment | None = None) -> tuple
     layout.create()
     with writer_lock(layout):
         draft = layout.scratch / "rebuilt.duckdb"
-        for leftover in (draft, draft.with_name(draft.name + ".wal")):
-            leftover.unlink(missing_ok=True)
         with Store(draft, layout.scratch) as store:
-            files = recover(store, layout, now=environment.now)
+            recovery = recover(store, layout, now=environment.now)
+            if recovery.warning and progress is not None:
+                progress.note(recovery.warning)
             (sessions,) = store.rows("SELECT count(*) FROM sessions")[0]
             store.checkpoint()
+        faultpoints.reach("rebuild.derived")
         kept = put_aside(layout, environment.now())
-        draft.rename(layout.store)
-        with Store(layout.store, layout.scratch) as store:
+        faultpoints.reach("rebuild.put_aside")
+        with disk_errors(layout.root):
+            draft.rename(layout.store)
+            sync_directory(layout.root)
+        faultpoints.reach("rebuild.swapped")
+        with Store(layout.store, layout.scratch, sleep=environment.sleep or time.sleep) as store:
             publish(store, layout, now=environment.now, force=True)
             store.checkpoint()
-    return kept, files, sessions
+    return kept, recovery.merged, sessions
 
 
 def fetch_all(run: Run, windows: int) -> None:

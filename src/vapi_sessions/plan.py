@@ -14,7 +14,12 @@ from vapi_sessions.windows import Window
 #: No window is planned larger than this many pages, so that one that fails costs little.
 PAGES_A_WINDOW: Final = 20
 
+#: A half with more than this share of the whole: halving did not separate, and the next cut is made at a sample.
+CROWDED: Final = 0.8
+
 CountAll: TypeAlias = Callable[[Sequence[Window]], Sequence[int]]
+
+SampleAll: TypeAlias = "Callable[[Sequence[PlannedWindow]], Sequence[int | None]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +49,21 @@ class PlannedWindow:
 
 
 def plan_windows(
-    spans: Sequence[Window], count_all: CountAll, *, bound: int, page_size: int, concurrency: int
+    spans: Sequence[Window],
+    count_all: CountAll,
+    sample_all: SampleAll,
+    *,
+    bound: int,
+    page_size: int,
+    concurrency: int,
 ) -> list[PlannedWindow]:
     """Windows that together cover `spans`, oldest first, none empty.
 
     `count_all` counts several windows at once (side by side). A window is halved in time until it holds no more than
     its share; the other half's count follows by subtraction, which traffic can falsify a little: a plan may be
-    uneven, only the walk must be right. Halving stops after as many counts as there are shares, twice over, because
-    sessions crowded into one instant cannot be separated by halving.
+    uneven, only the walk must be right. Where halving separated nothing, because a long history is crowded into an
+    hour, `sample_all` gives the updatedAt (µs, or None) of a session from the middle of each window to cut at.
+    Cutting stops after as many counts as there are shares, twice over: what shares one instant cannot be separated.
     """
     todo = [
         PlannedWindow.whole(span, bound, count) for span, count in zip(spans, count_all(spans), strict=True)
@@ -59,30 +71,36 @@ def plan_windows(
     total = sum(window.expected for window in todo)
     share = max(page_size, min(math.ceil(total / concurrency), PAGES_A_WINDOW * page_size))
     counts_left = 2 * math.ceil(total / share) + 2
+    crowded: set[Window] = set()
     done: list[PlannedWindow] = []
     while todo:
-        halves: list[tuple[PlannedWindow, int]] = []
-        for window in todo:
-            middle = _middle(window.window, bound)
-            if window.expected > share and middle is not None and len(halves) < counts_left:
-                halves.append((window, middle))
-            else:
-                done.append(window)
+        large = [planned for planned in todo if planned.expected > share][:counts_left]
+        sampled = [planned for planned in large if planned.window in crowded]
+        at = dict(zip((p.window for p in sampled), sample_all(sampled) if sampled else (), strict=True))
+        cuts = [(planned, _middle(planned.window, bound, at.get(planned.window))) for planned in large]
+        halves = [(planned, middle) for planned, middle in cuts if middle is not None]
+        kept = {planned.window for planned, _ in halves}
+        done += [planned for planned in todo if planned.window not in kept]
         counts = count_all([Window(whole.window.lower, middle) for whole, middle in halves]) if halves else []
         counts_left -= len(halves)
         todo = []
-        for (whole, middle), lower_count in zip(halves, counts, strict=True):
-            todo.append(PlannedWindow.whole(Window(whole.window.lower, middle), bound, lower_count))
-            upper = Window(middle, whole.window.upper)
-            todo.append(PlannedWindow.whole(upper, bound, max(0, whole.expected - lower_count)))
+        for (whole, middle), below in zip(halves, counts, strict=True):
+            lower = PlannedWindow.whole(Window(whole.window.lower, middle), bound, below)
+            upper = PlannedWindow.whole(
+                Window(middle, whole.window.upper), bound, max(0, whole.expected - below)
+            )
+            todo += [lower, upper]
+            crowded |= {half.window for half in (lower, upper) if half.expected > CROWDED * whole.expected}
     return sorted(_join_small(done, bound, share), key=lambda window: window.window.lower)
 
 
-def _middle(window: Window, bound: int) -> int | None:
-    """A whole millisecond strictly inside the closed part of the window, or None."""
+def _middle(window: Window, bound: int, sample: int | None = None) -> int | None:
+    """A whole millisecond strictly inside the closed part of the window, or None: the sample, else half the time."""
     upper = bound if window.upper is None else window.upper
-    middle = floor_ms((window.lower + upper) // 2)
-    return middle if window.lower + MILLISECOND <= middle < upper else None
+    for moment in (sample, (window.lower + upper) // 2):
+        if moment is not None and window.lower + MILLISECOND <= floor_ms(moment) < upper:
+            return floor_ms(moment)
+    return None
 
 
 def _join_small(windows: Sequence[PlannedWindow], bound: int, share: int) -> list[PlannedWindow]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from vapi_sessions import faultpoints
 from vapi_sessions.client import Page, Query
 from vapi_sessions.compare import differences
 from vapi_sessions.config import Settings
@@ -30,8 +31,10 @@ from vapi_sessions.warehouse.holdings import Holdings
 from vapi_sessions.warehouse.store import Changes
 from vapi_sessions.windows import BEGINNING, Window
 
-#: How long a scrub takes to come round: each reconcile reads the share of the history that is due.
+#: Within this time each session is read again at least once, if a reconcile runs at least once a day.
 SCRUB_PERIOD: Final = 30 * DAY
+#: What a round aims at: it may begin a day late, and end a day late.
+_SCRUB_ROUND: Final = SCRUB_PERIOD - 2 * DAY
 #: The circuit breaker: more marks than this share of the live rows, or this number, and never fewer than the floor.
 BREAKER_SHARE: Final = 0.02
 BREAKER_MOST: Final = 1_000
@@ -86,6 +89,7 @@ class _Reconciliation:
         self._accept = accept_deletions
         self._holdings = Holdings(run.store.rows)
         self._missing: dict[str, int] = {}  # id to createdAt
+        self._aged_out: list[tuple[str, Known, int, int]] = []  # with the proof's requested_at and seq
         self._beyond_retention: set[str] = set()
         self._scrubbed: dict[str, str] = {}
         self.differing = 0
@@ -108,6 +112,10 @@ class _Reconciliation:
         self._run.org_id = oldest.org_id
         self._loader: Loader = self._run.open_loader(oldest.org_id, {})
         self._oldest = floor_ms(oldest.created_at)
+        self._from = self._oldest
+        if self._run.store.state().get("origin_reason") == "since" and ledger.origin is not None:
+            # Of what was created before the `--since` of the first sync only what changed since is held.
+            self._from = max(self._oldest, floor_ms(ledger.origin))
         server = probe.server_time if probe.server_time is not None else probe.requested_at
         self._now = min(probe.requested_at, server)
         # A session younger than the settling delay may be listed and not synced yet, or the reverse.
@@ -128,15 +136,14 @@ class _Reconciliation:
                 "Nothing was marked. Run again; if it stays, something between here and the source is at fault.",
             )
         known = self._run.store.known(self._holdings.created(window))
-        for session_id, held in known.items():
-            self._loader.mark(session_id, "aged_out", held, requested_at=page.requested_at, seq=page.seq)
+        self._aged_out = [(key, held, page.requested_at, page.seq) for key, held in known.items()]
 
     def compare(self) -> None:
         """Read the windows in which the counts differ: fetch what we lack, note what is no longer listed."""
-        if self._oldest >= self._bound:
+        if self._from >= self._bound:
             return
         found = differences(
-            Window(self._oldest, self._bound),
+            Window(self._from, self._bound),
             lambda window: self._source.count(created=window),
             self._holdings,
             page_size=self._run.settings.page_size,
@@ -148,19 +155,20 @@ class _Reconciliation:
     def read_again(self, *, recheck: int, scrub: bool) -> None:
         """Read what may have changed without its `updatedAt`: the young, and in turn all the rest."""
         if recheck:
-            self._read(Window(max(self._oldest, floor_ms(self._now - recheck)), self._bound))
-        if not scrub or self._bound <= self._oldest:
+            self._read(Window(max(self._from, floor_ms(self._now - recheck)), self._bound))
+        if not scrub or self._bound <= self._from:
             return
         state = self._run.store.state()
-        last = int(state.get("scrubbed_at", self._now))
-        start = max(int(state.get("scrub_position", self._oldest)), self._oldest)
-        share = min(1.0, max(0, self._now - last) / SCRUB_PERIOD)
-        end = min(self._bound, floor_ms(start + int(share * (self._bound - self._oldest))))
+        began = int(state.get("scrub_began", self._now))
+        start = max(int(state.get("scrub_position", self._from)), self._from)
+        # Where a round should be by now is measured on the whole history, which grows while the round lasts.
+        due = min(1.0, max(0, self._now - began) / _SCRUB_ROUND)
+        end = self._bound if due >= 1 else floor_ms(self._from + int(due * (self._bound - self._from)))
         if end > start:
             self._read(Window(start, end))
         self._scrubbed = {
-            "scrubbed_at": str(self._now),
-            "scrub_position": str(end if end < self._bound else self._oldest),
+            "scrub_began": str(began if due < 1 else self._now),
+            "scrub_position": str(max(start, end) if due < 1 else self._from),
         }
 
     def mark_missing(self) -> None:
@@ -181,6 +189,7 @@ class _Reconciliation:
             else:
                 page = Page([row], 1, 1, requested_at, seq, None, len(row.body))
                 self._loader.add_unclaimed(Step([row], (), page))
+        faultpoints.reach("reconcile.compared")
         # Retention moves on while we work: what it has just overtaken is not deleted.
         rows = self._source.list(Query(limit=1)).rows if gone else []
         horizon = floor_ms(rows[0].created_at) if rows else self._oldest
@@ -188,7 +197,10 @@ class _Reconciliation:
             aged_out = held.created_at < horizon or session_id in self._beyond_retention
             kind: Kind = "aged_out" if aged_out else "deleted"
             self._loader.mark(session_id, kind, held, requested_at=requested_at, seq=seq)
+        for session_id, held, requested_at, seq in self._aged_out:
+            self._loader.mark(session_id, "aged_out", held, requested_at=requested_at, seq=seq)
         self._loader.flush()
+        faultpoints.reach("reconcile.marked")
         self._run.store.note(Changes(state=self._scrubbed))
 
     def _read(self, window: Window) -> None:

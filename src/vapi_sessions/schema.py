@@ -340,7 +340,7 @@ STATE: Final = Table(
         _c(
             "key",
             "VARCHAR!",
-            "schema_version, org_id, origin, origin_reason, frontier, next_seq, snapshot, …",
+            "schema_version, org_id, origin, origin_reason, unsettled, next_seq, snapshot, …",
         ),
         _c("value", "VARCHAR!", "Its value as text; moments in microseconds since the epoch."),
     ),

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from vapi_sessions import schema
+from vapi_sessions.errors import WarehouseError
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.timestamps import show
 from vapi_sessions.warehouse import reader
@@ -46,7 +47,9 @@ class Status:
 
 
 def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
-    """Read the status; `now` in µs. Raises ConfigurationError if nothing was published there."""
+    """Read the status; `now` in µs. Raises ConfigurationError if nothing was published there,
+    WarehouseError if another version of this program published it.
+    """
     layout = Layout(warehouse)
     with reader.connect(warehouse) as db:
 
@@ -54,6 +57,12 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
             return db.execute(sql).fetchall()
 
         facts = dict(rows("SELECT key, value FROM sync.state"))
+        version = facts.get("schema_version")
+        if version != str(schema.SCHEMA_VERSION):  # its tables may lack what is asked for below
+            raise WarehouseError(
+                f"{layout.published} has schema version {version}, this program has {schema.SCHEMA_VERSION}.",
+                "Run vapi-sessions rebuild: it derives the database again from raw/.",
+            )
         ledger = Ledger(
             org_id=facts.get("org_id"),
             origin=int(facts["origin"]) if "origin" in facts else None,

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
-from vapi_sessions.client import Query, Source
+from vapi_sessions.client import Page, Query, Source
 from vapi_sessions.config import Settings
-from vapi_sessions.errors import ConfigurationError, other_organisation
-from vapi_sessions.ledger import Ledger
+from vapi_sessions.errors import ConfigurationError, SourceInconsistentError, other_organisation
+from vapi_sessions.ledger import Ledger, unsettled_from
 from vapi_sessions.plan import PlannedWindow, plan_windows
 from vapi_sessions.timestamps import floor_ms, show
-from vapi_sessions.walk import Piece, decode_pieces
+from vapi_sessions.walk import PATIENCE, Piece, decode_pieces
 from vapi_sessions.windows import BEGINNING, IntervalSet, Window
+
+#: Why history begins where it does, as `status` tells it.
+OLDEST: Final = "oldest session"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run is going to read. `bound` in µs; no windows if the source showed no row at all."""
+    """What a run is going to read. No windows if the source showed no row at all.
+
+    `bound`: changes before it are claimed (µs); those in `unsettled` need a second reading all the same, later.
+    """
 
     windows: tuple[PlannedWindow, ...] = ()
     bound: int | None = None
     org_id: str | None = None
     origin: int | None = None
+    unsettled: IntervalSet = field(default_factory=IntervalSet)
 
     @property
     def sessions(self) -> int:
@@ -42,7 +49,7 @@ def make_plan(
 
     Returns the plan and the facts to note before the first window is read. Writes nothing.
     """
-    probe = source.list(Query(limit=1))
+    probe = _probe(source)
     if not probe.rows:
         return Plan(), {}
     oldest = probe.rows[0]
@@ -52,12 +59,15 @@ def make_plan(
         probe.requested_at, probe.server_time if probe.server_time is not None else probe.requested_at
     )
     bound = floor_ms(clock - settings.settle)
+    settled_until = unsettled_from(bound, settings.lookback)  # a matter of the clock, whatever `--until` says
     if settings.until is not None:
         bound = min(bound, floor_ms(settings.until))
     ledger, reason = _with_origin(ledger, settings, floor_ms(min(oldest.created_at, oldest.updated_at)))
     origin = ledger.origin
     if origin is None:
         raise AssertionError("an origin was just set")
+    if reason == OLDEST:
+        _confirm_oldest(source, floor_ms(oldest.created_at))
     if settings.since is not None and settings.since >= bound:
         raise ConfigurationError(
             f"--since {show(settings.since)} does not lie before {show(bound)}, up to which changes are settled.",
@@ -81,6 +91,7 @@ def make_plan(
         lambda asked: _count_all(
             source, [_open_to_the_left(w, horizon) for w in asked], settings.concurrency
         ),
+        lambda asked: [_sample(source, _open_to_the_left(p.window, horizon), p.expected) for p in asked],
         bound=bound,
         page_size=settings.page_size,
         concurrency=settings.concurrency,
@@ -95,11 +106,31 @@ def make_plan(
         "org_id": oldest.org_id,
         "base_url": settings.base_url,
         "origin": str(origin),
-        "frontier": str(max(bound, ledger.frontier or bound)),
     }
     if reason:
         state["origin_reason"] = reason
-    return Plan(tuple(everything), bound, oldest.org_id, origin), state
+    return Plan(tuple(everything), bound, oldest.org_id, origin, IntervalSet([(settled_until, bound)])), state
+
+
+def _probe(source: Source) -> Page:
+    """The oldest session, with the source's clock; asked for again if the answer contradicts itself."""
+    for _ in range(1 + PATIENCE):
+        page = source.list(Query(limit=1))
+        if page.rows or page.total == 0:
+            return page
+    raise SourceInconsistentError(
+        f"The source counts {page.total} sessions and shows none.", "Nothing was read. Run again later."
+    )
+
+
+def _confirm_oldest(source: Source, oldest: int) -> None:
+    """An answer in another order than asked for would cut off all history: the source has to count none before it."""
+    before = source.count(created=Window(BEGINNING, oldest))
+    if before:
+        raise SourceInconsistentError(
+            f"The source lists {before} sessions before its oldest one ({show(oldest)}).",
+            "Nothing was read. Run again; if it stays, something between here and the source ignores the order asked for.",
+        )
 
 
 def _with_origin(ledger: Ledger, settings: Settings, oldest: int) -> tuple[Ledger, str]:
@@ -109,7 +140,7 @@ def _with_origin(ledger: Ledger, settings: Settings, oldest: int) -> tuple[Ledge
         return (
             (replace(ledger, origin=since), "since")
             if since is not None
-            else (replace(ledger, origin=oldest), "oldest session")
+            else (replace(ledger, origin=oldest), OLDEST)
         )
     if since is not None and since < ledger.origin:
         return replace(ledger, origin=since), "since"
@@ -130,32 +161,43 @@ def _resume(
 ) -> tuple[list[PlannedWindow], IntervalSet]:
     """Windows that an earlier run left in the middle and that can be continued, and the spans that then remain.
 
-    Only windows that end a lookback before the frontier: what lies later may have been invisible when they were read.
+    Only windows that are settled: what is not may have been invisible when they were read.
+    Of one that is open to the right that much is continued which ended a lookback before its own run's bound.
     """
     resumed: list[PlannedWindow] = []
     for stored in open_windows:
         lower, upper = stored["lower"], stored["upper"]
-        if (
-            upper is None
-            or not stored["left"]
-            or ledger.frontier is None
-            or upper > ledger.frontier - lookback
-        ):
+        left = decode_pieces(stored["left"])
+        if upper is None and stored.get("claimed_until") is not None:
+            upper = floor_ms(stored["claimed_until"] - lookback)
+            left = _clipped(left, upper)
+        if upper is None or upper <= lower or not left:
             continue
         span = IntervalSet([(lower, upper)])
-        if span - spans:
-            continue  # not (all) to be read now
+        if span - spans or span & ledger.unsettled:
+            continue  # not (all) to be read now, or read too early then
         spans -= span
-        resumed.append(
-            PlannedWindow(
-                Window(lower, upper), (lower, upper), stored["expected"], decode_pieces(stored["left"])
-            )
-        )
+        resumed.append(PlannedWindow(Window(lower, upper), (lower, upper), stored["expected"], left))
     return resumed, spans
+
+
+def _clipped(pieces: Iterable[Piece], upper: int) -> tuple[Piece, ...]:
+    """The parts of the pieces that lie before `upper`. What had been read of a piece had been read of each part."""
+    return tuple(
+        replace(piece, window=Window(piece.window.lower, min(upper, piece.window.upper or upper)))
+        for piece in pieces
+        if piece.window.lower < upper
+    )
 
 
 def _open_to_the_left(window: Window, horizon: int) -> Window:
     return Window(BEGINNING, window.upper) if window.lower <= horizon else window
+
+
+def _sample(source: Source, window: Window, count: int) -> int | None:
+    """The updatedAt of the session in the middle of the window, by createdAt; None if it has gone meanwhile."""
+    rows = source.list(Query(updated=window, limit=1, page=max(1, count // 2))).rows
+    return rows[0].updated_at if rows else None
 
 
 def _count_all(source: Source, windows: Sequence[Window], concurrency: int) -> list[int]:

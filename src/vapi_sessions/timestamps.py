@@ -42,10 +42,7 @@ def parse(text: str) -> int:
 
 def show(moment: int) -> str:
     """ISO 8601 with milliseconds and `Z`, the form the source uses; truncates."""
-    return (
-        to_datetime(moment - moment % MILLISECOND).strftime("%Y-%m-%dT%H:%M:%S.")
-        + f"{moment // MILLISECOND % 1000:03d}Z"
-    )
+    return to_datetime(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def floor_ms(moment: int) -> int:
@@ -63,4 +60,7 @@ def parse_duration(text: str) -> int:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"'{text}' is not a duration such as 90s, 15m, 48h or 7d")
-    return int(float(match[1]) * _UNITS[match[2]])
+    number = float(match[1])
+    if number > 1e9:
+        raise ValueError("the duration is longer than any history")
+    return int(number * _UNITS[match[2]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from vapi_sessions.config import Settings
 from vapi_sessions.errors import ConfigurationError, other_organisation
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.pipeline import Environment
-from vapi_sessions.timestamps import floor_ms
+from vapi_sessions.timestamps import floor_ms, show
 from vapi_sessions.walk import ALWAYS, Piece, walk
 from vapi_sessions.warehouse import reader
 from vapi_sessions.warehouse.holdings import Holdings
@@ -24,6 +24,7 @@ from vapi_sessions.windows import IntervalSet, Window
 #: So many ids are named for each difference.
 IDS_NAMED: Final = 20
 _SESSIONS_AT_ONCE: Final = 20_000
+_RECONCILE: Final = "vapi-sessions reconcile"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ def verify(settings: Settings, *, deep: bool = False, environment: Environment |
             sleep=environment.sleep or time.sleep,
         ) as source:
             started = environment.monotonic()
-            work = _Verification(source, Holdings(rows), ledger.watermark, settings, ledger.org_id)
+            since = rows("SELECT value FROM sync.state WHERE key = 'origin_reason'") == [("since",)]
+            work = _Verification(source, Holdings(rows), ledger, settings, since=since)
             findings = [*_inner(rows), *work.compare(deep=deep)]
             (sessions,) = rows("SELECT count(*) FROM sessions")[0]
             return Verified(
@@ -89,13 +91,15 @@ def verify(settings: Settings, *, deep: bool = False, environment: Environment |
 
 class _Verification:
     def __init__(
-        self, source: Source, holdings: Holdings, watermark: int, settings: Settings, org_id: str | None
+        self, source: Source, holdings: Holdings, ledger: Ledger, settings: Settings, *, since: bool
     ) -> None:
         self._source = source
         self._holdings = holdings
-        self._until = floor_ms(watermark)
+        # Of what was created before the `--since` of the first sync only what changed since is held.
+        self._from = floor_ms(ledger.origin or 0) if since else 0
+        self._until = floor_ms(ledger.watermark or 0)
         self._settings = settings
-        self._org_id = org_id
+        self._org_id = ledger.org_id
 
     def compare(self, *, deep: bool) -> Iterator[Finding]:
         probe = self._source.list(Query(limit=1))
@@ -110,10 +114,11 @@ class _Verification:
         if ours is not None and ours < oldest:
             window = Window(floor_ms(ours), oldest)
             ids = self._holdings.ids(window)
-            yield _finding(window, "no longer listed (aged out, or deleted)", list(ids))
-        if oldest >= self._until:
+            yield _finding(window, "no longer listed (aged out, or deleted)", list(ids), _RECONCILE)
+        lower = max(oldest, self._from)
+        if lower >= self._until:
             return
-        whole = Window(oldest, self._until)
+        whole = Window(lower, self._until)
         if deep:
             yield from self._row_by_row(whole)
             return
@@ -154,9 +159,10 @@ class _Verification:
         lacking = [key for key in settled if key not in ours]
         gone = [key for key in ours if key not in theirs]
         if lacking:
-            yield _finding(window, "at the source and not in the warehouse", lacking)
+            what = "at the source and not in the warehouse"
+            yield _finding(window, what, lacking, _read_again(settled[key] for key in lacking))
         if gone:
-            yield _finding(window, "in the warehouse and not at the source", gone)
+            yield _finding(window, "in the warehouse and not at the source", gone, _RECONCILE)
         if contents:
             keys = [key for key in settled if key in ours]
             bodies = redact.redact_page([settled[key].body for key in keys])
@@ -166,16 +172,20 @@ class _Verification:
                 if redact.content_hash(body) != ours[key][1]
             ]
             if other:
-                yield _finding(window, "with another content at the source", other)
+                what = "with another content at the source"
+                yield _finding(window, what, other, _read_again(settled[key] for key in other))
 
 
 def _piece(window: Window) -> Piece:
     return Piece(ALWAYS, created_from=window.lower, created_until=window.upper)
 
 
-def _finding(window: Window, what: str, ids: list[str]) -> Finding:
+def _read_again(rows: Iterable[Row]) -> str:
+    return f"vapi-sessions sync --since {show(floor_ms(min(row.updated_at for row in rows)))}"
+
+
+def _finding(window: Window, what: str, ids: list[str], remedy: str) -> Finding:
     count = f"{len(ids):,} session{'s' if len(ids) != 1 else ''} {what}"
-    remedy = "vapi-sessions sync, then vapi-sessions reconcile"
     return Finding(window, count, tuple(sorted(ids)[:IDS_NAMED]), remedy)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,9 +111,18 @@ def writer_lock(layout: Layout) -> Iterator[None]:
         with disk_errors(layout.root):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        _clear(layout.scratch)  # drafts and spilled data of a process that was killed
         yield
     finally:
         os.close(descriptor)
+
+
+def _clear(directory: Path) -> None:
+    for path in directory.glob("*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def sync_directory(directory: Path) -> None:
@@ -134,4 +144,5 @@ def put_aside(layout: Layout, now: int) -> Path | None:
         if log.exists():
             log.rename(kept.with_name(kept.name + ".wal"))
         layout.store.rename(kept)
+        sync_directory(layout.root)
     return kept

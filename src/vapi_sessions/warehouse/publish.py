@@ -33,19 +33,22 @@ ROOT_VARIABLE: Final = "vapi_warehouse"
 def publish(store: Store, layout: Layout, *, now: Callable[[], int], force: bool = False) -> bool:
     """Publish the committed state; returns whether data files were written. `now` gives µs.
 
-    Without changed data only `vapi.duckdb` is built anew, for the ledger's sake. `force` publishes everything again,
-    which also mends a missing or damaged snapshot. Raises WarehouseError.
+    Without changed data only `vapi.duckdb` is built anew, for the ledger's sake. Files of the current snapshot that
+    are missing or torn are written again, in a new snapshot; `force` writes everything again, which also mends what
+    rotted inside a file. Raises WarehouseError.
     """
-    state = store.state()
-    current = state.get("snapshot")
+    faultpoints.reach("publish.begun")
+    current = store.state().get("snapshot")
     missing = current is None or not (layout.parquet / current).is_dir()
     if force or missing:
         store.run("UPDATE sync.parts SET dirty = true")
-    changed = missing or store.dirty()
+    torn = not missing and _mark_torn(store, layout.parquet / str(current))
+    changed = missing or torn or store.dirty()
     if changed:
         with disk_errors(layout.parquet):
             current = _publish_snapshot(store, layout, None if missing else current, now)
     with disk_errors(layout.published):
+        _point_latest(layout, str(current))
         _publish_views(store, layout, str(current))
         _remove_old_snapshots(layout, str(current), now())
     faultpoints.reach("publish.old_removed")
@@ -53,7 +56,8 @@ def publish(store: Store, layout: Layout, *, now: Callable[[], int], force: bool
 
 
 def _publish_snapshot(store: Store, layout: Layout, previous: str | None, now: Callable[[], int]) -> str:
-    generation = int(store.state().get("generation", "0")) + 1
+    # Snapshots that the store does not know of, because it was killed or rebuilt, may still be somebody's.
+    generation = 1 + max(int(store.state().get("generation", "0")), *map(_generation, _snapshots(layout)), 0)
     name = f"{timestamps.to_datetime(now()):%Y%m%dT%H%M%SZ}-{generation:06d}"
     target, draft = layout.parquet / name, layout.parquet / f".{name}.tmp"
     shutil.rmtree(draft, ignore_errors=True)
@@ -66,7 +70,7 @@ def _publish_snapshot(store: Store, layout: Layout, previous: str | None, now: C
     )
     written: list[dict[str, object]] = []
     for lower, upper, file, tables, dirty in parts:
-        month = f"created_month={timestamps.to_datetime(lower):%Y-%m}"
+        month = _month(lower)
         if not dirty and previous is not None:
             files = [Path(table, month, f"{file}.parquet") for table in tables.split(",") if table]
             if all((layout.parquet / previous / path).exists() for path in files):
@@ -104,6 +108,40 @@ def _publish_snapshot(store: Store, layout: Layout, previous: str | None, now: C
     )
     faultpoints.reach("publish.snapshot_noted")
     return name
+
+
+def _mark_torn(store: Store, snapshot: Path) -> bool:
+    """Mark the ranges whose published files are missing or torn as stale; returns whether any file is."""
+    torn: list[str] = []
+    empty = {table.name for table in schema.TABLES}
+    for file, tables, lower in store.rows(
+        "SELECT file, tables, epoch_us(lower_bound) FROM sync.parts WHERE NOT dirty"
+    ):
+        present = [table for table in tables.split(",") if table]
+        empty.difference_update(present)
+        month = _month(lower)
+        if not all(_looks_whole(snapshot / table / month / f"{file}.parquet") for table in present):
+            torn.append(file)
+    for file in torn:
+        store.run("UPDATE sync.parts SET dirty = true WHERE file = ?", [file])
+    # A table without a row has a file all the same; where there is none at all, a glob finds no schema.
+    return bool(torn) or not all(any((snapshot / table).glob("*/*.parquet")) for table in empty)
+
+
+def _looks_whole(path: Path) -> bool:
+    """Whether a Parquet file is there with its end, which names its own length: cheap enough to ask each time."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 8))
+            end = file.read(8)
+    except OSError:
+        return False
+    return end[4:] == b"PAR1" and size >= 12 + int.from_bytes(end[:4], "little")
+
+
+def _month(lower: int) -> str:
+    return f"created_month={timestamps.to_datetime(lower):%Y-%m}"
 
 
 def _split_large_parts(store: Store) -> None:
@@ -168,10 +206,16 @@ def _fsync(path: Path) -> None:
 
 
 def _point_latest(layout: Layout, name: str) -> None:
-    temporary = layout.parquet / ".latest.tmp"
+    latest, temporary = layout.parquet / "latest", layout.parquet / ".latest.tmp"
+    if latest.is_symlink() and latest.readlink() == Path(name):
+        return
+    if (
+        latest.is_dir() and not latest.is_symlink()
+    ):  # somebody copied the warehouse, and the links as directories
+        shutil.rmtree(latest)
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(name)
-    temporary.rename(layout.parquet / "latest")
+    temporary.rename(latest)
 
 
 def _publish_views(store: Store, layout: Layout, snapshot: str) -> None:
@@ -215,18 +259,26 @@ def _view(table: schema.Table, layout: Layout, snapshot: str) -> str:
 
 def _remove_old_snapshots(layout: Layout, current: str, now: int) -> None:
     """Drop snapshots older than a day, except the newest three; and drafts of a process that died."""
-    snapshots = sorted(
-        p
-        for p in layout.parquet.iterdir()
-        if p.is_dir() and not p.is_symlink() and not p.name.startswith(".")
-    )
     horizon = now - KEEP
-    for snapshot in snapshots[:-KEEP_SNAPSHOTS]:
+    for snapshot in _snapshots(layout)[:-KEEP_SNAPSHOTS]:
         if snapshot.name != current and _published(snapshot.name) < horizon:
             shutil.rmtree(snapshot, ignore_errors=True)
     for draft in layout.parquet.glob(".*.tmp"):
         if draft.is_dir():
             shutil.rmtree(draft, ignore_errors=True)
+
+
+def _snapshots(layout: Layout) -> list[Path]:
+    return sorted(
+        p
+        for p in layout.parquet.iterdir()
+        if p.is_dir() and not p.is_symlink() and not p.name.startswith(".")
+    )
+
+
+def _generation(snapshot: Path) -> int:
+    number = snapshot.name.partition("-")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def _published(name: str) -> float:

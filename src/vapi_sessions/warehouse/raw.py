@@ -89,6 +89,11 @@ def put_aside(path: Path) -> Path:
     return kept
 
 
+def any_put_aside(directory: Path) -> bool:
+    """Whether a torn file was found here once."""
+    return any(directory.glob("*.torn"))
+
+
 def first_request(path: Path) -> int:
     """The smallest `seq` in the batch, which orders batches. Raises WarehouseDamagedError if the file is torn."""
     with _whole(path), pq.ParquetFile(path) as file:
@@ -108,7 +113,7 @@ def read_progress(path: Path) -> dict[str, Any]:
 def read(path: Path) -> Iterator[list[Observation]]:
     """The batch's observations, a bounded number at a time. Raises WarehouseDamagedError if the file is torn."""
     with _whole(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
-        if file.schema_arrow.names != schema.RAW.names:
+        if [(f.name, f.type) for f in file.schema_arrow] != [(f.name, f.type) for f in schema.RAW]:
             raise _damaged(path)
         for batch in file.iter_batches(_ROWS_AT_ONCE):
             yield _observations(batch)
@@ -153,6 +158,6 @@ def _whole(path: Path) -> Iterator[None]:
 
 def _damaged(path: Path) -> WarehouseDamagedError:
     return WarehouseDamagedError(
-        f"{path} is not a whole file of observations.",
+        f"{path} is not a whole Parquet file of observations.",
         "Move it out of raw/ and run again: what it held is read from the source again.",
     )

@@ -36,13 +36,16 @@ _GROUPS: Final = 16
 class Changes:
     """What one transaction writes beside the sessions themselves.
 
-    `claims`: intervals of updatedAt now read completely. `windows`: rows of the ledger (replaced by run and index).
+    `claims`: intervals of updatedAt now read completely; `settled`: those of them that need no second reading;
+    `unsettled`: what will need one, whatever is claimed there. `windows`: rows of the ledger (replaced by run and index).
     `batch`: the raw file merged, as a row of `sync.batches`. `state`: facts to set. `supersede`: windows that earlier
     runs left open are closed first (`windows` then holds those that go on).
     """
 
     org_id: str | None = None
     claims: IntervalSet = field(default_factory=IntervalSet)
+    settled: IntervalSet = field(default_factory=IntervalSet)
+    unsettled: IntervalSet = field(default_factory=IntervalSet)
     windows: Sequence[Mapping[str, Any]] = ()
     batch: Mapping[str, Any] | None = None
     state: Mapping[str, str] = field(default_factory=dict)
@@ -78,18 +81,22 @@ class Store:
             org_id=facts.get("org_id"),
             origin=int(facts["origin"]) if "origin" in facts else None,
             completed=IntervalSet(spans),
-            frontier=int(facts["frontier"]) if "frontier" in facts else None,
+            unsettled=_spans(facts.get("unsettled")),
         )
 
     def open_windows(self) -> list[dict[str, Any]]:
-        """Windows that an earlier run left in the middle: index, run, bounds (µs), still expected, `left_to_read` decoded."""
+        """Windows that an earlier run left in the middle: index, run, bounds (µs), still expected, `left_to_read` decoded.
+
+        `claimed_until` is where the claim would have ended (µs), which an open window has as well.
+        """
         found = self.rows(
-            "SELECT run_id, window_index, epoch_us(lower_bound), epoch_us(upper_bound), greatest(0, expected - distinct_ids), left_to_read "
+            "SELECT run_id, window_index, epoch_us(lower_bound), epoch_us(upper_bound), greatest(0, expected - distinct_ids), "
+            "epoch_us(claimed_until), left_to_read "
             "FROM sync.windows WHERE verdict = 'open' ORDER BY lower_bound"
         )
-        names = ("run_id", "window_index", "lower", "upper", "expected", "left")
+        names = ("run_id", "window_index", "lower", "upper", "expected", "claimed_until", "left")
         return [
-            dict(zip(names, (*row[:5], msgspec.json.decode(row[5] or "[]")), strict=True)) for row in found
+            dict(zip(names, (*row[:6], msgspec.json.decode(row[6] or "[]")), strict=True)) for row in found
         ]
 
     def merged_files(self) -> set[str]:
@@ -365,6 +372,12 @@ class Store:
                 }
                 self._insert_row("intervals", row)
         self._set_state(changes.state)
+        if changes.settled or changes.unsettled:
+            stored = self._db.execute("SELECT value FROM sync.state WHERE key = 'unsettled'").fetchall()
+            before = _spans(stored[0][0] if stored else None)
+            after = (before | changes.unsettled) - changes.settled
+            if after != before:
+                self._set_state({"unsettled": msgspec.json.encode(list(after)).decode()})
 
     def _set_state(self, facts: Mapping[str, str]) -> None:
         for key, value in facts.items():
@@ -395,6 +408,10 @@ def _known(
         tuple((u, n) for u, n in msgspec.json.decode(growth)) if growth else ((updated, messages),)
     )
     return Known(created, updated, seq, content_hash, first, steps, mark)
+
+
+def _spans(text: str | None) -> IntervalSet:
+    return IntervalSet((lower, upper) for lower, upper in msgspec.json.decode(text or "[]"))
 
 
 def _by_creation(sessions: Mapping[str, int]) -> list[list[tuple[str, int]]]:

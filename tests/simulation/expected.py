@@ -1,0 +1,206 @@
+"""The tables as they must be, derived from `raw/` by rules of a few lines, not by the engine's merge and flatten.
+
+`raw/` is what was observed; a session's state is the newest observation by (updatedAt, request), its first reading the
+earliest, a message's first sight the earliest `updatedAt` of an observation that shows so many messages, and a mark
+stands against everything observed before it. Sessions with odd fields go through the engine's flatten.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow.parquet as pq
+
+from vapi_sessions import redact, schema
+from vapi_sessions.flatten import Version, flatten, message_count
+from vapi_sessions.timestamps import from_datetime, parse
+
+Row = dict[str, Any]
+#: Table name to key to row; moments in µs, JSON decoded.
+Tables = dict[str, dict[tuple[Any, ...], Row]]
+
+_DAY_SECONDS: Final = 86_400
+_TIMES: Final = {t.name: {c.name for c in t.columns if c.type == "TIMESTAMPTZ"} for t in schema.TABLES}
+_JSON: Final = {t.name: {c.name for c in t.columns if c.type == "JSON"} for t in schema.TABLES}
+
+
+@dataclass(slots=True)
+class History:
+    """Everything that raw holds of one session, as its observations in order of request."""
+
+    seen: list[Row]
+    marks: list[Row]
+
+    @property
+    def newest(self) -> Row:
+        """The observation whose state counts."""
+        return max(self.seen, key=lambda o: (o["updated_at"], o["seq"]))
+
+    @property
+    def mark(self) -> Row | None:
+        """The mark that stands."""
+        mark = max(self.marks, key=lambda o: o["seq"], default=None)
+        return mark if mark is not None and mark["seq"] > max(o["seq"] for o in self.seen) else None
+
+
+def histories(directory: Path) -> dict[str, History]:
+    """All raw files, in no particular order."""
+    found: dict[str, History] = defaultdict(lambda: History([], []))
+    for path in directory.glob("*.parquet"):
+        for row in pq.read_table(path).to_pylist():
+            for name in ("created_at", "updated_at", "requested_at"):
+                row[name] = from_datetime(row[name])
+            history = found[row["session_id"]]
+            (history.seen if row["kind"] == "seen" else history.marks).append(row)
+    for history in found.values():
+        history.seen.sort(key=lambda o: o["seq"])
+    return dict(found)
+
+
+def tables(histories: dict[str, History], odd: set[str]) -> Tables:
+    """Every row of the five tables; `odd` are the sessions whose shape the rules here do not cover."""
+    result: Tables = {table.name: {} for table in schema.TABLES}
+    flattened = _flattened([histories[session_id] for session_id in odd])
+    for session_id, history in histories.items():
+        rows = flattened[session_id] if session_id in odd else _plain(history)
+        mark = history.mark
+        for session in rows["sessions"]:
+            session["deleted_at"] = mark["requested_at"] if mark and mark["kind"] == "deleted" else None
+            session["aged_out_at"] = mark["requested_at"] if mark and mark["kind"] == "aged_out" else None
+        for table in schema.TABLES:
+            names = [column.name for column in table.published]
+            for row in rows[table.name]:
+                whole = {name: row.get(name) for name in names}
+                result[table.name][tuple(whole[key] for key in table.key)] = whole
+    return result
+
+
+def first_seen(history: History, index: int) -> int:
+    """The earliest `updatedAt` of an observation with more messages than `index`."""
+    return min(o["updated_at"] for o in history.seen if message_count(o["body"].encode()) > index)
+
+
+def _flattened(histories: Sequence[History]) -> dict[str, dict[str, list[Row]]]:
+    """By the engine's own flatten, all at once, because that is what it is fast at."""
+    result = {h.newest["session_id"]: {t.name: list[Row]() for t in schema.TABLES} for h in histories}
+    by_id = {h.newest["session_id"]: h for h in histories}
+    versions = [
+        Version(
+            session_id=newest["session_id"],
+            org_id=newest["org_id"],
+            created_at=newest["created_at"],
+            updated_at=newest["updated_at"],
+            requested_at=newest["requested_at"],
+            seq=newest["seq"],
+            content_hash=redact.content_hash(newest["body"].encode()),
+            first_synced_at=min(o["requested_at"] for o in history.seen),
+            growth=None,
+            body=newest["body"].encode(),
+        )
+        for history in histories
+        for newest in [history.newest]
+    ]
+    for name, table in flatten(versions).tables.items():
+        for row in table.to_pylist():
+            for column in _TIMES[name]:
+                row[column] = from_datetime(row[column]) if row[column] is not None else None
+            for column in _JSON[name]:
+                row[column] = json.loads(row[column]) if row[column] is not None else None
+            if name == "messages":
+                row["first_seen_at"] = first_seen(by_id[row["session_id"]], row["message_index"])
+            result[row["session_id"]][name].append(row)
+    return result
+
+
+def _plain(history: History) -> dict[str, list[Row]]:
+    newest = history.newest
+    body = json.loads(newest["body"])
+    own = {"session_id": newest["session_id"], "session_created_at": newest["created_at"]}
+    messages = body.get("messages") or []
+    costs = body.get("costs") or []
+    customer = body.get("customer") or {}
+    model = next((cost["model"] for cost in costs if "model" in cost), {})
+    calls = [
+        (index, position, call)
+        for index, message in enumerate(messages)
+        for position, call in enumerate(message.get("tool_calls", ()))
+    ]
+    answers = {m["tool_call_id"]: (i, m["content"]) for i, m in enumerate(messages) if "tool_call_id" in m}
+    outputs = (body.get("artifact") or {}).get("structuredOutputs") or {}
+    session = {
+        "session_id": body["id"],
+        "org_id": body["orgId"],
+        "name": body.get("name"),
+        "status": body["status"],
+        "created_at": parse(body["createdAt"]),
+        "updated_at": parse(body["updatedAt"]),
+        "expiration_seconds": body.get("expirationSeconds"),
+        "expires_at": newest["created_at"] + body.get("expirationSeconds", _DAY_SECONDS) * 1_000_000,
+        "assistant_id": body.get("assistantId"),
+        "model_provider": model.get("provider"),
+        "model_name": model.get("model"),
+        "customer_name": customer.get("name"),
+        "customer_number": customer.get("number"),
+        "cost_usd": body.get("cost"),
+        "message_count": len(messages),
+        "user_message_count": sum(m["role"] == "user" for m in messages),
+        "assistant_message_count": sum(m["role"] == "assistant" for m in messages),
+        "tool_call_count": len(calls),
+        "artifact": body.get("artifact"),
+        "metadata": body.get("metadata"),
+        "extra": {"endedReason": body["endedReason"]} if "endedReason" in body else None,
+        "content_hash": redact.content_hash(newest["body"].encode()),
+        "first_synced_at": min(o["requested_at"] for o in history.seen),
+        "synced_at": newest["requested_at"],
+    }
+    return {
+        "sessions": [session],
+        "messages": [
+            {
+                **own,
+                "message_index": index,
+                "role": message["role"],
+                "content": message.get("content"),
+                "tool_call_id": message.get("tool_call_id"),
+                "tool_call_count": len(message.get("tool_calls", ())),
+                "first_seen_at": first_seen(history, index),
+            }
+            for index, message in enumerate(messages)
+        ],
+        "tool_calls": [
+            {
+                **own,
+                "message_index": index,
+                "tool_call_index": position,
+                "tool_call_id": call["id"],
+                "type": call["type"],
+                "function_name": call["function"]["name"],
+                "arguments": call["function"]["arguments"],
+                "result": answers[call["id"]][1] if call["id"] in answers else None,
+                "result_message_index": answers[call["id"]][0] if call["id"] in answers else None,
+            }
+            for index, position, call in calls
+        ],
+        "costs": [
+            {
+                **own,
+                "cost_index": index,
+                "type": cost["type"],
+                "model_provider": cost.get("model", {}).get("provider"),
+                "model_name": cost.get("model", {}).get("model"),
+                "prompt_tokens": cost.get("promptTokens"),
+                "completion_tokens": cost.get("completionTokens"),
+                "cost_usd": cost["cost"],
+            }
+            for index, cost in enumerate(costs)
+        ],
+        "structured_outputs": [
+            {**own, "structured_output_id": key, "name": output["name"], "result": output["result"]}
+            for key, output in outputs.items()
+        ],
+    }

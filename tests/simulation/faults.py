@@ -1,0 +1,290 @@
+"""What goes wrong with an answer. A fault falsifies the list before it becomes text, or breaks its way to us.
+
+Each is something that one honest response can be told from; two lies that agree cannot be told from the truth by
+anybody, and are not among them (the comments say where that draws a line).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import httpx
+
+from vapi_sessions.timestamps import SECOND, floor_ms, to_datetime
+
+from .model import Answer, Model
+
+JSON: Final = "application/json"
+#: Whether an empty list that says so itself may also come in the middle of a walk, not only as its first answer.
+EMPTY_LIST_ANYWHERE: Final = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that has become text. `date` µs, None without a header; `age`: a cache answered."""
+
+    body: bytes
+    date: int | None
+    status: int = 200
+    kind: str = JSON
+    age: int | None = None
+
+    def response(self, request: httpx.Request, **headers: str) -> httpx.Response:
+        """As httpx wants it."""
+        fields = {"content-type": self.kind, **headers}
+        if self.date is not None:
+            fields["date"] = f"{to_datetime(self.date):%a, %d %b %Y %H:%M:%S} GMT"
+        if self.age is not None:
+            fields["age"] = str(self.age)
+        return httpx.Response(self.status, headers=fields, content=self.body, request=request)
+
+
+def text(answer: Answer, params: Mapping[str, str]) -> bytes:
+    """The JSON of a list response."""
+    metadata = {
+        "itemsPerPage": answer.limit,
+        "totalItems": answer.total,
+        "currentPage": int(params.get("page", "1")),
+        **({"itemsBeyondRetention": True} if answer.beyond_retention else {}),
+    }
+    rows = b",".join(version.body for _, version in answer.rows)
+    return b'{"results":[' + rows + b'],"metadata":' + json.dumps(metadata).encode() + b"}"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Lies: another list than the one asked for. None: this fault does not apply to this request.
+
+Lie = Callable[[Model, Mapping[str, str], random.Random, int], Answer | None]
+
+
+def ignored_filter(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
+    """A server or a proxy drops a parameter."""
+    filters = [name for name in params if name.startswith(("createdAt", "updatedAt")) or name == "idAny"]
+    if not filters:
+        return None
+    dropped = frozenset(filters if rng.random() < 0.3 else [rng.choice(filters)])
+    return model.answer(params, ignore=dropped)
+
+
+def ignored_sort(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
+    """Another order. A page of rows all equal in createdAt looks the same in any order, so that one is left out."""
+    answer = model.answer(params, order=rng.choice(("reversed", "shuffled")))
+    instants = {floor_ms(session.created_at) for session, _ in answer.rows}
+    if len(instants) < 2 and answer.total > len(answer.rows) and params.get("limit") != "1":
+        return None
+    return answer
+
+
+def stale(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
+    """A replica that lags behind, within the settling delay."""
+    return model.answer(params, model.clock.true - int(rng.random() * lag)) if lag else None
+
+
+def wrong_total(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
+    """Rows and count from two statements. Below a page cap a count too low would agree with a page too short."""
+    answer = model.answer(params)
+    if answer.total and model.shape.page_cap is None and rng.random() < 0.5:
+        return replace(answer, total=rng.randrange(answer.total))
+    return replace(answer, total=answer.total + rng.randint(1, 30))
+
+
+def short_page(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
+    """Fewer rows than there are; the count is right."""
+    answer = model.answer(params)
+    if len(answer.rows) < 2:
+        return None
+    return replace(answer, rows=answer.rows[: rng.randrange(len(answer.rows))])
+
+
+def repeated_row(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
+    """One row twice on a page, perhaps in an older state."""
+    answer = model.answer(params)
+    if not answer.rows:
+        return None
+    position = rng.randrange(len(answer.rows))
+    session, version = answer.rows[position]
+    older = rng.choice([v for v in session.versions if v.updated_at <= version.updated_at])
+    rows = [*answer.rows[:position], (session, version), (session, older), *answer.rows[position + 1 :]]
+    return replace(answer, rows=rows[: answer.limit] if rng.random() < 0.5 else rows)
+
+
+def empty_page(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
+    """No rows, although the count says that there are."""
+    answer = model.answer(params)
+    return replace(answer, rows=[]) if answer.total else None
+
+
+def empty_list(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
+    """No rows and a count of none, where there are some."""
+    if not EMPTY_LIST_ANYWHERE and ("createdAtGe" in params or "page" in params):
+        return None
+    answer = model.answer(params)
+    return replace(answer, rows=[], total=0) if answer.total else None
+
+
+def negative_total(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
+    """A count below zero."""
+    return replace(model.answer(params), total=-1)
+
+
+LIES: Final[dict[str, tuple[Lie, float]]] = {
+    "ignored filter": (ignored_filter, 2),
+    "ignored sort": (ignored_sort, 2),
+    "stale page": (stale, 3),
+    "wrong totalItems": (wrong_total, 3),
+    "short page": (short_page, 3),
+    "repeated row": (repeated_row, 2),
+    "empty page": (empty_page, 2),
+    "empty list": (empty_list, 1),
+    "negative totalItems": (negative_total, 0.3),
+}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Breakages: the answer is right and does not arrive.
+
+Breakage = Callable[[Reply, httpx.Request, random.Random, Model], httpx.Response]
+
+
+class _Cut(httpx.SyncByteStream):
+    """A body that ends too early, as the transport notices it."""
+
+    def __init__(self, part: bytes, error: Exception) -> None:
+        self._part = part
+        self._error = error
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._part
+        raise self._error
+
+
+def _cut(reply: Reply, request: httpx.Request, rng: random.Random, error: Exception) -> httpx.Response:
+    part = reply.body[: rng.randrange(len(reply.body) or 1)]
+    return httpx.Response(200, headers={"content-type": JSON}, stream=_Cut(part, error), request=request)
+
+
+def cut_length(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
+    """Fewer bytes than Content-Length says."""
+    error = httpx.RemoteProtocolError("peer closed connection without sending complete message body")
+    return _cut(reply, request, rng, error)
+
+
+def cut_chunk(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
+    """The last chunk never comes."""
+    return _cut(reply, request, rng, httpx.RemoteProtocolError("incomplete chunked read"))
+
+
+def cut_gzip(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
+    """A compressed body ends early; nothing notices but the parser."""
+    packed = gzip.compress(reply.body, mtime=0)
+    part = replace(reply, body=packed[: rng.randrange(12, max(13, len(packed) - 8))])
+    return httpx.Response(
+        200,
+        headers={"content-type": JSON, "content-encoding": "gzip"},
+        stream=_Whole(part.body),
+        request=request,
+    )
+
+
+class _Whole(httpx.SyncByteStream):
+    """A body whose end nobody declares."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._body
+
+
+def cut_open_end(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
+    """Closed by the end of the connection, somewhere."""
+    return replace(reply, body=reply.body[: rng.randrange(1, len(reply.body))]).response(request)
+
+
+def cut_in_a_row(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
+    """Cut right behind a row, or inside a character."""
+    at = reply.body.find(b"},{")
+    odd = next((i for i, byte in enumerate(reply.body) if byte >= 0xC0), -1)
+    at = odd + 1 if odd > 0 and rng.random() < 0.5 else at + 1 if at > 0 else len(reply.body) - 1
+    return replace(reply, body=reply.body[:at]).response(request)
+
+
+def html(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
+    """A page of HTML with 200."""
+    return replace(reply, body=b"<html>Sign in</html>", kind="text/html").response(request)
+
+
+def empty(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
+    """Nothing at all, with 200."""
+    return replace(reply, body=b"").response(request)
+
+
+def too_many(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
+    """429 with Retry-After, in seconds or as a date."""
+    body = b'{"statusCode":429,"message":"Too Many Requests"}'
+    seconds = rng.randint(1, 30)
+    after = (
+        str(seconds)
+        if rng.random() < 0.5
+        else f"{to_datetime(model.clock.source() + seconds * SECOND):%a, %d %b %Y %H:%M:%S} GMT"
+    )
+    return replace(reply, status=429, body=body).response(request, **{"retry-after": after})
+
+
+def locked_out(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
+    """429 without a header."""
+    return replace(reply, status=429, body=b'{"statusCode":429,"message":"Too Many Requests"}').response(
+        request
+    )
+
+
+def server_error(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
+    """5xx, in HTML or JSON; 408."""
+    status = rng.choice((500, 502, 503, 504, 520, 408))
+    return replace(reply, status=status, body=b"<html>oops</html>", kind="text/html").response(request)
+
+
+def timeout(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
+    """No answer in time."""
+    model.clock.pass_(120 * SECOND)
+    raise rng.choice((httpx.ReadTimeout, httpx.ConnectTimeout))("timed out")
+
+
+def reset(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
+    """The connection breaks."""
+    raise rng.choice((httpx.ReadError, httpx.ConnectError, httpx.WriteError))("connection reset by peer")
+
+
+def foreign_404(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
+    """404 from something that is not the API: it proves nothing about a session."""
+    return replace(reply, status=404, body=b"<html>Not Found</html>", kind="text/html").response(request)
+
+
+def refused(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
+    """The source says no."""
+    status = rng.choice((400, 401, 402, 403))
+    body = json.dumps({"statusCode": status, "message": "no"}).encode()
+    return replace(reply, status=status, body=body).response(request)
+
+
+BREAKAGES: Final[dict[str, tuple[Breakage, float]]] = {
+    "429 with a header": (too_many, 1),
+    "429 without a header": (locked_out, 1),
+    "5xx": (server_error, 2),
+    "time-out": (timeout, 1),
+    "reset": (reset, 1.5),
+    "body cut: Content-Length": (cut_length, 1),
+    "body cut: chunks": (cut_chunk, 1),
+    "body cut: gzip": (cut_gzip, 1),
+    "body cut: open end": (cut_open_end, 1),
+    "body cut: between rows": (cut_in_a_row, 1),
+    "HTML with 200": (html, 1),
+    "empty 200": (empty, 1),
+    "foreign 404": (foreign_404, 0.3),
+    "refused": (refused, 0.15),
+}

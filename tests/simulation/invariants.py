@@ -1,0 +1,445 @@
+"""What must hold after every run, whatever went wrong in it, and what must be equal in the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import duckdb
+
+import vapi_sessions
+from vapi_sessions import redact, resources, schema
+from vapi_sessions.errors import (
+    CircuitBreakerError,
+    ConfigurationError,
+    VapiSessionsError,
+    WarehouseError,
+)
+from vapi_sessions.timestamps import HOUR, MILLISECOND, floor_ms, show
+from vapi_sessions.windows import IntervalSet
+
+from . import expected
+from .model import Session, Version
+
+if TYPE_CHECKING:
+    from .world import RunRecord, World
+
+
+class Violation(AssertionError):  # noqa: N818  # what it is called in the reports
+    """An invariant does not hold. `name` says which."""
+
+    def __init__(self, name: str, what: str = "") -> None:
+        super().__init__(f"{name}: {what}" if what else name)
+        self.name = name
+
+
+def _digest_sql(source: str) -> str:
+    parts = []
+    for table in schema.TABLES:
+        columns = ", ".join(f"{c.name}::VARCHAR" if c.type == "JSON" else c.name for c in table.published)
+        parts.append(
+            f"SELECT '{table.name}' AS part, count(*) AS n, sum(hash({columns})::HUGEINT)::VARCHAR AS h "
+            f"FROM {source}{table.name}"
+        )
+    return " UNION ALL ".join(parts) + " ORDER BY part"
+
+
+_DIGEST: Final = _digest_sql("")
+_KEYS: Final = " UNION ALL ".join(
+    f"SELECT '{t.name}', count(*) - count(DISTINCT ({', '.join(t.key)})) FROM {t.name}" for t in schema.TABLES
+)
+
+
+@cache
+def _observer() -> duckdb.DuckDBPyConnection:
+    """One connection for all looks from outside: opening one costs more than looking."""
+    db = duckdb.connect(config={"threads": 1})
+    db.execute("SET TimeZone = 'UTC'")
+    return db
+
+
+@contextmanager
+def observing(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database of the warehouse, read-only, and let go at once: the engine must be able to open it."""
+    db = _observer()
+    db.execute("SET VARIABLE vapi_warehouse = ?", [str(file.parent)])
+    db.execute(f"ATTACH '{file}' AS observed (READ_ONLY)")
+    db.execute("USE observed")
+    try:
+        yield db
+    finally:
+        db.execute("USE memory")
+        db.execute("DETACH observed")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the warehouse holds of a session."""
+
+    created_at: int
+    updated_at: int
+    content_hash: str
+    deleted: bool
+    aged_out: bool
+
+
+class Invariants:
+    """Watches one world from outside: it reads the files that the engine leaves, and the model."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        #: Sessions for which the source answered 404 by id.
+        self.proven_absent: set[str] = set()
+        self._held: dict[str, Held] = {}
+        self._completed = IntervalSet()
+        self._digest: Any = None
+        self._published: list[Any] = []
+        self._readers: list[tuple[duckdb.DuckDBPyConnection, Any, int]] = []
+        #: (start, bound) of each sync so far.
+        self._bounds: list[tuple[int, int]] = []
+        self._since: int | None = None  # start of the first run after the last successful sync
+        self._hashes: dict[bytes, str] = {}
+        self.published_states: list[Any] = []
+
+    # -- after every run -------------------------------------------------------------------------------------------
+
+    def after(self, record: RunRecord, stopped: str) -> None:
+        """Everything that must hold now."""
+        world = self.world
+        foreign = world.key != "key"
+        self._typed(record, stopped, foreign)
+        if record.command == "sync" and record.bound is not None and not foreign:
+            self._bounds.append((record.started, record.bound))
+        if self._since is None:
+            self._since = record.started
+        if not (world.warehouse / "store.duckdb").exists():
+            return
+        before = self._held, self._completed, self._digest
+        with observing(world.warehouse / "store.duckdb") as db:
+            if not db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'state'").fetchall():
+                return
+            for name, excess in db.execute(_KEYS).fetchall():
+                if excess:
+                    raise Violation("ids are unique", f"{excess} rows too many in {name}")
+            self._digest = db.execute(_DIGEST).fetchall()
+            self._completed = IntervalSet(
+                db.execute(
+                    "SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals"
+                ).fetchall()
+            )
+            self._held = {
+                row[0]: Held(*row[1:])
+                for row in db.execute(
+                    "SELECT session_id, epoch_us(created_at), epoch_us(updated_at), content_hash, "
+                    "deleted_at IS NOT NULL, aged_out_at IS NOT NULL FROM sessions"
+                ).fetchall()
+            }
+        if foreign:
+            if (
+                before != (self._held, self._completed, self._digest)
+                and before[2] is not None
+                and not stopped
+            ):
+                raise Violation("another organisation changes nothing")
+            if self._completed - before[1]:
+                raise Violation("nothing is claimed from an empty or foreign source")
+        self._rows_are_states_of_the_source(before[0])
+        self._marks_are_proven()
+        marked = sum(h.deleted and not before[0].get(i, h).deleted for i, h in self._held.items())
+        if marked > world.knobs["breaker_least"] and not world.healthy:
+            raise Violation("not more is marked at once than is believable", str(marked))
+        self._ledger(record, before[1], foreign)
+        if record.succeeded and record.command == "sync" and not foreign:
+            self._nothing_missed(record)
+            self._budget(record)
+            self._since = None
+        self._publication(record, stopped)
+        if record.succeeded and not foreign:
+            self._count(record)
+
+    def _typed(self, record: RunRecord, stopped: str, foreign: bool) -> None:
+        error = record.error
+        if error is None:
+            if foreign and self.world.key == "another-key":
+                raise Violation("another organisation is refused")
+            return
+        if isinstance(error, VapiSessionsError) and type(error).exit_code == 1:
+            raise Violation("every stop is a typed error", str(error)) from error
+        if stopped or record.faulty or foreign:
+            return
+        shape = self.world.model.shape
+        if isinstance(error, ConfigurationError) and record.command == "reconcile":
+            return  # nothing was synced yet
+        if isinstance(error, CircuitBreakerError) and not self.world.healthy:
+            gone = sum(
+                s.deleted(self.world.clock.true) or bool(s.gone) for s in self.world.model.sessions.values()
+            )
+            aged = sum(
+                s.created_at < self.world.model.oldest_kept() for s in self.world.model.sessions.values()
+            )
+            if gone + aged > self.world.knobs["breaker_least"]:
+                self.world.fired["recovery: circuit breaker"] += 1
+                return
+        if shape.page_cap is not None and not shape.cap_said:
+            return  # a cap that is not admitted cannot be told from a contradiction where sessions are tied
+        raise Violation("a run without a fault succeeds", f"{record.command}: {error!r}") from error
+
+    def _rows_are_states_of_the_source(self, before: dict[str, Held]) -> None:
+        for session_id, held in self._held.items():
+            session = self.world.model.sessions.get(session_id)
+            if session is None:
+                raise Violation("every row is a session of the source", session_id)
+            if not any(
+                floor_ms(held.updated_at) == floor_ms(v.updated_at) and held.content_hash == self._hash(v)
+                for v in session.versions
+            ):
+                raise Violation("every row is a state that the source had", session_id)
+        for session_id, earlier in before.items():
+            now = self._held.get(session_id)
+            if now is None:
+                raise Violation("no row disappears", f"{session_id}, {earlier}")
+            if now.updated_at < earlier.updated_at:
+                raise Violation("no version goes backwards", session_id)
+
+    def _marks_are_proven(self) -> None:
+        model = self.world.model
+        for session_id, held in self._held.items():
+            session = model.sessions[session_id]
+            if held.deleted:
+                if not session.gone:
+                    raise Violation("what is marked deleted is gone", f"{session_id} was never deleted")
+                if session_id not in self.proven_absent:
+                    raise Violation("what is marked deleted was asked for by id", session_id)
+            if (
+                held.aged_out
+                and not session.gone
+                and not any(session.created_at < oldest for _, oldest in model.retention)
+            ):
+                raise Violation("what is marked aged out is no longer listed", session_id)
+
+    def _ledger(self, record: RunRecord, before: IntervalSet, foreign: bool) -> None:
+        completed = self._completed
+        if completed.end is not None:
+            latest = max((bound for _, bound in self._bounds), default=0)
+            if completed.end > latest:
+                raise Violation("the ledger claims no future", f"{show(completed.end)} > {show(latest)}")
+        if before - completed:
+            raise Violation("a claim does not disappear", repr(before - completed))
+        new = completed - before
+        if not new or self._since is None:
+            return
+        lag = self.world.lag
+        for session, version in self.world.model.listed(self._since - lag):
+            if (
+                floor_ms(version.updated_at) in new
+                and session.visible(record.ended) is version
+                and self._stays_listed(session, self._since - lag, record.ended)
+                and not self._excused(session, version)
+            ):
+                self._require(session, version, "the ledger claims only what was read")
+
+    def _nothing_missed(self, record: RunRecord) -> None:
+        bound = record.result.bound
+        if bound is None:
+            return
+        lag = self.world.lag
+        for session, version in self.world.model.listed(record.started - lag):
+            if (
+                version.updated_at < bound
+                and self._stays_listed(session, record.started - lag, record.ended)
+                and not self._excused(session, version)
+            ):
+                self._require(session, version, "nothing is missed")
+
+    def _stays_listed(self, session: Session, start: int, end: int) -> bool:
+        return (
+            session.visible(end) is not None
+            and session.created_at >= self.world.model.oldest_kept(end)
+            and session.created_at >= self.world.model.oldest_kept(start)
+            and not any(start <= since <= end for since, _ in session.gone)
+        )
+
+    def _excused(self, session: Session, version: Version) -> bool:
+        """Late beyond the promise, or listed again after having been gone: a reconcile's business."""
+        if session.returned_at >= version.visible_at:
+            return True
+        seen = version.visible_at + self.world.lag
+        frontier = max((bound for start, bound in self._bounds if start < seen), default=0)
+        return version.updated_at < frontier - self.world.lookback
+
+    def _require(self, session: Session, version: Version, name: str) -> None:
+        held = self._held.get(session.session_id)
+        if held is None or floor_ms(held.updated_at) < floor_ms(version.updated_at):
+            state = "not there" if held is None else f"at {show(held.updated_at)}"
+            raise Violation(name, f"{session.session_id} of {show(version.updated_at)} is {state}")
+
+    def _budget(self, record: RunRecord) -> None:
+        """1.3 pages for each full page, and what does not depend on the number of sessions.
+
+        A probe; two counts for each window planned, and four to begin with (`plan_windows` stops halving after that);
+        for each window a page that tells the end, one that is cut short by it, and one that was asked twice.
+        """
+        world = self.world
+        shape = world.model.shape
+        if record.faulty or world.page < 5 or shape.page_cap is not None or record.tied:
+            return
+        result = record.result
+        budget = 1.3 * result.counts.sessions_read / world.page + 5 + 5 * result.windows
+        if result.requests > budget:
+            raise Violation(
+                "requests stay within 1.3 N / page + a constant",
+                f"{result.requests} for {result.counts.sessions_read} sessions in {result.windows} windows of pages of {world.page}",
+            )
+        world.fired["budget: checked"] += 1
+
+    def _count(self, record: RunRecord) -> None:
+        counts = record.result.counts
+        for name in ("late_rows", "silent_changes", "deleted", "aged_out", "restored"):
+            if getattr(counts, name):
+                self.world.fired[f"recovery: {name}"] += 1
+
+    # -- what is published -----------------------------------------------------------------------------------------
+
+    def _publication(self, record: RunRecord, stopped: str) -> None:
+        if not (self.world.warehouse / "vapi.duckdb").exists():
+            if record.succeeded:
+                raise Violation("a successful run is published")
+            return
+        with observing(self.world.warehouse / "vapi.duckdb") as db:
+            digest = db.execute(_DIGEST).fetchall()
+            spans = IntervalSet(
+                db.execute(
+                    "SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals"
+                ).fetchall()
+            )
+        if record.succeeded and (digest != self._digest or spans != self._completed):
+            raise Violation("what is published is what was committed")
+        if not record.succeeded and digest not in (self._digest, *self._published):
+            # Killed between two commits: the snapshot is one that some publication began with.
+            if digest not in self.published_states:
+                raise Violation("what is published is one committed state", record.command)
+        if digest not in self._published:
+            self._published.append(digest)
+        for db, was, opened in self._readers:
+            if self.world.clock.true - opened < 20 * HOUR and db.execute(_DIGEST).fetchall() != was:
+                raise Violation("a reader keeps what it opened")
+        for db, _, _ in self._readers[:-1]:
+            db.close()
+        self._readers = self._readers[-1:]
+
+    def open_reader(self) -> None:
+        """Somebody opens the warehouse, in the middle of a run."""
+        if not (self.world.warehouse / "vapi.duckdb").exists():
+            return
+        db = vapi_sessions.connect(self.world.warehouse)
+        digest = db.execute(_DIGEST).fetchall()
+        self._readers.append((db, digest, self.world.clock.true))
+        self.world.fired["reader holds files"] += 1
+        if digest not in self._published and digest not in self.published_states:
+            raise Violation("what is published is one committed state", "seen by a reader during a run")
+
+    def release(self) -> None:
+        """Close what is open."""
+        for db, _, _ in self._readers:
+            db.close()
+        self._readers = []
+
+    # -- in the end ------------------------------------------------------------------------------------------------
+
+    def equal(self) -> None:
+        """Warehouse and model are equal: every table, every column, the marks, and raw."""
+        world = self.world
+        listed = {session.session_id: version for session, version in world.model.listed()}
+        raw = expected.histories(world.warehouse / "raw")
+        self._raw_is_whole(raw)
+        for session_id, version in listed.items():
+            held = self._held.get(session_id)
+            if held is None or held.deleted or held.aged_out:
+                raise Violation("every listed session is there, without a mark", f"{session_id}: {held}")
+            if held.content_hash != self._hash(version):
+                raise Violation("every listed session has the source's content", session_id)
+            if raw[session_id].newest["body"].encode() != stored(version):
+                raise Violation("raw holds the newest state", session_id)
+        for session_id, held in self._held.items():
+            if session_id not in listed and not (held.deleted or held.aged_out):
+                raise Violation("what is no longer listed is marked", session_id)
+            session = world.model.sessions[session_id]
+            if session_id not in listed and not session.deleted(world.clock.true) and not held.aged_out:
+                raise Violation("what aged out is not marked deleted", session_id)
+        odd = {
+            session_id for session_id in raw if any(v.odd for v in world.model.sessions[session_id].versions)
+        }
+        want = expected.tables(raw, odd)
+        with vapi_sessions.connect(world.warehouse) as db:
+            for table in schema.TABLES:
+                self._table_is(table, want[table.name], db)
+            for check in resources.sql_files("checks"):
+                found = db.execute(check.read_text()).fetchall()
+                if found:
+                    raise Violation(f"the check {check.stem} finds no row", repr(found[0]))
+
+    def _raw_is_whole(self, raw: dict[str, expected.History]) -> None:
+        if raw.keys() != self._held.keys():
+            raise Violation("raw and tables hold the same sessions", repr(raw.keys() ^ self._held.keys()))
+        requests: dict[int, tuple[str, int]] = {}
+        for session_id, history in raw.items():
+            bodies = {stored(v) for v in self.world.model.sessions[session_id].versions}
+            for row in (*history.seen, *history.marks):
+                if requests.setdefault(row["seq"], (row["run_id"], row["requested_at"])) != (
+                    row["run_id"],
+                    row["requested_at"],
+                ):
+                    raise Violation("a request has a number of its own", str(row["seq"]))
+            if any(row["body"].encode() not in bodies for row in history.seen):
+                raise Violation("raw holds what the source said", session_id)
+
+    def _table_is(self, table: schema.Table, want: Any, db: duckdb.DuckDBPyConnection) -> None:
+        columns = ", ".join(
+            f"epoch_us({c.name})"
+            if c.type == "TIMESTAMPTZ"
+            else f"{c.name}::VARCHAR"
+            if c.type == "JSON"
+            else c.name
+            for c in table.published
+        )
+        names = [c.name for c in table.published]
+        json_at = [i for i, c in enumerate(table.published) if c.type == "JSON"]
+        found = {}
+        for values in db.execute(f"SELECT {columns} FROM {table.name}").fetchall():
+            row = list(values)
+            for i in json_at:
+                row[i] = json.loads(row[i]) if row[i] is not None else None
+            whole = dict(zip(names, row, strict=True))
+            found[tuple(whole[key] for key in table.key)] = whole
+        if found == want:
+            return
+        for key in sorted(found.keys() | want.keys(), key=repr):
+            if found.get(key) != want.get(key):
+                differs = {
+                    name: (found.get(key, {}).get(name), want.get(key, {}).get(name))
+                    for name in names
+                    if found.get(key, {}).get(name) != want.get(key, {}).get(name)
+                }
+                raise Violation("every table is equal in every column", f"{table.name} {key}: {differs}")
+
+    def close(self) -> None:
+        """The readers still open see what they opened."""
+        for db, was, opened in self._readers:
+            if self.world.clock.true - opened < 20 * HOUR and db.execute(_DIGEST).fetchall() != was:
+                raise Violation("a reader keeps what it opened")
+
+    def _hash(self, version: Version) -> str:
+        found = self._hashes.get(version.body)
+        if found is None:
+            found = self._hashes[version.body] = redact.content_hash(stored(version))
+        return found
+
+
+def stored(version: Version) -> bytes:
+    """What may be written of it: only odd sessions hold anything secret."""
+    return redact.redact_page([version.body])[0] if version.odd else version.body

@@ -1,0 +1,251 @@
+"""The source: sessions in versions that become visible after a delay, deletions, retention, and the list of them.
+
+Everything can be asked for as of a moment in the past, which is how a lagging replica or a cache answers.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from vapi_sessions.timestamps import floor_ms, parse
+
+from . import contents
+from .clock import Clock
+
+ORG: Final = "org-simulated"
+OTHER_ORG: Final = "org-another"
+FOREVER: Final = 1 << 62
+_OPERATORS: Final = {"Ge": operator.ge, "Gt": operator.gt, "Lt": operator.lt, "Le": operator.le}
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One committed state. A silent one has the `updatedAt` of its predecessor."""
+
+    updated_at: int
+    visible_at: int
+    body: bytes
+    silent: bool
+    odd: bool
+
+
+@dataclass(slots=True)
+class Session:
+    """One session with its history. `fields` is the newest content, visible or not yet."""
+
+    session_id: str
+    created_at: int
+    fields: contents.Fields
+    versions: list[Version] = field(default_factory=list)
+    #: When it was deleted, half-open.
+    gone: list[tuple[int, int]] = field(default_factory=list)
+    #: When it was listed again after having been gone: no sync can see that, only a reconcile.
+    returned_at: int = 0
+
+    def visible(self, at: int) -> Version | None:
+        """The state that the source shows at a moment, if it knows the session by then."""
+        newest = next((v for v in reversed(self.versions) if v.visible_at <= at), None)
+        return None if newest is None or self.deleted(at) else newest
+
+    def deleted(self, at: int) -> bool:
+        """Whether it was deleted then."""
+        return any(since <= at < until for since, until in self.gone)
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How this source behaves. What is not known of the real one is a switch here."""
+
+    micro_shown: bool = False
+    filter_on_micro: bool = False
+    shuffle_ties: bool = False
+    page_cap: int | None = None
+    cap_said: bool = True
+    says_beyond_retention: bool = False
+    #: The longest delay, µs, after which a change is visible, unless it is late.
+    delay: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One list response before it becomes text: rows in order, and what the metadata will say."""
+
+    rows: list[tuple[Session, Version]]
+    total: int
+    limit: int
+    beyond_retention: bool
+
+
+class Model:
+    """The source's state and rules; it knows nothing of HTTP, faults or the engine."""
+
+    def __init__(self, clock: Clock, rng: random.Random, shape: Shape) -> None:
+        self.clock = clock
+        self.rng = rng
+        self.shape = shape
+        self.sessions: dict[str, Session] = {}
+        #: (since, oldest createdAt listed): retention as it was changed.
+        self.retention: list[tuple[int, int]] = [(0, 0)]
+        self._born = 0
+
+    # -- what happens to it ------------------------------------------------------------------------------------
+
+    def create(
+        self, fields: contents.Fields, *, created_at: int | None = None, delay: int | None = None
+    ) -> Session:
+        """A new session; `created_at` may lie in the past (an import), `updatedAt` is the present."""
+        self._born += 1
+        now = self.clock.source()
+        session = Session(
+            f"{self.rng.getrandbits(32):08x}-{self._born:05d}",
+            now if created_at is None else created_at,
+            fields,
+        )
+        self.sessions[session.session_id] = session
+        self.commit(session, delay=delay, at=now)
+        return session
+
+    def commit(
+        self, session: Session, *, delay: int | None = None, silent: bool = False, at: int | None = None
+    ) -> Version:
+        """Write the session's fields as its newest version."""
+        previous = session.versions[-1] if session.versions else None
+        updated = self.clock.source() if at is None else at
+        if previous is not None:
+            updated = previous.updated_at if silent else max(updated, previous.updated_at + 1)
+        visible = self.clock.true + (self.delay() if delay is None else delay)
+        if previous is not None:
+            visible = max(visible, previous.visible_at)
+        version = Version(
+            updated,
+            visible,
+            contents.body(
+                session.session_id,
+                ORG,
+                session.created_at,
+                updated,
+                session.fields,
+                micro=self.shape.micro_shown,
+            ),
+            silent,
+            contents.is_odd(session.fields),
+        )
+        session.versions.append(version)
+        return version
+
+    def delay(self) -> int:
+        """How long until a commit can be seen: mostly at once, at times as long as is promised."""
+        kind = self.rng.random()
+        if kind < 0.6 or not self.shape.delay:
+            return 0
+        return int(
+            self.rng.random() * (self.shape.delay if kind < 0.75 else min(self.shape.delay, 3_000_000))
+        )
+
+    def change(self, session: Session) -> contents.Fields:
+        """The session's fields, to be altered and then committed."""
+        session.fields = copy.deepcopy(session.fields)
+        return session.fields
+
+    def delete(self, session: Session) -> None:
+        """Gone, without a trace in the list."""
+        if not session.deleted(self.clock.true):
+            session.gone.append((self.clock.true, FOREVER))
+
+    def bring_back(self, session: Session) -> None:
+        """A deletion that is undone."""
+        since, _ = session.gone[-1]
+        session.gone[-1] = (since, self.clock.true)
+        session.returned_at = self.clock.true
+
+    def keep_since(self, oldest: int) -> None:
+        """From now on nothing created before `oldest` is listed."""
+        for session in self.sessions.values():
+            if oldest <= session.created_at < self.oldest_kept():
+                session.returned_at = self.clock.true
+        self.retention.append((self.clock.true, oldest))
+
+    # -- what it tells -----------------------------------------------------------------------------------------
+
+    def oldest_kept(self, at: int | None = None) -> int:
+        """The earliest createdAt that is listed at a moment."""
+        at = self.clock.true if at is None else at
+        return next(oldest for since, oldest in reversed(self.retention) if since <= at)
+
+    def listed(self, at: int | None = None) -> list[tuple[Session, Version]]:
+        """Every session in the list at a moment, with the state shown."""
+        at = self.clock.true if at is None else at
+        oldest = self.oldest_kept(at)
+        return [
+            (session, version)
+            for session in self.sessions.values()
+            if session.created_at >= oldest and (version := session.visible(at)) is not None
+        ]
+
+    def alive(self) -> list[Session]:
+        """Sessions that can still be changed: not deleted, committed, visible or not."""
+        now = self.clock.true
+        return [s for s in self.sessions.values() if not s.deleted(now)]
+
+    def get(self, session_id: str) -> Version | None:
+        """One session by its id."""
+        session = self.sessions.get(session_id)
+        if session is None or session.created_at < self.oldest_kept():
+            return None
+        return session.visible(self.clock.true)
+
+    def answer(
+        self,
+        params: Mapping[str, str],
+        at: int | None = None,
+        *,
+        ignore: frozenset[str] = frozenset(),
+        order: str = "",
+    ) -> Answer:
+        """The list as a response gives it; `ignore` names filters that are not applied, `order` overrides the sort."""
+        fits = self._filter(params, ignore)
+        rows = [row for row in self.listed(at) if fits(*row)]
+        if self.shape.shuffle_ties:
+            self.rng.shuffle(rows)
+            rows.sort(key=lambda row: floor_ms(row[0].created_at))
+        else:
+            rows.sort(key=lambda row: (row[0].created_at, row[0].session_id))
+        if params.get("sortOrder", "DESC") == "DESC":
+            rows.reverse()
+        if order == "reversed":
+            rows.reverse()
+        elif order == "shuffled":
+            self.rng.shuffle(rows)
+        asked = int(params.get("limit", "100"))
+        limit = asked if self.shape.page_cap is None else min(asked, self.shape.page_cap)
+        start = (int(params.get("page", "1")) - 1) * limit
+        said = limit if self.shape.cap_said else asked
+        beyond = self.shape.says_beyond_retention and self.oldest_kept(at) > 0
+        return Answer(rows[start : start + limit], len(rows), said, beyond)
+
+    def _filter(
+        self, params: Mapping[str, str], ignore: frozenset[str]
+    ) -> Callable[[Session, Version], bool]:
+        ids = None if "idAny" in ignore or "idAny" not in params else set(params["idAny"].split(","))
+        bounds = [
+            (name, holds, parse(params[name + sign]))
+            for name in ("createdAt", "updatedAt")
+            for sign, holds in _OPERATORS.items()
+            if name + sign in params and name + sign not in ignore
+        ]
+
+        def fits(session: Session, version: Version) -> bool:
+            if ids is not None and session.session_id not in ids:
+                return False
+            for name, holds, bound in bounds:
+                moment = session.created_at if name == "createdAt" else version.updated_at
+                if not holds(moment if self.shape.filter_on_micro else floor_ms(moment), bound):
+                    return False
+            return True
+
+        return fits

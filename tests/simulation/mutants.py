@@ -1,0 +1,163 @@
+"""Planted mistakes. Each is one a careful person could make, put into the engine's own text while it runs.
+
+A mutant is an edit of one function's source: the text to be replaced must be there exactly once, so a mutant that no
+longer fits the code says so instead of changing nothing. The simulation must stop each within a few dozen seeds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+from unittest import mock
+
+from vapi_sessions import client, compare, ledger, load, merge, pipeline, plan, reconcile, survey, walk
+from vapi_sessions.warehouse import publish, store
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`edits` are (old, new) pairs in the source of `owner.name`."""
+
+    what: str
+    owner: Any
+    name: str
+    edits: tuple[tuple[str, str], ...]
+
+    @contextlib.contextmanager
+    def planted(self) -> Iterator[None]:
+        """The engine with this mistake."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(mock.patch.object(survey, "_nothing_there", _nothing_there, create=True))
+            built = self._build()
+            for owner in (self.owner, *(m for m in _IMPORTERS if getattr(m, self.name, None) is not None)):
+                if owner is self.owner or getattr(owner, self.name) is getattr(self.owner, self.name):
+                    stack.enter_context(mock.patch.object(owner, self.name, built))
+            yield
+
+    def _build(self) -> Any:
+        original = inspect.getattr_static(self.owner, self.name)
+        function = original.__func__ if isinstance(original, (classmethod, staticmethod)) else original
+        source = textwrap.dedent(inspect.getsource(function))
+        for old, new in self.edits:
+            if source.count(old) != 1:
+                raise LookupError(f"mutant '{self.what}' no longer fits {function.__qualname__}: {old!r}")
+            source = source.replace(old, new)
+        module = sys.modules[function.__module__]
+        namespace: dict[str, Any] = {}
+        code = compile("from __future__ import annotations\n" + source, f"<mutant: {self.what}>", "exec")
+        exec(code, module.__dict__, namespace)  # noqa: S102  # our own source, with a mistake
+        built = namespace[function.__name__]
+        return built
+
+
+#: Modules that import functions by name.
+_IMPORTERS: Final = (compare, load, merge, pipeline, plan, reconcile, survey)
+
+
+def _m(what: str, owner: Any, name: str, *edits: tuple[str, str]) -> Mutant:
+    return Mutant(what, owner, name, edits)
+
+
+_BY_PAGE_NUMBERS: Final = """left = tuple(pieces)
+    for number_of_piece, piece in enumerate(left):
+        number, total = 0, 1
+        while number * limit < total:
+            number += 1
+            page = fetch(Query(updated=piece.window, created=piece.created, limit=limit, page=number))
+            total = page.total
+            done = number * limit >= total
+            rest = left[number_of_piece + 1 :]
+            yield Step(page.rows, rest if done else (piece, *rest), page)
+    left = ()
+"""
+_BACKWARDS: Final = """left = tuple(pieces)
+    for number_of_piece, piece in enumerate(left):
+        upper = piece.created_until
+        while True:
+            lower = piece.created_from or 0
+            created = Window(lower, upper) if upper is not None or piece.created_from is not None else None
+            page = fetch(Query(updated=piece.window, created=created, limit=limit, order="DESC"))
+            done = len(page.rows) < limit and page.total <= len(page.rows)
+            rest = left[number_of_piece + 1 :]
+            yield Step(page.rows, rest if done else (piece, *rest), page)
+            if done:
+                break
+            upper = floor_ms(page.rows[-1].created_at) if page.rows else upper
+    left = ()
+"""
+_NEWEST_VALUE: Final = (
+    "changes = self._changes()\n",
+    """changes = self._changes()
+    newest = max((row.updated_at for step in steps for row in step.rows), default=0)
+    lowest = min((w.planned.window.lower for w in self._windows.values()), default=newest)
+    changes = Changes(changes.org_id, IntervalSet([(lowest, newest)]), changes.windows, None, changes.state)
+""",
+)
+
+MUTANTS: Final = (
+    # -- reading a window
+    _m("page numbers instead of a keyset", walk, "walk", ("left = tuple(pieces)\n", _BY_PAGE_NUMBERS)),
+    _m("reading backwards, exclusively, with ties", walk, "walk", ("left = tuple(pieces)\n", _BACKWARDS)),
+    _m("Gt instead of Ge on createdAt", client.Query, "params", ('f"{name}Ge"', 'f"{name}{\'Gt\' if name == \'createdAt\' else \'Ge\'}"')),
+    _m("Gt instead of Ge on updatedAt", client.Query, "params", ('f"{name}Ge"', 'f"{name}{\'Gt\' if name == \'updatedAt\' else \'Ge\'}"')),
+    _m("the cursor moves past its own instant", walk, "_advance", ("replace(piece, created_from=cursor, tied=tied)", "replace(piece, created_from=cursor + MILLISECOND)")),
+    _m("no floor to the millisecond", walk, "_advance", ("cursor = floor_ms(rows[-1].created_at)", "cursor = rows[-1].created_at")),
+    _m("a short page is the end", walk, "_advance", ("if len(rows) < limit and page.total <= len(rows):", "if len(rows) < limit:")),
+    _m("totalItems alone is the end", walk, "_advance", ("if len(rows) < limit and page.total <= len(rows):", "if page.total <= len(rows):")),
+    _m("an empty page is the end", walk, "_advance", ("if len(rows) < limit and page.total <= len(rows):", "if not rows or (len(rows) < limit and page.total <= len(rows)):")),
+    _m("filter violations ignored", walk, "_violation", ("if updated not in window:", "if False:"), ("if created_from is not None and created < created_from:", "if False:"), ("if created_until is not None and created >= created_until:", "if False:"), ("if created < previous:", "if False:")),
+    _m("the order of a page is not checked", walk, "_violation", ("if created < previous:", "if False:")),
+    _m("of a repeated row the older state is kept", walk, "_fresh", ("row.updated_at > kept.updated_at", "row.updated_at < kept.updated_at")),
+    _m("the upper part of a cut window first", walk, "_cut", ("(replace(piece, window=lower, tied=tied), replace(piece, window=upper, tied=tied))", "(replace(piece, window=upper, tied=tied), replace(piece, window=lower, tied=tied))")),
+    _m("a block of ties accepted without proof", walk, "_collect_block", ("if ours == whole:", "if True:"), ("if len(found) >= total:", "if True:")),
+    _m("a body that does not parse means no rows", client.Source, "_list_once", ('raise _AgainError(f"an answer is not a list of sessions: {_plain(str(error))}") from None', "metadata, rows = _Metadata(0, query.limit), []")),
+    # -- what has to be read, and what is claimed
+    _m("no settling", survey, "make_plan", ("floor_ms(clock - settings.settle)", "floor_ms(clock)")),
+    _m("no lookback", ledger.Ledger, "to_read", (" - lookback", "")),
+    _m("the newest claim is the watermark, gaps are forgotten", ledger.Ledger, "to_read", ("(everything - self.completed)", "(everything - IntervalSet([(self.origin, self.completed.end or self.origin)]))")),
+    _m("the newest value seen is the watermark", load.Loader, "flush", _NEWEST_VALUE),
+    _m("the organisation is not checked", survey, "make_plan", ("ledger.org_id is not None and oldest.org_id != ledger.org_id", "False")),
+    _m("claims for an empty source", survey, "make_plan", ("return Plan(), {}", "return _nothing_there(settings, probe, ledger)")),
+    _m("the open window is claimed beyond the bound", plan.PlannedWindow, "whole", ("upper = bound if window.upper is None", "upper = bound + 60_000_000 if window.upper is None")),
+    _m("a window is claimed before it is read to its end", load.Loader, "_changes", ("if not self._windows[i].left", "if True")),
+    _m("the watermark is written before the rows", load.Loader, "flush", ("changes = self._changes()\n", "changes = self._changes()\n    self._store.note(changes)\n")),
+    _m("a resumed window forgets what was left of it", survey, "_resume", ('decode_pieces(stored["left"])', 'decode_pieces(stored["left"])[1:]')),
+    # -- from rows to tables
+    _m("raw written after the merge", load.Loader, "flush", ("raw.write(self._layout.raw, name, resolution.keep, _encode_progress(changes))", "later = (name, resolution.keep, _encode_progress(changes))"), ("self._merge(resolution, known, changes)\n", "self._merge(resolution, known, changes)\n        if resolution.keep:\n            raw.write(self._layout.raw, *later)\n")),
+    _m("raw files that were not merged are left alone", pipeline.Run, "__enter__", ("self._recovered = recover(self.store, layout, now=self.environment.now)", "self._recovered = 0")),
+    _m("requests are numbered anew in each run", pipeline.Run, "__enter__", ('itertools.count(int(self.store.state().get("next_seq", "1")))', "itertools.count(1)")),
+    _m("merge without the guard", merge, "_resolve_one", ("wins = position is None or (observation.updated_at, observation.seq) > position", "wins = True")),
+    _m("merge without the de-duplication", merge, "resolve", ("_resolve_one(session_id, list(group), known.get(session_id), result)", "[_resolve_one(session_id, [one], known.get(session_id), result) for one in group]")),
+    _m("a change without updatedAt is ignored", merge, "_resolve_one", ("(observation.updated_at, observation.seq) > position", "observation.updated_at > position[0]")),
+    _m("marks are never lifted", merge, "_resolve_one", ("stands = mark if mark is not None and mark.seq > last_seen else None", "stands = mark")),
+    _m("the first reading is overwritten", merge, "_resolve_one", ("first_synced_at=first,", "first_synced_at=winner.requested_at,")),
+    _m("the first sight of a message is overwritten", merge, "_resolve_one", ("growth=growth,", "growth=None,")),
+    _m("children are not replaced as a set", store.Store, "_delete", ("for table in schema.TABLES:", "for table in schema.TABLES[:1]:")),
+    _m("rows and progress in separate transactions", store.Store, "merge", ("self._note(changes)", "self._db.commit(); self._db.begin(); self._note(changes)")),
+    # -- what is published
+    _m("publication in place", publish, "_publish_snapshot", ('name = f"{timestamps.to_datetime(now()):%Y%m%dT%H%M%SZ}-{generation:06d}"', 'name = "20260310T000000Z-000001"')),
+    _m("a changed file is not published again", store.Store, "_touch_parts", ("SET dirty = true WHERE NOT dirty", "SET dirty = dirty WHERE NOT dirty")),
+    _m("marks are not published", store.Store, "merge", ("(*resolution.earlier, *resolution.marks)", "(*resolution.earlier,)")),
+    # -- deletions
+    _m("deletion marked without confirmation", reconcile._Reconciliation, "mark_missing", ("self._source.get(session_id)", "(None, self._now, self._run._number_request())")),
+    _m("deletion marked from a partial reading", reconcile._Reconciliation, "_read", ("self._run.progress.read(len(step.rows))", "break"), ("self._missing |= missing", "self._missing |= missing\n    [self._loader.mark(i, 'deleted', k, requested_at=self._now, seq=self._run._number_request()) for i, k in self._run.store.known(missing).items()]")),
+    _m("any 404 proves a deletion", client.Source, "_get_once", ("_ = self._json_body(response)", "pass")),
+    _m("the circuit breaker is off", reconcile._Reconciliation, "mark_missing", ("len(self._missing) > most", "False")),
+    _m("what aged out is marked deleted", reconcile._Reconciliation, "age_out", ('"aged_out"', '"deleted"')),
+    _m("half of a differing window is not compared", compare, "differences", ("todo += [(upper, max(0, theirs - below)), (lower, below)]", "todo += [(lower, below)]")),
+    _m("what is young is not read again", reconcile._Reconciliation, "read_again", ("if recheck:", "if False:")),
+)  # fmt: skip
+
+
+def _nothing_there(settings: Any, probe: Any, known: ledger.Ledger) -> tuple[survey.Plan, dict[str, str]]:
+    """What a plan for an empty source would be, if emptiness were believed."""
+    if known.org_id is None or known.origin is None:
+        return survey.Plan(), {}
+    bound = walk.floor_ms(probe.requested_at - settings.settle)
+    window = plan.Window(min(known.watermark or known.origin, bound), None)
+    return survey.Plan((plan.PlannedWindow.whole(window, bound, 0),), bound, known.org_id, known.origin), {}

@@ -1,0 +1,134 @@
+"""Many seeds on all cores; the soak, the mutants and the comparison, as the tests and the command line want them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+from .invariants import Violation
+from .mutants import MUTANTS
+from .world import play
+
+#: A mutant must be caught within so many seeds.
+SEEDS_A_MUTANT: Final = 200
+_AT_ONCE: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A seed and the invariant that did not hold in it."""
+
+    seed: int
+    name: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}: {self.what}\n  replay: python -m tests.simulation replay {self.seed}"
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What some seeds came to."""
+
+    seeds: int = 0
+    seconds: float = 0.0
+    fired: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """How a mutant ended: `failure` None if it survived."""
+
+    what: str
+    failure: Failure | None
+
+
+def run(seed: int, outcome: Outcome) -> None:
+    """One seed, added to `outcome`."""
+    outcome.seeds += 1
+    try:
+        outcome.fired += play(seed)
+    except Violation as violation:
+        outcome.failures.append(Failure(seed, violation.name, str(violation)))
+    except Exception as error:  # the simulation itself is at fault
+        outcome.failures.append(Failure(seed, "the simulation", repr(error)))
+
+
+def batch(seeds: Sequence[int]) -> Outcome:
+    """Some seeds in this process."""
+    started = time.monotonic()
+    outcome = Outcome()
+    for seed in seeds:
+        run(seed, outcome)
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+def many(seeds: Iterable[int], *, seconds: float | None = None, stop_at_first: bool = False) -> Outcome:
+    """Seeds on all cores, until they or the `seconds` are used up."""
+    started = time.monotonic()
+    total = Outcome()
+    remaining = iter(seeds)
+
+    def wanted() -> bool:
+        over = seconds is not None and time.monotonic() - started > seconds
+        return not over and not (stop_at_first and total.failures)
+
+    with pool() as workers:
+        pending: set[Future[Outcome]] = set()
+        while True:
+            while wanted() and len(pending) < 2 * cores() and (part := list(islice(remaining, _AT_ONCE))):
+                pending.add(workers.submit(batch, part))
+            if not pending:
+                break
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                part_outcome = future.result()
+                total.seeds += part_outcome.seeds
+                total.fired += part_outcome.fired
+                total.failures += part_outcome.failures
+    total.seconds = time.monotonic() - started
+    return total
+
+
+def hunt(number: int) -> Kill:
+    """Seeds against one mutant, until one stops it."""
+    mutant = MUTANTS[number]
+    for seed in range(SEEDS_A_MUTANT):
+        outcome = Outcome()
+        with mutant.planted():
+            run(seed, outcome)
+        if outcome.failures:
+            return Kill(mutant.what, outcome.failures[0])
+    return Kill(mutant.what, None)
+
+
+def hunt_all() -> Iterator[Kill]:
+    """Every mutant, in order."""
+    with pool() as workers:
+        yield from workers.map(hunt, range(len(MUTANTS)))
+
+
+def pool() -> ProcessPoolExecutor:
+    """Fresh processes: a fork would share DuckDB's threads."""
+    return ProcessPoolExecutor(
+        cores(), mp_context=multiprocessing.get_context("spawn"), initializer=_warnings_are_errors
+    )
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _warnings_are_errors() -> None:
+    warnings.simplefilter("error")

@@ -1,0 +1,131 @@
+"""Where a run can be stopped from inside: killed, interrupted, or refused by the disk, at named points of the engine.
+
+A killed process does nothing more: after a kill every point raises again, so that no clean-up of the engine has an
+effect. An interruption (Ctrl-C) lets it clean up. A full disk is an error that the engine must turn into its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+from unittest import mock
+
+import duckdb
+import pyarrow.parquet as pq
+
+from vapi_sessions import pipeline
+from vapi_sessions.warehouse import publish, raw
+from vapi_sessions.warehouse.store import Store
+
+
+class Stopped(BaseException):
+    """Not an Exception: nothing in the engine may take it for an error that it can handle."""
+
+
+class Killed(Stopped):
+    """The process is no more."""
+
+
+class Interrupted(Stopped):
+    """Somebody pressed Ctrl-C."""
+
+
+#: Where the engine changes something, by name: the owner and the attribute that is wrapped.
+POINTS: Final[dict[str, tuple[Any, str]]] = {
+    "raw write": (raw, "write"),
+    "raw rename": (raw, "sync_directory"),
+    "merge": (Store, "merge"),
+    "merge, rows": (Store, "_insert"),
+    "merge, progress": (Store, "_note"),
+    "plan noted": (Store, "note"),
+    "run noted": (Store, "put_run"),
+    "checkpoint": (Store, "checkpoint"),
+    "publication": (pipeline, "publish"),
+    "publication, part": (publish, "_write_part"),
+    "publication, link": (publish, "_link"),
+    "publication, fsync": (publish, "_fsync"),
+    "publication, latest": (publish, "_point_latest"),
+    "publication, noted": (Store, "note_publication"),
+    "publication, views": (publish, "_publish_views"),
+    "publication, old snapshots": (publish, "_remove_old_snapshots"),
+}
+
+
+class Stops:
+    """At most one stop a run: at the `number`-th passage of `point` (before or behind it), of a `kind`."""
+
+    def __init__(self, fired: Counter[str]) -> None:
+        self.fired = fired
+        self.clear()
+
+    def clear(self) -> None:
+        """No stop is planned, and the process lives."""
+        self.point, self.kind, self.left, self.behind = "", "", 0, False
+        self.dead = False
+        self.happened = ""
+
+    def plan(self, rng: random.Random, requests: int) -> None:
+        """Choose what will stop the next run; some plans are never reached."""
+        self.kind = rng.choices(("kill", "interrupt", "disk full", "store full"), (5, 2, 3, 1))[0]
+        if self.kind in ("kill", "interrupt"):
+            self.point = rng.choice(("request", "request", *POINTS))
+            self.behind = rng.random() < 0.5
+            self.left = rng.randint(1, requests) if self.point == "request" else rng.choice((1, 1, 1, 2, 3))
+        elif self.kind == "disk full":
+            self.point, self.left = "disk", rng.choice((1, 1, 2, 3, 5))
+        else:
+            self.point, self.left = "merge, rows", rng.choice((1, 2))
+
+    def passing(self, point: str, *, behind: bool = False) -> None:
+        """The engine passes a point: stop here, or not."""
+        if self.dead:
+            raise Killed
+        if point != self.point or (behind != self.behind and point not in ("request", "disk")):
+            return
+        self.left -= 1
+        if self.left:
+            return
+        self.happened = f"{self.kind} at {point}"
+        self.fired[f"stop: {self.kind}"] += 1
+        self.fired[f"stopped at {point}"] += 1
+        if self.kind == "kill":
+            self.dead = True
+            raise Killed
+        if self.kind == "interrupt":
+            raise Interrupted
+        if self.kind == "disk full":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        raise duckdb.OutOfMemoryException("Out of Memory Error: could not allocate block")
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """Wrap every point."""
+        with contextlib.ExitStack() as stack:
+            for name, (owner, attribute) in POINTS.items():
+                stack.enter_context(
+                    mock.patch.object(owner, attribute, self._wrapped(name, getattr(owner, attribute)))
+                )
+            stack.enter_context(mock.patch.object(pq, "write_table", self._on_disk(pq.write_table)))
+            yield
+
+    def _wrapped(self, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+        def point(*given: Any, **named: Any) -> Any:
+            self.passing(name)
+            result = inner(*given, **named)
+            self.passing(name, behind=True)
+            return result
+
+        return point
+
+    def _on_disk(self, inner: Callable[..., Any]) -> Callable[..., Any]:
+        def write_table(table: Any, where: Any, **named: Any) -> None:
+            if self.point == "disk" and self.left == 1:
+                where.write(b"PAR1 torn")  # what was written before the disk was full
+            self.passing("disk")
+            inner(table, where, **named)
+
+        return write_table

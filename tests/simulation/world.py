@@ -1,0 +1,437 @@
+"""One seed: its parameters, the transport between engine and model, and the sequence of runs."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+from unittest import mock
+
+import duckdb
+import httpx
+from pydantic import SecretStr
+
+from vapi_sessions import compare, load, pipeline, plan, reconcile, walk
+from vapi_sessions.config import Settings
+from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError
+from vapi_sessions.progress import Silent
+from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND, MINUTE, SECOND, from_datetime, to_datetime
+from vapi_sessions.warehouse import publish
+
+from . import faults
+from .clock import Clock
+from .invariants import Invariants, Violation
+from .model import ORG, OTHER_ORG, Answer, Model, Shape
+from .stops import Killed, Stopped, Stops
+from .traffic import Traffic
+
+KEY, OTHER_KEY, EMPTY_KEY = "key", "another-key", "an-empty-key"
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """What one run did, as seen from outside."""
+
+    command: str
+    started: int  # true time, µs
+    ended: int = 0
+    error: BaseException | None = None
+    result: Any = None
+    requests: int = 0
+    faulty: int = 0
+    #: The latest bound that the clocks allowed this run to claim, µs.
+    bound: int | None = None
+    #: Walk requests whose rows were all of one instant: reading blocks of ties has a price of its own.
+    tied: int = 0
+    listed: set[str] = field(default_factory=set)
+
+    @property
+    def succeeded(self) -> bool:
+        """Exit code 0."""
+        return self.error is None
+
+
+class Notes(Silent):
+    """Counts what the engine says of its own recoveries."""
+
+    _SAID: Final = {
+        "merged": "recovered raw files",
+        "going on in": "resumed windows",
+        "shows no session": "empty organisation",
+        "what had arrived": "could not keep what had arrived",
+    }
+
+    def __init__(self, fired: Counter[str]) -> None:
+        self._fired = fired
+
+    def note(self, text: str) -> None:
+        """One line."""
+        for start, name in self._SAID.items():
+            if start in text:
+                self._fired[f"recovery: {name}"] += 1
+
+
+class World(httpx.BaseTransport):
+    """The simulated surroundings of a warehouse. Everything follows from `seed`."""
+
+    def __init__(self, seed: int, warehouse: Path, *, check: bool = True) -> None:
+        self.seed = seed
+        self.rng = rng = random.Random(seed)
+        self.fired: Counter[str] = Counter()
+        self.clock = Clock()
+        self.warehouse = warehouse
+        self.page = rng.choice((3, 4, 5, 5, 7, 10, 20))
+        self.settle = rng.choice((0, 10 * SECOND, MINUTE, MINUTE))
+        self.lookback = rng.choice((0, MINUTE, 15 * MINUTE, 15 * MINUTE))
+        self.lag = rng.choice((0, 0, self.settle // 2))
+        capped = rng.random() < 0.15
+        promised = self.settle + self.lookback - self.lag
+        self.model = Model(
+            self.clock,
+            random.Random(rng.random()),
+            Shape(
+                micro_shown=rng.random() < 0.2,
+                filter_on_micro=rng.random() < 0.5,
+                shuffle_ties=rng.random() < 0.5,
+                page_cap=max(2, self.page - rng.randint(1, 3)) if capped else None,
+                cap_said=rng.random() < 0.7,
+                says_beyond_retention=rng.random() < 0.5,
+                delay=rng.choice((0, promised // 2, max(0, promised - SECOND))),
+            ),
+        )
+        self.traffic = Traffic(
+            self.model,
+            random.Random(rng.random()),
+            page=self.page,
+            fired=self.fired,
+            late=promised + MINUTE if rng.random() < 0.25 else 0,
+        )
+        self.busy = rng.choice((0, 0.3, 0.8, 2))
+        self.fault_rate = rng.choices((0, 0.03, 0.12, 0.4), (3, 4, 2, 0.4))[0]
+        if rng.random() < 0.3:
+            self.clock.source_off = rng.randint(-30, 30) * SECOND
+        if rng.random() < 0.3:
+            self.clock.ours_off = rng.randint(-30, 30) * SECOND
+        self.stops = Stops(self.fired)
+        self.invariants = Invariants(self) if check else None
+        self.run_record: RunRecord | None = None
+        self.healthy = False
+        self.persistent = ""
+        self.key = KEY
+        self._cache: dict[str, faults.Reply] = {}
+        self._locked_until = 0
+        self._events: list[Callable[[], None]] = []
+        self.clock.on_sleep = self.happen
+        self.knobs: dict[str, int] = {
+            "batch_bytes": rng.choices((1, 2_000, 6_000, 32 << 20), (1, 2, 3, 4))[0],
+            "pages_a_window": rng.choice((1, 2, 4, 20)),
+            "small": rng.choice((2, 5, 100)),
+            "sessions_a_file": rng.choice((6, 8_000, 8_000)),
+            "ids_a_request": rng.choice((2, 5, 100)),
+            "breaker_least": rng.choice((3, 20)),
+        }
+
+    # -- a seed from beginning to end ----------------------------------------------------------------------------
+
+    def play(self) -> None:
+        """History, some runs under traffic, faults and stops, then peace, and everything must be equal."""
+        rng = self.rng
+        with self.small(), self.stops.watching():
+            self.traffic.history(rng.choice((6, 15, 30, 60)))
+            for number in range(rng.choice((1, 1, 2, 2, 3))):
+                command = "sync" if number == 0 or rng.random() < 0.65 else "reconcile"
+                self.disturbed_run(command)
+                self.idle()
+            self.peace()
+            if self.invariants is not None:
+                self.invariants.close()
+
+    def disturbed_run(self, command: str) -> None:
+        """One run with whatever goes wrong this time."""
+        rng = self.rng
+        self.persistent = ""
+        if self.fault_rate and rng.random() < 0.08:
+            self.persistent = rng.choice(
+                ("ignored filter", "ignored sort", "wrong totalItems", "5xx", "429 without a header")
+            )
+        if rng.random() < 0.3:
+            self.stops.plan(rng, requests=25)
+        self._events = []
+        if rng.random() < 0.15:
+            self._events.append(self.second_sync)
+        if rng.random() < 0.3 and self.invariants is not None:
+            self._events.append(self.invariants.open_reader)
+        if rng.random() < 0.08:
+            self._events.append(self.our_clock_jumps)
+        if rng.random() < 0.08 and self.fired["ended: sync done"]:  # before that, the warehouse is nobody's
+            self.key = rng.choice((OTHER_KEY, EMPTY_KEY))
+        self.run(command)
+        self.key, self.persistent = KEY, ""
+
+    def peace(self) -> None:
+        """Traffic and faults end, everything becomes visible; one more sync and reconcile must make all equal."""
+        self.healthy = True
+        self.busy = 0
+        self.fault_rate = 0
+        self.clock.source_off = self.clock.ours_off = 0
+        latest = max(v.visible_at for s in self.model.sessions.values() for v in s.versions)
+        stamped = max(v.updated_at for s in self.model.sessions.values() for v in s.versions)
+        self.clock.true = max(latest, stamped, self.clock.true) + self.settle + self.lag + MINUTE
+        if (
+            not self.model.shape.cap_said
+        ):  # a cap that is not admitted looks like a contradiction in a block of ties
+            self.model.shape = replace(self.model.shape, page_cap=None)
+        self.run("sync")
+        self.clock.pass_(MINUTE)
+        everything = 400 * DAY
+        silent = any(v.silent for s in self.model.sessions.values() for v in s.versions)
+        hidden = silent or any(s.returned_at for s in self.model.sessions.values()) or self.traffic.late
+        self.run("reconcile", recheck=everything if hidden else 0, accept_deletions=True)
+        if self.invariants is not None:
+            self.invariants.equal()
+
+    def idle(self) -> None:
+        """Time between two runs."""
+        rng = self.rng
+        until = self.clock.true + int(rng.choice((MINUTE, 20 * MINUTE, 3 * HOUR, 2 * DAY)) * rng.random())
+        for _ in range(rng.choice((0, 2, 6, 15))):
+            self.clock.pass_(max(0, until - self.clock.true) // 8)
+            if self.busy:
+                self.traffic.step()
+        self.clock.true = max(self.clock.true, until)
+        if rng.random() < 0.1:
+            self.clock.source_off += rng.randint(-20, 20) * SECOND
+            self.fired["clock: the source's jumps"] += 1
+
+    # -- a run ---------------------------------------------------------------------------------------------------
+
+    def settings(self) -> Settings:
+        """One thread, small pages."""
+        return Settings(
+            warehouse=self.warehouse,
+            base_url="https://source.simulated",
+            api_key=SecretStr(self.key),
+            concurrency=1,
+            page_size=self.page,
+            settle=self.settle,
+            lookback=self.lookback,
+        )
+
+    def environment(self) -> pipeline.Environment:
+        """Our clocks and this transport."""
+        return pipeline.Environment(
+            now=self.clock.ours, monotonic=self.clock.monotonic, sleep=self.clock.sleep, transport=self
+        )
+
+    def run(self, command: str, **options: Any) -> RunRecord:
+        """One command, then everything that must hold after it."""
+        record = self.run_record = RunRecord(command, self.clock.true)
+        record.listed = {session.session_id for session, _ in self.model.listed(self.clock.true - self.lag)}
+        try:
+            if command == "sync":
+                record.result = pipeline.sync(
+                    self.settings(), environment=self.environment(), progress=Notes(self.fired)
+                )
+            else:
+                record.result = reconcile.reconcile(
+                    self.settings(), environment=self.environment(), progress=Notes(self.fired), **options
+                )
+        except (VapiSessionsError, Stopped) as error:
+            record.error = error
+            self.fired[f"ended: {type(error).__name__}"] += 1
+        except Violation:
+            raise
+        except Exception as error:
+            raise Violation("every stop is a success or a typed error", repr(error)[:200]) from error
+        else:
+            self.fired[f"ended: {command} done"] += 1
+        record.ended = self.clock.true
+        happened = self.stops.happened
+        self.stops.clear()
+        self._events = []
+        self.run_record = None
+        if self.invariants is not None:
+            self.invariants.after(record, happened)
+        return record
+
+    @contextlib.contextmanager
+    def small(self) -> Iterator[None]:
+        """The engine's sizes, scaled down so that a few dozen sessions fill several windows, batches and files."""
+        knobs = self.knobs
+        defaults = {**load.Loader.__init__.__kwdefaults__, "batch_bytes": knobs["batch_bytes"]}
+        views = publish.resources.sql_files if self.seed % 20 == 0 else lambda kind: []
+        with contextlib.ExitStack() as stack:
+            for owner, name, value in (
+                (load.Loader.__init__, "__kwdefaults__", defaults),
+                (plan, "PAGES_A_WINDOW", knobs["pages_a_window"]),
+                (compare, "SMALL", knobs["small"]),
+                (publish, "SESSIONS_A_FILE", knobs["sessions_a_file"]),
+                (walk, "IDS_A_REQUEST", knobs["ids_a_request"]),
+                (reconcile, "BREAKER_LEAST", knobs["breaker_least"]),
+                (duckdb, "connect", functools.partial(_connect, duckdb.connect)),
+                (publish.resources, "sql_files", views),  # the views for analysis cost half of a publication
+            ):
+                stack.enter_context(mock.patch.object(owner, name, value))
+            yield
+
+    # -- between two requests ------------------------------------------------------------------------------------
+
+    def happen(self) -> None:
+        """The world goes on: traffic, and at times one of this run's events."""
+        busy = self.busy
+        while busy > 0 and self.rng.random() < busy:
+            self.clock.pass_(self.rng.randrange(300 * MILLISECOND))
+            self.traffic.step()
+            busy -= 1
+        if self._events and self.rng.random() < 0.2:
+            self._events.pop()()
+
+    def second_sync(self) -> None:
+        """Another sync while one runs: it must say so, and leave."""
+        quiet = pipeline.Environment(
+            now=self.clock.ours, monotonic=self.clock.monotonic, sleep=self.clock.pass_, transport=self
+        )
+        try:
+            pipeline.sync(self.settings(), environment=quiet)
+        except WarehouseBusyError:
+            self.fired["second sync"] += 1
+        else:
+            raise Violation("two syncs ran at once")
+
+    def our_clock_jumps(self) -> None:
+        """Ours is set back, or forward."""
+        self.clock.ours_off += self.rng.choice((-600, -30, -5, 5, 30)) * SECOND
+        self.fired["clock: ours jumps"] += 1
+
+    # -- the transport -------------------------------------------------------------------------------------------
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """One request: the world goes on, the model answers, and something may go wrong with it."""
+        record = self.run_record
+        if record is None:
+            raise Violation("a request outside a run")
+        before = self.clock.ours()
+        self.stops.passing("request")
+        self.clock.pass_(self.rng.randrange(20 * MILLISECOND, 300 * MILLISECOND))
+        self.happen()
+        record.requests += 1
+        response = self._respond(request, record, before)
+        self.clock.pass_(self.rng.randrange(20 * MILLISECOND))
+        return response
+
+    def _respond(self, request: httpx.Request, record: RunRecord, before: int) -> httpx.Response:
+        params = dict(request.url.params)
+        present = self.clock.source()
+        if request.url.path != "/session":
+            return self._one(request, request.url.path.rsplit("/", 1)[1], present)
+        answer, name, date = self._answer(params), "", present
+        faulty = self.rng.random() < self.fault_rate
+        if self.persistent in faults.LIES or (faulty and self.rng.random() < 0.55):
+            name = self.persistent or _choose(self.rng, faults.LIES)
+            false = faults.LIES[name][0](self.model, params, self.rng, self.lag) if self.key == KEY else None
+            if false is not None:
+                answer = false
+                self._count(record, name)
+            faulty = False
+        reply = faults.Reply(faults.text(answer, params), date)
+        if name == "stale page":
+            reply = self._aged(reply)
+        url = str(request.url)
+        if faulty and self.rng.random() < 0.3 and url in self._cache and self.key == KEY:
+            reply, faulty = self._aged(self._cache[url]), False
+            self._count(record, "cached page")
+        if self.key == KEY and params.get("limit") == "1" and len(params) == 3:
+            self._cache[url] = reply
+            self._note_bound(record, reply, before)
+        if len(answer.rows) > 1 and len({s.created_at // MILLISECOND for s, _ in answer.rows}) == 1:
+            record.tied += 1
+        if "page" in params:
+            self.fired["recovery: block of ties by pages"] += 1
+        if "idAny" in params:
+            self.fired["recovery: block of ties proven"] += 1
+        if faulty or self.persistent in faults.BREAKAGES:
+            return self._break(reply, request, record)
+        return reply.response(request)
+
+    def _answer(self, params: dict[str, str]) -> Answer:
+        if self.key == EMPTY_KEY:
+            return Answer([], 0, int(params["limit"]), False)
+        answer = self.model.answer(params)
+        if self.key == OTHER_KEY:
+            rows = [
+                (session, replace(version, body=version.body.replace(ORG.encode(), OTHER_ORG.encode())))
+                for session, version in answer.rows
+            ]
+            return replace(answer, rows=rows)
+        return answer
+
+    def _one(self, request: httpx.Request, session_id: str, present: int) -> httpx.Response:
+        version = self.model.get(session_id)
+        reply = (
+            faults.Reply(version.body, present)
+            if version is not None
+            else faults.Reply(
+                b'{"statusCode":404,"message":"Not Found","error":"Not Found"}', present, status=404
+            )
+        )
+        record = self.run_record
+        if record is not None and self.rng.random() < self.fault_rate:
+            return self._break(reply, request, record)
+        if version is None and self.invariants is not None:
+            self.invariants.proven_absent.add(session_id)
+        return reply.response(request)
+
+    def _break(self, reply: faults.Reply, request: httpx.Request, record: RunRecord) -> httpx.Response:
+        name = self.persistent if self.persistent in faults.BREAKAGES else _choose(self.rng, faults.BREAKAGES)
+        self._count(record, name)
+        return faults.BREAKAGES[name][0](reply, request, self.rng, self.model)
+
+    def _count(self, record: RunRecord, name: str) -> None:
+        record.faulty += 1
+        self.fired[f"fault: {name}"] += 1
+
+    def _aged(self, reply: faults.Reply) -> faults.Reply:
+        said = self.rng.random() < 0.6
+        self.fired[f"stale {'with' if said else 'without'} Age"] += 1
+        return faults.Reply(reply.body, reply.date, age=self.rng.randrange(60)) if said else reply
+
+    def _note_bound(self, record: RunRecord, reply: faults.Reply, before: int) -> None:
+        """Any probe may turn out to be the one that is believed."""
+        clock = max(before, self.clock.ours())
+        if reply.age is None and reply.date is not None:
+            clock = min(clock, reply.date)
+        bound = clock - self.settle
+        record.bound = bound if record.bound is None else max(record.bound, bound)
+
+
+def _connect(inner: Callable[..., Any], *given: Any, **named: Any) -> Any:
+    """One thread for each database: a seed is one process's work, and as many run as there are cores."""
+    return inner(*given, **{**named, "config": {**named.get("config", {}), "threads": 1}})
+
+
+def _choose(rng: random.Random, table: dict[str, tuple[Any, float]]) -> str:
+    return rng.choices(list(table), [weight for _, weight in table.values()])[0]
+
+
+def play(seed: int, directory: Path | None = None) -> Counter[str]:
+    """Simulate one seed in a directory of its own; returns what fired. Raises Violation."""
+    with tempfile.TemporaryDirectory(dir=directory or scratch(), prefix="simulation-") as place:
+        world = World(seed, Path(place) / "warehouse")
+        try:
+            world.play()
+        finally:
+            if world.invariants is not None:
+                world.invariants.release()
+        return world.fired
+
+
+def scratch() -> Path | None:
+    """Memory, if there is such a place: no disk is waited for."""
+    memory = Path("/dev/shm")  # noqa: S108  # each seed makes a directory of its own in it
+    return memory if memory.is_dir() else None
