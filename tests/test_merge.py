@@ -16,7 +16,7 @@ from vapi_sessions.flatten import merge_growth, message_count
 from vapi_sessions.merge import Known, Mark, Observation, resolve
 from vapi_sessions.timestamps import MINUTE
 
-moderate = settings(deadline=None, derandomize=True, max_examples=300)
+moderate = settings(deadline=None, derandomize=True, max_examples=200)
 
 Warehouse = dict[str, Known]
 

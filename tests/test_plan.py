@@ -48,8 +48,12 @@ class Counting:
     def samples(self, planned: Sequence[PlannedWindow]) -> list[int | None]:
         """A moment from the middle of each window."""
         self.sampled += len(planned)
-        inside = [[m for m in self.moments if m in p.window] for p in planned]
-        return [moments[len(moments) // 2] if moments else None for moments in inside]
+        starts = [bisect.bisect_left(self.moments, p.window.lower) for p in planned]
+        counts = [self.exactly(p.window) for p in planned]
+        return [
+            self.moments[start + count // 2] if count else None
+            for start, count in zip(starts, counts, strict=True)
+        ]
 
 
 def uniform(rng: random.Random, count: int) -> list[int]:
@@ -156,10 +160,37 @@ def test_windows_are_bounded_and_several(
     assert len(planned) <= 2 * math.ceil(sessions / share)
 
 
-def test_a_crowded_hour_of_a_long_history_is_split_too() -> None:
-    """No window is planned larger than PAGES_A_WINDOW pages where the sessions can be separated."""
-    counting = Counting(last_hour(random.Random(3), 50_000))
-    assert max(counting.exactly(p.window) for p in plan(counting)) <= PAGES_A_WINDOW * 1000
+def two_hours(rng: random.Random, count: int) -> list[int]:
+    """One old session, and two imports within an hour each, in a long history."""
+    starts = [ORIGIN + 200 * DAY, BOUND - 100 * DAY]
+    return [ORIGIN, *(rng.choice(starts) + rng.randrange(HOUR) for _ in range(count - 1))]
+
+
+@pytest.mark.parametrize("history", [last_hour, two_hours], ids=lambda history: history.__name__)
+@pytest.mark.parametrize("sessions", [50_000, 200_000])
+def test_crowded_hours_of_a_long_history_are_split_too(
+    sessions: int, history: Callable[[random.Random, int], list[int]]
+) -> None:
+    """No window is planned much larger than PAGES_A_WINDOW pages where the sessions can be separated."""
+    counting = Counting(history(random.Random(3), sessions))
+    assert max(counting.exactly(p.window) for p in plan(counting)) <= 1.5 * PAGES_A_WINDOW * 1000
+    assert counting.sampled <= len(counting.asked)
+
+
+def test_samples_that_help_nothing_do_no_harm() -> None:
+    """A session that has gone, one from outside, one on the edge: the windows cover their span all the same."""
+    rng = random.Random(12)
+    odd = [None, 0, ORIGIN, ORIGIN + 1, BOUND, FAR]
+    planned = plan_windows(
+        [Window(ORIGIN, None)],
+        Counting(last_hour(rng, 30_000)),
+        lambda windows: [rng.choice(odd) for _ in windows],
+        bound=BOUND,
+        page_size=100,
+        concurrency=6,
+    )
+    assert covered([p.window for p in planned]) == IntervalSet([(ORIGIN, FAR)])
+    assert not overlap([p.window for p in planned])
 
 
 def test_an_instant_that_cannot_be_split_is_left_whole() -> None:

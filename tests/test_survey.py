@@ -74,9 +74,10 @@ def covered(planned: Sequence[PlannedWindow]) -> IntervalSet:
     return IntervalSet((begin(p), end(p)) for p in planned)
 
 
-def after_a_run(frontier: int = NOW - HOUR, completed: Sequence[tuple[int, int]] | None = None) -> Ledger:
-    """Everything up to `frontier` was read, or what `completed` says."""
-    return Ledger(ORG, EPOCH, IntervalSet(completed or [(EPOCH, frontier)]), frontier)
+def after_a_run(until: int = NOW - HOUR, completed: Sequence[tuple[int, int]] | None = None) -> Ledger:
+    """Everything before `until` was read, or what `completed` says; the end of it is not settled."""
+    spans = IntervalSet(completed or [(EPOCH, until)])
+    return Ledger(ORG, EPOCH, spans, IntervalSet([(until - LOOKBACK, until)]))
 
 
 # -- the bound ---------------------------------------------------------------------------------------------------------
@@ -140,7 +141,7 @@ def test_until_before_the_oldest_session_plans_nothing() -> None:
 
 def test_until_where_everything_was_read_or_is_resumed_plans_no_more() -> None:
     """A window that goes on may be all there is to read."""
-    ledger = Ledger(ORG, EPOCH, IntervalSet(), NOW - HOUR)
+    ledger = Ledger(ORG, EPOCH)
     stored = stored_window(EPOCH, EPOCH + 2 * DAY)
     plan, _ = make(history(), ledger, [stored], until=EPOCH + 2 * DAY, lookback=0)
     assert [(begin(p), end(p), p.resumed) for p in plan.windows] == [(EPOCH, EPOCH + 2 * DAY, True)]
@@ -208,7 +209,7 @@ def test_the_first_window_of_an_interrupted_first_run_goes_on() -> None:
         "claimed_until": first.claim[1],
         "left": json.loads(encode_pieces(step.left)),
     }
-    ledger = Ledger(ORG, int(state["origin"]), IntervalSet(), int(state["frontier"]))
+    ledger = Ledger(ORG, int(state["origin"]), IntervalSet(), plan.unsettled)
     again, _ = make(model, ledger, [stored], page_size=20)
     assert again.windows[0].pieces == step.left
     assert again.windows[0].claim == first.claim
@@ -216,14 +217,13 @@ def test_the_first_window_of_an_interrupted_first_run_goes_on() -> None:
 
 
 def test_state_to_note() -> None:
-    """Organisation, address, origin and frontier; moments in microseconds."""
+    """Organisation, address, origin and why; moments in microseconds."""
     _, state = make(history(), base_url="https://example.test")
     assert state == {
         "org_id": ORG,
         "base_url": "https://example.test",
         "origin": str(EPOCH),
         "origin_reason": "oldest session",
-        "frontier": str(BOUND),
     }
 
 
@@ -284,17 +284,21 @@ def test_a_gap_is_read() -> None:
     ]
 
 
-def test_the_frontier_does_not_go_back() -> None:
-    """A clock that jumped back, or --until, does not make the machinery forget how far runs have worked."""
-    ledger = after_a_run(frontier=NOW + DAY)
-    _, state = make(history(), ledger)
-    assert state["frontier"] == str(NOW + DAY)
-
-
 def test_a_clock_that_jumped_back_still_reads_something() -> None:
     """The stretch before the bound is read again, and the window stays open."""
-    plan, _ = make(history(), after_a_run(frontier=NOW + DAY))
+    plan, _ = make(history(), after_a_run(until=NOW + DAY))
     assert list(covered(plan.windows)) == [(BOUND - LOOKBACK, FAR)]
+
+
+@pytest.mark.parametrize(
+    ("until", "expected"),
+    [(None, [(BOUND - LOOKBACK, BOUND)]), (NOW - DAY, [])],
+    ids=["to the end", "not so far"],
+)
+def test_the_end_of_what_is_read_is_not_settled(until: int | None, expected: list[tuple[int, int]]) -> None:
+    """A lookback before the present, as the clocks say it, whatever --until says."""
+    plan, _ = make(history(), until=until)
+    assert list(plan.unsettled) == expected
 
 
 def test_a_key_of_another_organisation_is_refused() -> None:
@@ -318,7 +322,7 @@ def test_since_is_the_origin_of_a_first_run() -> None:
 
 def test_since_before_the_origin_moves_it_back() -> None:
     """What had been left out is history now."""
-    ledger = Ledger(ORG, EPOCH + 10 * DAY, IntervalSet([(EPOCH + 10 * DAY, NOW - HOUR)]), NOW - HOUR)
+    ledger = Ledger(ORG, EPOCH + 10 * DAY, IntervalSet([(EPOCH + 10 * DAY, NOW - HOUR)]))
     plan, state = make(history(), ledger, since=EPOCH)
     assert (plan.origin, state["origin_reason"]) == (EPOCH, "since")
     assert list(covered(plan.windows)) == [(EPOCH, FAR)]
@@ -346,7 +350,7 @@ def test_full_reads_everything_again() -> None:
 
 def test_full_takes_in_history_before_the_origin() -> None:
     """A warehouse begun with --since becomes whole."""
-    ledger = Ledger(ORG, EPOCH + 10 * DAY, IntervalSet([(EPOCH + 10 * DAY, NOW - HOUR)]), NOW - HOUR)
+    ledger = Ledger(ORG, EPOCH + 10 * DAY, IntervalSet([(EPOCH + 10 * DAY, NOW - HOUR)]))
     plan, state = make(history(), ledger, full=True)
     assert (plan.origin, state["origin_reason"]) == (EPOCH, "oldest session")
     assert list(covered(plan.windows)) == [(EPOCH, FAR)]
@@ -354,7 +358,7 @@ def test_full_takes_in_history_before_the_origin() -> None:
 
 def test_full_does_not_move_the_origin_forward() -> None:
     """What has aged out at the source was history."""
-    ledger = Ledger(ORG, EPOCH - 10 * DAY, IntervalSet([(EPOCH - 10 * DAY, NOW - HOUR)]), NOW - HOUR)
+    ledger = Ledger(ORG, EPOCH - 10 * DAY, IntervalSet([(EPOCH - 10 * DAY, NOW - HOUR)]))
     plan, _ = make(history(), ledger, full=True)
     assert plan.origin == EPOCH - 10 * DAY
 
@@ -377,7 +381,7 @@ def stored_window(lower: int, upper: int | None, **other: Any) -> dict[str, Any]
     return row | other
 
 
-UNREAD = Ledger(ORG, EPOCH, IntervalSet([(EPOCH, EPOCH + DAY)]), NOW - HOUR)
+UNREAD = after_a_run(completed=[(EPOCH, EPOCH + DAY)])
 
 
 def test_an_open_window_goes_on_where_it_was_left() -> None:
@@ -403,6 +407,7 @@ def test_an_open_window_goes_on_where_it_was_left() -> None:
         (stored_window(EPOCH + 2 * DAY, NOW - HOUR), {}),
         (stored_window(EPOCH + 2 * DAY, NOW - HOUR - LOOKBACK + MILLISECOND), {}),
         (stored_window(EPOCH + 2 * DAY, None), {}),
+        (stored_window(NOW - HOUR - MINUTE, None, claimed_until=NOW - HOUR), {}),
         (stored_window(EPOCH, EPOCH + DAY), {}),
         (stored_window(EPOCH + DAY // 2, EPOCH + 3 * DAY), {}),
         (stored_window(EPOCH + 2 * DAY, EPOCH + 3 * DAY, left=[]), {}),
@@ -410,9 +415,10 @@ def test_an_open_window_goes_on_where_it_was_left() -> None:
         (stored_window(EPOCH + 2 * DAY, EPOCH + 3 * DAY), {"since": EPOCH}),
     ],
     ids=[
-        "ends at the frontier",
+        "ends with the last run",
         "ends in the lookback",
-        "open to the right",
+        "open to the right without a claim",
+        "open to the right and young",
         "read since",
         "partly read since",
         "nothing left",
@@ -430,7 +436,7 @@ def test_a_window_that_cannot_go_on_is_read_from_the_beginning(
     assert list(covered(plan.windows)) == [(begin, FAR)]
 
 
-def test_the_last_window_that_may_go_on_ends_a_lookback_before_the_frontier() -> None:
+def test_the_last_window_that_may_go_on_ends_where_the_unsettled_begins() -> None:
     """What was settled and visible when it was begun need not be read again."""
     plan, _ = make(history(), UNREAD, [stored_window(EPOCH + 2 * DAY, NOW - HOUR - LOOKBACK)])
     assert [p.window.upper for p in plan.windows if p.resumed] == [NOW - HOUR - LOOKBACK]
@@ -439,17 +445,20 @@ def test_the_last_window_that_may_go_on_ends_a_lookback_before_the_frontier() ->
 DAYS = st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=5)
 
 
-@given(DAYS, DAYS, st.integers(0, 30), st.sampled_from([1, 6]))
+@given(DAYS, DAYS, DAYS, st.sampled_from([1, 6]))
 @hypothesis_settings(deadline=None, derandomize=True, max_examples=60)
 def test_a_plan_holds_what_has_to_be_read_and_nothing_twice(
-    completed: list[tuple[int, int]], left_open: list[tuple[int, int]], frontier: int, concurrency: int
+    completed: list[tuple[int, int]],
+    unsettled: list[tuple[int, int]],
+    left_open: list[tuple[int, int]],
+    concurrency: int,
 ) -> None:
     """Windows that go on and new ones together are what the ledger asks for, and the open end."""
     ledger = Ledger(
         ORG,
         EPOCH,
         IntervalSet((EPOCH + a * DAY, EPOCH + b * DAY) for a, b in completed),
-        EPOCH + frontier * DAY,
+        IntervalSet((EPOCH + a * DAY, EPOCH + b * DAY) for a, b in unsettled),
     )
     stored = [stored_window(EPOCH + a * DAY, EPOCH + b * DAY) for a, b in left_open if a < b]
     plan, _ = make(history(100), ledger, stored, page_size=20, concurrency=concurrency)
@@ -485,9 +494,11 @@ class LargeSource:
         rows = [Row(s.session_id, ORG, s.created_at, s.updated_at, b"") for s in fitting[: query.limit]]
         return Page(rows, len(fitting), query.limit, NOW, self.requests, NOW, 0)
 
-    def count(self, updated: Window, **_: Any) -> int:
+    def count(self, updated: Window | None = None, created: Window | None = None) -> int:
         """One count."""
         self.requests += 1
+        if updated is None:
+            return sum(session.created_at in created for session in self.sessions) if created else 0
         end = (
             len(self._updated) if updated.upper is None else bisect.bisect_left(self._updated, updated.upper)
         )
@@ -528,7 +539,7 @@ def test_requests_of_survey_and_walk_together(sessions: int, moment: Callable[[r
 
 
 def test_a_run_with_nothing_new_costs_a_few_requests() -> None:
-    """The probe, one count, one page."""
+    """The probe and one count, before one page."""
     model = history(300)
     plan, _ = make(model, after_a_run())
     assert len(plan.windows) == 1
@@ -591,7 +602,12 @@ def run_after_run(seed: int, failures: float) -> None:
         plan, state = make(model, ledger, open_windows, page_size=10, concurrency=2)
         assert plan.bound is not None
         # Noted before the first window is read: the facts, and the windows that go on.
-        ledger = replace(ledger, org_id=ORG, origin=int(state["origin"]), frontier=int(state["frontier"]))
+        ledger = replace(
+            ledger,
+            org_id=ORG,
+            origin=int(state["origin"]),
+            unsettled=ledger.unsettled | plan.unsettled,
+        )
         left = {n: planned.pieces for n, planned in enumerate(plan.windows) if planned.resumed}
         fails = rng.random() < failures
         steps_left = rng.randrange(8) if fails else 10_000
@@ -602,7 +618,12 @@ def run_after_run(seed: int, failures: float) -> None:
                 read |= {(row.session_id, row.updated_at) for row in step.rows}
                 left[number] = step.left
             if left.get(number) == () and planned.claim is not None:
-                ledger = replace(ledger, completed=ledger.completed | IntervalSet([planned.claim]))
+                claim = IntervalSet([planned.claim])
+                ledger = replace(
+                    ledger,
+                    completed=ledger.completed | claim,
+                    unsettled=ledger.unsettled - (claim - plan.unsettled),
+                )
         open_windows = [
             {
                 "run_id": "run",
@@ -610,7 +631,7 @@ def run_after_run(seed: int, failures: float) -> None:
                 "lower": begin(plan.windows[number]),
                 "upper": plan.windows[number].window.upper,
                 "expected": 0,
-                "claimed_until": claim[1] if (claim := plan.windows[number].claim) else None,
+                "claimed_until": ends[1] if (ends := plan.windows[number].claim) else None,
                 "left": json.loads(encode_pieces(pieces)),
             }
             for number, pieces in left.items()
@@ -637,7 +658,6 @@ def test_the_lookback_that_a_failed_run_did_not_read_is_still_to_be_read() -> No
     """A run that ends before its first window has looked back at nothing; the next one must."""
     first = NOW - 3 * HOUR
     ledger = after_a_run(first)
-    _, state = make(history(), ledger)  # this run notes its frontier, and dies
-    ledger = replace(ledger, frontier=int(state["frontier"]))
-    plan, _ = make(history(), ledger)
-    assert first - 1 in covered(plan.windows)
+    plan, _ = make(history(), ledger)  # this run notes what will not be settled, and dies
+    again, _ = make(history(), replace(ledger, unsettled=ledger.unsettled | plan.unsettled))
+    assert first - 1 in covered(again.windows)

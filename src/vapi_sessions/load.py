@@ -307,7 +307,9 @@ def recover(store: Store, layout: Layout, *, now: Callable[[], int]) -> Recovery
             }
             changes = _decode_progress(progress, batch)
             if doubtful:
-                changes = Changes(changes.org_id, batch=batch, state=changes.state)
+                changes = Changes(
+                    changes.org_id, unsettled=changes.unsettled, batch=batch, state=changes.state
+                )
             store.merge(resolution, flatten(resolution.versions).tables, known, changes)
         done += 1
     # Last: as long as it lies there, a recovery that is itself interrupted knows that claims are doubtful.

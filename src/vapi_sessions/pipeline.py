@@ -439,10 +439,17 @@ class _Handoff:
         self._thread.start()
 
     def add(self, index: int, planned: PlannedWindow, step: Step) -> None:
-        """Pass one step on. Raises what the loader raised."""
-        if self._error is not None:
-            raise self._error
-        self._queue.put((index, planned, step))
+        """Pass one step on. Raises what the loader raised; never blocks for good, even after `abandon`."""
+        while True:
+            if self._error is not None:
+                raise self._error
+            if self._abandoned:
+                raise SourceUnavailableError("The run was stopped.")
+            try:
+                self._queue.put((index, planned, step), timeout=_SIGNALS_EVERY)
+            except queue.Full:
+                continue
+            return
 
     def drain(self) -> None:
         """Wait until everything passed on has been taken in. Raises what the loader raised."""
@@ -455,6 +462,7 @@ class _Handoff:
 
     def abandon(self) -> None:
         """End the thread, whatever the state; errors were or will be raised elsewhere."""
+        self._abandoned = True
         if self._thread.is_alive():
             self._queue.put(None)
             self._thread.join()

@@ -83,7 +83,8 @@ def dlt(lag: int) -> Connector:
 
 def airbyte(lookback: int) -> Connector:
     """Low-code `DatetimeBasedCursor`: slices of `updatedAt` up to the present, offset pages in each; the newest value
-    less the lookback is where the next sync begins."""
+    less the lookback is where the next sync begins.
+    """
 
     def sync(reader: Reader, destination: Destination) -> None:
         end = parse(reader.now())

@@ -1,5 +1,6 @@
 """What sessions hold. Mostly plain, so that the expected rows can be derived by rules of a few lines (`expected`);
-some odd (unknown and retyped fields), for which the engine's own flatten is the rule."""
+some odd (unknown and retyped fields), for which the engine's own flatten is the rule.
+"""
 
 from __future__ import annotations
 

@@ -33,9 +33,9 @@ class Mutant:
         """The engine with this mistake."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(mock.patch.object(survey, "_nothing_there", _nothing_there, create=True))
-            built = self._build()
-            for owner in (self.owner, *(m for m in _IMPORTERS if getattr(m, self.name, None) is not None)):
-                if owner is self.owner or getattr(owner, self.name) is getattr(self.owner, self.name):
+            built, original = self._build(), inspect.getattr_static(self.owner, self.name)
+            for owner in (self.owner, *_IMPORTERS):
+                if inspect.getattr_static(owner, self.name, None) is original:
                     stack.enter_context(mock.patch.object(owner, self.name, built))
             yield
 
@@ -51,8 +51,7 @@ class Mutant:
         namespace: dict[str, Any] = {}
         code = compile("from __future__ import annotations\n" + source, f"<mutant: {self.what}>", "exec")
         exec(code, module.__dict__, namespace)  # noqa: S102  # our own source, with a mistake
-        built = namespace[function.__name__]
-        return built
+        return namespace[function.__name__]
 
 
 #: Modules that import functions by name.
@@ -118,7 +117,7 @@ MUTANTS: Final = (
     _m("a body that does not parse means no rows", client.Source, "_list_once", ('raise _AgainError(f"an answer is not a list of sessions: {_plain(str(error))}") from None', "metadata, rows = _Metadata(0, query.limit), []")),
     # -- what has to be read, and what is claimed
     _m("no settling", survey, "make_plan", ("floor_ms(clock - settings.settle)", "floor_ms(clock)")),
-    _m("no lookback", ledger.Ledger, "to_read", (" - lookback", "")),
+    _m("no lookback", ledger, "unsettled_from", ("bound - lookback", "bound")),
     _m("the newest claim is the watermark, gaps are forgotten", ledger.Ledger, "to_read", ("(everything - self.completed)", "(everything - IntervalSet([(self.origin, self.completed.end or self.origin)]))")),
     _m("the newest value seen is the watermark", load.Loader, "flush", _NEWEST_VALUE),
     _m("the organisation is not checked", survey, "make_plan", ("ledger.org_id is not None and oldest.org_id != ledger.org_id", "False")),
@@ -129,7 +128,7 @@ MUTANTS: Final = (
     _m("a resumed window forgets what was left of it", survey, "_resume", ('decode_pieces(stored["left"])', 'decode_pieces(stored["left"])[1:]')),
     # -- from rows to tables
     _m("raw written after the merge", load.Loader, "flush", ("raw.write(self._layout.raw, name, resolution.keep, _encode_progress(changes))", "later = (name, resolution.keep, _encode_progress(changes))"), ("self._merge(resolution, known, changes)\n", "self._merge(resolution, known, changes)\n        if resolution.keep:\n            raw.write(self._layout.raw, *later)\n")),
-    _m("raw files that were not merged are left alone", pipeline.Run, "__enter__", ("self._recovered = recover(self.store, layout, now=self.environment.now)", "self._recovered = 0")),
+    _m("raw files that were not merged are left alone", load, "recover", ("if path.name not in merged:", "if False:")),
     _m("requests are numbered anew in each run", pipeline.Run, "__enter__", ('itertools.count(int(self.store.state().get("next_seq", "1")))', "itertools.count(1)")),
     _m("merge without the guard", merge, "_resolve_one", ("wins = position is None or (observation.updated_at, observation.seq) > position", "wins = True")),
     _m("merge without the de-duplication", merge, "resolve", ("_resolve_one(session_id, list(group), known.get(session_id), result)", "[_resolve_one(session_id, [one], known.get(session_id), result) for one in group]")),
@@ -148,7 +147,7 @@ MUTANTS: Final = (
     _m("deletion marked from a partial reading", reconcile._Reconciliation, "_read", ("self._run.progress.read(len(step.rows))", "break"), ("self._missing |= missing", "self._missing |= missing\n    [self._loader.mark(i, 'deleted', k, requested_at=self._now, seq=self._run._number_request()) for i, k in self._run.store.known(missing).items()]")),
     _m("any 404 proves a deletion", client.Source, "_get_once", ("_ = self._json_body(response)", "pass")),
     _m("the circuit breaker is off", reconcile._Reconciliation, "mark_missing", ("len(self._missing) > most", "False")),
-    _m("what aged out is marked deleted", reconcile._Reconciliation, "age_out", ('"aged_out"', '"deleted"')),
+    _m("what aged out is marked deleted", reconcile._Reconciliation, "mark_missing", ('self._loader.mark(session_id, "aged_out", held', 'self._loader.mark(session_id, "deleted", held')),
     _m("half of a differing window is not compared", compare, "differences", ("todo += [(upper, max(0, theirs - below)), (lower, below)]", "todo += [(lower, below)]")),
     _m("what is young is not read again", reconcile._Reconciliation, "read_again", ("if recheck:", "if False:")),
 )  # fmt: skip

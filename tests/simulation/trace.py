@@ -29,8 +29,7 @@ class _Told(World):
         try:
             response = super()._respond(request, record, before)
             told = str(response.status_code)
-            with contextlib.suppress(ValueError, KeyError, TypeError, httpx.HTTPError):
-                response.read()
+            with contextlib.suppress(ValueError, KeyError, TypeError, httpx.ResponseNotRead):
                 page = json.loads(response.content)
                 ids = " ".join(row["id"][:8] for row in page["results"])
                 told += f" {len(page['results'])} of {page['metadata']['totalItems']}: {ids}"
