@@ -26,6 +26,12 @@ demo: setup  ## the whole main job on this machine, without an account
 test: setup  ## all tests
 	@$(BIN)/python -m pytest
 
+soak: setup  ## 20,000 simulated seeds; SEEDS=100000, or SECONDS=3600 for a given time
+	@$(BIN)/python -m tests.simulation soak $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SECONDS),--seconds $(SECONDS))
+
+proof: setup  ## which planted mistakes the simulation stops, and what the rules of others lose in it
+	@$(BIN)/python -m tests.simulation proof
+
 lint: setup  ## ruff, strict types, locks up to date
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -47,4 +53,4 @@ lock: setup  ## resolve the dependencies again
 clean:  ## remove the environment and everything that was built
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help setup demo test lint format docs lock clean
+.PHONY: help setup demo test soak proof lint format docs lock clean

@@ -222,15 +222,14 @@ _MERGE = ("merge.begun", "merge.deleted", "merge.inserted", "merge.noted", "merg
 _PUBLISH = tuple(point for point in faultpoints.POINTS if point.startswith("publish."))
 CASES: Final = [
     *(("first sync", point) for point in ("page.fetched:5", "raw.written:3", "raw.renamed:3")),
-    *(("first sync", f"{point}:3") for point in _MERGE),
+    *(("first sync", point) for point in ("merge.noted:3", "merge.committed:3")),
     *(("first sync", point) for point in ("publish.file_written:3", "publish.views_renamed")),
     *(("sync", point) for point in ("page.fetched:4", "raw.written", "raw.renamed")),
     *(("sync", point) for point in _MERGE),
     *(("sync", point) for point in _PUBLISH),
-    *(("reconcile", point) for point in ("reconcile.compared", "raw.renamed", "merge.noted")),
-    *(("reconcile", point) for point in ("merge.committed", "reconcile.marked", "publish.snapshot_renamed")),
+    *(("reconcile", point) for point in ("reconcile.compared", "raw.renamed", "reconcile.marked")),
     *(("rebuild", point) for point in ("merge.committed:2", "rebuild.derived", "rebuild.put_aside")),
-    *(("rebuild", point) for point in ("rebuild.swapped", "publish.latest_swapped", "publish.views_built")),
+    *(("rebuild", point) for point in ("rebuild.swapped", "publish.latest_swapped")),
 ]
 
 

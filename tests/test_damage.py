@@ -144,8 +144,8 @@ def changed(world: World) -> None:
 
 @pytest.mark.parametrize(
     "how",
-    [*GARBAGE.values(), OTHER_HALF_ZEROS, GARBAGE_AT_ITS_HEAD],
-    ids=[*GARBAGE, "second half zeros", "garbage at its head"],
+    [GARBAGE["half of it"], GARBAGE["nothing"], OTHER_HALF_ZEROS, GARBAGE_AT_ITS_HEAD],
+    ids=["half of it", "nothing", "second half zeros", "garbage at its head"],
 )
 def test_a_damaged_store_is_told_kept_aside_and_rebuilt(world: World, how: Damage) -> None:
     """A sync says that it is damaged and names the remedy, readers go on, and the remedy gives everything back."""
@@ -180,12 +180,11 @@ def image(world: World) -> World:
 @pytest.mark.parametrize(
     "how",
     [
-        *(lambda b, share=share: b[: int(len(b) * share)] for share in (0.1, 0.35, 0.6, 0.85, 0.99)),
-        lambda b: bytes(len(b)),
-        lambda b: random.Random(1).randbytes(len(b)),
-        lambda b: b"",
+        *(lambda b, share=share: b[: int(len(b) * share)] for share in (0.2, 0.5, 0.99)),
+        GARBAGE["garbage"],
+        GARBAGE["zeros"],
     ],
-    ids=["cut at 10 %", "at 35 %", "at 60 %", "at 85 %", "at 99 %", "zeros", "garbage", "empty"],
+    ids=["cut at 20 %", "at 50 %", "at 99 %", "garbage", "zeros"],
 )
 def test_whatever_a_cut_log_lost_is_in_raw(image: Any, how: Damage) -> None:
     """DuckDB opens what is consistent before the cut; the next sync merges the rest from raw/, and downloads none of it."""
@@ -302,7 +301,8 @@ def test_links_that_a_copy_turned_into_directories_do_no_harm(world: World) -> N
 
 OTHER_TABLE: Final = pa.table({"session_id": ["a"], "body": ["{}"]})
 TEARS: Final = {
-    **{name: lambda path, how=how: damage(path, how) for name, how in GARBAGE.items()},
+    "half of it": lambda path: damage(path, GARBAGE["half of it"]),
+    "nothing": lambda path: damage(path, GARBAGE["nothing"]),
     "rot in the middle": lambda path: damage(path, lambda b: b[:200] + bytes(300) + b[500:]),
     "another table": lambda path: pq.write_table(OTHER_TABLE, path),
 }
@@ -339,7 +339,7 @@ def test_a_torn_file_that_was_never_merged_is_read_from_the_source_again(
 
 @pytest.mark.parametrize(
     ("which", "tear"),
-    [(0, "garbage"), (1, "half of it"), (2, "nothing"), (0, "rot in the middle"), (1, "another table")],
+    [(0, "rot in the middle"), (1, "half of it"), (2, "nothing")],
 )
 def test_a_torn_file_that_was_merged_is_missed_only_by_a_rebuild(world: World, which: int, tear: str) -> None:
     """A sync needs it no more; a rebuild puts it aside, says so, claims nothing after it, and the next sync fills in."""
@@ -386,11 +386,11 @@ def test_history_keeps_its_origin_when_a_torn_file_resets_it(world: World) -> No
         world.sync(since=since)
         changed(world)
         world.sync()
-    whole = contents(world)
+    whole = world.here()
     damage(raw_files(world)[0], GARBAGE["nothing"])
     world.rebuild()
     world.sync()
-    assert contents(world) == whole
+    assert world.here() == whole
     assert world.rows("SELECT value FROM sync.state WHERE key = 'origin'") == [(str(since // 1000 * 1000),)]
 
 
@@ -399,7 +399,7 @@ def test_a_rebuild_brings_marks_back_whatever_the_files_are_called(world: World)
     store, org_id = world.server.store, world.server.org_id
     changed(world)
     world.sync()
-    gone = {session_id: store.delete(org_id, session_id) for session_id in store.ids(org_id)[10:14]}
+    gone = {session_id: store.delete(org_id, session_id) for session_id in store.ids(org_id)[30:34]}
     reconcile(world.settings(), environment=world.environment())
     world.clock.forward(hours=1)
     back = next(iter(gone.values()))
@@ -435,9 +435,7 @@ def no_fault_stays() -> Iterator[None]:
     "point",
     [
         "raw.written",
-        "publish.file_written",
-        "publish.file_written:3",
-        "publish.snapshot_drafted",
+        "publish.file_written:2",
         "publish.snapshot_renamed",
         "publish.views_built",
     ],
@@ -476,7 +474,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-@pytest.mark.parametrize("room", [16, 128, 512, 2_048])
+@pytest.mark.parametrize("room", [16, 256, 2_048])
 def test_a_disk_that_is_really_full(world: World, small_disk: Callable[[str], Path], room: int) -> None:
     """With so many kB left, whatever fails first fails with exit code 5, and with room again the sync goes on."""
     world.warehouse = small_disk("64m") / "warehouse"

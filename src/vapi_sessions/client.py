@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -35,6 +35,9 @@ LONGEST_WAIT: Final = 30.0
 LONGEST_RETRY_AFTER: Final = 300.0
 
 
+Order: TypeAlias = Literal["ASC", "DESC"]
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """One list request. Moments are microseconds; `created` and `updated` are half-open."""
@@ -44,7 +47,7 @@ class Query:
     ids: Sequence[str] = ()
     limit: int = 1000
     page: int = 1
-    order: Literal["ASC", "DESC"] = "ASC"
+    order: Order = "ASC"
 
     def params(self) -> list[tuple[str, str]]:
         """The query string's pairs: the one place where half-open intervals become the source's operators."""

@@ -65,6 +65,8 @@ def plan_windows(
     hour, `sample_all` gives the updatedAt (µs, or None) of a session from the middle of each window to cut at.
     Cutting stops after as many counts as there are shares, twice over: what shares one instant cannot be separated.
     """
+    if not spans:
+        return []
     todo = [
         PlannedWindow.whole(span, bound, count) for span, count in zip(spans, count_all(spans), strict=True)
     ]

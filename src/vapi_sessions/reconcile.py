@@ -41,6 +41,11 @@ BREAKER_MOST: Final = 1_000
 BREAKER_LEAST: Final = 20
 
 
+def most_at_once(live: int) -> int:
+    """How many of so many live rows may be marked as deleted by one run without being accepted."""
+    return max(BREAKER_LEAST, min(int(live * BREAKER_SHARE), BREAKER_MOST))
+
+
 @dataclass(frozen=True, slots=True)
 class Reconciled:
     """The outcome. `differing`: windows that had to be read; `requests`: all that were sent."""
@@ -174,7 +179,7 @@ class _Reconciliation:
     def mark_missing(self) -> None:
         """Ask for each missing session by its id; mark those that the source does not know."""
         live = self._holdings.count(Window(0, self._now))
-        most = max(BREAKER_LEAST, min(int(live * BREAKER_SHARE), BREAKER_MOST))
+        most = most_at_once(live)
         if len(self._missing) > most and not self._accept:
             raise CircuitBreakerError(
                 f"{len(self._missing):,} of {live:,} sessions are missing at the source, more than {most:,} at once; none was marked.",

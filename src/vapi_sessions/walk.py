@@ -23,8 +23,8 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from vapi_sessions.client import Page, Query, Row
-from vapi_sessions.errors import SourceInconsistentError
+from vapi_sessions.client import Order, Page, Query, Row
+from vapi_sessions.errors import SourceInconsistentError, SourceRefusedError
 from vapi_sessions.timestamps import MILLISECOND, floor_ms, show
 from vapi_sessions.windows import BEGINNING, Window
 
@@ -103,17 +103,26 @@ def _advance(fetch: FetchPage, piece: Piece, limit: int, *, ask_twice: bool) -> 
         if problem := _violation(rows, piece.window, piece.created_from, piece.created_until):
             contradiction = problem
             continue
-        if not rows and page.total == 0 and ask_twice and attempt == 0:
-            contradiction = "an empty list where sessions were counted"
+        if not rows and page.total == 0 and attempt == 0 and (ask_twice or piece.tied):
+            contradiction = "an empty list where sessions were a moment ago"
+            continue
+        distinct = len({row.session_id for row in rows})
+        if page.total < distinct or (distinct < len(rows) and page.total > distinct):
+            contradiction = f"{len(rows)} rows of {distinct} sessions, and a count of {page.total}"
             continue
         fresh = _fresh(rows, piece.tied)
-        if len(rows) < limit and page.total <= len(rows):
+        if len(rows) < limit and page.total <= distinct:
             return Step(fresh, (), page)
         if not rows:
             contradiction = f"no session, but a count of {page.total}"
             continue
         cursor = floor_ms(rows[-1].created_at)
         if piece.created_from is None or cursor > piece.created_from:
+            if floor_ms(rows[0].created_at) == cursor and _any_before(fetch, piece, cursor):
+                contradiction = (
+                    "the sessions are not in the order asked for"  # which a page of ties cannot show
+                )
+                continue
             tied = frozenset(row.session_id for row in rows if floor_ms(row.created_at) == cursor)
             return Step(fresh, (replace(piece, created_from=cursor, tied=tied),), page)
         # Every row is tied at the cursor, so the cursor cannot move.
@@ -124,6 +133,11 @@ def _advance(fetch: FetchPage, piece: Piece, limit: int, *, ask_twice: bool) -> 
         f"The source contradicts itself between {_name(piece.window)}: {contradiction}.",
         "Nothing of this window was claimed. Run again; if it stays, something between here and the source is at fault.",
     )
+
+
+def _any_before(fetch: FetchPage, piece: Piece, cursor: int) -> bool:
+    created = Window(BEGINNING if piece.created_from is None else piece.created_from, cursor)
+    return fetch(Query(updated=piece.window, created=created, limit=1)).total > 0
 
 
 def _violation(
@@ -188,32 +202,44 @@ def _collect_block(fetch: FetchPage, updated: Window, created: int, limit: int) 
     """
     at = Window(created, created + MILLISECOND)
     found: dict[str, Row] = {}
+    total = 0
     for collection in range(COLLECTIONS):
-        number, total = 1, 1
-        while (number - 1) * limit < total:
-            order: str = "ASC" if collection % 2 == 0 else "DESC"
-            page = fetch(Query(updated=updated, created=at, limit=limit, page=number, order=order))  # type: ignore[arg-type]  # one of two literals
+        number, more = 1, True
+        while more:
+            order: Order = "ASC" if collection % 2 == 0 else "DESC"
+            try:
+                page = fetch(Query(updated=updated, created=at, limit=limit, page=number, order=order))
+            except SourceRefusedError:
+                if number == 1:
+                    raise
+                break  # some sources refuse a page past the end
             if problem := _violation(page.rows, updated, at.lower, at.upper):
                 raise SourceInconsistentError(
                     f"The source ignores a filter: {problem}.", "Nothing of this window was claimed."
                 )
             found.update((row.session_id, row) for row in page.rows)
             total, limit = page.total, min(limit, page.limit)
+            more = bool(page.rows) and number * limit <= max(total, len(found))
             number += 1
-        if len(found) >= total:
-            whole = fetch(Query(updated=updated, created=at, limit=1)).total
-            ids = sorted(found)
-            ours = sum(
-                fetch(Query(updated=updated, created=at, ids=ids[i : i + IDS_A_REQUEST], limit=1)).total
-                for i in range(0, len(ids), IDS_A_REQUEST)
-            )
-            if ours == whole:
-                return list(found.values())
+        if found and len(found) >= total and _is_whole(fetch, updated, at, sorted(found)):
+            return list(found.values())
     raise SourceInconsistentError(
         f"{total} sessions were created at {show(created)} and updated at {show(updated.lower)}, and reading them "
         f"{COLLECTIONS} times found {len(found)}.",
         "Nothing of this window was claimed. Run again with a larger --page-size.",
     )
+
+
+def _is_whole(fetch: FetchPage, updated: Window, created: Window, ids: Sequence[str]) -> bool:
+    """Whether the source counts as many sessions in the block as among these ids, and looks at ids at all."""
+
+    def count(some: Sequence[str] = ()) -> int:
+        return fetch(Query(updated=updated, created=created, ids=some, limit=1)).total
+
+    if len(ids) > 1 and count(ids[:1]) > 1:
+        return False
+    whole = count()
+    return whole == sum(count(ids[i : i + IDS_A_REQUEST]) for i in range(0, len(ids), IDS_A_REQUEST))
 
 
 def _name(window: Window) -> str:

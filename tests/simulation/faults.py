@@ -59,6 +59,12 @@ def text(answer: Answer, params: Mapping[str, str]) -> bytes:
 # ---------------------------------------------------------------------------------------------------------------------
 # Lies: another list than the one asked for. None: this fault does not apply to this request.
 
+
+def _only_counts(params: Mapping[str, str]) -> bool:
+    """Whether nobody looks at the rows: a request for a single one, with a filter, is for the count."""
+    return params.get("limit") == "1" and len(params) > 3
+
+
 Lie = Callable[[Model, Mapping[str, str], random.Random, int], Answer | None]
 
 
@@ -96,7 +102,7 @@ def wrong_total(model: Model, params: Mapping[str, str], rng: random.Random, lag
 def short_page(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
     """Fewer rows than there are; the count is right."""
     answer = model.answer(params)
-    if len(answer.rows) < 2:
+    if len(answer.rows) < 2 or _only_counts(params):
         return None
     return replace(answer, rows=answer.rows[: rng.randrange(len(answer.rows))])
 
@@ -104,7 +110,7 @@ def short_page(model: Model, params: Mapping[str, str], rng: random.Random, lag:
 def repeated_row(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
     """One row twice on a page, perhaps in an older state."""
     answer = model.answer(params)
-    if not answer.rows:
+    if not answer.rows or _only_counts(params):
         return None
     position = rng.randrange(len(answer.rows))
     session, version = answer.rows[position]
@@ -116,7 +122,7 @@ def repeated_row(model: Model, params: Mapping[str, str], rng: random.Random, la
 def empty_page(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
     """No rows, although the count says that there are."""
     answer = model.answer(params)
-    return replace(answer, rows=[]) if answer.total else None
+    return replace(answer, rows=[]) if answer.total and not _only_counts(params) else None
 
 
 def empty_list(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
@@ -130,6 +136,19 @@ def empty_list(model: Model, params: Mapping[str, str], rng: random.Random, lag:
 def negative_total(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
     """A count below zero."""
     return replace(model.answer(params), total=-1)
+
+
+def lie(
+    model: Model, params: Mapping[str, str], rng: random.Random, lag: int, only: str = ""
+) -> tuple[str, Answer] | None:
+    """One lie that applies to this request, by weight; `only`: this one or none."""
+    names = [only] if only else list(LIES)
+    weights = [LIES[name][1] for name in names]
+    for name in rng.choices(names, weights, k=1 if only else 4):
+        answer = LIES[name][0](model, params, rng, lag)
+        if answer is not None:
+            return name, answer
+    return None
 
 
 LIES: Final[dict[str, tuple[Lie, float]]] = {

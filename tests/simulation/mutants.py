@@ -10,13 +10,16 @@ import contextlib
 import inspect
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from unittest import mock
 
 from vapi_sessions import client, compare, ledger, load, merge, pipeline, plan, reconcile, survey, walk
 from vapi_sessions.warehouse import publish, store
+
+if TYPE_CHECKING:
+    from .world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,8 @@ class Mutant:
     owner: Any
     name: str
     edits: tuple[tuple[str, str], ...]
+    #: Worlds in which it cannot show need not be played: they count as survived.
+    shows: Callable[[World], bool]
 
     @contextlib.contextmanager
     def planted(self) -> Iterator[None]:
@@ -58,8 +63,20 @@ class Mutant:
 _IMPORTERS: Final = (compare, load, merge, pipeline, plan, reconcile, survey)
 
 
-def _m(what: str, owner: Any, name: str, *edits: tuple[str, str]) -> Mutant:
-    return Mutant(what, owner, name, edits)
+Shows: TypeAlias = Literal["anywhere", "faults", "traffic", "micro", "delay", "no lookback", "batches"]
+_SHOWS: Final[dict[Shows, Callable[[World], bool]]] = {
+    "anywhere": lambda world: True,
+    "faults": lambda world: world.fault_rate > 0.1,
+    "traffic": lambda world: world.busy > 0,
+    "micro": lambda world: world.model.shape.micro_shown,
+    "delay": lambda world: world.busy > 0 and world.model.shape.delay > 0,
+    "no lookback": lambda world: world.busy > 0 and world.lookback == 0,
+    "batches": lambda world: world.knobs["batch_bytes"] < 10_000,
+}
+
+
+def _m(what: str, owner: Any, name: str, *edits: tuple[str, str], shows: Shows = "anywhere") -> Mutant:
+    return Mutant(what, owner, name, edits, _SHOWS[shows])
 
 
 _BY_PAGE_NUMBERS: Final = """left = tuple(pieces)
@@ -94,7 +111,7 @@ _NEWEST_VALUE: Final = (
     """changes = self._changes()
     newest = max((row.updated_at for step in steps for row in step.rows), default=0)
     lowest = min((w.planned.window.lower for w in self._windows.values()), default=newest)
-    changes = Changes(changes.org_id, IntervalSet([(lowest, newest)]), changes.windows, None, changes.state)
+    object.__setattr__(changes, "claims", IntervalSet([(lowest, newest)]))
 """,
 )
 
@@ -105,32 +122,32 @@ MUTANTS: Final = (
     _m("Gt instead of Ge on createdAt", client.Query, "params", ('f"{name}Ge"', 'f"{name}{\'Gt\' if name == \'createdAt\' else \'Ge\'}"')),
     _m("Gt instead of Ge on updatedAt", client.Query, "params", ('f"{name}Ge"', 'f"{name}{\'Gt\' if name == \'updatedAt\' else \'Ge\'}"')),
     _m("the cursor moves past its own instant", walk, "_advance", ("replace(piece, created_from=cursor, tied=tied)", "replace(piece, created_from=cursor + MILLISECOND)")),
-    _m("no floor to the millisecond", walk, "_advance", ("cursor = floor_ms(rows[-1].created_at)", "cursor = rows[-1].created_at")),
-    _m("a short page is the end", walk, "_advance", ("if len(rows) < limit and page.total <= len(rows):", "if len(rows) < limit:")),
-    _m("totalItems alone is the end", walk, "_advance", ("if len(rows) < limit and page.total <= len(rows):", "if page.total <= len(rows):")),
-    _m("an empty page is the end", walk, "_advance", ("if len(rows) < limit and page.total <= len(rows):", "if not rows or (len(rows) < limit and page.total <= len(rows)):")),
-    _m("filter violations ignored", walk, "_violation", ("if updated not in window:", "if False:"), ("if created_from is not None and created < created_from:", "if False:"), ("if created_until is not None and created >= created_until:", "if False:"), ("if created < previous:", "if False:")),
-    _m("the order of a page is not checked", walk, "_violation", ("if created < previous:", "if False:")),
-    _m("of a repeated row the older state is kept", walk, "_fresh", ("row.updated_at > kept.updated_at", "row.updated_at < kept.updated_at")),
-    _m("the upper part of a cut window first", walk, "_cut", ("(replace(piece, window=lower, tied=tied), replace(piece, window=upper, tied=tied))", "(replace(piece, window=upper, tied=tied), replace(piece, window=lower, tied=tied))")),
+    _m("no floor to the millisecond", walk, "_advance", ("cursor = floor_ms(rows[-1].created_at)", "cursor = rows[-1].created_at"), shows="micro"),
+    _m("a short page is the end", walk, "_advance", ("if len(rows) < limit and page.total <= len(rows):", "if len(rows) < limit:"), shows="faults"),
+    _m("totalItems alone is the end", walk, "_advance", ("if len(rows) < limit and page.total <= len(rows):", "if page.total <= len(rows):"), shows="faults"),
+    _m("an empty page is the end", walk, "_advance", ("if len(rows) < limit and page.total <= len(rows):", "if not rows or (len(rows) < limit and page.total <= len(rows)):"), shows="faults"),
+    _m("filter violations ignored", walk, "_violation", ("if updated not in window:", "if False:"), ("if created_from is not None and created < created_from:", "if False:"), ("if created_until is not None and created >= created_until:", "if False:"), ("if created < previous:", "if False:"), shows="faults"),
+    _m("the order of a page is not checked", walk, "_violation", ("if created < previous:", "if False:"), shows="faults"),
+    _m("of a repeated row the older state is kept", walk, "_fresh", ("row.updated_at > kept.updated_at", "row.updated_at < kept.updated_at"), shows="faults"),
+    _m("the upper part of a cut window first", walk, "_cut", ("(replace(piece, window=lower, tied=tied), replace(piece, window=upper, tied=tied))", "(replace(piece, window=upper, tied=tied), replace(piece, window=lower, tied=tied))"), shows="traffic"),
     _m("a block of ties accepted without proof", walk, "_collect_block", ("if ours == whole:", "if True:"), ("if len(found) >= total:", "if True:")),
-    _m("a body that does not parse means no rows", client.Source, "_list_once", ('raise _AgainError(f"an answer is not a list of sessions: {_plain(str(error))}") from None', "metadata, rows = _Metadata(0, query.limit), []")),
+    _m("a body that does not parse means no rows", client.Source, "_list_once", ('raise _AgainError(f"an answer is not a list of sessions: {_plain(str(error))}") from None', "metadata, rows = _Metadata(0, query.limit), []"), shows="faults"),
     # -- what has to be read, and what is claimed
-    _m("no settling", survey, "make_plan", ("floor_ms(clock - settings.settle)", "floor_ms(clock)")),
-    _m("no lookback", ledger, "unsettled_from", ("bound - lookback", "bound")),
+    _m("no settling", survey, "make_plan", ("floor_ms(clock - settings.settle)", "floor_ms(clock)"), shows="no lookback"),
+    _m("no lookback", ledger, "unsettled_from", ("bound - lookback", "bound"), shows="delay"),
     _m("the newest claim is the watermark, gaps are forgotten", ledger.Ledger, "to_read", ("(everything - self.completed)", "(everything - IntervalSet([(self.origin, self.completed.end or self.origin)]))")),
     _m("the newest value seen is the watermark", load.Loader, "flush", _NEWEST_VALUE),
     _m("the organisation is not checked", survey, "make_plan", ("ledger.org_id is not None and oldest.org_id != ledger.org_id", "False")),
     _m("claims for an empty source", survey, "make_plan", ("return Plan(), {}", "return _nothing_there(settings, probe, ledger)")),
     _m("the open window is claimed beyond the bound", plan.PlannedWindow, "whole", ("upper = bound if window.upper is None", "upper = bound + 60_000_000 if window.upper is None")),
-    _m("a window is claimed before it is read to its end", load.Loader, "_changes", ("if not self._windows[i].left", "if True")),
+    _m("a window is claimed before it is read to its end", load.Loader, "_changes", ("if not self._windows[i].left", "if True"), shows="batches"),
     _m("the watermark is written before the rows", load.Loader, "flush", ("changes = self._changes()\n", "changes = self._changes()\n    self._store.note(changes)\n")),
-    _m("a resumed window forgets what was left of it", survey, "_resume", ('decode_pieces(stored["left"])', 'decode_pieces(stored["left"])[1:]')),
+    _m("a resumed window forgets what was left of it", survey, "_resume", ('decode_pieces(stored["left"])', 'decode_pieces(stored["left"])[1:]'), shows="batches"),
     # -- from rows to tables
     _m("raw written after the merge", load.Loader, "flush", ("raw.write(self._layout.raw, name, resolution.keep, _encode_progress(changes))", "later = (name, resolution.keep, _encode_progress(changes))"), ("self._merge(resolution, known, changes)\n", "self._merge(resolution, known, changes)\n        if resolution.keep:\n            raw.write(self._layout.raw, *later)\n")),
     _m("raw files that were not merged are left alone", load, "recover", ("if path.name not in merged:", "if False:")),
     _m("requests are numbered anew in each run", pipeline.Run, "__enter__", ('itertools.count(int(self.store.state().get("next_seq", "1")))', "itertools.count(1)")),
-    _m("merge without the guard", merge, "_resolve_one", ("wins = position is None or (observation.updated_at, observation.seq) > position", "wins = True")),
+    _m("merge without the guard", merge, "_resolve_one", ("wins = position is None or (observation.updated_at, observation.seq) > position", "wins = True"), shows="faults"),
     _m("merge without the de-duplication", merge, "resolve", ("_resolve_one(session_id, list(group), known.get(session_id), result)", "[_resolve_one(session_id, [one], known.get(session_id), result) for one in group]")),
     _m("a change without updatedAt is ignored", merge, "_resolve_one", ("(observation.updated_at, observation.seq) > position", "observation.updated_at > position[0]")),
     _m("marks are never lifted", merge, "_resolve_one", ("stands = mark if mark is not None and mark.seq > last_seen else None", "stands = mark")),
@@ -145,7 +162,7 @@ MUTANTS: Final = (
     # -- deletions
     _m("deletion marked without confirmation", reconcile._Reconciliation, "mark_missing", ("self._source.get(session_id)", "(None, self._now, self._run._number_request())")),
     _m("deletion marked from a partial reading", reconcile._Reconciliation, "_read", ("self._run.progress.read(len(step.rows))", "break"), ("self._missing |= missing", "self._missing |= missing\n    [self._loader.mark(i, 'deleted', k, requested_at=self._now, seq=self._run._number_request()) for i, k in self._run.store.known(missing).items()]")),
-    _m("any 404 proves a deletion", client.Source, "_get_once", ("_ = self._json_body(response)", "pass")),
+    _m("any 404 proves a deletion", client.Source, "_get_once", ("_ = self._json_body(response)", "pass"), shows="faults"),
     _m("the circuit breaker is off", reconcile._Reconciliation, "mark_missing", ("len(self._missing) > most", "False")),
     _m("what aged out is marked deleted", reconcile._Reconciliation, "mark_missing", ('self._loader.mark(session_id, "aged_out", held', 'self._loader.mark(session_id, "deleted", held')),
     _m("half of a differing window is not compared", compare, "differences", ("todo += [(upper, max(0, theirs - below)), (lower, below)]", "todo += [(lower, below)]")),

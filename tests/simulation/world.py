@@ -113,7 +113,7 @@ class World(httpx.BaseTransport):
             late=promised + MINUTE if rng.random() < 0.25 else 0,
         )
         self.busy = rng.choice((0, 0.3, 0.8, 2))
-        self.fault_rate = rng.choices((0, 0.03, 0.12, 0.4), (3, 4, 2, 0.4))[0]
+        self.fault_rate = rng.choices((0, 0.03, 0.12, 0.4), (3, 2, 4, 0.4))[0]
         if rng.random() < 0.3:
             self.clock.source_off = rng.randint(-30, 30) * SECOND
         if rng.random() < 0.3:
@@ -343,11 +343,11 @@ class World(httpx.BaseTransport):
             return self._one(request, request.url.path.rsplit("/", 1)[1], present)
         answer, name, date = self._answer(params), "", present
         faulty = self.rng.random() < self.fault_rate
-        if self.persistent in faults.LIES or (faulty and self.rng.random() < 0.55):
-            name = self.persistent if self.persistent in faults.LIES else _choose(self.rng, faults.LIES)
-            false = faults.LIES[name][0](self.model, params, self.rng, self.lag) if self.key == KEY else None
-            if false is not None:
-                answer = false
+        always = self.persistent if self.persistent in faults.LIES else ""
+        if self.key == KEY and (always or (faulty and self.rng.random() < 0.55)):
+            told = faults.lie(self.model, params, self.rng, self.lag, always)
+            if told is not None:
+                name, answer = told
                 self._count(record, name)
             faulty = False
         reply = faults.Reply(faults.text(answer, params), date)

@@ -61,8 +61,9 @@ def _publish_snapshot(store: Store, layout: Layout, previous: str | None, now: C
     name = f"{timestamps.to_datetime(now()):%Y%m%dT%H%M%SZ}-{generation:06d}"
     target, draft = layout.parquet / name, layout.parquet / f".{name}.tmp"
     shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(mode=0o700)
     for table in schema.TABLES:
-        (draft / table.name).mkdir(mode=0o700, parents=True)
+        (draft / table.name).mkdir(mode=0o700)
     _split_large_parts(store)
     faultpoints.reach("publish.split")
     parts = store.rows(
@@ -198,6 +199,7 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:  # a file system without hard links
         shutil.copyfile(source, target)
+        target.chmod(0o600)
 
 
 def _fsync(path: Path) -> None:
@@ -237,6 +239,7 @@ def _publish_views(store: Store, layout: Layout, snapshot: str) -> None:
             db.execute(_view(table, layout, snapshot)).fetchall()
         for file in resources.sql_files("views"):
             db.execute(file.read_text("utf-8")).fetchall()
+        db.execute("CHECKPOINT").fetchall()  # on closing, a full disk would go unnoticed
     _fsync(draft)
     faultpoints.reach("publish.views_built")
     draft.rename(layout.published)

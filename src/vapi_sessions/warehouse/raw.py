@@ -97,6 +97,7 @@ def any_put_aside(directory: Path) -> bool:
 def first_request(path: Path) -> int:
     """The smallest `seq` in the batch, which orders batches. Raises WarehouseDamagedError if the file is torn."""
     with _whole(path), pq.ParquetFile(path) as file:
+        _check_schema(path, file)
         groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
         found = [group.column(schema.RAW.get_field_index("seq")).statistics for group in groups]
         return min((int(statistics.min) for statistics in found if statistics is not None), default=0)
@@ -113,8 +114,7 @@ def read_progress(path: Path) -> dict[str, Any]:
 def read(path: Path) -> Iterator[list[Observation]]:
     """The batch's observations, a bounded number at a time. Raises WarehouseDamagedError if the file is torn."""
     with _whole(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
-        if [(f.name, f.type) for f in file.schema_arrow] != [(f.name, f.type) for f in schema.RAW]:
-            raise _damaged(path)
+        _check_schema(path, file)
         for batch in file.iter_batches(_ROWS_AT_ONCE):
             yield _observations(batch)
 
@@ -154,6 +154,11 @@ def _whole(path: Path) -> Iterator[None]:
             with disk_errors(path):
                 raise
         raise _damaged(path) from error
+
+
+def _check_schema(path: Path, file: pq.ParquetFile) -> None:
+    if [(f.name, f.type) for f in file.schema_arrow] != [(f.name, f.type) for f in schema.RAW]:
+        raise _damaged(path)
 
 
 def _damaged(path: Path) -> WarehouseDamagedError:

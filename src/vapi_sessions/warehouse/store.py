@@ -58,8 +58,12 @@ class Store:
     def __init__(self, path: Path, scratch: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.path = path
         self._db = _open(path, scratch, sleep)
-        with database_errors(path):
-            self._prepare()
+        try:
+            with database_errors(path):
+                self._prepare()
+        except BaseException:  # DuckDB would hand the open database to whoever opens this path next
+            self._db.close()
+            raise
 
     def __enter__(self) -> Store:
         return self

@@ -1,0 +1,323 @@
+"""Whether warehouse and source agree is said truly, with the window, the ids and the remedy, and nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import SecretStr
+
+from vapi_sessions import cli
+from vapi_sessions.errors import ConfigurationError
+from vapi_sessions.reconcile import reconcile
+from vapi_sessions.timestamps import SECOND, parse, show
+from vapi_sessions.verify import Finding, Verified, verify
+from vapi_sessions.warehouse.layout import Layout, writer_lock
+from vapi_sessions.warehouse.publish import publish
+from vapi_sessions.warehouse.store import Store
+
+if TYPE_CHECKING:
+    from conftest import World
+
+NEW_ID = "ffffffff-0000-4000-8000-000000000000"
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    """300 sessions over some twelve days, all of them read."""
+    world.insert(300, lambda n: (world.ago(hours=300 - n), world.ago(hours=300 - n) + SECOND))
+    world.sync()
+    world.clock.forward(minutes=5)
+    world.forget_requests()
+    return world
+
+
+def run(world: World, *, deep: bool = False, **given: object) -> Verified:
+    """One verification."""
+    return verify(world.settings(**given), deep=deep, environment=world.environment())
+
+
+def ids(world: World) -> list[str]:
+    """All sessions at the source, oldest first."""
+    return world.server.store.ids(world.server.org_id)
+
+
+def plant(world: World, *statements: str) -> None:
+    """Falsify the writer's database, and publish that."""
+    layout = Layout(world.warehouse)
+    with writer_lock(layout), Store(layout.store, layout.scratch) as store:
+        for statement in statements:
+            store.run(statement)
+        publish(store, layout, now=world.clock.us, force=True)
+        store.checkpoint()
+
+
+def lose(world: World, session_ids: list[str]) -> None:
+    """Rows vanish from the warehouse, with everything that belongs to them."""
+    listed = ", ".join(f"'{session_id}'" for session_id in session_ids)
+    plant(
+        world, *(f"DELETE FROM {table} WHERE session_id IN ({listed})" for table in ("sessions", "messages"))
+    )
+
+
+def only(done: Verified) -> Finding:
+    """The one finding there is."""
+    (finding,) = done.findings
+    return finding
+
+
+def created(world: World, session_id: str) -> int:
+    """When it was created, µs."""
+    found = world.server.store.created_us(world.server.org_id, session_id)
+    assert found is not None
+    return found
+
+
+def heal(world: World, finding: Finding) -> None:
+    """Do what the finding says."""
+    words = finding.remedy.split()
+    assert words[0] == "vapi-sessions"
+    if words[1:] == ["reconcile"]:
+        reconcile(world.settings(), environment=world.environment())
+    elif words[1:3] == ["sync", "--since"]:
+        world.sync(since=parse(words[3]))
+    else:
+        assert words[1:] == ["rebuild"]
+        world.rebuild()
+
+
+# -- agreement
+
+
+def test_by_counts_agreement_costs_two_requests(world: World) -> None:
+    """One for the oldest session, one for the count of them all."""
+    done = run(world)
+    assert (done.findings, done.sessions, done.requests) == ((), 300, 2)
+    assert len(world.server.requests) == 2
+
+
+def test_row_by_row_every_session_is_compared(world: World) -> None:
+    """Which takes as many requests as reading them."""
+    done = run(world, deep=True)
+    assert (done.findings, done.sessions) == ((), 300)
+    assert 4 <= done.requests <= 6
+
+
+def test_a_verification_changes_nothing(world: World) -> None:
+    """No file of the warehouse is touched, whatever is found."""
+    lose(world, ids(world)[5:8])
+    before = world.files(".")
+    assert run(world, deep=True).findings
+    assert world.files(".") == before
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_what_happened_since_the_watermark_is_no_difference(world: World, deep: bool) -> None:
+    """Changed and created sessions that no sync could have read yet are not held against the warehouse."""
+    for session_id in ids(world)[::30]:
+        world.server.store.update(world.server.org_id, session_id, lambda s: s.update(name="Changed"))
+    world.insert(5, lambda n: (world.clock.us(),) * 2)
+    world.clock.forward(minutes=1)
+    assert run(world, deep=deep).findings == ()
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_what_is_marked_is_no_difference(world: World, deep: bool) -> None:
+    """Deleted and aged out sessions are not expected at the source."""
+    for session_id in ids(world)[100:103]:
+        world.server.store.delete(world.server.org_id, session_id)
+    world.server.configure(retention_days=10, retention_style="400")
+    reconcile(world.settings(), environment=world.environment())
+    assert world.rows("SELECT count(deleted_at), count(aged_out_at) > 20 FROM sessions") == [(3, True)]
+    assert run(world, deep=deep).findings == ()
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_what_is_older_than_the_warehouse_is_no_difference(world: World, deep: bool) -> None:
+    """A warehouse that begins with `--since` is held to account for that time only."""
+    world.warehouse = world.warehouse.with_name("since")
+    world.sync(since=world.ago(hours=100))
+    assert run(world, deep=deep).findings == ()
+
+
+# -- differences
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_row_that_vanished_is_found(world: World, deep: bool) -> None:
+    """By its window and its id, although all time is claimed; the remedy brings it back."""
+    lost = ids(world)[123]
+    lose(world, [lost])
+    finding = only(run(world, deep=deep))
+    assert finding.ids == (lost,)
+    assert "1 session at the source and not in the warehouse" in finding.what
+    assert finding.window is not None
+    assert created(world, lost) in finding.window
+    heal(world, finding)
+    assert run(world, deep=True).findings == ()
+    assert world.here() == world.there()
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_row_too_many_is_found(world: World, deep: bool) -> None:
+    """It is in the warehouse only; the remedy asks for it, and marks it."""
+    model = ids(world)[77]
+    plant(
+        world,
+        f"INSERT INTO sessions SELECT * REPLACE ('{NEW_ID}' AS session_id) FROM sessions WHERE session_id = '{model}'",
+        f"INSERT INTO messages SELECT * REPLACE ('{NEW_ID}' AS session_id) FROM messages WHERE session_id = '{model}'",
+    )
+    finding = only(run(world, deep=deep))
+    assert finding.ids == (NEW_ID,)
+    assert "in the warehouse and not at the source" in finding.what
+    heal(world, finding)
+    assert run(world, deep=True).findings == ()
+
+
+def _falsified(world: World, session_id: str) -> None:
+    plant(world, f"UPDATE sessions SET content_hash = 'x', name = 'False' WHERE session_id = '{session_id}'")
+
+
+def _changed_in_silence(world: World, session_id: str) -> None:
+    world.server.store.update(world.server.org_id, session_id, lambda s: s.update(cost=9.0), touch=False)
+
+
+@pytest.mark.parametrize("change", [_falsified, _changed_in_silence])
+def test_another_content_is_found_row_by_row(world: World, change: Callable[[World, str], None]) -> None:
+    """Counts agree and cannot see it; content hashes differ; the remedy reads it again."""
+    changed = ids(world)[222]
+    change(world, changed)
+    assert run(world).findings == ()
+    finding = only(run(world, deep=True))
+    assert finding.ids == (changed,)
+    assert "with another content at the source" in finding.what
+    assert finding.remedy == f"vapi-sessions sync --since {show(created(world, changed) + SECOND)}"
+    heal(world, finding)
+    assert run(world, deep=True).findings == ()
+
+
+def test_a_deletion_at_the_source_is_found(world: World) -> None:
+    """The remedy is the command that proves and marks it."""
+    gone = ids(world)[150]
+    world.server.store.delete(world.server.org_id, gone)
+    finding = only(run(world))
+    assert (finding.ids, finding.remedy) == ((gone,), "vapi-sessions reconcile")
+    heal(world, finding)
+    assert run(world).findings == ()
+
+
+def test_a_pair_that_hides_from_the_counts_is_found_row_by_row(world: World) -> None:
+    """One row lost here, one deleted there: the totals agree, the rows do not."""
+    lose(world, [ids(world)[20]])
+    world.server.store.delete(world.server.org_id, ids(world)[250])
+    assert run(world).findings == ()
+    done = run(world, deep=True)
+    assert len(done.findings) == 2
+    for finding in sorted(done.findings, key=lambda finding: finding.remedy, reverse=True):
+        heal(world, finding)
+    assert run(world, deep=True).findings == ()
+
+
+def test_what_is_no_longer_listed_is_found(world: World) -> None:
+    """Before the oldest session that the source lists there is nothing to count, and still a difference."""
+    world.server.configure(retention_days=10)
+    finding = only(run(world))
+    assert "no longer listed" in finding.what
+    heal(world, finding)
+    assert run(world).findings == ()
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_twenty_ids_are_named_and_all_are_counted(world: World, deep: bool) -> None:
+    """A long list helps nobody."""
+    lost = ids(world)[100:150]
+    lose(world, lost)
+    findings = run(world, deep=deep).findings
+    assert all(len(finding.ids) <= 20 for finding in findings)
+    assert {session_id for finding in findings for session_id in finding.ids} <= set(lost)
+    assert sum(int(finding.what.split()[0]) for finding in findings) == 50
+
+
+def test_a_warehouse_that_contradicts_itself_is_found(world: World) -> None:
+    """Messages without their session: no window of the source says so, a check does, and the rebuild mends it."""
+    plant(world, f"DELETE FROM messages WHERE session_id = '{ids(world)[9]}'")
+    findings = run(world).findings
+    assert findings
+    assert all(finding.window is None for finding in findings)
+    assert {finding.remedy for finding in findings} == {"vapi-sessions rebuild"}
+    heal(world, findings[0])
+    assert run(world, deep=True).findings == ()
+
+
+def test_a_difference_costs_few_requests(world: World) -> None:
+    """Found by halving, and only what is left is read."""
+    lose(world, [ids(world)[123]])
+    assert run(world).requests <= 6
+
+
+# -- what cannot be verified
+
+
+def test_another_organisations_key_is_refused(world: World) -> None:
+    """Nothing is said about a warehouse that is not this key's."""
+    keys = {**world.server.settings.keys, "another": "0e111a70-0000-4000-8000-00000000000b"}
+    world.server.configure(keys=keys)
+    world.insert(3, lambda n: (world.ago(hours=9),) * 2, org_id=keys["another"])
+    with pytest.raises(ConfigurationError, match="belongs to organisation"):
+        run(world, api_key=SecretStr("another"))
+
+
+def test_a_source_that_shows_nothing_verifies_nothing(world: World) -> None:
+    """An empty answer is neither agreement nor difference."""
+    world.server.store.clear()
+    with pytest.raises(ConfigurationError, match="shows no session at all"):
+        run(world)
+
+
+def test_there_is_nothing_to_verify_before_the_first_sync(world: World) -> None:
+    """It says what to do first."""
+    with pytest.raises(ConfigurationError, match="no published warehouse") as told:
+        run(world, warehouse=world.warehouse.with_name("new"))
+    assert "vapi-sessions sync" in told.value.remedy
+
+
+# -- the command
+
+
+@pytest.mark.parametrize("deep", [(), ("--deep",)])
+def test_the_command_names_the_difference_and_exits_with_6(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    deep: tuple[str, ...],
+) -> None:
+    """Window, ids and remedy on stdout, the sum on stderr; 0 where there is none."""
+
+    def command() -> tuple[int, str, str]:
+        arguments = ["verify", "--warehouse", str(world.warehouse), "--base-url", world.server.url, *deep]
+        monkeypatch.setattr("sys.argv", ["vapi-sessions", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        said = capsys.readouterr()
+        return int(str(end.value.code)), said.out, said.err
+
+    monkeypatch.setenv("VAPI_API_KEY", world.server.key)
+    code, out, _ = command()
+    assert (code, "300 sessions agree with the source" in out) == (0, True)
+    lost = ids(world)[123]
+    lose(world, [lost])
+    code, out, err = command()
+    assert code == 6
+    assert lost in out
+    assert "vapi-sessions sync --since" in out
+    assert "1 difference(s)" in err
+
+
+def test_findings_hold_no_content(world: World) -> None:
+    """Ids and counts only, so that the output can be shown to anybody."""
+    _falsified(world, ids(world)[3])
+    lose(world, ids(world)[40:42])
+    said: list[Any] = [run(world).findings, run(world, deep=True).findings]
+    assert "Hello" not in repr(said)
+    assert "False" not in repr(said).replace("deep=False", "")
