@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -57,19 +58,28 @@ class Store:
 
     def __init__(self, path: Path, scratch: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.path = path
-        self._db = _open(path, scratch, sleep)
+        # DuckDB makes its log, which holds conversations too, anew after each checkpoint, and takes no mode for it.
+        self._umask = os.umask(0o077)
         try:
-            with database_errors(path):
-                self._prepare()
-        except BaseException:  # DuckDB would hand the open database to whoever opens this path next
-            self._db.close()
+            self._db = _open(path, scratch, sleep)
+            try:
+                with database_errors(path):
+                    self._prepare()
+            except BaseException:  # DuckDB would hand the open database to whoever opens this path next
+                self._db.close()
+                raise
+        except BaseException:
+            os.umask(self._umask)
             raise
 
     def __enter__(self) -> Store:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._db.close()
+        try:
+            self._db.close()
+        finally:
+            os.umask(self._umask)
 
     # -- state and ledger ----------------------------------------------------------------------------------------
 
