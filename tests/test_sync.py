@@ -46,9 +46,9 @@ def _spread(world: World, count: int, *, days: float = 5, until_hours: float = 2
 
 def test_the_first_sync_brings_everything(world: World) -> None:
     """Each session of a generated history is there, in its state, and all time since the oldest is claimed."""
-    world.generate(400)
+    world.generate(250)
     summary = world.sync(concurrency=4)
-    assert summary.counts.sessions_new == 400
+    assert summary.counts.sessions_new == 250
     assert world.here() == world.there()
     assert summary.watermark == summary.bound
     assert summary.windows > 1
@@ -68,7 +68,7 @@ def test_each_change_arrives_whatever_traffic_does_meanwhile(world: World) -> No
 
 def test_changes_during_a_sync_lose_nothing(world: World) -> None:
     """Sessions leave the windows while these are read; after one more sync nothing is missing."""
-    world.generate(400)
+    world.generate(200)
     traffic = world.server.traffic(weights={"append": 6, "complete": 2, "cost": 2, "create": 3, "delete": 2})
 
     def before(request: httpx.Request) -> None:
@@ -99,7 +99,7 @@ def test_sessions_deleted_at_the_source_stay(world: World) -> None:
 
 def test_without_a_change_only_the_overlap_is_read_and_nothing_is_written(world: World) -> None:
     """The second sync asks for the lookback alone; no row, no raw file and no data file changes."""
-    world.generate(300, until=world.ago(hours=1))
+    world.generate(150, until=world.ago(hours=1))
     world.insert(7, lambda n: (world.ago(minutes=10) + n * SECOND,) * 2)
     world.sync()
     frontier = world.sync().bound
@@ -125,11 +125,11 @@ def test_without_a_change_only_the_overlap_is_read_and_nothing_is_written(world:
 
 def test_changing_ten_sessions_changes_ten(world: World) -> None:
     """Ten rows are replaced and ten observations stored; every other row stays as it was."""
-    world.generate(300, until=world.ago(hours=1))
+    world.generate(100, until=world.ago(hours=1))
     world.sync()
     before = {row[0]: row for row in world.rows("FROM sessions")}
     raw_before = world.files("raw")
-    changed = world.server.store.ids(world.server.org_id)[::30]
+    changed = world.server.store.ids(world.server.org_id)[::10]
     world.clock.forward(hours=3)
     for session_id in changed:
         world.server.store.update(
@@ -172,11 +172,11 @@ def test_files_of_months_without_a_change_are_linked_not_written(world: World) -
 
 def test_nothing_is_written_again_by_a_full_reading(world: World) -> None:
     """`--full` reads every session, and finds that none has changed."""
-    world.generate(200)
+    world.generate(100)
     world.sync()
     rows, raw = world.tables(), world.files("raw")
     summary = world.sync(full=True)
-    assert summary.counts.sessions_read >= 200
+    assert summary.counts.sessions_read >= 100
     assert world.tables() == rows
     assert world.files("raw") == raw
 
@@ -371,9 +371,9 @@ def test_an_earlier_since_extends_the_history(world: World) -> None:
 def test_a_source_that_ignores_a_parameter_stops_the_sync(world: World, parameter: str) -> None:
     """A proxy that drops a filter or the order would falsify the reading: it is noticed and nothing is claimed."""
     world.server.configure(ignored_parameters=frozenset({parameter}))
-    _spread(world, 240)
+    _spread(world, 120)
     with pytest.raises(SourceInconsistentError):
-        world.sync(page_size=20, concurrency=4)
+        world.sync(page_size=10, concurrency=4)
     assert _unclaimed(world, world.there() - world.here())
     world.server.configure(ignored_parameters=frozenset())
     world.sync(page_size=50)
@@ -398,8 +398,8 @@ def test_whatever_the_contract_leaves_open_the_sync_is_complete(
 ) -> None:
     """Smaller pages than asked for, more metadata, compression, coarser clocks, unstable ties: all the same."""
     world.server.configure(**switches)
-    world.generate(250)
-    world.sync()
+    world.generate(120)
+    world.sync(page_size=40)
     assert world.here() == world.there()
 
 
@@ -439,8 +439,8 @@ def test_a_storm_of_faults_is_weathered(world: World) -> None:
     """Of many requests side by side a third fail, each in another way: the warehouse is complete."""
     kinds = ("429", "500", "502", "cut", "reset", "html", "empty", "garbage")
     world.server.configure(faults=FaultSettings(probabilities=dict.fromkeys(kinds, 0.04), seed=3))
-    world.generate(300)
-    world.sync(page_size=20, concurrency=6)
+    world.generate(150)
+    world.sync(page_size=10, concurrency=6)
     assert len({r.fault for r in world.server.requests} - {None}) >= 6
     assert world.here() == world.there()
 
@@ -448,8 +448,8 @@ def test_a_storm_of_faults_is_weathered(world: World) -> None:
 def test_a_rate_limit_with_a_lockout_is_outlasted(world: World) -> None:
     """The recorded lockout of 21 s without `Retry-After` ends no sync, however many requests run side by side."""
     world.server.configure(faults=FaultSettings(rate_limit=5, lockout_seconds=21.0))
-    _spread(world, 240)
-    world.sync(page_size=20, concurrency=6)
+    _spread(world, 120)
+    world.sync(page_size=10, concurrency=6)
     assert world.here() == world.there()
     assert world.clock.slept >= 21
 
@@ -526,14 +526,14 @@ class _InterruptedAfter(Silent):
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_an_interrupted_sync_keeps_what_arrived_and_goes_on(world: World, concurrency: int) -> None:
     """Ctrl-C in the middle: nothing is claimed falsely, the run is recorded, and the next sync completes it."""
-    _spread(world, 240)
+    _spread(world, 120)
     with pytest.raises(KeyboardInterrupt):
-        world.sync(page_size=20, concurrency=concurrency, progress=_InterruptedAfter(5))
+        world.sync(page_size=10, concurrency=concurrency, progress=_InterruptedAfter(5))
     arrived = world.here()
-    assert 0 < len(arrived) < 240
+    assert 0 < len(arrived) < 120
     assert _unclaimed(world, world.there() - arrived)
     assert world.rows("SELECT outcome FROM sync.runs") == [("interrupted",)]
-    world.sync(page_size=20)
+    world.sync(page_size=10)
     assert world.here() == world.there()
 
 

@@ -277,8 +277,9 @@ def test_a_source_that_shows_nothing_verifies_nothing(world: World) -> None:
 
 def test_there_is_nothing_to_verify_before_the_first_sync(world: World) -> None:
     """It says what to do first."""
+    world.warehouse = world.warehouse.with_name("new")
     with pytest.raises(ConfigurationError, match="no published warehouse") as told:
-        run(world, warehouse=world.warehouse.with_name("new"))
+        run(world)
     assert "vapi-sessions sync" in told.value.remedy
 
 

@@ -51,7 +51,7 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
     WarehouseError if another version of this program published it.
     """
     layout = Layout(warehouse)
-    with reader.connect(warehouse) as db:
+    with reader.reading(warehouse) as db:
 
         def rows(sql: str) -> list[tuple[Any, ...]]:
             return db.execute(sql).fetchall()

@@ -57,7 +57,7 @@ def verify(settings: Settings, *, deep: bool = False, environment: Environment |
     """
     environment = environment or Environment()
     key = settings.key()
-    with reader.connect(settings.warehouse) as db:
+    with reader.reading(settings.warehouse) as db:
 
         def rows(sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
             return db.execute(sql, list(parameters)).fetchall()

@@ -25,7 +25,7 @@ def run(warehouse: Path, query: str, output: str, out: TextIO) -> None:
     """
     if output not in FORMATS:
         raise ConfigurationError(f"'{output}' is not a format.", f"Choose from: {', '.join(FORMATS)}.")
-    with reader.connect(warehouse) as db:
+    with reader.reading(warehouse) as db:
         try:
             relation = db.sql(query)
             if relation is None:
@@ -36,7 +36,11 @@ def run(warehouse: Path, query: str, output: str, out: TextIO) -> None:
                 return
             names, types = list(relation.columns), [str(kind) for kind in relation.types]
             rows = relation.fetchall()
+        except duckdb.IOException:
+            raise  # the files', not the query's
         except duckdb.Error as error:
+            if "arquet" in str(error) and "read_parquet" not in query:
+                raise
             text = str(error).strip().splitlines()
             raise ConfigurationError(f"DuckDB does not accept the query: {text[0]}", _hint(text)) from None
     if output == "csv":

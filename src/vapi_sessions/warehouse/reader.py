@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 
-from vapi_sessions.errors import ConfigurationError
+from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.publish import ROOT_VARIABLE
 from vapi_sessions.warehouse.store import database_errors
@@ -47,3 +49,19 @@ def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyC
         db.close()
         raise
     return db
+
+
+@contextlib.contextmanager
+def reading(warehouse: str | os.PathLike[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+    """`connect`, closed at the end, with damage of the published files told as such. Raises WarehouseDamagedError."""
+    with connect(warehouse) as db:
+        try:
+            yield db
+        except duckdb.Error as error:
+            text = " ".join(str(error).split())
+            if isinstance(error, duckdb.IOException) or "arquet" in text:
+                raise WarehouseDamagedError(
+                    f"The published files in {warehouse} are missing or damaged: {text[:160]}",
+                    "Run vapi-sessions rebuild: it publishes everything again.",
+                ) from error
+            raise
