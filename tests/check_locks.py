@@ -21,9 +21,18 @@ def compiled(*arguments: str, lock: str) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch, Path(lock).name)
         shutil.copy(ROOT / lock, output)
-        command = [Path(sys.executable).with_name("uv"), "pip", "compile", "--quiet", "--universal", "--generate-hashes"]
+        command = [
+            Path(sys.executable).with_name("uv"),
+            "pip",
+            "compile",
+            "--quiet",
+            "--universal",
+            "--generate-hashes",
+        ]
         command += ["--python-version", "3.11", *arguments, "--output-file", output]
-        done = subprocess.run([str(part) for part in command], cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [str(part) for part in command], cwd=ROOT, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             sys.exit(f"{lock} cannot be resolved:\n{done.stderr}")
         return output.read_text()

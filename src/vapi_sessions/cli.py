@@ -317,7 +317,7 @@ def _register_emulator() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit. Every error is one or two lines; a traceback only with --debug."""
-    if sys.argv[1:2] == ["emulate"] or {"-h", "--help"} & set(sys.argv[1:]) or len(sys.argv) == 1:
+    if "emulate" in sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]) or len(sys.argv) == 1:
         _register_emulator()  # its server's imports are not what a sync should wait for
     sys.exit(_guarded(lambda: app(standalone_mode=False)))
 

@@ -362,7 +362,7 @@ class World(httpx.BaseTransport):
             self._note_bound(record, reply, before)
         if len(answer.rows) > 1 and len({s.created_at // MILLISECOND for s, _ in answer.rows}) == 1:
             record.tied += 1
-        if "page" in params:
+        if "page" in params and params["limit"] != "1":
             self.fired["recovery: block of ties by pages"] += 1
         if "idAny" in params:
             self.fired["recovery: block of ties proven"] += 1

@@ -20,7 +20,7 @@ def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyC
 
     `warehouse` defaults to `VAPI_WAREHOUSE`, then `./warehouse`. All tables and views are in the search path
     (`FROM sessions`, `FROM sync.runs`); tables of your own can be created beside them. The state shown stays the same
-    however long the connection is open, blocks no sync, and works in a warehouse that was moved or copied.
+    for at least a day (as long as its snapshot is kept), blocks no sync, and works in a warehouse that was moved or copied.
     Raises ConfigurationError if nothing was published there, WarehouseDamagedError if it cannot be read.
     """
     root = Path(
