@@ -21,7 +21,7 @@ from vapi_sessions import faultpoints, pipeline
 from vapi_sessions.emulator.rows import decode
 from vapi_sessions.emulator.server import EmulatorServer
 from vapi_sessions.errors import WarehouseBusyError, WarehouseDamagedError, WarehouseError
-from vapi_sessions.load import Counts
+from vapi_sessions.load import Counts, Loader
 from vapi_sessions.progress import Silent
 from vapi_sessions.reconcile import reconcile
 from vapi_sessions.schema import TABLES
@@ -43,6 +43,7 @@ GARBAGE: Final[dict[str, Damage]] = {
     "zeros": lambda b: bytes(len(b)),
 }
 OTHER_HALF_ZEROS: Final[Damage] = lambda b: b[: len(b) // 2] + bytes(len(b) - len(b) // 2)  # noqa: E731
+ROT: Final[Damage] = lambda b: b[:200] + bytes(300) + b[500:]  # noqa: E731
 GARBAGE_AT_ITS_HEAD: Final[Damage] = lambda b: random.Random(1).randbytes(4096) + b[4096:]  # noqa: E731
 
 
@@ -303,7 +304,7 @@ OTHER_TABLE: Final = pa.table({"session_id": ["a"], "body": ["{}"]})
 TEARS: Final = {
     "half of it": lambda path: damage(path, GARBAGE["half of it"]),
     "nothing": lambda path: damage(path, GARBAGE["nothing"]),
-    "rot in the middle": lambda path: damage(path, lambda b: b[:200] + bytes(300) + b[500:]),
+    "rot in the middle": lambda path: damage(path, ROT),
     "another table": lambda path: pq.write_table(OTHER_TABLE, path),
 }
 
@@ -365,12 +366,36 @@ def test_a_torn_file_that_was_merged_is_missed_only_by_a_rebuild(world: World, w
     assert summary.watermark == summary.bound
 
 
-def test_what_a_torn_file_held_is_not_forgotten_by_a_second_rebuild(world: World) -> None:
-    """Rebuilt twice before the next sync, with only the name of the torn file left to tell of it."""
-    whole, file = contents(world), raw_files(world)[0]
-    damage(file, GARBAGE["half of it"])
-    world.rebuild()
-    world.rebuild()
+@pytest.mark.parametrize("how", [GARBAGE["half of it"], ROT], ids=["half of it", "rot in the middle"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_rests_on_a_torn_file_is_not_claimed(
+    world: World, monkeypatch: pytest.MonkeyPatch, times: int, how: Damage
+) -> None:
+    """One window in several files, the last of which claims it: without the second it does not count, however often rebuilt."""
+    monkeypatch.setitem(Loader.__init__.__kwdefaults__, "batch_bytes", 500)
+    world.warehouse = world.warehouse.with_name("in-batches")
+    world.sync(page_size=10, concurrency=1)
+    whole, files = contents(world), raw_files(world)
+    assert len(files) >= 5
+    damage(files[1], how)
+    for _ in range(times):
+        world.rebuild()
+    assert 0 < len(world.here()) < 60
+    summary = world.sync()
+    assert contents(world) == whole
+    assert summary.watermark == summary.bound
+
+
+def test_a_torn_file_among_several_unmerged_ones_is_read_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same without a rebuild, where a store is gone: the sync that merges the files reads what they rest on."""
+    monkeypatch.setitem(Loader.__init__.__kwdefaults__, "batch_bytes", 500)
+    world.warehouse = world.warehouse.with_name("in-batches")
+    world.sync(page_size=10, concurrency=1)
+    whole = contents(world)
+    damage(raw_files(world)[2], ROT)
+    (world.warehouse / "store.duckdb").unlink()
     world.sync()
     assert contents(world) == whole
 

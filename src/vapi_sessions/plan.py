@@ -97,12 +97,18 @@ def plan_windows(
 
 
 def _middle(window: Window, bound: int, sample: int | None = None) -> int | None:
-    """A whole millisecond strictly inside the closed part of the window, or None: the sample, else half the time."""
+    """A whole millisecond strictly inside the closed part of the window, or None: at the sample, else half the time.
+
+    A sample beyond the bound tells that most of the window is too young to be claimed: no cut helps there.
+    """
     upper = bound if window.upper is None else window.upper
-    for moment in (sample, (window.lower + upper) // 2):
-        if moment is not None and window.lower + MILLISECOND <= floor_ms(moment) < upper:
-            return floor_ms(moment)
-    return None
+    if sample is not None and sample >= upper:
+        return None
+    if sample is not None:
+        middle = max(floor_ms(sample), window.lower + MILLISECOND)
+    else:
+        middle = floor_ms((window.lower + upper) // 2)
+    return middle if window.lower + MILLISECOND <= middle < upper else None
 
 
 def _join_small(windows: Sequence[PlannedWindow], bound: int, share: int) -> list[PlannedWindow]:

@@ -164,7 +164,12 @@ class Model:
         session.returned_at = self.clock.true
 
     def keep_since(self, oldest: int) -> None:
-        """From now on nothing created before `oldest` is listed."""
+        """From now on nothing created before `oldest` is listed.
+
+        No cut runs through a millisecond: sessions that show the same `createdAt` go together, or nobody could tell
+        those that aged out from those that were deleted.
+        """
+        oldest = floor_ms(oldest)
         for session in self.sessions.values():
             if oldest <= session.created_at < self.oldest_kept():
                 session.returned_at = self.clock.true

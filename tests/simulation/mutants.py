@@ -63,7 +63,9 @@ class Mutant:
 _IMPORTERS: Final = (compare, load, merge, pipeline, plan, reconcile, survey)
 
 
-Shows: TypeAlias = Literal["anywhere", "faults", "traffic", "micro", "delay", "no lookback", "batches"]
+Shows: TypeAlias = Literal[
+    "anywhere", "faults", "traffic", "micro", "delay", "no lookback", "stops", "stops in batches"
+]
 _SHOWS: Final[dict[Shows, Callable[[World], bool]]] = {
     "anywhere": lambda world: True,
     "faults": lambda world: world.fault_rate > 0.1,
@@ -71,7 +73,8 @@ _SHOWS: Final[dict[Shows, Callable[[World], bool]]] = {
     "micro": lambda world: world.model.shape.micro_shown,
     "delay": lambda world: world.busy > 0 and world.model.shape.delay > 0,
     "no lookback": lambda world: world.busy > 0 and world.lookback == 0,
-    "batches": lambda world: world.knobs["batch_bytes"] < 10_000,
+    "stops": lambda world: world.stop_rate > 0,
+    "stops in batches": lambda world: world.stop_rate > 0 and world.knobs["batch_bytes"] < 10_000,
 }
 
 
@@ -135,17 +138,17 @@ MUTANTS: Final = (
     # -- what has to be read, and what is claimed
     _m("no settling", survey, "make_plan", ("floor_ms(clock - settings.settle)", "floor_ms(clock)"), shows="no lookback"),
     _m("no lookback", ledger, "unsettled_from", ("bound - lookback", "bound"), shows="delay"),
-    _m("the newest claim is the watermark, gaps are forgotten", ledger.Ledger, "to_read", ("(everything - self.completed)", "(everything - IntervalSet([(self.origin, self.completed.end or self.origin)]))")),
+    _m("the newest claim is the watermark, gaps are forgotten", ledger.Ledger, "to_read", ("(everything - self.completed)", "(everything - IntervalSet([(self.origin, self.completed.end or self.origin)]))"), shows="stops"),
     _m("the newest value seen is the watermark", load.Loader, "flush", _NEWEST_VALUE),
     _m("the organisation is not checked", survey, "make_plan", ("ledger.org_id is not None and oldest.org_id != ledger.org_id", "False")),
     _m("claims for an empty source", survey, "make_plan", ("return Plan(), {}", "return _nothing_there(settings, probe, ledger)")),
     _m("the open window is claimed beyond the bound", plan.PlannedWindow, "whole", ("upper = bound if window.upper is None", "upper = bound + 60_000_000 if window.upper is None")),
-    _m("a window is claimed before it is read to its end", load.Loader, "_changes", ("if not self._windows[i].left", "if True"), shows="batches"),
-    _m("the watermark is written before the rows", load.Loader, "flush", ("changes = self._changes()\n", "changes = self._changes()\n    self._store.note(changes)\n")),
-    _m("a resumed window forgets what was left of it", survey, "_resume", ('decode_pieces(stored["left"])', 'decode_pieces(stored["left"])[1:]'), shows="batches"),
+    _m("a window is claimed before it is read to its end", load.Loader, "_changes", ("if not self._windows[i].left", "if True"), shows="stops in batches"),
+    _m("the watermark is written before the rows", load.Loader, "flush", ("changes = self._changes()\n", "changes = self._changes()\n    self._store.note(changes)\n"), shows="stops"),
+    _m("a resumed window forgets what was left of it", survey, "_resume", ('decode_pieces(stored["left"])', 'decode_pieces(stored["left"])[1:]'), shows="stops in batches"),
     # -- from rows to tables
-    _m("raw written after the merge", load.Loader, "flush", ("raw.write(self._layout.raw, name, resolution.keep, _encode_progress(changes))", "later = (name, resolution.keep, _encode_progress(changes))"), ("self._merge(resolution, known, changes)\n", "self._merge(resolution, known, changes)\n        if resolution.keep:\n            raw.write(self._layout.raw, *later)\n")),
-    _m("raw files that were not merged are left alone", load, "recover", ("if path.name not in merged:", "if False:")),
+    _m("raw written after the merge", load.Loader, "flush", ("raw.write(self._layout.raw, name, resolution.keep, _encode_progress(changes))", "later = (name, resolution.keep, _encode_progress(changes))"), ("self._merge(resolution, known, changes)\n", "self._merge(resolution, known, changes)\n        if resolution.keep:\n            raw.write(self._layout.raw, *later)\n"), shows="stops"),
+    _m("raw files that were not merged are left alone", load, "recover", ("if path.name not in merged:", "if False:"), shows="stops"),
     _m("requests are numbered anew in each run", pipeline.Run, "__enter__", ('itertools.count(int(self.store.state().get("next_seq", "1")))', "itertools.count(1)")),
     _m("merge without the guard", merge, "_resolve_one", ("wins = position is None or (observation.updated_at, observation.seq) > position", "wins = True"), shows="faults"),
     _m("merge without the de-duplication", merge, "resolve", ("_resolve_one(session_id, list(group), known.get(session_id), result)", "[_resolve_one(session_id, [one], known.get(session_id), result) for one in group]")),
@@ -154,7 +157,7 @@ MUTANTS: Final = (
     _m("the first reading is overwritten", merge, "_resolve_one", ("first_synced_at=first,", "first_synced_at=winner.requested_at,")),
     _m("the first sight of a message is overwritten", merge, "_resolve_one", ("growth=growth,", "growth=None,")),
     _m("children are not replaced as a set", store.Store, "_delete", ("for table in schema.TABLES:", "for table in schema.TABLES[:1]:")),
-    _m("rows and progress in separate transactions", store.Store, "merge", ("self._note(changes)", "self._db.commit(); self._db.begin(); self._note(changes)")),
+    _m("rows and progress in separate transactions", store.Store, "merge", ("self._note(changes)", "self._db.commit(); self._db.begin(); self._note(changes)"), shows="stops"),
     # -- what is published
     _m("publication in place", publish, "_publish_snapshot", ('name = f"{timestamps.to_datetime(now()):%Y%m%dT%H%M%SZ}-{generation:06d}"', 'name = "20260310T000000Z-000001"')),
     _m("a changed file is not published again", store.Store, "_touch_parts", ("SET dirty = true WHERE NOT dirty", "SET dirty = dirty WHERE NOT dirty")),

@@ -119,6 +119,7 @@ class World(httpx.BaseTransport):
         if rng.random() < 0.3:
             self.clock.ours_off = rng.randint(-30, 30) * SECOND
         self.stops = Stops(self.fired)
+        self.stop_rate = rng.choice((0, 0.6))
         self.invariants = Invariants(self) if check else None
         self.run_record: RunRecord | None = None
         self.healthy = False
@@ -158,7 +159,7 @@ class World(httpx.BaseTransport):
             self.persistent = rng.choice(
                 ("ignored filter", "ignored sort", "wrong totalItems", "5xx", "429 without a header")
             )
-        if rng.random() < 0.3:
+        if rng.random() < self.stop_rate:
             self.stops.plan(rng, requests=25)
         self._events = []
         if rng.random() < 0.15:
