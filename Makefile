@@ -4,6 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 UV := $(BIN)/uv
+DLT_INSTALLED := .venv-bench/installed
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
 
 help:  ## list the commands
@@ -24,19 +25,34 @@ demo: setup  ## the whole main job on this machine, without an account
 	@$(BIN)/vapi-sessions demo
 
 test: setup  ## all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses logical --dist worksteal --ignore tests/simulation --ignore tests/test_flows.py
+	@$(BIN)/python -m pytest tests/test_flows.py tests/simulation  # one Prefect server at a time; processes of their own
 
-soak: setup  ## 20,000 simulated seeds; SEEDS=100000, or SECONDS=3600 for a given time
+soak: setup  ## 20,000 simulated seeds, and a minute of mutated pages; SEEDS=100000, or SECONDS=3600 for a given time
 	@$(BIN)/python -m tests.simulation soak $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SECONDS),--seconds $(SECONDS))
+	@$(BIN)/python -m tests.fuzz --seconds 60
 
 proof: setup  ## which planted mistakes the simulation stops, and what the rules of others lose in it
 	@$(BIN)/python -m tests.simulation proof
 
-lint: setup  ## ruff, strict types, locks up to date
+bench: setup $(if $(filter no,$(DLT)),,$(DLT_INSTALLED))  ## how fast, against downloading and dlt; ONLY=full,memory RUNS=3 SESSIONS=50000 QUICK=1 DLT=no
+	@$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS)) \
+		$(if $(SESSIONS),--sessions $(SESSIONS)) $(if $(QUICK),--quick) $(if $(filter no,$(DLT)),--no-dlt)
+
+$(DLT_INSTALLED): requirements/benchmark.txt $(INSTALLED)
+	@$(UV) venv --quiet --clear --python $(BIN)/python .venv-bench
+	@$(UV) pip sync --quiet --compile-bytecode --python .venv-bench/bin/python --require-hashes requirements/benchmark.txt
+	@touch $@
+
+lint: setup  ## ruff, strict types, locks up to date, known advisories
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/python tests/check_locks.py
+	@$(BIN)/python tests/audit.py
+
+audit: setup  ## whether an advisory is known for anything that is locked
+	@$(BIN)/python tests/audit.py
 
 format: setup  ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
@@ -47,10 +63,11 @@ docs: setup  ## write the tables and views into the README
 
 lock: setup  ## resolve the dependencies again
 	@$(COMPILE) $(LOCK_FLAGS) requirements/uv.in --output-file requirements/uv.txt
+	@$(COMPILE) $(LOCK_FLAGS) requirements/benchmark.in --output-file requirements/benchmark.txt
 	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --output-file requirements/product.txt
 	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --group dev --constraint requirements/product.txt --output-file requirements/development.txt
 
 clean:  ## remove the environment and everything that was built
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-bench build dist .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help setup demo test soak proof lint format docs lock clean
+.PHONY: help setup demo test soak proof bench lint audit format docs lock clean

@@ -48,6 +48,7 @@ def main() -> int:
     product, development = "requirements/product.txt", "requirements/development.txt"
     locks = {
         "requirements/uv.txt": ["requirements/uv.in"],
+        "requirements/benchmark.txt": ["requirements/benchmark.in"],
         product: ["pyproject.toml"],
         development: ["pyproject.toml", "--group", "dev", "--constraint", product],
     }
@@ -58,7 +59,7 @@ def main() -> int:
             print(f"{lock} names an index")
             stale = 1
         if pins(committed) != pins(compiled(*arguments, lock=lock)):
-            print(f"{lock} is older than pyproject.toml: run make lock")
+            print(f"{lock} is older than what it resolves: run make lock")
             stale = 1
     return stale
 

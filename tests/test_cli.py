@@ -33,6 +33,7 @@ COMMAND: Final = str(Path(sys.executable).with_name("vapi-sessions"))
 COMMANDS: Final = (
     "demo",
     "emulate",
+    "forget",
     "plan",
     "rebuild",
     "reconcile",

@@ -24,6 +24,8 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
+import test_forget
+import test_tighten
 import vapi_sessions
 from conftest import settings_for
 from vapi_sessions import faultpoints, pipeline
@@ -318,8 +320,9 @@ def test_every_point_declared_is_reached_somewhere_and_the_reverse() -> None:
 
 
 def test_there_is_a_death_for_every_point() -> None:
-    """No point is declared that no case dies at."""
-    assert {point.partition(":")[0] for _, point in CASES} == set(faultpoints.POINTS)
+    """No point is declared that no case dies at, here or where people are forgotten and policies tightened."""
+    cases = [*(point for _, point in CASES), *test_forget.PLACES, *test_tighten.PLACES]
+    assert {point.partition(":")[0] for point in cases} == set(faultpoints.POINTS)
 
 
 def test_a_point_that_nobody_declared_is_an_error() -> None:

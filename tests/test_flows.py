@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 import vapi_sessions
+from searching import found_in
 from vapi_sessions.emulator.generate import History, generate
+from vapi_sessions.emulator.planted import MARKER
 from vapi_sessions.emulator.server import EmulatorServer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -104,3 +106,10 @@ def test_the_key_is_in_nothing_that_prefect_prints_or_stores(flow_run: tuple[Pat
     files = [path for path in home.rglob("*") if path.is_file()]
     assert len(files) > 10
     assert [path.name for path in files if KEY.encode() in path.read_bytes()] == []
+
+
+def test_no_planted_secret_is_in_what_prefect_prints_or_stores(flow_run: tuple[Path, str, str]) -> None:
+    """Neither the debug log, nor Prefect's database with its states and artifacts, nor the warehouse hold one."""
+    home, synced, backfilled = flow_run
+    assert MARKER not in synced + backfilled
+    assert found_in(home, MARKER) == {}

@@ -119,7 +119,18 @@ PURE = sorted(
     name
     for name in EXPORTER
     if name.removeprefix(ROOT + ".").startswith(
-        ("windows", "ledger", "flatten", "merge", "redact", "timestamps")
+        (
+            "windows",
+            "ledger",
+            "flatten",
+            "merge",
+            "redact",
+            "timestamps",
+            "documents",
+            "masking",
+            "policy",
+            "treatment",
+        )
     )
 )
 

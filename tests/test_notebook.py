@@ -13,6 +13,7 @@ from jupyter_client.kernelspec import KernelSpec
 from nbclient import NotebookClient
 
 import vapi_sessions
+from vapi_sessions.emulator.planted import MARKER
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "first_look.ipynb"
 
@@ -117,3 +118,8 @@ def test_transcript_is_readable(executed: Any) -> None:
     text = "".join(output.text for output in cell.outputs)
     assert re.search(r"\d\d:\d\d:\d\d  customer   \S", text)
     assert re.search(r"\d\d:\d\d:\d\d  assistant  \S", text)
+
+
+def test_no_planted_secret_is_in_what_it_shows(executed: Any) -> None:
+    """Not in a table, a text or an error of any cell."""
+    assert MARKER not in nbformat.writes(executed)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vapi_sessions.redact import REDACTED, content_hash, redact, redact_page, redact_text
+from vapi_sessions.redact import Extra, content_hash, redact, redact_page
+from vapi_sessions.redact_text import REDACTED, redact_text
 
 CANARY = "c4n4ry"
 FEW = settings(max_examples=200, deadline=None, derandomize=True)
@@ -127,6 +128,83 @@ def test_urls_lose_what_is_secret_in_them(text: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Authorization: Bearer abc.def1-x_y==, ok", f"Authorization: Bearer {REDACTED}, ok"),
+        ("send Basic dXNlcjpwYXNzMQ== as", f"send Basic {REDACTED} as"),
+        ("my api key is 12ab34cd. Thanks", f"my api key is {REDACTED} Thanks"),
+        ("the password: Blue42!x", f"the password: {REDACTED}"),
+        ("export OPENAI_API_KEY=abcdef123", f"export OPENAI_API_KEY={REDACTED}"),
+        ("{'token': 'abc', 'a': 'b'}", f"{{'token': '{REDACTED}', 'a': 'b'}}"),
+        ('{"apiKey": "a b\\"c", "x": {', f'{{"apiKey": "{REDACTED}", "x": {{'),
+        ('[{"a": "{\\"secret\\": \\"s t\\", \\"b\\": 1}"', f'[{{"a": "{{\\"secret\\": \\"{REDACTED}\\", \\"b\\": 1}}"'),
+        ("sk-proj-abcdefghijklmnopqrst ok", f"{REDACTED} ok"),
+        ("AKIAABCDEFGHIJKLMNOP", REDACTED),
+        ("AC" + "0f" * 16 + " is ours", f"{REDACTED} is ours"),
+        ("eyJhbGciOi1.eyJzdWIiOi1.c2lnbmF0", REDACTED),
+        ("https://hooks.slack.com/services/T1/B2/x3y4", f"https://hooks.slack.com/services/{REDACTED}"),
+        ("-----BEGIN PRIVATE KEY-----\nMII\n-----END PRIVATE KEY-----\nok", f"{REDACTED}\nok"),
+        ("-----BEGIN EC PRIVATE KEY-----\nMII", REDACTED),
+        ("the secret: be patient", "the secret: be patient"),
+        ("what is a token? A token is something small", "what is a token? A token is something small"),
+        ("Basic questions about your bearer account", "Basic questions about your bearer account"),
+        ("your key is under the mat, number 123456", "your key is under the mat, number 123456"),
+    ],
+)  # fmt: skip
+def test_prose_and_broken_json_lose_what_is_secret_in_them(text: str, expected: str) -> None:
+    """By a secret's name with a value behind it, or by the shape of the value; sentences stay."""
+    assert redact_text(text) == expected
+    assert redact_text(expected) == expected
+    assert page({"content": text}) == {"content": expected}
+
+
+@pytest.mark.parametrize("hint", ["name", "shape"])
+def test_the_cheap_question_is_never_narrower_than_the_rule(hint: str) -> None:
+    """Each secret name holds one of the words that are asked for first, and each shape one of the beginnings."""
+    from vapi_sessions import redact_text as rules
+
+    if hint == "name":
+        for name in (*rules._SECRET_ENDINGS, *rules._SECRET_NAMES):
+            spelled = name.replace(" ", "")
+            assert any(word in spelled for word in rules._NAME_HINTS), name
+    else:
+        for shape in rules._SHAPES:
+            plain = shape.replace("[.]", ".")
+            begins = plain[3 : plain.index(")")].split("|") if plain.startswith("(?:") else [plain]
+            assert all(any(word in begin for word in rules._SHAPE_HINTS) for begin in begins), shape
+
+
+def test_names_and_paths_of_ones_own_are_redacted_as_well() -> None:
+    """Names in any spelling and inside JSON strings, paths through arrays and any name; nothing else."""
+    body = compact(
+        {
+            "memberNumber": "a",
+            "messages": [{"content": "b", "metadata": {"card": {"x": 1}, "y": "z"}}],
+            "metadata": {"p": {"pin": 1}, "pin": 2, "member_number": ["c", None]},
+            "arguments": '{"MEMBER-NUMBER":"d"}',
+            "content": "e",
+        }
+    )
+    extra = Extra.of(["member number"], ["$.messages[*].content", "messages.metadata.card", "metadata.*.pin"])
+    assert json.loads(redact_page([body, b"{}"], extra)[0]) == {
+        "memberNumber": REDACTED,
+        "messages": [{"content": REDACTED, "metadata": {"card": {"x": REDACTED}, "y": "z"}}],
+        "metadata": {"p": {"pin": REDACTED}, "pin": 2, "member_number": [REDACTED, None]},
+        "arguments": f'{{"MEMBER-NUMBER":"{REDACTED}"}}',
+        "content": "e",
+    }
+    plain = b'{"pin":1}'
+    assert redact_page([plain], extra)[0] is plain
+
+
+@pytest.mark.parametrize("path", ["", "a..b", "$", "a['b']", "a[x]"])
+def test_a_path_that_means_nothing_is_refused(path: str) -> None:
+    """Rather than matching nothing in silence."""
+    with pytest.raises(ValueError, match="is no path"):
+        Extra.of([], [path])
+
+
+@pytest.mark.parametrize(
     "body",
     [
         r'{"api\u004bey":"c4n4ry"}',
@@ -152,7 +230,26 @@ def test_unusual_spellings_do_not_leak(body: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "run", ["A%", "?", "&code=", "&state=", "sip:", "://", "?a=apikey", "%3a%2f%2f", '"', "\\"]
+    "run",
+    [
+        "A%",
+        "?",
+        "&code=",
+        "&state=",
+        "sip:",
+        "://",
+        "?a=apikey",
+        "token=",
+        "token='",
+        "is ",
+        "Bearer a",
+        "eyJ-",
+        "eyJ-a.",
+        "-----BEGIN PRIVATE KEY-----",
+        "%3a%2f%2f",
+        '"',
+        "\\",
+    ],
 )
 def test_long_texts_take_no_longer_than_their_length(run: str) -> None:
     """No expression costs the square of a text: half a million characters of what it looks for take no time."""
@@ -230,6 +327,10 @@ TEXTS = st.one_of(
             '{"apiKey":"a"}',
             "[1]",
             '{"secret":{"a":"\\u0041"}}',
+            "api key is 12ab34cd",
+            "Bearer abcdefg1",
+            '{"token":"a',
+            "sk-abcdefghijklmnopqrstuv",
             '"token"',
             "\\",
         ]

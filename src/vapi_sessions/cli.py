@@ -278,6 +278,44 @@ def rebuild(warehouse: Warehouse = None) -> None:
 
 
 @app.command()
+def forget(
+    sessions: Annotated[list[str] | None, typer.Argument(metavar="[SESSION_ID]...", help="Sessions.")] = None,
+    number: Annotated[
+        list[str] | None, typer.Option("--customer-number", metavar="NUMBER", help="A customer's number.")
+    ] = None,
+    email: Annotated[
+        list[str] | None,
+        typer.Option("--customer-email", metavar="EMAIL", help="A customer's e-mail address."),
+    ] = None,
+    external_id: Annotated[
+        list[str] | None,
+        typer.Option("--customer-external-id", metavar="ID", help="A customer's id in your own systems."),
+    ] = None,
+    customer_id: Annotated[
+        list[str] | None, typer.Option("--customer-id", metavar="ID", help="A saved customer's id.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and erase nothing.")] = False,
+    warehouse: Warehouse = None,
+) -> None:
+    """Erase sessions, or all of a customer's, from every file of the warehouse, and keep them from coming back."""
+    from vapi_sessions.forget import Whom
+    from vapi_sessions.forget import forget as run_forget
+
+    settings = _settings(warehouse=warehouse, base_url=None)
+    given = (("number", number), ("email", email), ("externalId", external_id), ("customerId", customer_id))
+    whom = Whom(sessions or (), [(kind, value) for kind, values in given for value in values or ()])
+    done = run_forget(settings, whom, dry_run=dry_run)
+    print(
+        f"{'Would erase' if dry_run else 'Erased'} {len(done.ids):,} sessions ({done.observations:,} observations in raw/), "
+        f"{len(done.snapshots):,} published snapshots and {len(done.files):,} other files"
+    )
+    for name in (*done.ids, *done.snapshots, *done.files):
+        print(f"  {name}")
+    if not dry_run:
+        print("They are on the suppression list: neither a sync nor a rebuild brings them back.")
+
+
+@app.command()
 def demo(
     directory: Annotated[
         Path, typer.Option("--dir", metavar="DIR", help="Where the demonstration lies.")

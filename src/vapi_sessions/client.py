@@ -300,6 +300,13 @@ class Source:
             header = _decode_header(body)
         except msgspec.ValidationError:
             raise
+        except RecursionError:  # what else it holds is for those who store it
+            parts = {
+                name: msgspec.json.decode(value)
+                for name, value in json_text.shallow(str(body, "utf-8"))
+                if name in _Header.__struct_fields__
+            }
+            header = msgspec.convert(parts, _Header, strict=True)
         except msgspec.DecodeError:  # a lone surrogate
             header = msgspec.convert(_parts(str(body, "utf-8"), _Header), _Header, strict=True)
         return Row(
@@ -502,6 +509,11 @@ def _split_page(body: bytes) -> tuple[_Metadata, list[bytes]]:
     text = str(body, "utf-8")
     try:
         envelope = _decode_envelope(body)
+    except RecursionError:  # one session nested too deeply must not keep the others from being read
+        deep = json_text.shallow(text)
+        _refuse_repeats(deep)
+        metadata = msgspec.json.decode(dict(deep).get("metadata", ""), type=_Metadata, strict=False)
+        return metadata, [part.encode() for _, part in json_text.shallow(dict(deep).get("results", ""))]
     except msgspec.ValidationError:
         raise
     except (

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from vapi_sessions import timestamps
 from vapi_sessions.errors import ConfigurationError
+from vapi_sessions.policy import MessageText, PersonalData, Policy
+
+if TYPE_CHECKING:
+    from vapi_sessions.treatment import Treatment
 
 MAX_PAGE_SIZE = 1000
+#: A pseudonym key shorter than this can be guessed.
+SHORTEST_KEY: Final = 16
 
 
 def _duration(value: object) -> object:
@@ -28,8 +35,14 @@ def _moment(value: object) -> object:
         raise ValueError(f"'{value}' is not a date; write 2026-01-31 or 2026-01-31T12:00:00Z") from None
 
 
+def _listed(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
 Duration = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
 Moment = Annotated[int, BeforeValidator(_moment)]
+#: In the environment separated by commas.
+Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 
 
 class Settings(BaseSettings):
@@ -54,6 +67,21 @@ class Settings(BaseSettings):
     concurrency: Annotated[int, Field(ge=1, le=64)] = 6
     page_size: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)] = MAX_PAGE_SIZE
 
+    personal_data: PersonalData = PersonalData.KEEP
+    message_text: MessageText = MessageText.KEEP
+    pseudonym_key: SecretStr | None = None
+    pseudonym_key_file: Path | None = None
+    redact_names: Listed = ()
+    redact_paths: Listed = ()
+
+    @field_validator("redact_paths")
+    @classmethod
+    def _paths_that_can_match(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        from vapi_sessions.redact import Extra  # needs polars, which `status` should not wait for
+
+        Extra.of((), value)
+        return value
+
     @field_validator("base_url")
     @classmethod
     def _an_http_address(cls, value: str) -> str:
@@ -69,6 +97,8 @@ class Settings(BaseSettings):
             )
         if not usable:
             raise ValueError(f"'{value}' is not an address such as https://api.vapi.ai")
+        if parts.scheme == "http" and f".{parts.hostname}".endswith(".vapi.ai"):
+            raise ValueError(f"'{value}' would send the key unencrypted; write https")
         return value.rstrip("/")
 
     def key(self) -> SecretStr:
@@ -97,6 +127,57 @@ class Settings(BaseSettings):
                 "Copy it again.",
             )
         return SecretStr(key)
+
+    def treatment(self) -> Treatment:
+        """What is done to sessions before they are written. Raises ConfigurationError if pseudonyms lack their key."""
+        from vapi_sessions.redact import Extra
+        from vapi_sessions.treatment import Treatment
+
+        key = self._pseudonym_key() if self.personal_data is PersonalData.PSEUDONYMISE else None
+        return Treatment(
+            Extra.of(self.redact_names, self.redact_paths),
+            Policy(self.personal_data, self.message_text, key),
+        )
+
+    def pseudonyms(self) -> Policy | None:
+        """What makes the pseudonyms of this key, whatever the level now is; None if no key is given."""
+        if self.pseudonym_key is None and self.pseudonym_key_file is None:
+            return None
+        return Policy(PersonalData.PSEUDONYMISE, key=self._pseudonym_key())
+
+    def _pseudonym_key(self) -> bytes:
+        if self.pseudonym_key is not None and self.pseudonym_key.get_secret_value().strip():
+            key = self.pseudonym_key.get_secret_value().strip()
+        elif self.pseudonym_key_file is not None:
+            key = _private_file(self.pseudonym_key_file)
+        else:
+            raise ConfigurationError(
+                "Pseudonyms need a key, and none is given.",
+                "Set VAPI_PSEUDONYM_KEY, or VAPI_PSEUDONYM_KEY_FILE to a file with mode 0600: openssl rand -hex 32",
+            )
+        if len(key) < SHORTEST_KEY:
+            raise ConfigurationError(
+                f"The pseudonym key has {len(key)} characters; at least {SHORTEST_KEY} are needed.",
+                "Make one with: openssl rand -hex 32",
+            )
+        return key.encode()
+
+
+def _private_file(path: Path) -> str:
+    """The text of a file that is its owner's alone."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            raise ConfigurationError(
+                f"The pseudonym key file {path} can be read by others (mode {mode:04o}).", f"chmod 600 {path}"
+            )
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise ConfigurationError(
+            f"The pseudonym key file {path} cannot be read: {reason}.",
+            "Point VAPI_PSEUDONYM_KEY_FILE at a file that holds the key alone.",
+        ) from None
 
 
 def load_settings(**given: object) -> Settings:

@@ -44,6 +44,16 @@ POINTS: Final = (
     "rebuild.derived",
     "rebuild.put_aside",
     "rebuild.swapped",
+    "forget.noted",  # the suppression list is durable, nothing is erased
+    "erase.raw_written",  # one raw file without what was to go
+    "erase.store",  # the rows are deleted, their bytes are still in the file
+    "compact.copied",
+    "compact.swapped",
+    "erase.published",  # older snapshots are still there
+    "tighten.raw_written",  # one raw file under the stricter policy
+    "tighten.derived",
+    "tighten.swapped",
+    "tighten.published",
 )
 _KNOWN: Final = frozenset(POINTS)
 

@@ -9,10 +9,10 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import Any, Final
 
 import msgspec
-import polars as pl
 import pyarrow as pa
 
 from vapi_sessions import schema
@@ -210,16 +210,12 @@ def _array(values: Any, type_: pa.DataType, rows: int) -> pa.Array:
 
 def _repeat(counts: Sequence[int]) -> pa.Array:
     """[2, 0, 1] to 0, 0, 2."""
-    frame = pl.DataFrame({"count": pl.Series(counts, dtype=pl.Int64)}).with_row_index("owner")
-    return frame.select(pl.col("owner").repeat_by("count").explode().drop_nulls()).to_series().to_arrow()
+    return pa.array(list(chain.from_iterable(map(repeat, range(len(counts)), counts))), pa.int64())
 
 
 def _positions(counts: Sequence[int]) -> pa.Array:
     """[2, 0, 1] to 0, 1, 0."""
-    frame = pl.DataFrame({"count": pl.Series(counts, dtype=pl.Int64)})
-    return (
-        frame.select(pl.int_ranges(0, "count", dtype=pl.Int32).explode().drop_nulls()).to_series().to_arrow()
-    )
+    return pa.array(list(chain.from_iterable(map(range, counts))), pa.int32())
 
 
 def _first_seen(growth: Sequence[Growth], counts: Sequence[int]) -> pa.Array:

@@ -77,6 +77,45 @@ def _cut(text: str, opening: str, closing: str) -> Iterable[tuple[str, str]]:
         raise ValueError("trailing characters")
 
 
+def shallow(text: str) -> list[tuple[str, str]]:
+    """The members of an object, or the elements of an array (without names), however deep they are nested.
+
+    For what no decoder takes: only strings, brackets and what stands between them are looked at. Raises ValueError if
+    these are not in order.
+    """
+    stack: list[str] = []
+    parts: list[tuple[str, str]] = []
+    name, start, end = "", 0, 0
+    for match in _MARKS.finditer(text):
+        mark = match[0]
+        if end and not stack:
+            raise ValueError("more than one whole value")
+        if mark in "{[":
+            stack.append(mark)
+            start = match.end() if len(stack) == 1 else start
+        elif mark in "}]":
+            if not stack or stack.pop() + mark not in ("{}", "[]"):
+                raise ValueError("brackets that do not match")
+            end = match.end()
+        elif mark == '"':
+            raise ValueError("a string without an end")
+        if len(stack) == (0 if mark in "}]" else 1) and mark in ",}]":
+            value = text[start : match.start()].strip(_BLANKS)
+            if not value and (parts or mark == ","):
+                raise ValueError("a value that is empty")
+            if value:
+                parts.append((name, value))
+            name, start = "", match.end()
+        elif len(stack) == 1 and mark == ":" and stack == ["{"]:
+            name, start = _lenient.decode(text[start : match.start()]), match.end()
+    if stack or not end or text[end:].strip(_BLANKS):
+        raise ValueError("not one whole object or array")
+    return parts
+
+
+_MARKS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\],:"]', re.DOTALL)
+_BLANKS: Final = " \t\r\n"
+
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")  # Python's str holds them only if they are alone
 _ESCAPE: Final = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)")
 

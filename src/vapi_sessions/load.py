@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from vapi_sessions import redact
 from vapi_sessions.errors import VapiSessionsError, WarehouseDamagedError, other_organisation
-from vapi_sessions.flatten import flatten
-from vapi_sessions.merge import Kind, Known, Observation, Resolution, resolve
+from vapi_sessions.flatten import Flat, flatten
+from vapi_sessions.merge import Kind, Known, Observation, Resolution, after, resolve
 from vapi_sessions.plan import PlannedWindow
 from vapi_sessions.timestamps import to_datetime
+from vapi_sessions.treatment import Treatment
 from vapi_sessions.walk import Piece, Step, encode_pieces
 from vapi_sessions.warehouse import raw
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.store import Changes, Store
+from vapi_sessions.warehouse.suppression import Suppression
 from vapi_sessions.windows import IntervalSet
+
+if TYPE_CHECKING:
+    from vapi_sessions.client import Page, Row
 
 #: A batch is written and merged when its JSON reaches this size: large batches merge best, and memory stays flat.
 BATCH_BYTES: Final = 32 << 20
@@ -52,11 +58,33 @@ class _WindowProgress:
     last_total: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Treated:
+    """One step of a walk, with its sessions as they may be stored. `sessions`: read, forgotten ones among them."""
+
+    observations: list[Observation]
+    sessions: int
+    total: int
+    left: tuple[Piece, ...]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What one transaction will write."""
+
+    resolution: Resolution
+    flat: Flat
+    known: Mapping[str, Known]
+    changes: Changes
+
+
 class Loader:
-    """Collects what the walks read and merges it batch by batch. One thread at a time.
+    """Collects what the walks read and merges it batch by batch. One thread at a time, but for `treat`.
 
     `completed` are the intervals claimed before this run: a change that turns up inside them is late. What is
-    claimed outside of `unsettled` needs no second reading.
+    claimed outside of `unsettled` needs no second reading. `side_by_side`: a batch is committed in a thread of its own
+    (DuckDB and Parquet's writer need no interpreter) while the next one is prepared.
     """
 
     def __init__(
@@ -70,7 +98,10 @@ class Loader:
         unsettled: IntervalSet = IntervalSet(),  # noqa: B008  # immutable
         state: Callable[[], Mapping[str, str]],
         now: Callable[[], int],
+        treatment: Treatment | None = None,
+        suppression: Suppression | None = None,
         batch_bytes: int = BATCH_BYTES,
+        side_by_side: bool = False,
         on_batch: Callable[[Counts], None] = lambda counts: None,
     ) -> None:
         self.counts = Counts()
@@ -82,14 +113,20 @@ class Loader:
         self._unsettled = unsettled
         self._state = state
         self._now = now
+        self._treatment = treatment or Treatment()
+        self._suppression = suppression or Suppression.open(layout)
         self._batch_bytes = batch_bytes
         self._on_batch = on_batch
         self._windows: dict[int, _WindowProgress] = {}
         self._touched: set[int] = set()
-        self._steps: list[Step] = []
+        self._observations: list[Observation] = []
         self._marks: list[Observation] = []
         self._bytes = 0
         self._broken = False
+        self._admitting = threading.Lock()
+        self._committer = ThreadPoolExecutor(1, "commit") if side_by_side else None
+        self._committing: Future[None] | None = None
+        self._before: tuple[Resolution, Mapping[str, Known]] | None = None
 
     def adopt(self, windows: Sequence[PlannedWindow]) -> list[dict[str, Any]]:
         """Rows of the ledger for the planned windows that continue an earlier run's, to be noted before they are read."""
@@ -98,22 +135,36 @@ class Loader:
                 self._windows[index] = _WindowProgress(planned, planned.pieces)
         return [self._window_row(index) for index in self._windows]
 
-    def add(self, index: int, planned: PlannedWindow, step: Step) -> None:
-        """Take one step of the walk through window `index`. Raises ConfigurationError for another organisation's rows."""
-        window = self._windows.setdefault(index, _WindowProgress(planned, planned.pieces))
-        self._check(step)
-        window.left = step.left
-        window.distinct += len(step.rows)
-        window.requests += 1
-        window.last_total = step.page.total
-        window.first_total = step.page.total if window.first_total is None else window.first_total
-        self._touched.add(index)
-        self._take(step)
+    def treat(self, step: Step) -> Treated:
+        """One step as it may be stored; thread-safe, and done where the page arrives, while another batch is merged.
 
-    def add_unclaimed(self, step: Step) -> None:
+        Raises ConfigurationError for another organisation's rows.
+        """
+        for row in step.rows:
+            if row.org_id != self._org_id:
+                raise other_organisation(self._layout.root, self._org_id, row.org_id)
+        with self._admitting:
+            rows = self._suppression.admit(step.rows, self._treatment.policy)
+        with collector_off():
+            observations = list(self._observe(rows, step.page))
+        return Treated(
+            observations, len(step.rows), step.page.total, step.left, sum(len(o.body) for o in observations)
+        )
+
+    def add(self, index: int, planned: PlannedWindow, treated: Treated) -> None:
+        """Take one step of the walk through window `index`."""
+        window = self._windows.setdefault(index, _WindowProgress(planned, planned.pieces))
+        window.left = treated.left
+        window.distinct += treated.sessions
+        window.requests += 1
+        window.last_total = treated.total
+        window.first_total = treated.total if window.first_total is None else window.first_total
+        self._touched.add(index)
+        self._take(treated)
+
+    def add_unclaimed(self, treated: Treated) -> None:
         """Take rows that were read for another reason than a window of the plan; nothing is claimed by them."""
-        self._check(step)
-        self._take(step)
+        self._take(treated)
 
     def mark(self, session_id: str, kind: Kind, known: Known, *, requested_at: int, seq: int) -> None:
         """Take the proof that the source lists a session no longer."""
@@ -132,88 +183,114 @@ class Loader:
             )
         )
 
-    def _check(self, step: Step) -> None:
+    def _take(self, treated: Treated) -> None:
         if self._broken:
             raise VapiSessionsError("A batch could not be merged; this run takes in no more.")
-        for row in step.rows:
-            if row.org_id != self._org_id:
-                raise other_organisation(self._layout.root, self._org_id, row.org_id)
-
-    def _take(self, step: Step) -> None:
-        self._steps.append(step)
-        self._bytes += sum(len(row.body) for row in step.rows)
+        self._observations += treated.observations
+        self._bytes += treated.size
         if self._bytes >= self._batch_bytes:
-            self.flush()
+            self._pass_on()
 
     def flush(self) -> None:
-        """Merge what has been collected, with the progress it means, in one transaction."""
-        if self._broken or not (self._touched or self._steps or self._marks):
+        """Merge what has been collected, with the progress it means; returns when it is committed."""
+        if not self._broken:
+            self._pass_on()
+        self._wait()
+
+    def close(self) -> None:
+        """Wait for what is being committed, whatever comes of it."""
+        if self._committer is not None:
+            self._committer.shutdown()
+
+    def _pass_on(self) -> None:
+        """Prepare a batch while the one before is still being committed, then commit it, each in one transaction."""
+        if not (self._touched or self._observations or self._marks):
             return
-        self._broken = (
-            True  # until proven otherwise: a window must never be claimed after rows of it were lost
-        )
-        steps, self._steps, self._bytes = self._steps, [], 0
-        marks, self._marks = self._marks, []
+        # Until proven otherwise: a window must never be claimed after rows of it were lost.
+        self._broken = True
+        batch = self._prepare()
+        self._wait()
+        if self._committer is not None:
+            self._committing = self._committer.submit(self._commit, batch)
+            self._before = batch.resolution, batch.known
+        else:
+            self._commit(batch)
+        self._broken = False
+
+    def _wait(self) -> None:
+        """Until the batch before is committed. Raises why it could not be."""
+        committing, self._committing = self._committing, None
+        if committing is not None:
+            try:
+                committing.result()
+            except BaseException:
+                self._broken = True
+                raise
+
+    def _prepare(self) -> _Batch:
+        observations, self._observations, self._bytes = self._observations + self._marks, [], 0
+        self.counts.sessions_read += len(observations) - len(self._marks)
+        self._marks = []
         changes = self._changes()
         self._touched.clear()
         with collector_off():
-            observations = list(self._observe(steps))
-            self.counts.sessions_read += len(observations)
-            observations += marks
             known = self._store.known({o.session_id: o.created_at for o in observations})
+            if self._before is not None:  # which may or may not be in the database yet
+                known |= after(*self._before, (o.session_id for o in observations))
             resolution = resolve(observations, known)
-            batch = None
-            if resolution.keep:
-                name = f"{min(o.seq for o in resolution.keep):012d}-{self._run_id}.parquet"
-                raw.write(self._layout.raw, name, resolution.keep, _encode_progress(changes))
-                batch = {
-                    "file": name,
-                    "run_id": self._run_id,
-                    "observations": len(resolution.keep),
-                    "merged_at": to_datetime(self._now()),
-                }
-            changes = replace(changes, batch=batch)
-            self._merge(resolution, known, changes)
-        self._broken = False
+            return _Batch(resolution, flatten(resolution.versions), known, changes)
+
+    def _commit(self, batch: _Batch) -> None:
+        changes, keep = batch.changes, batch.resolution.keep
+        if keep:
+            name = f"{min(o.seq for o in keep):012d}-{self._run_id}.parquet"
+            raw.write(self._layout.raw, name, keep, _encode_progress(changes))
+            merged = {
+                "file": name,
+                "run_id": self._run_id,
+                "observations": len(keep),
+                "merged_at": to_datetime(self._now()),
+            }
+            changes = replace(changes, batch=merged)
+        self._store.merge(batch.resolution, batch.flat.tables, batch.known, changes)
+        self._count(batch)
         self._on_batch(self.counts)
 
-    def _merge(self, resolution: Resolution, known: Mapping[str, Known], changes: Changes) -> None:
-        flat = flatten(resolution.versions)
-        self._store.merge(resolution, flat.tables, known, changes)
-        self.counts.sessions_new += resolution.new
-        self.counts.sessions_changed += resolution.changed
-        self.counts.silent_changes += resolution.silent
-        self.counts.messages_written += flat.tables["messages"].num_rows
-        self.counts.drift.update(flat.drift)
+    def _count(self, batch: _Batch) -> None:
+        counts, resolution, known = self.counts, batch.resolution, batch.known
+        counts.sessions_new += resolution.new
+        counts.sessions_changed += resolution.changed
+        counts.silent_changes += resolution.silent
+        counts.messages_written += batch.flat.tables["messages"].num_rows
+        counts.drift.update(batch.flat.drift)
         for session_id, mark in resolution.marks.items():
             before = known.get(session_id)
             marked = before is not None and before.mark is not None
-            self.counts.restored += mark is None and marked
-            self.counts.deleted += mark is not None and mark.kind == "deleted" and not marked
-            self.counts.aged_out += mark is not None and mark.kind == "aged_out" and not marked
+            counts.restored += mark is None and marked
+            counts.deleted += mark is not None and mark.kind == "deleted" and not marked
+            counts.aged_out += mark is not None and mark.kind == "aged_out" and not marked
         for version in resolution.versions:
             before = known.get(version.session_id)
             if version.updated_at in self._completed and (
                 before is None or before.updated_at < version.updated_at
             ):
-                self.counts.late_rows += 1
+                counts.late_rows += 1
 
-    def _observe(self, steps: list[Step]) -> Iterator[Observation]:
-        for step in steps:
-            bodies = redact.redact_page([row.body for row in step.rows])
-            for row, body in zip(step.rows, bodies, strict=True):
-                yield Observation(
-                    session_id=row.session_id,
-                    org_id=row.org_id,
-                    created_at=row.created_at,
-                    updated_at=row.updated_at,
-                    requested_at=step.page.requested_at,
-                    seq=step.page.seq,
-                    run_id=self._run_id,
-                    kind="seen",
-                    body=body,
-                    content_hash=redact.content_hash(body),
-                )
+    def _observe(self, rows: Sequence[Row], page: Page) -> Iterator[Observation]:
+        bodies = self._treatment.page([row.body for row in rows])
+        for row, body in zip(rows, bodies, strict=True):
+            yield Observation(
+                session_id=row.session_id,
+                org_id=row.org_id,
+                created_at=row.created_at,
+                updated_at=row.updated_at,
+                requested_at=page.requested_at,
+                seq=page.seq,
+                run_id=self._run_id,
+                kind="seen",
+                body=body,
+                content_hash=self._treatment.hash(body),
+            )
 
     def _changes(self) -> Changes:
         done = [self._windows[i].planned.claim for i in self._touched if not self._windows[i].left]
@@ -278,6 +355,7 @@ def recover(store: Store, layout: Layout, *, now: Callable[[], int]) -> Recovery
     """
     raw.remove_unfinished(layout.raw)
     merged = store.merged_files()
+    suppression = Suppression.open(layout)  # a file from a copy may hold what was forgotten
     pending: list[tuple[int, Path]] = []
     torn: list[Path] = []
     for path in raw.files(layout.raw):
@@ -291,7 +369,7 @@ def recover(store: Store, layout: Layout, *, now: Callable[[], int]) -> Recovery
     for _, path in sorted(pending):  # they may have been renamed, but later facts must replace earlier ones
         try:
             progress = raw.read_progress(path)
-            observations = [observation for part in raw.read(path) for observation in part]
+            observations = [o for part in raw.read(path) for o in suppression.admit(part)]
         except WarehouseDamagedError:
             torn.append(path)
             doubtful = True

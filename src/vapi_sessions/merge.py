@@ -10,7 +10,7 @@ files it finds by it: content that came back at the same `updatedAt`, and a mark
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal, TypeAlias
 
@@ -151,3 +151,30 @@ def _resolve_one(session_id: str, group: list[Observation], before: Known | None
             result.earlier[session_id] = (first, growth)
         if stands != before.mark:
             result.marks[session_id] = stands
+
+
+def after(resolution: Resolution, known: Mapping[str, Known], ids: Iterable[str]) -> dict[str, Known]:
+    """What will be held of these sessions once the resolution is merged into what was `known`; only those it touches."""
+    wanted = set(ids)
+    held = {session_id: known[session_id] for session_id in wanted if session_id in known}
+    touched: dict[str, Known] = {}
+    for version in resolution.versions:
+        if version.session_id in wanted:
+            count = message_count(version.body)
+            touched[version.session_id] = Known(
+                version.created_at,
+                version.updated_at,
+                version.seq,
+                version.content_hash,
+                version.first_synced_at,
+                merge_growth(version.growth, ((version.updated_at, count),)),
+                None,
+            )
+    for session_id in wanted & resolution.earlier.keys():
+        first, growth = resolution.earlier[session_id]
+        touched[session_id] = replace(held[session_id], first_synced_at=first, growth=growth)
+    for session_id in wanted & resolution.marks.keys():
+        touched[session_id] = replace(
+            touched.get(session_id) or held[session_id], mark=resolution.marks[session_id]
+        )
+    return touched

@@ -21,20 +21,21 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from vapi_sessions import __version__, faultpoints
+from vapi_sessions import __version__, faultpoints, privacy
 from vapi_sessions.client import Source
 from vapi_sessions.config import Settings
 from vapi_sessions.errors import ConfigurationError, SourceUnavailableError, VapiSessionsError
 from vapi_sessions.ledger import Ledger
-from vapi_sessions.load import Counts, Loader, recover
+from vapi_sessions.load import Counts, Loader, Treated, recover
 from vapi_sessions.plan import PlannedWindow
 from vapi_sessions.progress import Progress, Silent
 from vapi_sessions.survey import Plan, make_plan
 from vapi_sessions.timestamps import to_datetime
-from vapi_sessions.walk import Step, walk
+from vapi_sessions.walk import walk
 from vapi_sessions.warehouse.layout import Layout, disk_errors, put_aside, sync_directory, writer_lock
 from vapi_sessions.warehouse.publish import publish
 from vapi_sessions.warehouse.store import Changes, Store
+from vapi_sessions.warehouse.suppression import Suppression
 from vapi_sessions.windows import IntervalSet
 
 #: Seconds. A signal may be delivered to a thread of a library; ours notices it only when it wakes up.
@@ -95,10 +96,15 @@ class Run:
 
     def __enter__(self) -> Run:
         key = self.settings.key()
+        self.treatment = self.settings.treatment()
         layout = self._layout = Layout(self.settings.warehouse)
         layout.create()
         with self._stack:
             self._stack.enter_context(writer_lock(layout))
+            self.suppression = Suppression.open(layout, create=True)
+            if self.suppression.pending:
+                privacy.erase_forgotten(layout, self.suppression, self._clocks)
+                self.progress.note("completed a forget that had been interrupted")
             self.store = self._stack.enter_context(Store(layout.store, layout.scratch, sleep=self._sleep))
             self.store.close_dead_runs()
             recovery = recover(self.store, layout, now=self.environment.now)
@@ -109,6 +115,7 @@ class Run:
                 self.progress.note(
                     f"merged {self._recovered} raw file(s) that an earlier run had fetched and not merged"
                 )
+            self._enforce()
             self._sequence = itertools.count(int(self.store.state().get("next_seq", "1")))
             self._next_seq = int(self.store.state().get("next_seq", "1"))
             self.source = self._stack.enter_context(
@@ -132,6 +139,8 @@ class Run:
         with self._stack:
             if self._handoff is not None:
                 self._handoff.abandon()
+            if self._loader is not None:
+                self._stack.callback(self._loader.close)
             if error is None:
                 self._record("done")
                 self.store.checkpoint()
@@ -180,24 +189,21 @@ class Run:
             org_id=org_id,
             completed=self.store.ledger().completed,
             unsettled=unsettled or IntervalSet(),
-            state=lambda: {**state, "next_seq": str(self._next_seq)},
+            state=lambda: {**state, **self.treatment.state, "next_seq": str(self._next_seq)},
             now=self.environment.now,
+            treatment=self.treatment,
+            suppression=self.suppression,
             on_batch=self.progress.merged,
+            side_by_side=self.settings.concurrency > 1,
         )
         return self._loader
 
     def fetch(self, index: int) -> int:
         """Read window `index` of the plan completely; returns how many sessions it held. Thread-safe."""
-        planned = self._plan.windows[index]
-        sink = (
-            self._handoff.add
-            if self._handoff is not None
-            else self._loader.add
-            if self._loader is not None
-            else None
-        )
-        if sink is None:
+        planned, loader = self._plan.windows[index], self._loader
+        if loader is None:
             raise AssertionError("fetch before plan")
+        sink = self._handoff.add if self._handoff is not None else loader.add
         sessions = 0
         for step in walk(
             self.source.list, planned.pieces, limit=self.settings.page_size, expected=planned.expected
@@ -205,7 +211,7 @@ class Run:
             faultpoints.reach("page.fetched")
             if self.stopping.is_set():
                 break
-            sink(index, planned, step)
+            sink(index, planned, loader.treat(step))
             sessions += len(step.rows)
             self.progress.read(len(step.rows))
         else:
@@ -249,6 +255,25 @@ class Run:
         )
 
     # -- inside --------------------------------------------------------------------------------------------------
+
+    @property
+    def _clocks(self) -> privacy.Clocks:
+        return privacy.Clocks(self.environment.now, self._sleep)
+
+    def _enforce(self) -> None:
+        """Put what is stored through a treatment that became stricter, before anything is read under it."""
+        state = self.store.state()
+        empty = not self.store.rows("SELECT 1 FROM sessions LIMIT 1")
+        if privacy.check_treatment(state, self.treatment, empty=empty):
+            self.progress.note(
+                f"the policy became stricter ({privacy.level(self.treatment)}): rewriting what is stored"
+            )
+            self.store.__exit__(None, None, None)
+            privacy.tighten(self._layout, self.treatment, self._clocks)
+            layout = self._layout
+            self.store = self._stack.enter_context(Store(layout.store, layout.scratch, sleep=self._sleep))
+        elif note := privacy.looser_note(state, self.treatment):
+            self.progress.note(note)
 
     def _number_request(self) -> int:
         number = next(self._sequence)
@@ -380,6 +405,7 @@ def rebuild(
         )
     layout.create()
     with writer_lock(layout):
+        suppression = Suppression.open(layout, create=True)
         draft = layout.scratch / "rebuilt.duckdb"
         with Store(draft, layout.scratch) as store:
             recovery = recover(store, layout, now=environment.now)
@@ -397,6 +423,10 @@ def rebuild(
         with Store(layout.store, layout.scratch, sleep=environment.sleep or time.sleep) as store:
             publish(store, layout, now=environment.now, force=True)
             store.checkpoint()
+        if suppression.pending:  # an interrupted forget: what was put aside holds what was to go
+            privacy.erase_forgotten(
+                layout, suppression, privacy.Clocks(environment.now, environment.sleep or time.sleep)
+            )
     return kept, recovery.merged, sessions
 
 
@@ -431,14 +461,14 @@ class _Handoff:
     """A thread of its own for the loader, so that merging and fetching overlap; a bounded queue holds back the walks."""
 
     def __init__(self, loader: Loader, depth: int) -> None:
-        self._queue: queue.Queue[tuple[int, PlannedWindow, Step] | None] = queue.Queue(depth)
+        self._queue: queue.Queue[tuple[int, PlannedWindow, Treated] | None] = queue.Queue(depth)
         self._loader = loader
         self._error: BaseException | None = None
         self._abandoned = False
         self._thread = threading.Thread(target=self._work, name="load", daemon=True)
         self._thread.start()
 
-    def add(self, index: int, planned: PlannedWindow, step: Step) -> None:
+    def add(self, index: int, planned: PlannedWindow, treated: Treated) -> None:
         """Pass one step on. Raises what the loader raised; never blocks for good, even after `abandon`."""
         while True:
             if self._error is not None:
@@ -446,7 +476,7 @@ class _Handoff:
             if self._abandoned:
                 raise SourceUnavailableError("The run was stopped.")
             try:
-                self._queue.put((index, planned, step), timeout=_SIGNALS_EVERY)
+                self._queue.put((index, planned, treated), timeout=_SIGNALS_EVERY)
             except queue.Full:
                 continue
             return

@@ -92,7 +92,7 @@ class _Reconciliation:
         self._run = run
         self._source = run.source
         self._accept = accept_deletions
-        self._holdings = Holdings(run.store.rows)
+        self._holdings = Holdings(run.store.rows, run.suppression)
         self._missing: dict[str, int] = {}  # id to createdAt
         self._aged_out: list[tuple[str, Known, int, int]] = []  # with the proof's requested_at and seq
         self._beyond_retention: set[str] = set()
@@ -193,7 +193,7 @@ class _Reconciliation:
                 gone.append((session_id, held, requested_at, seq))
             else:
                 page = Page([row], 1, 1, requested_at, seq, None, len(row.body))
-                self._loader.add_unclaimed(Step([row], (), page))
+                self._loader.add_unclaimed(self._loader.treat(Step([row], (), page)))
         faultpoints.reach("reconcile.compared")
         # Retention moves on while we work: what it has just overtaken is not deleted.
         rows = self._source.list(Query(limit=1)).rows if gone else []
@@ -216,10 +216,11 @@ class _Reconciliation:
         beyond = False
         piece = Piece(ALWAYS, created_from=window.lower, created_until=window.upper)
         for step in walk(self._source.list, [piece], limit=self._run.settings.page_size):
-            self._loader.add_unclaimed(step)
+            self._loader.add_unclaimed(self._loader.treat(step))
             seen.update(row.session_id for row in step.rows)
             beyond = beyond or step.page.beyond_retention
             self._run.progress.read(len(step.rows))
+        self._run.suppression.listed(window, seen)
         missing = {session_id: created for session_id, created in held.items() if session_id not in seen}
         self._missing |= missing
         if beyond:

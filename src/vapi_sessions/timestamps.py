@@ -50,6 +50,19 @@ def floor_ms(moment: int) -> int:
     return moment - moment % MILLISECOND
 
 
+def month_of(moment: int) -> tuple[int, int]:
+    """The calendar month (UTC) that holds the moment: its first microsecond, and that of the next month."""
+    first = to_datetime(moment).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    if (first.year, first.month) == (9999, 12):  # there is no later month
+        return from_datetime(first), from_datetime(datetime.max.replace(tzinfo=UTC))
+    following = (
+        first.replace(year=first.year + 1, month=1)
+        if first.month == 12
+        else first.replace(month=first.month + 1)
+    )
+    return from_datetime(first), from_datetime(following)
+
+
 def parse_http_date(text: str) -> int:
     """An HTTP `Date` header to microseconds. Raises ValueError if it is none."""
     return from_datetime(parsedate_to_datetime(text))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from vapi_sessions import redact, resources
+from vapi_sessions import resources
 from vapi_sessions.client import Query, Row, Source
 from vapi_sessions.compare import differences
 from vapi_sessions.config import Settings
@@ -19,6 +19,8 @@ from vapi_sessions.timestamps import floor_ms, show
 from vapi_sessions.walk import ALWAYS, Piece, walk
 from vapi_sessions.warehouse import reader
 from vapi_sessions.warehouse.holdings import Holdings
+from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.suppression import Suppression
 from vapi_sessions.windows import IntervalSet, Window
 
 #: So many ids are named for each difference.
@@ -77,7 +79,10 @@ def verify(settings: Settings, *, deep: bool = False, environment: Environment |
         ) as source:
             started = environment.monotonic()
             since = rows("SELECT value FROM sync.state WHERE key = 'origin_reason'") == [("since",)]
-            work = _Verification(source, Holdings(rows), ledger, settings, since=since)
+            suppression = Suppression.open(Layout(settings.warehouse))
+            work = _Verification(
+                source, Holdings(rows, suppression), ledger, settings, suppression, since=since
+            )
             findings = [*_inner(rows), *work.compare(deep=deep)]
             (sessions,) = rows("SELECT count(*) FROM sessions")[0]
             return Verified(
@@ -91,8 +96,17 @@ def verify(settings: Settings, *, deep: bool = False, environment: Environment |
 
 class _Verification:
     def __init__(
-        self, source: Source, holdings: Holdings, ledger: Ledger, settings: Settings, *, since: bool
+        self,
+        source: Source,
+        holdings: Holdings,
+        ledger: Ledger,
+        settings: Settings,
+        suppression: Suppression,
+        *,
+        since: bool,
     ) -> None:
+        self._suppression = suppression
+        self._treatment = settings.treatment()
         self._source = source
         self._holdings = holdings
         # Of what was created before the `--since` of the first sync only what changed since is held.
@@ -155,7 +169,10 @@ class _Verification:
         if window.upper is None or window.lower >= window.upper:
             return
         ours = self._holdings.ids(window)
-        settled = {key: row for key, row in theirs.items() if row.updated_at < self._until}
+        allowed = {
+            row.session_id for row in self._suppression.allowed(theirs.values(), self._treatment.policy)
+        }
+        settled = {key: row for key, row in theirs.items() if row.updated_at < self._until and key in allowed}
         lacking = [key for key in settled if key not in ours]
         gone = [key for key in ours if key not in theirs]
         if lacking:
@@ -165,11 +182,11 @@ class _Verification:
             yield _finding(window, "in the warehouse and not at the source", gone, _RECONCILE)
         if contents:
             keys = [key for key in settled if key in ours]
-            bodies = redact.redact_page([settled[key].body for key in keys])
+            bodies = self._treatment.page([settled[key].body for key in keys])
             other = [
                 key
                 for key, body in zip(keys, bodies, strict=True)
-                if redact.content_hash(body) != ours[key][1]
+                if self._treatment.hash(body) != ours[key][1]
             ]
             if other:
                 what = "with another content at the source"

@@ -15,7 +15,7 @@ from .connectors import comparison
 from .coverage import missing
 from .invariants import Violation
 from .mutants import MUTANTS
-from .running import Kill, hunt, hunt_all, many
+from .running import Kill, hunt, hunt_all, keep_killers, many
 from .trace import traced
 
 
@@ -66,11 +66,13 @@ def _soak(first: int, seeds: int | None, seconds: float | None) -> int:
 def _proof(only: int | None) -> int:
     print("| # | planted mistake | stopped by seed | because |\n|---|---|---|---|")
     alive = 0
-    kills = [hunt(only - 1)] if only else hunt_all()
-    for number, kill in enumerate(kills, only or 1):
+    kills: list[Kill] = []
+    for number, kill in enumerate([hunt(only - 1)] if only else hunt_all(), only or 1):
         print(f"| {number} | {kill.what} | {_killer(kill)} |", flush=True)
+        kills.append(kill)
         alive += kill.failure is None
     if not only:
+        keep_killers(kills)
         print(f"\n{comparison(range(200))}")
     return 1 if alive else 0
 

@@ -36,6 +36,7 @@ EXPECTED: Final = (
     "stale with Age",
     "stale without Age",
     "second sync",
+    "pages in another order",
     "reader holds files",
     "budget: checked",
 )

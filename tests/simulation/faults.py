@@ -20,6 +20,8 @@ from vapi_sessions.timestamps import SECOND, floor_ms, to_datetime
 from .model import Answer, Model
 
 JSON: Final = "application/json"
+#: In each world one kind of fault is so much likelier: what goes wrong, goes wrong again and again.
+LEANING: Final = 10
 #: Whether an empty list that says so itself may also come in the middle of a walk, not only as its first answer.
 EMPTY_LIST_ANYWHERE: Final = False
 
@@ -98,9 +100,18 @@ def wrong_total(model: Model, params: Mapping[str, str], rng: random.Random, lag
     """Rows and count from two statements. Below a page cap a count too low would agree with a page too short."""
     answer = model.answer(params)
     if answer.total and model.shape.page_cap is None and rng.random() < 0.5:
-        of_this_page = bool(answer.rows) and rng.random() < 0.5  # a count that is not of all pages
-        return replace(answer, total=len(answer.rows) if of_this_page else rng.randrange(answer.total))
+        return replace(answer, total=rng.randrange(answer.total))
     return replace(answer, total=answer.total + rng.randint(1, 30))
+
+
+def count_of_this_page(
+    model: Model, params: Mapping[str, str], rng: random.Random, lag: int
+) -> Answer | None:
+    """A count that is not of all pages."""
+    answer = model.answer(params)
+    if model.shape.page_cap is not None or not answer.rows or len(answer.rows) == answer.total:
+        return None
+    return replace(answer, total=len(answer.rows))
 
 
 def short_page(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
@@ -116,9 +127,13 @@ def repeated_row(model: Model, params: Mapping[str, str], rng: random.Random, la
     answer = model.answer(params)
     if not answer.rows or _only_counts(params):
         return None
-    position = rng.randrange(len(answer.rows))
+    if answer.total > len(answer.rows) and rng.random() < 0.7:
+        return None  # where there is more to come, the count gives it away
+    aged = [at for at, (session, version) in enumerate(answer.rows) if session.versions[0] is not version]
+    position = rng.choice(aged) if aged and rng.random() < 0.7 else rng.randrange(len(answer.rows))
     session, version = answer.rows[position]
-    older = rng.choice([v for v in session.versions if v.updated_at <= version.updated_at])
+    earlier = [v for v in session.versions if v.updated_at < version.updated_at]
+    older = earlier[-1] if earlier else version  # the likeliest to lie in the window asked for
     rows = [*answer.rows[:position], (session, version), (session, older), *answer.rows[position + 1 :]]
     return replace(answer, rows=rows[: answer.limit] if rng.random() < 0.5 else rows)
 
@@ -143,11 +158,11 @@ def negative_total(model: Model, params: Mapping[str, str], rng: random.Random, 
 
 
 def lie(
-    model: Model, params: Mapping[str, str], rng: random.Random, lag: int, only: str = ""
+    model: Model, params: Mapping[str, str], rng: random.Random, lag: int, only: str = "", leaning: str = ""
 ) -> tuple[str, Answer] | None:
-    """One lie that applies to this request, by weight; `only`: this one or none."""
+    """One lie that applies to this request, by weight; `only`: this one or none; `leaning`: this one mostly."""
     names = [only] if only else list(LIES)
-    weights = [LIES[name][1] for name in names]
+    weights = [LIES[name][1] * (LEANING if name == leaning else 1) for name in names]
     for name in rng.choices(names, weights, k=1 if only else 4):
         answer = LIES[name][0](model, params, rng, lag)
         if answer is not None:
@@ -160,8 +175,9 @@ LIES: Final[dict[str, tuple[Lie, float]]] = {
     "ignored sort": (ignored_sort, 2),
     "stale page": (stale, 3),
     "wrong totalItems": (wrong_total, 3),
+    "count of this page": (count_of_this_page, 1),
     "short page": (short_page, 3),
-    "repeated row": (repeated_row, 2),
+    "repeated row": (repeated_row, 5),
     "empty page": (empty_page, 2),
     "empty list": (empty_list, 1),
     "negative totalItems": (negative_total, 0.3),

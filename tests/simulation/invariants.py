@@ -95,6 +95,8 @@ class Invariants:
         #: Sessions for which the source answered 404 by id.
         self.proven_absent: set[str] = set()
         self._held: dict[str, Held] = {}
+        #: The newest `updatedAt` that was merged of each session.
+        self._read: dict[str, int] = {}
         self._completed = IntervalSet()
         self._digest: Any = None
         self._published: list[Any] = []
@@ -198,6 +200,9 @@ class Invariants:
                 for v in session.versions
             ):
                 raise Violation("every row is a state that the source had", session_id)
+        for session_id, newest in self._read.items():
+            if self._held[session_id].updated_at < newest:
+                raise Violation("the state held is the newest that was read", session_id)
         for session_id, earlier in before.items():
             now = self._held.get(session_id)
             if now is None:
@@ -329,6 +334,13 @@ class Invariants:
         for db, *_ in self._readers[:-1]:
             db.close()
         self._readers = self._readers[-1:]
+
+    def merged(self, resolution: Any) -> None:
+        """These observations were committed, in whatever order they came."""
+        for observation in resolution.keep:
+            if observation.kind == "seen":
+                newest = max(self._read.get(observation.session_id, 0), observation.updated_at)
+                self._read[observation.session_id] = newest
 
     def committed(self, store: Any) -> None:
         """A publication begins with this state."""

@@ -64,12 +64,13 @@ _IMPORTERS: Final = (compare, load, merge, pipeline, plan, reconcile, survey)
 
 
 Shows: TypeAlias = Literal[
-    "anywhere", "faults", "traffic", "micro", "delay", "no lookback", "stops", "stops in batches"
+    "anywhere", "faults", "traffic", "reordered", "micro", "delay", "no lookback", "stops", "stops in batches"
 ]
 _SHOWS: Final[dict[Shows, Callable[[World], bool]]] = {
     "anywhere": lambda world: True,
     "faults": lambda world: world.fault_rate > 0.1,
     "traffic": lambda world: world.busy > 0,
+    "reordered": lambda world: world.busy > 0 and world.reordering and world.knobs["batch_bytes"] < 10_000,
     "micro": lambda world: world.model.shape.micro_shown,
     "delay": lambda world: world.busy > 0 and world.model.shape.delay > 0,
     "no lookback": lambda world: world.busy > 0 and world.lookback == 0,
@@ -112,7 +113,7 @@ _BACKWARDS: Final = """left = tuple(pieces)
 _NEWEST_VALUE: Final = (
     "changes = self._changes()\n",
     """changes = self._changes()
-    newest = max((row.updated_at for step in steps for row in step.rows), default=0)
+    newest = max((one.updated_at for one in observations), default=0)
     lowest = min((w.planned.window.lower for w in self._windows.values()), default=newest)
     object.__setattr__(changes, "claims", IntervalSet([(lowest, newest)]))
 """,
@@ -139,18 +140,18 @@ MUTANTS: Final = (
     _m("no settling", survey, "make_plan", ("floor_ms(clock - settings.settle)", "floor_ms(clock)"), shows="no lookback"),
     _m("no lookback", ledger, "unsettled_from", ("bound - lookback", "bound"), shows="delay"),
     _m("the newest claim is the watermark, gaps are forgotten", ledger.Ledger, "to_read", ("(everything - self.completed)", "(everything - IntervalSet([(self.origin, self.completed.end or self.origin)]))"), shows="stops"),
-    _m("the newest value seen is the watermark", load.Loader, "flush", _NEWEST_VALUE),
+    _m("the newest value seen is the watermark", load.Loader, "_prepare", _NEWEST_VALUE),
     _m("the organisation is not checked", survey, "make_plan", ("ledger.org_id is not None and oldest.org_id != ledger.org_id", "False")),
     _m("claims for an empty source", survey, "make_plan", ("return Plan(), {}", "return _nothing_there(settings, probe, ledger)")),
     _m("the open window is claimed beyond the bound", plan.PlannedWindow, "whole", ("upper = bound if window.upper is None", "upper = bound + 60_000_000 if window.upper is None")),
     _m("a window is claimed before it is read to its end", load.Loader, "_changes", ("if not self._windows[i].left", "if True"), shows="stops in batches"),
-    _m("the watermark is written before the rows", load.Loader, "flush", ("changes = self._changes()\n", "changes = self._changes()\n    self._store.note(changes)\n"), shows="stops"),
+    _m("the watermark is written before the rows", load.Loader, "_prepare", ("changes = self._changes()\n", "changes = self._changes()\n    self._store.note(changes)\n"), shows="stops"),
     _m("a resumed window forgets what was left of it", survey, "_resume", ('decode_pieces(stored["left"])', 'decode_pieces(stored["left"])[1:]'), shows="stops in batches"),
     # -- from rows to tables
-    _m("raw written after the merge", load.Loader, "flush", ("raw.write(self._layout.raw, name, resolution.keep, _encode_progress(changes))", "later = (name, resolution.keep, _encode_progress(changes))"), ("self._merge(resolution, known, changes)\n", "self._merge(resolution, known, changes)\n        if resolution.keep:\n            raw.write(self._layout.raw, *later)\n"), shows="stops"),
+    _m("raw written after the merge", load.Loader, "_commit", ("raw.write(self._layout.raw, name, keep, _encode_progress(changes))", "later = (name, keep, _encode_progress(changes))"), ("self._count(batch)\n", "if keep:\n        raw.write(self._layout.raw, *later)\n    self._count(batch)\n"), shows="stops"),
     _m("raw files that were not merged are left alone", load, "recover", ("if path.name not in merged:", "if False:"), shows="stops"),
     _m("requests are numbered anew in each run", pipeline.Run, "__enter__", ('itertools.count(int(self.store.state().get("next_seq", "1")))', "itertools.count(1)")),
-    _m("merge without the guard", merge, "_resolve_one", ("wins = position is None or (observation.updated_at, observation.seq) > position", "wins = True"), shows="faults"),
+    _m("merge without the guard", merge, "_resolve_one", ("wins = position is None or (observation.updated_at, observation.seq) > position", "wins = True"), shows="reordered"),
     _m("merge without the de-duplication", merge, "resolve", ("_resolve_one(session_id, list(group), known.get(session_id), result)", "[_resolve_one(session_id, [one], known.get(session_id), result) for one in group]")),
     _m("a change without updatedAt is ignored", merge, "_resolve_one", ("(observation.updated_at, observation.seq) > position", "observation.updated_at > position[0]")),
     _m("marks are never lifted", merge, "_resolve_one", ("stands = mark if mark is not None and mark.seq > last_seen else None", "stands = mark")),
@@ -160,7 +161,7 @@ MUTANTS: Final = (
     _m("rows and progress in separate transactions", store.Store, "merge", ("self._note(changes)", "self._db.commit(); self._db.begin(); self._note(changes)"), shows="stops"),
     # -- what is published
     _m("publication in place", publish, "_publish_snapshot", ('name = f"{timestamps.to_datetime(now()):%Y%m%dT%H%M%SZ}-{generation:06d}"', 'name = "20260310T000000Z-000001"')),
-    _m("a changed file is not published again", store.Store, "_touch_parts", ("SET dirty = true WHERE NOT dirty", "SET dirty = dirty WHERE NOT dirty")),
+    _m("a changed file is not published again", store.Store, "_touch_parts", ("SET dirty = true WHERE", "SET dirty = dirty WHERE")),
     _m("marks are not published", store.Store, "merge", ("(*resolution.earlier, *resolution.marks)", "(*resolution.earlier,)")),
     # -- deletions
     _m("deletion marked without confirmation", reconcile._Reconciliation, "mark_missing", ("self._source.get(session_id)", "(None, self._now, self._run._number_request())")),

@@ -32,7 +32,7 @@ class Traffic:
             self.bill: 2,
             self.bill_silently: 1.2,
             self.expire_silently: 1,
-            self.bulk_update: 0.8,
+            self.bulk_update: 2.5,
             self.delete: 1.5,
             self.delete_many: 0.1,
             self.recreate: 0.7,

@@ -23,6 +23,7 @@ from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError
 from vapi_sessions.progress import Silent
 from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from vapi_sessions.warehouse import publish
+from vapi_sessions.warehouse.store import Store
 
 from . import faults
 from .clock import Clock
@@ -114,6 +115,9 @@ class World(httpx.BaseTransport):
         )
         self.busy = rng.choice((0, 0.3, 0.8, 2))
         self.fault_rate = rng.choices((0, 0.03, 0.12, 0.4), (3, 2, 4, 0.4))[0]
+        self.leaning = rng.choice((*faults.LIES, *faults.LIES, *faults.BREAKAGES))
+        self.reordering = rng.random() < 0.5
+        self._held: list[tuple[Any, ...]] = []
         if rng.random() < 0.3:
             self.clock.source_off = rng.randint(-30, 30) * SECOND
         if rng.random() < 0.3:
@@ -130,10 +134,10 @@ class World(httpx.BaseTransport):
         self._events: list[Callable[[], None]] = []
         self.clock.on_sleep = self.happen
         self.knobs: dict[str, int] = {
-            "batch_bytes": rng.choices((1, 2_000, 6_000, 32 << 20), (1, 2, 3, 4))[0],
+            "batch_bytes": rng.choices((1, 2_000, 6_000, 32 << 20), (0.4, 1.5, 3, 4))[0],
             "pages_a_window": rng.choice((1, 2, 4, 20)),
             "small": rng.choice((2, 5, 100)),
-            "sessions_a_file": rng.choice((6, 8_000, 8_000)),
+            "sessions_a_file": rng.choice((6, 8_000, 8_000, 8_000)),
             "ids_a_request": rng.choice((2, 5, 100)),
             "breaker_least": rng.choice((3, 20)),
         }
@@ -143,7 +147,8 @@ class World(httpx.BaseTransport):
     def play(self) -> None:
         """History, some runs under traffic, faults and stops, then peace, and everything must be equal."""
         rng = self.rng
-        with self.small(), self.stops.watching(), self.publications():
+        order = self.side_by_side() if self.reordering else contextlib.nullcontext()
+        with self.small(), self.stops.watching(), self.publications(), order:
             self.traffic.history(rng.choice((6, 15, 30, 60)))
             for number in range(rng.choice((1, 1, 2, 2, 3))):
                 command = "sync" if number == 0 or rng.random() < 0.65 else "reconcile"
@@ -231,6 +236,7 @@ class World(httpx.BaseTransport):
     def run(self, command: str, **options: Any) -> RunRecord:
         """One command, then everything that must hold after it."""
         record = self.run_record = RunRecord(command, self.clock.true)
+        self._held.clear()  # what was on its way in a run that died is lost
         record.listed = {session.session_id for session, _ in self.model.listed(self.clock.true - self.lag)}
         try:
             if command == "sync":
@@ -271,6 +277,7 @@ class World(httpx.BaseTransport):
                 (plan, "PAGES_A_WINDOW", knobs["pages_a_window"]),
                 (compare, "SMALL", knobs["small"]),
                 (publish, "SESSIONS_A_FILE", knobs["sessions_a_file"]),
+                (publish, "THREADS", 1),
                 (walk, "IDS_A_REQUEST", knobs["ids_a_request"]),
                 (reconcile, "BREAKER_LEAST", knobs["breaker_least"]),
                 (duckdb, "connect", functools.partial(_connect, duckdb.connect)),
@@ -280,8 +287,39 @@ class World(httpx.BaseTransport):
             yield
 
     @contextlib.contextmanager
+    def side_by_side(self) -> Iterator[None]:
+        """Pages of windows that are read side by side reach the loader in another order than they were asked for."""
+        add, finish, rng = load.Loader.add, pipeline.Run.finish, random.Random(self.seed)
+        held = self._held
+
+        def release(fits: Callable[[int], bool]) -> None:
+            for page in [page for page in held if fits(page[1])]:
+                held.remove(page)
+                add(*page)
+
+        def add_later(loader: Any, index: int, *page: Any) -> None:
+            release(lambda other: other == index)  # within one window the order stays
+            if rng.random() < 0.4:
+                held.append((loader, index, *page))
+                self.fired["pages in another order"] += 1
+            else:
+                add(loader, index, *page)
+            if rng.random() < 0.1:
+                release(lambda other: other != index)
+
+        def finish_all(run: Any) -> Any:
+            release(lambda index: True)
+            return finish(run)
+
+        with (
+            mock.patch.object(load.Loader, "add", add_later),
+            mock.patch.object(pipeline.Run, "finish", finish_all),
+        ):
+            yield
+
+    @contextlib.contextmanager
     def publications(self) -> Iterator[None]:
-        """Let the invariants know each committed state that a publication begins with."""
+        """Let the invariants know what was merged, and each committed state that a publication begins with."""
         inner = pipeline.publish
 
         def publish_and_tell(store: Any, *given: Any, **named: Any) -> bool:
@@ -289,7 +327,17 @@ class World(httpx.BaseTransport):
                 self.invariants.committed(store)
             return bool(inner(store, *given, **named))
 
-        with mock.patch.object(pipeline, "publish", publish_and_tell):
+        merge = Store.merge
+
+        def merge_and_tell(store: Any, resolution: Any, *given: Any) -> None:
+            merge(store, resolution, *given)
+            if self.invariants is not None:
+                self.invariants.merged(resolution)
+
+        with (
+            mock.patch.object(pipeline, "publish", publish_and_tell),
+            mock.patch.object(Store, "merge", merge_and_tell),
+        ):
             yield
 
     # -- between two requests ------------------------------------------------------------------------------------
@@ -345,8 +393,9 @@ class World(httpx.BaseTransport):
         answer, name, date = self._answer(params), "", present
         faulty = self.rng.random() < self.fault_rate
         always = self.persistent if self.persistent in faults.LIES else ""
-        if self.key == KEY and (always or (faulty and self.rng.random() < 0.55)):
-            told = faults.lie(self.model, params, self.rng, self.lag, always)
+        lying = 0.9 if self.leaning in faults.LIES else 0.3
+        if self.key == KEY and (always or (faulty and self.rng.random() < lying)):
+            told = faults.lie(self.model, params, self.rng, self.lag, always, self.leaning)
             if told is not None:
                 name, answer = told
                 self._count(record, name)
@@ -400,7 +449,13 @@ class World(httpx.BaseTransport):
         return reply.response(request)
 
     def _break(self, reply: faults.Reply, request: httpx.Request, record: RunRecord) -> httpx.Response:
-        name = self.persistent if self.persistent in faults.BREAKAGES else _choose(self.rng, faults.BREAKAGES)
+        weights = [
+            weight * (faults.LEANING if name == self.leaning else 1)
+            for name, (_, weight) in faults.BREAKAGES.items()
+        ]
+        (name,) = self.rng.choices(list(faults.BREAKAGES), weights)
+        if self.persistent in faults.BREAKAGES:
+            name = self.persistent
         self._count(record, name)
         return faults.BREAKAGES[name][0](reply, request, self.rng, self.model)
 
@@ -425,10 +480,6 @@ class World(httpx.BaseTransport):
 def _connect(inner: Callable[..., Any], *given: Any, **named: Any) -> Any:
     """One thread for each database: a seed is one process's work, and as many run as there are cores."""
     return inner(*given, **{**named, "config": {**named.get("config", {}), "threads": 1}})
-
-
-def _choose(rng: random.Random, table: dict[str, tuple[Any, float]]) -> str:
-    return rng.choices(list(table), [weight for _, weight in table.values()])[0]
 
 
 def play(seed: int, directory: Path | None = None) -> Counter[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from vapi_sessions.timestamps import floor_ms, to_datetime
+from vapi_sessions.warehouse.suppression import Suppression
 from vapi_sessions.windows import Window
 
 Rows: TypeAlias = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
@@ -13,14 +14,19 @@ _LISTED = "deleted_at IS NULL AND aged_out_at IS NULL AND created_at >= ? AND cr
 
 
 class Holdings:
-    """Live, listed sessions, on the writer's store or on what was published: `rows(sql, parameters)` runs a query."""
+    """Live, listed sessions, on the writer's store or on what was published: `rows(sql, parameters)` runs a query.
 
-    def __init__(self, rows: Rows) -> None:
+    What was forgotten counts as held: the source lists it, and the warehouse is right not to.
+    """
+
+    def __init__(self, rows: Rows, suppression: Suppression) -> None:
         self._rows = rows
+        self._suppression = suppression
 
     def count(self, window: Window) -> int:
         """How many sessions were created in the (closed) window."""
-        return int(self._rows(f"SELECT count(*) FROM sessions WHERE {_LISTED}", _bounds(window))[0][0])
+        held = int(self._rows(f"SELECT count(*) FROM sessions WHERE {_LISTED}", _bounds(window))[0][0])
+        return held + self._suppression.count(window)
 
     def middle(self, window: Window) -> int | None:
         """A whole millisecond that leaves about half of them on each side, µs; None without a session."""

@@ -10,11 +10,11 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -24,6 +24,10 @@ from vapi_sessions.warehouse.store import Store, database_errors
 
 #: A file covers at most this many sessions (ties of one instant apart): what one change costs to publish.
 SESSIONS_A_FILE: Final = 8_000
+#: Files written side by side: DuckDB's reading and Parquet's writing need no interpreter.
+THREADS: Final = 2
+#: Columns whose values hardly ever repeat: building a dictionary for them is given up anyway, late.
+_DISTINCT: Final = frozenset({"content", "arguments", "result", "content_hash", "tool_call_id"})
 KEEP: Final = 24 * timestamps.HOUR
 KEEP_SNAPSHOTS: Final = 3
 #: Name of the DuckDB variable that overrides where the views look for the warehouse: set by `connect`.
@@ -69,7 +73,7 @@ def _publish_snapshot(store: Store, layout: Layout, previous: str | None, now: C
     parts = store.rows(
         "SELECT epoch_us(lower_bound), epoch_us(upper_bound), file, tables, dirty FROM sync.parts ORDER BY lower_bound"
     )
-    written: list[dict[str, object]] = []
+    stale: list[tuple[int, int]] = []
     for lower, upper, file, tables, dirty in parts:
         month = _month(lower)
         if not dirty and previous is not None:
@@ -79,18 +83,16 @@ def _publish_snapshot(store: Store, layout: Layout, previous: str | None, now: C
                     (draft / path).parent.mkdir(mode=0o700, exist_ok=True)
                     _link(layout.parquet / previous / path, draft / path)
                 continue
-        file = f"{timestamps.to_datetime(lower):%Y%m%dT%H%M%S%f}-{generation:06d}"
-        counts = {
-            table.name: _write_part(
-                store, table, lower, upper, draft / table.name / month / f"{file}.parquet"
-            )
-            for table in schema.TABLES
-        }
-        faultpoints.reach("publish.file_written")
-        present = ",".join(table for table, count in counts.items() if count)
-        written.append(
-            {"lower": lower, "file": file, "tables": present, "sessions": counts[schema.SESSIONS.name]}
-        )
+        stale.append((lower, upper))
+
+    def write(part: tuple[int, int]) -> dict[str, object]:
+        return _write_part(store, draft, generation, *part)
+
+    if len(stale) > 1 and THREADS > 1:
+        with ThreadPoolExecutor(THREADS, "publish") as pool:
+            written = list(pool.map(write, stale))
+    else:
+        written = [write(part) for part in stale]
     for table in schema.TABLES:
         if not any((draft / table.name).iterdir()):  # a glob over the directory must find a schema
             _write_empty(table, draft / table.name / "created_month=1970-01" / "empty.parquet")
@@ -172,26 +174,42 @@ def _split_large_parts(store: Store) -> None:
                 )
 
 
-def _write_part(store: Store, table: schema.Table, lower: int, upper: int, target: Path) -> int:
-    columns = ", ".join(column.name for column in table.published)
-    order = ", ".join((table.created_at, *table.key))
-    rows = store.arrow(
-        f"SELECT {columns} FROM {table.name} WHERE {table.created_at} >= ? AND {table.created_at} < ? ORDER BY {order}",
-        [timestamps.to_datetime(lower), timestamps.to_datetime(upper)],
-    )
-    if rows.num_rows:
-        _write(rows, target)
-    return int(rows.num_rows)
+def _write_part(store: Store, draft: Path, generation: int, lower: int, upper: int) -> dict[str, object]:
+    """One file for each table that has rows in the range; returns the range as `note_publication` takes it."""
+    file = f"{timestamps.to_datetime(lower):%Y%m%dT%H%M%S%f}-{generation:06d}"
+    sessions = 0
+    present: list[str] = []
+    bounds = [timestamps.to_datetime(lower), timestamps.to_datetime(upper)]
+    for table in schema.TABLES:
+        columns = ", ".join(column.name for column in table.published)
+        order = ", ".join((table.created_at, *table.key))
+        rows = store.arrow(
+            f"SELECT {columns} FROM {table.name} WHERE {table.created_at} >= ? AND {table.created_at} < ? ORDER BY {order}",
+            bounds,
+        )
+        if rows.num_rows:
+            present.append(table.name)
+            _write(rows, table, draft / table.name / _month(lower) / f"{file}.parquet")
+        if table is schema.SESSIONS:
+            sessions = rows.num_rows
+    faultpoints.reach("publish.file_written")
+    return {"lower": lower, "file": file, "tables": ",".join(present), "sessions": sessions}
 
 
 def _write_empty(table: schema.Table, target: Path) -> None:
-    _write(pa.schema([column.arrow for column in table.published]).empty_table(), target)
+    _write(pa.schema([column.arrow for column in table.published]).empty_table(), table, target)
 
 
-def _write(rows: pa.Table, target: Path) -> None:
+def _write(rows: pa.Table, table: schema.Table, target: Path) -> None:
     target.parent.mkdir(mode=0o700, exist_ok=True)
     with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        pq.write_table(rows, file, compression="zstd", compression_level=1)
+        pq.write_table(
+            rows,
+            file,
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=[c.name for c in table.published if c.type != "JSON" and c.name not in _DISTINCT],
+        )
 
 
 def _link(source: Path, target: Path) -> None:
@@ -224,22 +242,17 @@ def _publish_views(store: Store, layout: Layout, snapshot: str) -> None:
     """Build `vapi.duckdb` aside and rename it over the old one."""
     draft = layout.scratch / "vapi.duckdb"
     draft.unlink(missing_ok=True)
-    tables = {table.name: store.arrow(f"FROM sync.{table.name}") for table in schema.SYNC_TABLES}
-    with database_errors(draft), duckdb.connect(draft) as db:
+    with database_errors(draft), store.attached(draft) as origin:
         draft.chmod(0o600)
-        db.execute("SET TimeZone = 'UTC'").fetchall()
-        db.execute("CREATE SCHEMA sync")
+        store.run("CREATE SCHEMA sync")
         for table in schema.SYNC_TABLES:
-            db.execute(table.ddl("sync"))
-            if tables[table.name].num_rows:
-                db.register("incoming", tables[table.name])
-                db.execute(f"INSERT INTO sync.{table.name} BY NAME SELECT * FROM incoming").fetchall()
-                db.unregister("incoming")
+            store.run(table.ddl("sync"))
+            store.run(f"INSERT INTO sync.{table.name} BY NAME FROM {origin}.sync.{table.name}")
         for table in schema.TABLES:
-            db.execute(_view(table, layout, snapshot)).fetchall()
+            store.run(_view(table, layout, snapshot))
         for file in resources.sql_files("views"):
-            db.execute(file.read_text("utf-8")).fetchall()
-        db.execute("CHECKPOINT").fetchall()  # on closing, a full disk would go unnoticed
+            store.run(file.read_text("utf-8"))
+        store.checkpoint()  # on detaching, a full disk would go unnoticed
     _fsync(draft)
     faultpoints.reach("publish.views_built")
     draft.rename(layout.published)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import json
+import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 import duckdb
+import msgspec
 
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.warehouse import reader
@@ -21,7 +25,9 @@ _ROWS_IN_A_TABLE = 200
 def run(warehouse: Path, query: str, output: str, out: TextIO) -> None:
     """Execute `query` and write its rows to `out`. Raises ConfigurationError for SQL or a format that does not work.
 
-    CSV and JSON carry every row; a table shows the first 200. Moments are ISO 8601 in UTC.
+    CSV and JSON carry every row; a table shows the first 200. Moments are ISO 8601 in UTC. In CSV a text that a
+    spreadsheet would take for a formula gets an apostrophe before it (and so does one that begins with apostrophes
+    before such a sign: taking one off gives the original).
     """
     if output not in FORMATS:
         raise ConfigurationError(f"'{output}' is not a format.", f"Choose from: {', '.join(FORMATS)}.")
@@ -32,7 +38,10 @@ def run(warehouse: Path, query: str, output: str, out: TextIO) -> None:
                 return
             if output == "table":
                 width = shutil.get_terminal_size((200, 50)).columns if out.isatty() else 500
-                relation.show(max_rows=_ROWS_IN_A_TABLE, max_width=width)
+                shown = io.StringIO()
+                with contextlib.redirect_stdout(shown):
+                    relation.show(max_rows=_ROWS_IN_A_TABLE, max_width=width)
+                out.write(_CONTROL.sub(_escape, shown.getvalue()))
                 return
             names, types = list(relation.columns), [str(kind) for kind in relation.types]
             rows = relation.fetchall()
@@ -46,14 +55,15 @@ def run(warehouse: Path, query: str, output: str, out: TextIO) -> None:
     if output == "csv":
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows([_plain(value) for value in row] for row in rows)
+        cell = _visible if out.isatty() else _plain
+        writer.writerows([cell(value) for value in row] for row in rows)
     else:
         decoded = [
             {name: _decoded(value, kind) for name, value, kind in zip(names, row, types, strict=True)}
             for row in rows
         ]
-        json.dump(decoded, out, ensure_ascii=False, indent=2, default=str)
-        out.write("\n")
+        encoded = msgspec.json.encode(decoded, enc_hook=str).decode()
+        out.write(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", encoded) + "\n")
 
 
 def _hint(lines: list[str]) -> str:
@@ -66,14 +76,32 @@ def _hint(lines: list[str]) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return _moment(value)
+    if isinstance(value, str):
+        # What a caller said must not become a formula in somebody's spreadsheet. Telephone numbers are none.
+        return f"'{value}" if _FORMULA.match(value) and not _NUMBER.fullmatch(value) else value
     return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
+
+
+_FORMULA = re.compile("'*\\s*[=+@\uff1d\uff0b\uff20-]|'*[\t\r\n]")
+_NUMBER = re.compile(r"[+-]?[\d .,()/-]*")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def _visible(value: Any) -> Any:
+    """For a terminal: what would move its cursor, or worse, is shown as an escape."""
+    plain = _plain(value)
+    return _CONTROL.sub(_escape, plain) if isinstance(plain, str) else plain
+
+
+def _escape(match: re.Match[str]) -> str:
+    return f"\\x{ord(match[0]):02x}"
 
 
 def _decoded(value: Any, kind: str) -> Any:
     if isinstance(value, datetime):
         return _moment(value)
     if kind == "JSON" and isinstance(value, str):
-        return json.loads(value)
+        return msgspec.Raw(value)  # as it is, down to the digits of its numbers
     return value
 
 

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from vapi_sessions import faultpoints, redact, schema
 from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.merge import Observation
+from vapi_sessions.treatment import STATE, hash_part
 from vapi_sessions.warehouse.layout import disk_errors, sync_directory
 
 _PROGRESS: Final = b"vapi_sessions.progress"
@@ -115,11 +116,14 @@ def read(path: Path) -> Iterator[list[Observation]]:
     """The batch's observations, a bounded number at a time. Raises WarehouseDamagedError if the file is torn."""
     with _whole(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         _check_schema(path, file)
+        progress = msgspec.json.decode((file.schema_arrow.metadata or {}).get(_PROGRESS, b"{}"))
+        state = progress.get("state") if isinstance(progress, dict) else None
+        treatment = hash_part(state.get(STATE)) if isinstance(state, dict) else ""
         for batch in file.iter_batches(_ROWS_AT_ONCE):
-            yield _observations(batch)
+            yield _observations(batch, treatment)
 
 
-def _observations(batch: pa.RecordBatch) -> list[Observation]:
+def _observations(batch: pa.RecordBatch, treatment: str) -> list[Observation]:
     columns = [
         (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
         for column in batch.columns
@@ -135,7 +139,7 @@ def _observations(batch: pa.RecordBatch) -> list[Observation]:
             run_id,
             kind,
             body,
-            redact.content_hash(body) if body else "",
+            redact.content_hash(body, treatment) if body else "",
         )
         for session_id, org_id, created, updated, requested, seq, run_id, kind, text in zip(
             *columns, strict=True

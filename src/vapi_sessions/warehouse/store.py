@@ -6,6 +6,7 @@ rows are deleted and inserted as a set, pruned by `created_at`, and uniqueness i
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import itertools
 import os
@@ -24,13 +25,13 @@ from vapi_sessions import faultpoints, schema
 from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError, WarehouseDamagedError, WarehouseError
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.merge import Growth, Known, Mark, Resolution
-from vapi_sessions.timestamps import to_datetime
+from vapi_sessions.timestamps import DAY, month_of, to_datetime
 from vapi_sessions.windows import IntervalSet
 
 #: How long another process's DuckDB lock on the file is waited for, seconds.
 LOCK_PATIENCE: Final = 10.0
 _MEMORY_LIMIT: Final = "512MB"
-_GROUPS: Final = 16
+_GROUPS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,9 @@ class Store:
 
     def __init__(self, path: Path, scratch: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.path = path
+        self._facts: dict[str, str] | None = (
+            None  # `sync.state`, as committed or about to be; None: not read yet
+        )
         # DuckDB makes its log, which holds conversations too, anew after each checkpoint, and takes no mode for it.
         self._umask = os.umask(0o077)
         try:
@@ -85,7 +89,9 @@ class Store:
 
     def state(self) -> dict[str, str]:
         """All facts of `sync.state`."""
-        return dict(self.rows("SELECT key, value FROM sync.state"))
+        if self._facts is None:
+            self._facts = dict(self.rows("SELECT key, value FROM sync.state"))
+        return dict(self._facts)
 
     def ledger(self) -> Ledger:
         """Progress so far. Moments in microseconds."""
@@ -127,10 +133,11 @@ class Store:
         """What is held of these sessions: id to createdAt (µs), which never changes and prunes the scan."""
         if not sessions:
             return {}
-        with database_errors(self.path):
-            self._db.register("wanted", pa.table({"session_id": pa.array(list(sessions), pa.string())}))
+        # A cursor sees what is committed, and may ask while another thread merges.
+        with database_errors(self.path), contextlib.closing(self._db.cursor()) as db:
+            db.register("wanted", pa.table({"session_id": pa.array(list(sessions), pa.string())}))
             try:
-                found = self._db.execute(
+                found = db.execute(
                     """
                     SELECT session_id, epoch_us(created_at), epoch_us(updated_at), seq, content_hash, epoch_us(first_synced_at),
                            growth, message_count, mark_seq, epoch_us(deleted_at), epoch_us(aged_out_at)
@@ -139,7 +146,7 @@ class Store:
                     [to_datetime(min(sessions.values())), to_datetime(max(sessions.values()))],
                 ).fetchall()
             finally:
-                self._db.unregister("wanted")
+                db.unregister("wanted")
         return {row[0]: _known(*row[1:]) for row in found}
 
     def merge(
@@ -216,9 +223,9 @@ class Store:
             self._db.execute(sql, list(parameters)).fetchall()
 
     def arrow(self, sql: str, parameters: Sequence[object] = ()) -> pa.Table:
-        """All rows of a query as an Arrow table."""
-        with database_errors(self.path):
-            return self._db.sql(sql, params=list(parameters)).to_arrow_table()
+        """All rows of a query of what is committed, as an Arrow table; thread-safe."""
+        with database_errors(self.path), contextlib.closing(self._db.cursor()) as db:
+            return db.sql(sql, params=list(parameters)).to_arrow_table()
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -226,20 +233,38 @@ class Store:
         self._db.begin()
         try:
             yield
+            self._db.commit()
         except BaseException:
+            self._facts = None
             with contextlib.suppress(duckdb.Error):
                 self._db.rollback()
             raise
-        self._db.commit()
+
+    @contextlib.contextmanager
+    def attached(self, path: Path) -> Iterator[str]:
+        """Another database file, current while inside; yields the name of our own. A second process-wide instance of
+        DuckDB would cost more than all that is written there.
+        """
+        ((home,),) = self.rows("SELECT current_database()")
+        self.run(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS attached_file")
+        try:
+            self.run("USE attached_file")
+            yield f'"{home}"'
+        finally:
+            self.run(f'USE "{home}"')
+            self.run("DETACH attached_file")
 
     def checkpoint(self) -> None:
         """Fold the write-ahead log into the file; once a run, because each one costs."""
         self.run("CHECKPOINT")
 
     def _prepare(self) -> None:
-        exists = self._db.execute(
-            "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'sync' AND table_name = 'state'"
-        ).fetchall()[0][0]
+        try:
+            self.state()
+        except duckdb.CatalogException:
+            exists = False
+        else:
+            exists = True
         if exists:
             version = self.state().get("schema_version")
             if version != str(schema.SCHEMA_VERSION):
@@ -281,10 +306,8 @@ class Store:
             self._db.unregister("incoming")
 
     def _insert_row(self, table: str, row: Mapping[str, Any]) -> None:
-        names = ", ".join(row)
-        marks = ", ".join("?" for _ in row)
         self._db.execute(
-            f"INSERT INTO sync.{table} ({names}) VALUES ({marks})", list(row.values())
+            f"INSERT INTO sync.{table} ({', '.join(row)}) VALUES ({_marks(len(row))})", list(row.values())
         ).fetchall()
 
     def _assert_unique(self, written: Mapping[str, int]) -> None:
@@ -339,25 +362,28 @@ class Store:
 
     def _touch_parts(self, created: Iterable[int]) -> None:
         """Note which published ranges are stale; a month seen for the first time gets a range of its own."""
-        moments = sorted(set(created))
-        if not moments:
-            return
-        self._db.register("touched", pa.table({"moment": pa.array(moments, pa.timestamp("us", "UTC"))}))
-        # Months are cut in UTC whatever the session's time zone says.
-        self._db.execute(
-            """
-            INSERT INTO sync.parts BY NAME
-            SELECT DISTINCT date_trunc('month', moment AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' AS lower_bound,
-                   (date_trunc('month', moment AT TIME ZONE 'UTC') + INTERVAL 1 MONTH) AT TIME ZONE 'UTC' AS upper_bound,
-                   0 AS sessions, NULL AS file, NULL AS tables, true AS dirty
-            FROM touched
-            WHERE NOT EXISTS (FROM sync.parts p WHERE touched.moment >= p.lower_bound AND touched.moment < p.upper_bound)
-            """
-        ).fetchall()
-        self._db.execute(
-            "UPDATE sync.parts SET dirty = true WHERE NOT dirty AND EXISTS (FROM touched WHERE moment >= lower_bound AND moment < upper_bound)"
-        ).fetchall()
-        self._db.unregister("touched")
+        parts = self.rows(
+            "SELECT epoch_us(lower_bound), epoch_us(upper_bound), dirty FROM sync.parts ORDER BY lower_bound"
+        )
+        lowers = [lower for lower, _, _ in parts]
+        stale: set[int] = set()
+        fresh: dict[int, int] = {}
+        for moment in created:
+            at = bisect.bisect_right(lowers, moment) - 1
+            if at >= 0 and moment < parts[at][1]:
+                if not parts[at][2]:
+                    stale.add(lowers[at])
+            else:
+                lower, upper = month_of(moment)
+                fresh[lower] = upper
+        if stale:
+            self._db.execute(
+                f"UPDATE sync.parts SET dirty = true WHERE epoch_us(lower_bound) IN ({_marks(len(stale))})",
+                list(stale),
+            ).fetchall()
+        for lower, upper in fresh.items():
+            part = {"lower_bound": to_datetime(lower), "upper_bound": to_datetime(upper)}
+            self._insert_row("parts", {**part, "sessions": 0, "file": None, "tables": None, "dirty": True})
 
     def _note(self, changes: Changes) -> None:
         if changes.supersede:
@@ -387,16 +413,28 @@ class Store:
                 self._insert_row("intervals", row)
         self._set_state(changes.state)
         if changes.settled or changes.unsettled:
-            stored = self._db.execute("SELECT value FROM sync.state WHERE key = 'unsettled'").fetchall()
-            before = _spans(stored[0][0] if stored else None)
+            before = _spans(self.state().get("unsettled"))
             after = (before | changes.unsettled) - changes.settled
             if after != before:
                 self._set_state({"unsettled": msgspec.json.encode(list(after)).decode()})
 
     def _set_state(self, facts: Mapping[str, str]) -> None:
-        for key, value in facts.items():
-            self._db.execute("DELETE FROM sync.state WHERE key = ?", [key]).fetchall()
-            self._insert_row("state", {"key": key, "value": value})
+        before = self.state()
+        changed = {key: value for key, value in facts.items() if key not in before or before[key] != value}
+        if not changed:
+            return
+        self._db.execute(
+            f"DELETE FROM sync.state WHERE key IN ({_marks(len(changed))})", list(changed)
+        ).fetchall()
+        self._db.execute(
+            f"INSERT INTO sync.state (key, value) VALUES {', '.join(['(?, ?)'] * len(changed))}",
+            [text for fact in changed.items() for text in fact],
+        ).fetchall()
+        self._facts = before | changed
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)
 
 
 def _known(
@@ -433,7 +471,8 @@ def _by_creation(sessions: Mapping[str, int]) -> list[list[tuple[str, int]]]:
     ordered = sorted(sessions.items(), key=lambda item: item[1])
     if not ordered:
         return []
-    gaps = sorted(range(1, len(ordered)), key=lambda i: ordered[i - 1][1] - ordered[i][1])[: _GROUPS - 1]
+    wide = [i for i in range(1, len(ordered)) if ordered[i][1] - ordered[i - 1][1] > DAY]
+    gaps = sorted(wide, key=lambda i: ordered[i - 1][1] - ordered[i][1])[: _GROUPS - 1]
     edges = [0, *sorted(gaps), len(ordered)]
     return [ordered[start:end] for start, end in itertools.pairwise(edges)]
 
@@ -453,7 +492,7 @@ def _open(path: Path, scratch: Path, sleep: Callable[[float], None]) -> duckdb.D
                         "autoinstall_known_extensions": "false",
                     },
                 )
-                db.execute("SET TimeZone = 'UTC'").fetchall()
+                db.execute("SET GLOBAL TimeZone = 'UTC'").fetchall()  # for cursors as well
             path.chmod(0o600)
         except WarehouseBusyError:
             if waited >= LOCK_PATIENCE:

@@ -1,0 +1,94 @@
+"""Run the scenarios and print the table: `make bench`.
+
+make bench                              everything, 50,000 sessions where no size is named
+make bench ONLY=full,memory RUNS=5      some of it, more often
+make bench QUICK=1                      small and once, for development: no ratio of it counts
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from . import outcome
+from .bench import Bench, Sizes
+from .outcome import Row
+from .replay import ROOT
+from .scenarios import SCENARIOS
+
+
+def main() -> int:
+    """0: every bound is kept (or the run was a quick one); 1: one is missed, or a scenario failed."""
+    given = _arguments()
+    sizes = Sizes(
+        sessions=given.sessions or (5_000 if given.quick else 50_000),
+        runs=given.runs or (1 if given.quick else 3),
+        syncs=12 if given.quick else 72,
+        dlt=not given.no_dlt,
+    )
+    rows: list[Row] = []
+    failures: dict[str, str] = {}
+    directory = Path(tempfile.mkdtemp(prefix="vapi-sessions-bench-"))
+    bench = Bench(sizes, directory, tell=lambda text: print(text, file=sys.stderr, flush=True))
+    try:
+        for name in (name for name in SCENARIOS if name in given.only):
+            began = time.monotonic()
+            bench.tell(f"{name}: {' '.join((SCENARIOS[name].__doc__ or '').split())}")
+            try:
+                rows += SCENARIOS[name](bench)
+            except RuntimeError as error:  # the other scenarios are still worth having
+                failures[name] = str(error)
+                bench.tell(f"  failed: {error}")
+            bench.tell(f"  took {time.monotonic() - began:.0f} s")
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    print(outcome.table(rows))
+    outcome.write(given.output, rows, {**bench.figures, "failures": failures}, asdict(sizes))
+    print(f"figures: {_short(given.output)}")
+    missed = [row for row in rows if not row.ok]
+    if given.quick:
+        print("quick: at these sizes start-up outweighs the rest; no verdict counts")
+    elif missed:
+        print(f"{len(missed)} of {sum(bool(row.verdict) for row in rows)} bounds missed")
+    for name, told in failures.items():
+        print(f"{name} failed: {told}")
+    return 1 if failures or (missed and not given.quick) else 0
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--only", type=_names, default=set(SCENARIOS), help=f"some of {','.join(SCENARIOS)}")
+    parser.add_argument(
+        "--sessions", type=int, help="sessions where no size is named (50000); others in proportion"
+    )
+    parser.add_argument("--runs", type=int, help="runs to take medians of (3)")
+    parser.add_argument(
+        "--quick", action="store_true", help="5,000 sessions, once; exits with 0 whatever the bounds say"
+    )
+    parser.add_argument("--no-dlt", action="store_true", help="without dlt, which takes most of the time")
+    parser.add_argument(
+        "--output", type=Path, default=ROOT / "build" / "benchmarks.json", help="file for the figures"
+    )
+    return parser.parse_args()
+
+
+def _names(text: str) -> set[str]:
+    names = {name.strip() for name in text.split(",") if name.strip()}
+    if unknown := names - SCENARIOS.keys():
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: not among {', '.join(SCENARIOS)}")
+    return names
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""What the scenarios share: sizes, data sets, warehouses, and the commands that are measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from . import measure
+from .dataset import Dataset
+from .outcome import Cost
+from .pages import END
+from .replay import ROOT, Counted, ReplayServer
+
+_DLT: Final = ROOT / ".venv-bench" / "bin" / "python"
+_KEY: Final = "a-key-for-the-benchmark"
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much of everything. `sessions` is the size where the issue names none; the others are in proportion."""
+
+    sessions: int = 50_000
+    runs: int = 3
+    syncs: int = 72
+    dlt: bool = True
+
+    @property
+    def big(self) -> int:
+        """A large warehouse."""
+        return self.sessions * 4
+
+    @property
+    def small(self) -> int:
+        """A small one."""
+        return self.sessions * 2 // 5
+
+    @property
+    def changes(self) -> int:
+        """One in a hundred of the large warehouse."""
+        return max(1, self.big // 100)
+
+
+@dataclass(slots=True)
+class Bench:
+    """One run of the harness, with its directory for everything that lies on disk."""
+
+    sizes: Sizes
+    directory: Path
+    tell: Callable[[str], None] = print
+    figures: dict[str, Any] = field(default_factory=dict)
+    _datasets: dict[str, Dataset] = field(default_factory=dict)
+
+    def dataset(self, name: str, build: Callable[[Path], Dataset]) -> Dataset:
+        """A data set, made once a run."""
+        if name not in self._datasets:
+            self.tell(f"  making {name}")
+            self._datasets[name] = build(self.directory / f"{name}.bodies")
+        return self._datasets[name]
+
+    def forget(self, name: str) -> None:
+        """A data set that is needed no more."""
+        if name in self._datasets:
+            self._datasets.pop(name).remove()
+
+    def serve(self, dataset: Dataset) -> AbstractContextManager[ReplayServer]:
+        """A server of it."""
+        return ReplayServer(dataset)
+
+    # -- what is measured --------------------------------------------------------------------------------------
+
+    def download(self, server: ReplayServer) -> Cost:
+        """Merely download all pages."""
+        command = [
+            sys.executable,
+            "-m",
+            "tests.benchmarks.download",
+            server.url,
+            str(server.dataset.sessions),
+        ]
+        server.set()
+        cost, _, _ = self._run(server, command)
+        if cost.bytes < server.dataset.size:
+            raise RuntimeError(f"only {cost.bytes} bytes were downloaded")
+        return cost
+
+    def sync(
+        self, server: ReplayServer, warehouse: Path, *, moment: int = END, latency: float = 0.0
+    ) -> tuple[Cost, Counted]:
+        """`vapi-sessions sync`, as it is, into that warehouse; the server shows the state of that moment."""
+        server.set(moment=moment, latency=latency)
+        command = [Path(sys.executable).with_name("vapi-sessions"), "sync"]
+        cost, counted, _ = self._run(server, [*command, "--warehouse", warehouse, "--base-url", server.url])
+        return cost, counted
+
+    def full_sync(self, server: ReplayServer, *, latency: float = 0.0) -> tuple[Cost, Counted]:
+        """A sync into a fresh warehouse, which has to hold every session afterwards and is then removed."""
+        warehouse = self.fresh("warehouse")
+        result = self.sync(server, warehouse, latency=latency)
+        self.check(warehouse, server.dataset.sessions)
+        shutil.rmtree(warehouse)
+        return result
+
+    def dlt(self, server: ReplayServer, **settings: str) -> Cost:
+        """Load everything with dlt in its best configuration, but for these settings of its own."""
+        if not _DLT.exists():
+            raise RuntimeError("dlt's environment .venv-bench is not there: run make bench, or give --no-dlt")
+        directory = self.fresh("dlt")
+        directory.mkdir()
+        server.set()
+        cost, _, output = self._run(
+            server, [_DLT, Path(__file__).with_name("dlt_run.py"), server.url, directory], **settings
+        )
+        loaded = json.loads(output.strip().splitlines()[-1])["sessions"]
+        shutil.rmtree(directory)
+        if loaded != server.dataset.sessions:
+            raise RuntimeError(f"dlt loaded {loaded} of {server.dataset.sessions} sessions")
+        return cost
+
+    def inside(self, server: ReplayServer, what: str, warehouse: Path, *arguments: object) -> dict[str, Any]:
+        """One of the syncs of `inside`; what it printed."""
+        command = [sys.executable, "-m", "tests.benchmarks.inside", what, server.url, warehouse]
+        _, _, output = self._run(server, [*command, *arguments])
+        result: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
+        return result
+
+    # -- around it ---------------------------------------------------------------------------------------------
+
+    def fresh(self, name: str) -> Path:
+        """A path in the directory at which nothing is."""
+        path = self.directory / name
+        shutil.rmtree(path, ignore_errors=True)
+        return path
+
+    def check(self, warehouse: Path, sessions: int) -> None:
+        """RuntimeError if the warehouse does not hold so many sessions: fast and wrong is not fast."""
+        import vapi_sessions
+
+        with vapi_sessions.connect(warehouse) as db:
+            found = db.execute("SELECT count(*) FROM sessions").fetchall()[0][0]
+        if found != sessions:
+            raise RuntimeError(f"{found} sessions in the warehouse, {sessions} at the source")
+
+    def median(self, scenario: str, name: str, costs: Sequence[Cost]) -> Cost:
+        """The medians, told and kept."""
+        cost = Cost.median_of(costs)
+        self.figures.setdefault(scenario, {})[name] = cost
+        self.tell(f"  {name}: {cost}")
+        return cost
+
+    def _run(self, server: ReplayServer, command: Sequence[object], **more: str) -> tuple[Cost, Counted, str]:
+        measured = measure.run(command, env={**_environment(), **more}, cwd=ROOT)
+        counted = server.counted()
+        answering = (
+            measured.ended - counted.first_request if counted.first_request is not None else measured.wall
+        )
+        cost = Cost(
+            wall=measured.wall,
+            cpu=measured.cpu,
+            memory=measured.memory,
+            answering=answering,
+            requests=counted.requests,
+            bytes=counted.bytes,
+        )
+        return cost, counted, measured.output
+
+
+def _environment() -> dict[str, str]:
+    """The caller's, without the settings of the caller's own warehouse."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("VAPI_")}
+    return {**kept, "VAPI_API_KEY": _KEY}

@@ -1,0 +1,165 @@
+"""Sessions on disk, ready to be sent: their JSON texts one after another in a file, and an index of versions.
+
+A version becomes visible at its `updatedAt`. So one data set holds a history and what happens to it later, and a
+server shows the state at any moment without changing anything.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .pages import DAY, END, SECOND, Author, Mix, changed, grown
+
+Numbers: TypeAlias = NDArray[np.int64]
+
+HOUR: Final = 3_600 * SECOND
+MINUTE: Final = 60 * SECOND
+#: Most changes are to recent sessions: so many are to one of the newest 10,000, the others to any.
+_RECENT_SHARE: Final = 0.95
+_RECENT: Final = 10_000
+#: Spread over so long, and read so long after they began: so that no lookback reads them a second time.
+_CHANGES_TAKE: Final = 20 * MINUTE
+_READ_AFTER: Final = 40 * MINUTE
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The two files of a data set, and what is in them. `size`: bytes of the first versions."""
+
+    bodies: Path
+    index: Path
+    sessions: int
+    size: int
+
+    def remove(self) -> None:
+        """Give the space back."""
+        self.bodies.unlink(missing_ok=True)
+        self.index.unlink(missing_ok=True)
+
+
+class _Writer:
+    """Appends JSON texts, each followed by a comma, so that neighbours can be sent as one piece."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("w+b")
+        self._end = 0
+        self._created: list[int] = []
+        self._versions: list[tuple[int, int, int, int]] = []  # session, updated, offset, length
+
+    def add(self, session: int, updated: int, body: bytes) -> None:
+        """One version."""
+        self._file.write(body)
+        self._file.write(b",")
+        self._versions.append((session, updated, self._end, len(body)))
+        self._end += len(body) + 1
+
+    def start(self, created: int) -> int:
+        """A new session's number; they come in order of creation."""
+        self._created.append(created)
+        return len(self._created) - 1
+
+    def read(self, session: int) -> bytes:
+        """The first version of a session."""
+        _, _, offset, length = self._versions[session]
+        self._file.seek(offset)
+        body = self._file.read(length)
+        self._file.seek(0, 2)
+        return body
+
+    def close(self) -> Dataset:
+        """Write the index."""
+        self._file.close()
+        size = self._end
+        index = self.path.with_suffix(".npz")
+        versions = np.array(self._versions, dtype=np.int64).reshape(-1, 4)
+        versions = versions[np.argsort(versions[:, 1], kind="stable")]
+        with index.open("wb") as file:
+            np.savez(file, created=np.array(self._created, dtype=np.int64), versions=versions)
+        return Dataset(self.path, index, len(self._created), size)
+
+
+def build(
+    path: Path, mix: Mix, sessions: int, *, seed: int = 1, batches: int = 0, changes: int = 0
+) -> Dataset:
+    """A history that ends at `END`, and `batches` of `changes` to it, one an hour from then on."""
+    author = Author(seed)
+    writer = _Writer(path)
+    for made in author.history(mix, sessions):
+        writer.add(writer.start(made.created), made.updated, made.body)
+    rng = random.Random(f"changes/{seed}")
+    for batch in range(batches):
+        for session in _touched(rng, sessions, changes):
+            at = END + (batch + 1) * HOUR + int(rng.random() * _CHANGES_TAKE)
+            at -= at % 1000
+            writer.add(session, at, changed(writer.read(session), at, author.line()))
+    return writer.close()
+
+
+def read_at(batch: int) -> int:
+    """The moment (µs) at which a batch of changes is over and settled."""
+    return END + (batch + 1) * HOUR + _READ_AFTER
+
+
+def build_hours(path: Path, sessions: int, *, hours: int = 6, versions: int = 5, seed: int = 1) -> Dataset:
+    """Hours of traffic up to `END`: each conversation begins in them and is seen in several states.
+
+    Most last minutes; one in ten goes on until the end.
+    """
+    author = Author(seed)
+    writer = _Writer(path)
+    rng = random.Random(f"hours/{seed}")
+    per_day = sessions * DAY // (hours * HOUR)
+    for made in author.history("plain", sessions, per_day=per_day):
+        number = writer.start(made.created)
+        until = (
+            END if rng.random() < 0.1 else min(END, made.created + int(rng.expovariate(1 / 1200) * SECOND))
+        )
+        for updated, body in grown(made, versions, max(until, made.created + 10_000)):
+            writer.add(number, updated, body)
+    return writer.close()
+
+
+def _touched(rng: random.Random, sessions: int, changes: int) -> list[int]:
+    """Distinct sessions, in order of creation, most of them recent."""
+    recent = range(max(0, sessions - _RECENT), sessions)
+    chosen = set(rng.sample(recent, min(len(recent), round(changes * _RECENT_SHARE))))
+    while len(chosen) < min(changes, sessions):
+        chosen.add(rng.randrange(sessions))
+    return sorted(chosen)
+
+
+class State:
+    """What a data set shows at a moment; the server's half."""
+
+    def __init__(self, index: Path) -> None:
+        with np.load(index) as arrays:
+            self.created: Numbers = arrays["created"]
+            self._versions: Numbers = arrays["versions"]
+        self.moment = 0
+        self.updated: Numbers = self.created
+        self.offset: Numbers = self.created
+        self.length: Numbers = self.created
+        self.show(END)
+
+    def show(self, moment: int) -> None:
+        """Every session at its newest version of that time; what has none yet is not there."""
+        self.moment = moment
+        seen = self._versions[: np.searchsorted(self._versions[:, 1], moment, "right")]
+        updated = np.full(len(self.created), np.iinfo(np.int64).max)
+        offset, length = np.zeros_like(self.created), np.zeros_like(self.created)
+        session = seen[:, 0]  # sorted by time, and of several values for one place the last stays
+        updated[session], offset[session], length[session] = seen[:, 1], seen[:, 2], seen[:, 3]
+        self.updated, self.offset, self.length = updated, offset, length
+
+    def find(self, created: tuple[int, int], updated: tuple[int, int]) -> Any:
+        """Numbers of the sessions within both half-open windows, in order of creation."""
+        first, last = np.searchsorted(self.created, created, "left")
+        part = self.updated[first:last]
+        return np.flatnonzero((part >= updated[0]) & (part < min(updated[1], self.moment + 1))) + first

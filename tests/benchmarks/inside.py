@@ -1,0 +1,76 @@
+"""Syncs that cannot be the command itself: on a clock of their own, or with a look inside. Each in a process.
+
+`python -m tests.benchmarks.inside hours URL WAREHOUSE FIRST STEP RUNS` syncs so often, at simulated moments a step
+apart (µs), and prints the database's size after each. `… redaction URL WAREHOUSE timed|off` syncs once and prints
+how long that took, and how long of it the loader spent in the redaction.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vapi_sessions import pipeline, redact
+from vapi_sessions.config import load_settings
+from vapi_sessions.warehouse.layout import Layout
+
+from .replay import control
+
+
+def hours(url: str, warehouse: Path, first: int, step: int, runs: int) -> dict[str, Any]:
+    """Sync again and again; sizes of the database file in bytes, and seconds."""
+    settings = load_settings(warehouse=warehouse, base_url=url)
+    sizes, seconds = [], []
+    for run in range(runs):
+        moment = first + run * step
+        control(url, moment=moment)
+        began = time.monotonic()
+        pipeline.sync(settings, environment=pipeline.Environment(now=_clock(moment, began)))
+        seconds.append(time.monotonic() - began)
+        sizes.append(Layout(warehouse).store.stat().st_size)
+    return {"sizes": sizes, "seconds": seconds}
+
+
+def _clock(moment: int, began: float) -> Any:
+    return lambda: moment + int((time.monotonic() - began) * 1e6)
+
+
+def redaction(url: str, warehouse: Path, mode: str) -> dict[str, Any]:
+    """One full sync, with the redaction's own time taken, or without any redaction."""
+    redact_page = redact.redact_page
+    spent, calls = 0.0, 0
+
+    def off(bodies: Sequence[bytes], *_: Any, **__: Any) -> list[bytes]:
+        return list(bodies)
+
+    def timed(bodies: Sequence[bytes], *more: Any, **named: Any) -> list[bytes]:
+        nonlocal spent, calls
+        began = time.perf_counter()
+        try:
+            return redact_page(bodies, *more, **named)
+        finally:
+            spent += time.perf_counter() - began
+            calls += 1
+
+    redact.redact_page = timed if mode == "timed" else off
+    settings = load_settings(warehouse=warehouse, base_url=url)
+    began = time.perf_counter()
+    pipeline.sync(settings)
+    return {"wall": time.perf_counter() - began, "redaction": spent, "calls": calls}
+
+
+def main() -> None:
+    """What the first argument says."""
+    what, url, warehouse, *rest = sys.argv[1:]
+    if what == "hours":
+        print(json.dumps(hours(url, Path(warehouse), *map(int, rest))))
+    else:
+        print(json.dumps(redaction(url, Path(warehouse), rest[0])))
+
+
+if __name__ == "__main__":
+    main()

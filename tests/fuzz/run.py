@@ -1,0 +1,145 @@
+"""One world of mutated pages: over the client, through the treatment, into a warehouse, out again, and compared."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+import tempfile
+import time
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+
+import vapi_sessions
+from vapi_sessions.client import Query, Source
+from vapi_sessions.errors import SourceUnavailableError
+from vapi_sessions.load import Loader, recover
+from vapi_sessions.policy import MessageText, PersonalData, Policy
+from vapi_sessions.schema import TABLES
+from vapi_sessions.timestamps import show
+from vapi_sessions.treatment import Treatment
+from vapi_sessions.walk import Step
+from vapi_sessions.warehouse import query
+from vapi_sessions.warehouse.layout import Layout, writer_lock
+from vapi_sessions.warehouse.publish import publish
+from vapi_sessions.warehouse.store import Store
+from vapi_sessions.windows import IntervalSet
+
+from .mutate import CANARY, ORG, mutated, page, session
+
+START = 1_767_225_600_000_000  # 2026-01-01, µs
+PAGES = 12
+
+
+def policy(random: Random) -> Policy:
+    """Any of the nine."""
+    return Policy(random.choice(list(PersonalData)), random.choice(list(MessageText)), b"k" * 32)
+
+
+def world(seed: int) -> int:
+    """Raises AssertionError, or whatever fell over; returns how many sessions got through."""
+    random = Random(seed)
+    clock = itertools.count(START + 86_400_000_000)
+    bodies: list[bytes] = []
+    source = Source(
+        "http://fuzz.test",
+        SecretStr("key"),
+        next_seq=itertools.count(1).__next__,
+        now=clock.__next__,
+        sleep=lambda _: None,
+        monotonic=lambda: 0.0,
+        transport=httpx.MockTransport(
+            lambda _: httpx.Response(200, content=bodies[-1], headers={"content-type": "application/json"})
+        ),
+    )
+    treatment = Treatment(policy=policy(random) if random.random() < 0.5 else Policy())
+    read: dict[str, bytes] = {}
+    with tempfile.TemporaryDirectory() as directory:
+        layout = Layout(Path(directory, "warehouse"))
+        layout.create()
+        with source, writer_lock(layout), Store(layout.store, layout.scratch) as store:
+            loader = Loader(
+                store,
+                layout,
+                run_id="fuzz",
+                org_id=ORG,
+                completed=IntervalSet(),
+                state=lambda: {"org_id": ORG, **treatment.state},
+                now=clock.__next__,
+                treatment=treatment,
+            )
+            for number in range(PAGES):
+                moment = show(START + number * 3_600_000_000)
+                texts = [mutated(random, session(random, n, moment)) for n in range(random.choice((1, 3, 8)))]
+                bodies.append(page(random, texts))
+                try:
+                    found = source.list(Query())
+                except SourceUnavailableError:
+                    continue  # what is no list of sessions is refused as a whole
+                if any(row.org_id != ORG for row in found.rows):
+                    continue  # a byte of the organisation was hit
+                loader.add_unclaimed(loader.treat(Step(found.rows, (), found)))
+                loader.flush()
+                read |= {row.session_id: row.body for row in found.rows}
+            publish(store, layout, now=clock.__next__)
+            store.checkpoint()
+            before = _tables(store)
+            _same_after_rebuild(layout, clock, before)
+        _check(layout.root, read, treatment)
+    return len(read)
+
+
+def _tables(store: Store) -> dict[str, list[tuple[Any, ...]]]:
+    return {table.name: store.rows(f"FROM {table.name} ORDER BY ALL") for table in TABLES}
+
+
+def _same_after_rebuild(layout: Layout, clock: Any, before: dict[str, list[tuple[Any, ...]]]) -> None:
+    with Store(layout.root / "again.duckdb", layout.scratch) as again:
+        recover(again, layout, now=clock.__next__)
+        after = _tables(again)
+    assert repr(after) == repr(before), "a rebuild gives another warehouse"
+
+
+def _check(root: Path, read: dict[str, bytes], treatment: Treatment) -> None:
+    with vapi_sessions.connect(root) as db:
+        held = {session_id for (session_id,) in db.execute("SELECT session_id FROM sessions").fetchall()}
+        stored = dict(
+            db.execute(f"SELECT session_id, body FROM read_parquet('{root}/raw/*.parquet')").fetchall()
+        )
+    assert held == set(read), "a session was lost, or made up"
+    for session_id, body in stored.items():
+        assert CANARY not in body, "a secret got through"
+        if (
+            not treatment.policy
+            and CANARY.encode() not in read[session_id]
+            and b"\\u00" not in read[session_id]
+        ):
+            assert body.encode() == read[session_id], "a body without a secret was changed"
+    for table in TABLES:
+        for output in ("csv", "json"):
+            shown = io.StringIO()
+            query.run(root, f"FROM {table.name}", output, shown)
+            assert CANARY not in shown.getvalue()
+            if output == "json":
+                json.loads(shown.getvalue(), parse_int=str)
+    assert sorted(path.name for path in root.parent.iterdir()) == ["warehouse"], (
+        "something was written elsewhere"
+    )
+
+
+def fuzz(seconds: float, first: int = 0) -> tuple[int, int]:
+    """Worlds one after the other; returns how many, and how many sessions got through."""
+    began, sessions = time.monotonic(), 0
+    for seed in itertools.count(first):
+        try:
+            sessions += world(seed)
+        except BaseException:
+            print(f"seed {seed}: python -m tests.fuzz --seed {seed}")
+            raise
+        if time.monotonic() - began >= seconds:
+            return seed - first + 1, sessions
+    raise AssertionError

@@ -1,0 +1,206 @@
+"""What of a person is kept at each level, and that nothing is touched where everything is kept."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from vapi_sessions.policy import MessageText, PersonalData, Policy
+from vapi_sessions.redact import Extra
+from vapi_sessions.treatment import Treatment, hash_part
+
+KEY = b"k" * 32
+PSEUDONYMISE = Policy(PersonalData.PSEUDONYMISE, key=KEY)
+DROP = Policy(PersonalData.DROP)
+MASK = Policy(text=MessageText.MASK)
+SILENT = Policy(text=MessageText.DROP)
+
+SESSION: dict[str, Any] = {
+    "id": "s-1", "orgId": "o-1", "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z",
+    "name": "Ann's chat", "customerId": "c-1",
+    "customer": {
+        "number": "+15550104477", "email": "Ann@Mail.test", "name": "Ann Lee", "sipUri": "sip:ann@mail.test",
+        "externalId": "crm-7788", "extension": 12, "numberE164CheckEnabled": True,
+        "assistantOverrides": {"variableValues": {"customer": {"name": "Ann Lee"}, "plan": "gold"}},
+    },
+    "assistant": {"model": {"model": "gpt-x", "messages": [{"role": "system", "content": "You talk to Ann Lee."}]}},
+    "metadata": {"customerEmail": "ann@mail.test", "campaign": "spring", "note": "of crm-7788", "deep": {"phone": "+1 555 010 4477"}},
+    "messages": [
+        {"role": "user", "message": "I am Ann Lee, +1 555 010 4477", "time": 1760000000000, "secondsFromStart": 1.5},
+        {
+            "role": "assistant", "content": None,
+            "tool_calls": [
+                {"id": "t-1", "type": "function", "function": {"name": "find", "arguments": '{"mail":"ann@mail.test","n":3}'}}
+            ],
+        },
+        {"role": "tool", "tool_call_id": "t-1", "content": [{"type": "text", "text": "ann@mail.test found"}]},
+        {"role": "tool", "tool_call_id": "t-2", "content": {"name": "Ann Lee", "number": 15550104477, "type": "vip"}},
+    ],
+    "artifact": {
+        "transcript": "User: I am Ann Lee", "recordingUrl": "https://r.test/1.wav",
+        "structuredOutputs": {"u-1": {"name": "CSAT", "result": {"score": 5, "said": "mail ann@mail.test"}}},
+        "variableValues": {"caller_name": "Ann Lee"},
+    },
+    "costs": [{"type": "model", "model": {"provider": "p", "model": "gpt-x"}, "promptTokens": 5, "cost": 0.1}],
+}  # fmt: skip
+
+
+def under(policy: Policy, session: dict[str, Any] = SESSION) -> dict[str, Any]:
+    """The session as it would be stored."""
+    found: dict[str, Any] = json.loads(policy.page([json.dumps(session).encode()])[0])
+    return found
+
+
+def test_keep_touches_nothing_and_reads_nothing() -> None:
+    """The bodies are the same objects, even where they are no JSON."""
+    bodies = [b'{"customer":{"number":"+1"}}', b"no json"]
+    kept = Policy().page(bodies)
+    assert all(kept[n] is bodies[n] for n in range(2))
+    assert not Policy()
+
+
+def test_pseudonyms_are_equal_for_equal_values_and_tell_nothing() -> None:
+    """However a number or an address is spelled, and wherever it stands; another key makes others."""
+    session = under(PSEUDONYMISE)
+    customer = session["customer"]
+    for name in ("number", "email", "name", "sipUri", "externalId", "extension"):
+        assert customer[name].startswith("psn_")
+        assert len(customer[name]) == 36
+    assert customer["numberE164CheckEnabled"] is True
+    assert session["metadata"]["customerEmail"] == customer["email"]
+    assert session["metadata"]["deep"]["phone"] == customer["number"]
+    assert session["metadata"]["note"] == f"of {customer['externalId']}"
+    assert session["metadata"]["campaign"] == "spring"
+    assert customer["assistantOverrides"]["variableValues"] == {
+        "customer": {"name": customer["name"]},
+        "plan": "gold",
+    }
+    assert session["artifact"]["variableValues"]["caller_name"] == customer["name"]
+    assert (
+        session["assistant"]["model"]["messages"][0]["content"] == f"You talk to {customer['name']}."
+    )  # a prompt with substituted values
+    assert session["name"].startswith("psn_")
+    assert session["customerId"] == "c-1"
+    assert session["messages"] == SESSION["messages"]
+    other = under(Policy(PersonalData.PSEUDONYMISE, key=b"z" * 32))
+    assert other["customer"]["number"] != customer["number"]
+    assert under(PSEUDONYMISE, session) == session
+
+
+def test_drop_leaves_nulls_where_particulars_were() -> None:
+    """Keys stay, joins on a person are gone, values of variables with them."""
+    session = under(DROP)
+    for name in ("number", "email", "name", "sipUri", "externalId", "extension"):
+        assert session["customer"][name] is None
+    assert session["customerId"] is None
+    assert session["name"] is None
+    assert session["artifact"]["variableValues"] is None
+    assert session["metadata"] == {
+        "customerEmail": None, "campaign": "spring", "note": "of [externalId]", "deep": {"phone": None},
+    }  # fmt: skip
+    assert session["messages"] == SESSION["messages"]
+
+
+def test_mask_takes_what_identifies_out_of_what_was_said() -> None:
+    """In messages, arguments, results, prompts, transcripts and extracted outputs; links to recordings go."""
+    session = under(MASK)
+    messages = session["messages"]
+    assert messages[0] == {**SESSION["messages"][0], "message": "I am [name], [phone number]"}
+    assert messages[1]["tool_calls"][0]["function"] == {
+        "name": "find",
+        "arguments": '{"mail":"[email]","n":3}',
+    }
+    assert messages[2]["content"] == [{"type": "text", "text": "[email] found"}]
+    assert messages[3]["content"] == {"name": "[name]", "number": "[phone number]", "type": "vip"}
+    assert session["artifact"]["transcript"] == "User: I am [name]"
+    assert session["artifact"]["recordingUrl"] is None
+    assert session["artifact"]["structuredOutputs"]["u-1"] == {
+        "name": "CSAT", "result": {"score": 5, "said": "mail [email]"},
+    }  # fmt: skip
+    assert session["assistant"]["model"] == {
+        "model": "gpt-x", "messages": [{"role": "system", "content": "You talk to [name]."}],
+    }  # fmt: skip
+    assert session["customer"]["number"] == SESSION["customer"]["number"]
+    assert session["costs"] == SESSION["costs"]
+    assert under(MASK, session) == session
+
+
+def test_drop_of_text_leaves_lengths_counts_and_times() -> None:
+    """Roles, names of tools, ids and times stay; every text is as long as it was."""
+    session = under(SILENT)
+    first, calling, parts, answer = session["messages"]
+    assert first == {**SESSION["messages"][0], "message": "x" * len(SESSION["messages"][0]["message"])}
+    call = calling["tool_calls"][0]
+    assert (call["id"], call["function"]["name"]) == ("t-1", "find")
+    assert call["function"]["arguments"] == "x" * len('{"mail":"ann@mail.test","n":3}')
+    assert parts["content"] == [{"type": "text", "text": "x" * 19}]
+    assert answer["content"] == {"name": "xxxxxxx", "number": None, "type": "xxx"}
+    assert session["artifact"]["structuredOutputs"]["u-1"]["result"] == {"score": 5, "said": "x" * 18}
+    assert session["artifact"]["recordingUrl"] is None
+    assert session["costs"] == SESSION["costs"]
+    assert under(SILENT, session) == session
+
+
+@pytest.mark.parametrize(
+    ("policy", "gone"),
+    [
+        (PSEUDONYMISE, ["crm-7788", "sip:ann"]),
+        (DROP, ["crm-7788", "sip:ann", "c-1"]),
+        (Policy(PersonalData.PSEUDONYMISE, MessageText.MASK, KEY), ["Ann", "ann@", "0104477", "010 4477", "crm-7788"]),
+        (Policy(PersonalData.DROP, MessageText.DROP), ["Ann", "ann@", "0104477", "010 4477", "crm-7788", "found", "talk"]),
+    ],
+)  # fmt: skip
+def test_nothing_of_the_person_remains_at_each_level(policy: Policy, gone: list[str]) -> None:
+    """What a level takes is nowhere in the body."""
+    text = json.dumps(under(policy))
+    assert [word for word in gone if word in text] == []
+
+
+def test_the_key_shows_in_nothing() -> None:
+    """Neither in a repr, nor in what the warehouse remembers."""
+    treatment = Treatment(policy=PSEUDONYMISE)
+    assert "kkkk" not in repr(treatment) + json.dumps(treatment.state)
+
+
+@pytest.mark.parametrize("body", [b'{"customer":{"number":"+1555', b'{"customer":' * 3000, b"\xff"])
+def test_a_body_that_cannot_be_examined_is_replaced(body: bytes) -> None:
+    """It may hold what the policy is to take."""
+    assert b"$unreadable" in PSEUDONYMISE.page([body])[0]
+
+
+def test_numbers_repeated_keys_and_surrogates_survive() -> None:
+    """What the policy does not concern comes out as it went in."""
+    body = rb'{"z":1.50,"a":1e400,"a":"\ud800","customer":{"number":"+1","number":null}}'
+    assert DROP.page([body]) == [
+        rb'{"z":1.50,"a":1e400,"a":"\ud800","customer":{"number":null,"number":null}}'
+    ]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "stricter", "looser"),
+    [
+        (Treatment(), Treatment(), False, False),
+        (Treatment(policy=PSEUDONYMISE), Treatment(), True, False),
+        (Treatment(policy=DROP), Treatment(policy=PSEUDONYMISE), True, False),
+        (Treatment(), Treatment(policy=MASK), False, True),
+        (Treatment(policy=DROP), Treatment(policy=SILENT), True, True),
+        (Treatment(Extra.of(["a"], [])), Treatment(), True, False),
+        (Treatment(), Treatment(Extra.of([], ["a.b"])), False, True),
+        (Treatment(Extra.of(["a", "b"], ["x"])), Treatment(Extra.of(["b"], ["x"])), True, False),
+    ],
+)
+def test_a_treatment_knows_what_is_stricter(
+    ours: Treatment, theirs: Treatment, stricter: bool, looser: bool
+) -> None:
+    """By level, by what the user adds, and in both directions at once."""
+    assert (ours.is_stricter(theirs.stamp), ours.is_looser(theirs.stamp)) == (stricter, looser)
+    assert Treatment().is_stricter(None)  # what an older redactor wrote
+
+
+def test_the_content_hash_depends_on_the_treatment() -> None:
+    """So that a session is stored again under another policy; the redactor's version counts too."""
+    hashes = {Treatment(policy=policy).hash(b"{}") for policy in (Policy(), PSEUDONYMISE, DROP, MASK, SILENT)}
+    assert len(hashes) == 5
+    assert hash_part(Treatment().stamp) == hash_part(None) == ""
