@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from models import EPOCH, observation
 from vapi_sessions.flatten import merge_growth, message_count
-from vapi_sessions.merge import Known, Mark, Observation, resolve
+from vapi_sessions.merge import Known, Mark, Observation, after, resolve
 from vapi_sessions.timestamps import MINUTE
 
 moderate = settings(deadline=None, derandomize=True, max_examples=200)
@@ -164,6 +164,20 @@ def test_any_batching_in_any_order_gives_the_growth_of_the_join(
     shuffler.shuffle(shuffled)
     found = {session_id: known.growth for session_id, known in merged(*cut(shuffled, edges)).items()}
     assert found == {session_id: facts[3] for session_id, facts in the_join(observations).items()}
+
+
+@given(OBSERVATIONS, EDGES)
+@moderate
+def test_what_will_be_held_is_known_before_it_is_written(
+    observations: list[Observation], edges: list[int]
+) -> None:
+    """So the next batch can be prepared while this one is still being committed."""
+    warehouse: Warehouse = {}
+    for batch in cut(observations, edges):
+        before = dict(warehouse)
+        touched = after(resolve(batch, before), before, [o.session_id for o in batch])
+        merge(batch, warehouse)
+        assert before | touched == warehouse
 
 
 @given(OBSERVATIONS, EDGES)

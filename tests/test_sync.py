@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,11 +23,13 @@ from vapi_sessions.errors import (
     SourceRefusedError,
     SourceUnavailableError,
     VapiSessionsError,
+    WarehouseError,
 )
-from vapi_sessions.load import Counts
+from vapi_sessions.load import Counts, Loader
 from vapi_sessions.progress import Silent
 from vapi_sessions.schema import TABLES
 from vapi_sessions.timestamps import MINUTE, SECOND, parse
+from vapi_sessions.warehouse.store import Store
 from vapi_sessions.windows import IntervalSet
 
 
@@ -52,6 +55,50 @@ def test_the_first_sync_brings_everything(world: World) -> None:
     assert world.here() == world.there()
     assert summary.watermark == summary.bound
     assert summary.windows > 1
+
+
+def _tables(world: World) -> dict[str, list[tuple[Any, ...]]]:
+    columns = {t.name: [c.name for c in t.published if not c.name.endswith("synced_at")] for t in TABLES}
+    return {
+        name: world.rows(f"SELECT {', '.join(names)} FROM {name} ORDER BY ALL")
+        for name, names in columns.items()
+    }
+
+
+def test_batches_that_overlap_in_time_give_the_same_warehouse(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One batch is committed while the next is prepared, which may show the same sessions again."""
+    world.generate(150)
+    world.sync(concurrency=1)
+    one_by_one = _tables(world)
+    monkeypatch.setitem(Loader.__init__.__kwdefaults__, "batch_bytes", 20_000)
+    world.warehouse = world.warehouse.with_name("overlapping")
+    assert world.sync(concurrency=4, page_size=20).counts.sessions_new == 150
+    assert len(list((world.warehouse / "raw").glob("*.parquet"))) > 5
+    assert _tables(world) == one_by_one
+
+
+def test_a_commit_that_fails_ends_the_run_and_claims_nothing_of_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error of the committing thread is the run's; the next sync completes it."""
+    world.generate(150)
+    monkeypatch.setitem(Loader.__init__.__kwdefaults__, "batch_bytes", 20_000)
+    merge, merges = Store.merge, itertools.count(1)
+
+    def third_fails(store: Store, *given: Any) -> None:
+        if next(merges) == 3:
+            raise WarehouseError("The disk is full.", "Free some.")
+        merge(store, *given)
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Store, "merge", third_fails)
+        with pytest.raises(WarehouseError, match="The disk is full"):
+            world.sync(concurrency=4, page_size=20)
+    assert len(world.here()) < 150
+    world.sync(concurrency=4)
+    assert world.here() == world.there()
 
 
 def test_each_change_arrives_whatever_traffic_does_meanwhile(world: World) -> None:

@@ -174,7 +174,7 @@ class Run:
         if resumed:
             self.progress.note(f"going on in {len(resumed)} window(s) that an earlier run left in the middle")
         if self.settings.concurrency > 1:
-            self._handoff = _Handoff(self._loader, depth=self.settings.concurrency)
+            self._handoff = _Handoff(self._loader, depth=2)
         self.progress.planned(len(plan.windows), plan.sessions)
         return plan
 

@@ -288,7 +288,9 @@ class World(httpx.BaseTransport):
 
     @contextlib.contextmanager
     def side_by_side(self) -> Iterator[None]:
-        """Pages of windows that are read side by side reach the loader in another order than they were asked for."""
+        """Windows that are read side by side end in any order, and their pages reach the loader in another one than
+        they were asked for.
+        """
         add, finish, rng = load.Loader.add, pipeline.Run.finish, random.Random(self.seed)
         held = self._held
 
@@ -311,7 +313,12 @@ class World(httpx.BaseTransport):
             release(lambda index: True)
             return finish(run)
 
+        def fetch_all(run: Any, windows: int) -> None:
+            for index in rng.sample(range(windows), windows):
+                run.fetch(index)
+
         with (
+            mock.patch.object(pipeline, "fetch_all", fetch_all),
             mock.patch.object(load.Loader, "add", add_later),
             mock.patch.object(pipeline.Run, "finish", finish_all),
         ):

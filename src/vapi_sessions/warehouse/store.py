@@ -30,8 +30,11 @@ from vapi_sessions.windows import IntervalSet
 
 #: How long another process's DuckDB lock on the file is waited for, seconds.
 LOCK_PATIENCE: Final = 10.0
-_MEMORY_LIMIT: Final = "512MB"
+_MEMORY_LIMIT: Final = "192MB"
 _GROUPS: Final = 8
+#: Rows. A batch fills several row groups, which go to the file at once; smaller remainders are written twice, by way of
+#: the log. A multiple of 2,048, DuckDB's vectors.
+_ROW_GROUP: Final = 30_720
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ class Store:
         if not sessions:
             return {}
         # A cursor sees what is committed, and may ask while another thread merges.
-        with database_errors(self.path), contextlib.closing(self._db.cursor()) as db:
+        with database_errors(self.path), self._cursor() as db:
             db.register("wanted", pa.table({"session_id": pa.array(list(sessions), pa.string())}))
             try:
                 found = db.execute(
@@ -224,7 +227,7 @@ class Store:
 
     def arrow(self, sql: str, parameters: Sequence[object] = ()) -> pa.Table:
         """All rows of a query of what is committed, as an Arrow table; thread-safe."""
-        with database_errors(self.path), contextlib.closing(self._db.cursor()) as db:
+        with database_errors(self.path), self._cursor() as db:
             return db.sql(sql, params=list(parameters)).to_arrow_table()
 
     @contextlib.contextmanager
@@ -241,17 +244,22 @@ class Store:
             raise
 
     @contextlib.contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with contextlib.closing(self._db.cursor()) as db:
+            db.execute("USE store").fetchall()
+            yield db
+
+    @contextlib.contextmanager
     def attached(self, path: Path) -> Iterator[str]:
         """Another database file, current while inside; yields the name of our own. A second process-wide instance of
         DuckDB would cost more than all that is written there.
         """
-        ((home,),) = self.rows("SELECT current_database()")
-        self.run(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS attached_file")
+        self.run(f"ATTACH '{_quoted(path)}' AS attached_file")
         try:
             self.run("USE attached_file")
-            yield f'"{home}"'
+            yield "store"
         finally:
-            self.run(f'USE "{home}"')
+            self.run("USE store")
             self.run("DETACH attached_file")
 
     def checkpoint(self) -> None:
@@ -477,22 +485,37 @@ def _by_creation(sessions: Mapping[str, int]) -> list[list[tuple[str, int]]]:
     return [ordered[start:end] for start, end in itertools.pairwise(edges)]
 
 
+def _attach(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
+    """The file as the current database `store` of a DuckDB of its own: only so can it be told the row groups' size."""
+    db = duckdb.connect(
+        config={
+            "memory_limit": _MEMORY_LIMIT,
+            "temp_directory": str(scratch),
+            "preserve_insertion_order": "false",
+            "checkpoint_threshold": "1GB",
+            "autoinstall_known_extensions": "false",
+        }
+    )
+    try:
+        db.execute(f"ATTACH '{_quoted(path)}' AS store (ROW_GROUP_SIZE {_ROW_GROUP})").fetchall()
+        db.execute("USE store").fetchall()
+        db.execute("SET GLOBAL TimeZone = 'UTC'").fetchall()  # for cursors as well
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
 def _open(path: Path, scratch: Path, sleep: Callable[[float], None]) -> duckdb.DuckDBPyConnection:
     waited = 0.0
     while True:
         try:
             with database_errors(path):
-                db = duckdb.connect(
-                    path,
-                    config={
-                        "memory_limit": _MEMORY_LIMIT,
-                        "temp_directory": str(scratch),
-                        "preserve_insertion_order": "false",
-                        "checkpoint_threshold": "1GB",
-                        "autoinstall_known_extensions": "false",
-                    },
-                )
-                db.execute("SET GLOBAL TimeZone = 'UTC'").fetchall()  # for cursors as well
+                db = _attach(path, scratch)
             path.chmod(0o600)
         except WarehouseBusyError:
             if waited >= LOCK_PATIENCE:
