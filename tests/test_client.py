@@ -591,11 +591,11 @@ def test_traffic_is_counted() -> None:
 # -- rate limits -------------------------------------------------------------------------------------------------------
 
 
-def locked_until(fixture: list[Fixture], seconds: float) -> Handler:
+def locked_until(fixture: list[Fixture], seconds: float, **headers: str) -> Handler:
     """429 without a header until so many seconds have passed."""
 
     def handler(request: httpx.Request) -> httpx.Response:
-        return page(session()) if fixture[0].time.elapsed >= seconds else said(429)
+        return page(session()) if fixture[0].time.elapsed >= seconds else said(429, **headers)
 
     return handler
 
@@ -608,6 +608,15 @@ def test_a_lockout_without_a_header_is_outlasted() -> None:
             box.append(fixture)
             assert fixture.source.list(Query()).total == 1
             assert fixture.time.elapsed >= seconds
+
+
+@pytest.mark.parametrize("told", ["0", "1", "2"])
+def test_a_lockout_with_a_header_that_is_too_short_is_outlasted(told: str) -> None:
+    """A source that says "in a second" again and again is believed once."""
+    box: list[Fixture] = []
+    with Fixture(locked_until(box, LOCKOUT, **{"retry-after": told})) as fixture:
+        box.append(fixture)
+        assert fixture.source.list(Query()).total == 1
 
 
 def test_a_lockout_that_does_not_end_ends_clearly() -> None:

@@ -34,7 +34,6 @@ FIRST_ATTEMPTS: Final = 3
 LONGEST_WAIT: Final = 30.0
 LONGEST_RETRY_AFTER: Final = 300.0
 
-
 Order: TypeAlias = Literal["ASC", "DESC"]
 
 
@@ -167,9 +166,10 @@ class Pace:
             if sent >= self._blocked_until:  # else: one of several answers to the same episode
                 self._episodes += 1
                 self._interval = min(max(self._interval * 2, 0.05), 5.0)
-                self._blocked_until = now + min(2.0 ** (self._episodes - 1), LONGEST_WAIT)
-                if retry_after is not None:
-                    self._blocked_until = now + retry_after
+                own = min(2.0 ** (self._episodes - 1), LONGEST_WAIT)
+                if retry_after is not None:  # believed the first time; repeated, it was too short
+                    own = max(retry_after, own / 2 if self._episodes > 1 else 0.0)
+                self._blocked_until = now + own
             elif retry_after is not None:
                 self._blocked_until = max(self._blocked_until, now + retry_after)
             return max(0.0, self._blocked_until - now)

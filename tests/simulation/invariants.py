@@ -128,6 +128,7 @@ class Invariants:
                 if excess:
                     raise Violation("ids are unique", f"{excess} rows too many in {name}")
             self._digest = db.execute(_DIGEST).fetchall()
+            ((merged,),) = db.execute("SELECT coalesce(sum(observations), 0) FROM sync.batches").fetchall()
             self._completed = IntervalSet(
                 db.execute(
                     "SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals"
@@ -140,6 +141,8 @@ class Invariants:
                     "deleted_at IS NOT NULL, aged_out_at IS NOT NULL FROM sessions"
                 ).fetchall()
             }
+        if len(self._held) > merged:
+            raise Violation("rows and ledger agree", f"{len(self._held)} sessions of {merged} observations")
         if foreign:
             if (
                 before != (self._held, self._completed, self._digest)

@@ -146,7 +146,7 @@ MUTANTS: Final = (
     _m("the open window is claimed beyond the bound", plan.PlannedWindow, "whole", ("upper = bound if window.upper is None", "upper = bound + 60_000_000 if window.upper is None")),
     _m("a window is claimed before it is read to its end", load.Loader, "_changes", ("if not self._windows[i].left", "if True"), shows="stops in batches"),
     _m("the watermark is written before the rows", load.Loader, "_prepare", ("changes = self._changes()\n", "changes = self._changes()\n    self._store.note(changes)\n"), shows="stops"),
-    _m("a resumed window forgets what was left of it", survey, "_resume", ('decode_pieces(stored["left"])', 'decode_pieces(stored["left"])[1:]'), shows="stops in batches"),
+    _m("a window that was left in the middle counts as read", survey, "_resume", ("resumed.append(PlannedWindow(", "str(PlannedWindow("), shows="stops in batches"),
     # -- from rows to tables
     _m("raw written after the merge", load.Loader, "_commit", ("raw.write(self._layout.raw, name, keep, _encode_progress(changes))", "later = (name, keep, _encode_progress(changes))"), ("self._count(batch)\n", "if keep:\n        raw.write(self._layout.raw, *later)\n    self._count(batch)\n"), shows="stops"),
     _m("raw files that were not merged are left alone", load, "recover", ("if path.name not in merged:", "if False:"), shows="stops"),

@@ -72,7 +72,7 @@ class Stops:
         """Choose what will stop the next run; some plans are never reached."""
         self.kind = rng.choices(("kill", "interrupt", "disk full", "store full"), (5, 2, 3, 1))[0]
         if self.kind in ("kill", "interrupt"):
-            self.point = rng.choice(("request", "request", *POINTS))
+            self.point = rng.choice(("request", "request", "merge, progress", "merge, progress", *POINTS))
             self.behind = rng.random() < 0.5
             self.left = rng.randint(1, requests) if self.point == "request" else rng.choice((1, 1, 1, 2, 3))
         elif self.kind == "disk full":

@@ -36,7 +36,7 @@ class Traffic:
             self.delete: 1.5,
             self.delete_many: 0.1,
             self.recreate: 0.7,
-            self.bring_back: 0.4,
+            self.bring_back: 1.2,
             self.make_odd: 1.2,
             self.block: 0.25,
             self.touch_block: 0.5,

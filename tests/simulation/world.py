@@ -173,7 +173,7 @@ class World(httpx.BaseTransport):
             self._events.append(self.invariants.open_reader)
         if rng.random() < 0.08:
             self._events.append(self.our_clock_jumps)
-        if rng.random() < 0.08 and self.fired["ended: sync done"]:  # before that, the warehouse is nobody's
+        if rng.random() < 0.2 and self.fired["ended: sync done"]:  # before that, the warehouse is nobody's
             self.key = rng.choice((OTHER_KEY, EMPTY_KEY))
         self.run(command)
         self.key, self.persistent = KEY, ""
