@@ -261,6 +261,7 @@ class Store:
         finally:
             self.run("USE store")
             self.run("DETACH attached_file")
+            self._facts = None  # whoever is inside may write to our tables by name
 
     def checkpoint(self) -> None:
         """Fold the write-ahead log into the file; once a run, because each one costs."""
