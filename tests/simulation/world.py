@@ -127,6 +127,8 @@ class World(httpx.BaseTransport):
         self.invariants = Invariants(self) if check else None
         self.run_record: RunRecord | None = None
         self.healthy = False
+        #: Whether a sync has seen its organisation: before that, the warehouse is nobody's.
+        self.owned = False
         self.persistent = ""
         self.key = KEY
         self._cache: dict[str, faults.Reply] = {}
@@ -173,7 +175,7 @@ class World(httpx.BaseTransport):
             self._events.append(self.invariants.open_reader)
         if rng.random() < 0.08:
             self._events.append(self.our_clock_jumps)
-        if rng.random() < 0.2 and self.fired["ended: sync done"]:  # before that, the warehouse is nobody's
+        if rng.random() < 0.2 and self.owned:
             self.key = rng.choice((OTHER_KEY, EMPTY_KEY))
         self.run(command)
         self.key, self.persistent = KEY, ""
@@ -256,6 +258,7 @@ class World(httpx.BaseTransport):
             raise Violation("every stop is a success or a typed error", repr(error)[:200]) from error
         else:
             self.fired[f"ended: {command} done"] += 1
+            self.owned = self.owned or record.result.org_id is not None
         record.ended = self.clock.true
         happened = self.stops.happened
         self.stops.clear()
