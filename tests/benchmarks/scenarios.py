@@ -171,7 +171,7 @@ def hours(bench: Bench) -> Iterable[Row]:
 
 
 def redaction(bench: Bench) -> Iterable[Row]:
-    """What redaction costs: the loader's time in it, as a share of a full sync's; and the difference it makes."""
+    """What redaction costs: its processor time, as a share of a full sync's wall; and the difference it makes."""
     some = bench.sizes.sessions // 8
     mixes: tuple[tuple[Mix, int, float | None], ...] = (
         ("plain", bench.sizes.sessions, 10),
