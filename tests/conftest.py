@@ -7,8 +7,9 @@ generated conversations, for tests that only read.
 from __future__ import annotations
 
 import os
+import ssl
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -33,6 +34,9 @@ from vapi_sessions.timestamps import MILLISECOND, from_datetime, parse, to_datet
 NOW: Final = datetime(2026, 3, 4, 15, 30, 0, 500_000, tzinfo=UTC)
 #: A key that cannot occur anywhere by chance.
 KEY: Final = "a-key-that-must-not-show"
+
+#: For plain HTTP on loopback: reading the certificate authorities of the machine costs more than most tests.
+NO_CERTIFICATES: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 #: Creation and last change, µs, of the n-th session.
 Times = Callable[[int], tuple[int, int]]
@@ -81,7 +85,7 @@ class Watched(httpx.HTTPTransport):
     """The real transport, with a look at each request before it goes out."""
 
     def __init__(self, before: Callable[[httpx.Request], None]) -> None:
-        super().__init__()
+        super().__init__(verify=NO_CERTIFICATES)
         self._before = before
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -184,8 +188,12 @@ class World:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of one query on what is published."""
+        return self.answers([sql])[0]
+
+    def answers(self, queries: Iterable[str]) -> list[list[tuple[Any, ...]]]:
+        """All rows of several queries on one published state; connecting costs more than asking."""
         with vapi_sessions.connect(self.warehouse) as db:
-            return db.execute(sql).fetchall()
+            return [db.execute(sql).fetchall() for sql in queries]
 
     def here(self) -> set[tuple[str, int, int]]:
         """What the warehouse holds, as `there` says it."""

@@ -113,13 +113,9 @@ def world(template: tuple[World, list[int]], tmp_path: Path) -> Iterator[World]:
 
 def contents(world: World) -> dict[str, list[tuple[Any, ...]]]:
     """The five tables without our own times."""
-    return {
-        table.name: world.rows(
-            f"SELECT {', '.join(c.name for c in table.published if not c.name.endswith('synced_at'))} "
-            f"FROM {table.name} ORDER BY ALL"
-        )
-        for table in TABLES
-    }
+    columns = {t: [c.name for c in t.published if not c.name.endswith("synced_at")] for t in TABLES}
+    answers = world.answers(f"SELECT {', '.join(columns[t])} FROM {t.name} ORDER BY ALL" for t in TABLES)
+    return dict(zip((table.name for table in TABLES), answers, strict=True))
 
 
 def raw_files(world: World) -> list[Path]:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from conftest import World
+import conftest
+from conftest import Clock, World
 from searching import found_in
 from test_canaries import command
 from vapi_sessions import faultpoints, reconcile, verify
+from vapi_sessions.emulator.server import EmulatorServer
+from vapi_sessions.emulator.settings import DEFAULT_ORG, EmulatorSettings
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
 from vapi_sessions.forget import Forgotten, Whom, forget
 from vapi_sessions.timestamps import DAY
@@ -34,7 +39,7 @@ class Town:
         self.bob: list[str] = []
         self.ann: list[str] = []
 
-    def grow(self, hours: float, count: int = 3, **policy: str) -> None:
+    def arrive(self, hours: float, count: int = 3) -> None:
         for customer, ids in ((BOB, self.bob), (ANN, self.ann)):
             at, now = self.world.ago(hours=hours), self.world.ago(seconds=5)
             said = f"this was said by {customer['name'].split()[0].lower()}-himself"
@@ -45,6 +50,9 @@ class Town:
                 customerId=f"c-{customer['externalId']}",
                 messages=[{"role": "user", "content": said}],
             )
+
+    def grow(self, hours: float, count: int = 3, **policy: str) -> None:
+        self.arrive(hours, count)
         self.world.sync(**policy)
         self.world.clock.forward(minutes=10)
 
@@ -59,14 +67,32 @@ class Town:
         )
 
 
-@pytest.fixture
-def town(world: World) -> Town:
+HOURS = (60, 30, 5)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Three syncs, and a rebuild that left the old database behind."""
+    clock = Clock()
+    with EmulatorServer(EmulatorSettings(keys={conftest.KEY: DEFAULT_ORG}), clock=clock) as server:
+        made = Town(World(server, tmp_path_factory.mktemp("town") / "warehouse", clock))
+        for hours in HOURS:
+            made.grow(hours)
+        made.world.rebuild()
+        made.world.sync()
+        yield made.world
+
+
+@pytest.fixture
+def town(world: World, template: World) -> Town:
+    """A copy of that warehouse, and its source."""
     made = Town(world)
-    for hours in (60, 30, 5):
-        made.grow(hours)
-    world.rebuild()
-    world.sync()
+    for hours in HOURS:
+        made.arrive(hours)
+        world.clock.forward(minutes=10)
+    assert world.there() == template.there()
+    assert world.clock.us() == template.clock.us()
+    shutil.copytree(template.warehouse, world.warehouse, symlinks=True)
     return made
 
 

@@ -6,7 +6,10 @@ operators appear in `Query.params` and nowhere else.
 
 from __future__ import annotations
 
+import functools
 import json
+import os
+import ssl
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -193,6 +196,16 @@ class Traffic:
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
 
+def _trust() -> ssl.SSLContext:
+    return _trusting(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@functools.cache
+def _trusting(file: str | None, directory: str | None) -> ssl.SSLContext:
+    """As httpx finds the authorities by these variables; reading them costs as much as opening a database."""
+    return httpx.create_ssl_context()
+
+
 class Source:
     """A client of one Sessions API with one key. Thread-safe; use as a context manager.
 
@@ -230,6 +243,7 @@ class Source:
                 "Accept": "application/json",
             },
             timeout=TIMEOUT,
+            verify=_trust(),
             limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
             transport=transport,
             follow_redirects=False,  # a redirect to another host must not receive the key
@@ -287,12 +301,18 @@ class Source:
         requested_at, seq = self._now(), self._next_seq()
         response = self._send(f"/session/{quote(session_id, safe='')}", [], absent_ok=True)
         if response.status_code == 404:
-            _ = self._json_body(response)  # a 404 that is not the API's own proves nothing
+            self._expect_object(response)  # a 404 that is not the API's own, and whole, proves nothing
             return None, requested_at, seq
         try:
             return self._row(self._json_body(response)), requested_at, seq
         except (ValueError, RecursionError) as error:
             raise _AgainError(f"an answer is not a session: {_plain(str(error))}") from None
+
+    def _expect_object(self, response: httpx.Response) -> None:
+        try:
+            msgspec.json.decode(self._json_body(response), type=dict[str, Any])
+        except ValueError as error:
+            raise _AgainError(f"an answer is not an object: {_plain(str(error))}") from None
 
     @staticmethod
     def _row(body: bytes) -> Row:

@@ -6,8 +6,8 @@
     traffic      what people do to it between any two requests
     faults       what goes wrong with answers
     stops        kills, interruptions and full disks at named points of the engine
+    themes       what a world is about, where it is about something
     world        one seed: the parameters, the transport, the runs
-    evidence     what was really served, and what may therefore be expected
     expected     rows derived from raw/ without the engine's own flatten
     invariants   what must hold after every run, and at the end
     mutants      planted mistakes: a suite that cannot fail proves nothing

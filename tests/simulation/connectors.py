@@ -11,7 +11,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -155,6 +155,9 @@ def losses(name: str, seed: int) -> Losses:
         world.fault_rate, world.clock.source_off, world.clock.ours_off = 0, 0, 0
         world.busy = max(world.busy, 0.3)
         world.traffic.late = 0  # nobody promises anything for what shows up later than that
+        world.publishing = True
+        if not world.model.shape.cap_said:  # as in `World.peace`
+            world.model.shape = replace(world.model.shape, page_cap=None)
         world.traffic.weights = {
             action: weight
             for action, weight in world.traffic.weights.items()

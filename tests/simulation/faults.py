@@ -324,6 +324,6 @@ BREAKAGES: Final[dict[str, tuple[Breakage, float]]] = {
     "body cut: between rows": (cut_in_a_row, 1),
     "HTML with 200": (html, 1),
     "empty 200": (empty, 1),
-    "foreign 404": (foreign_404, 0.3),
+    "foreign 404": (foreign_404, 1),
     "refused": (refused, 0.15),
 }

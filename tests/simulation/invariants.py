@@ -17,6 +17,7 @@ from vapi_sessions import redact, resources, schema
 from vapi_sessions.errors import (
     CircuitBreakerError,
     ConfigurationError,
+    SourceInconsistentError,
     VapiSessionsError,
 )
 from vapi_sessions.timestamps import HOUR, floor_ms, parse, show
@@ -127,8 +128,9 @@ class Invariants:
             for name, excess in db.execute(_KEYS).fetchall():
                 if excess:
                     raise Violation("ids are unique", f"{excess} rows too many in {name}")
-            self._digest = db.execute(_DIGEST).fetchall()
-            ((merged,),) = db.execute("SELECT coalesce(sum(observations), 0) FROM sync.batches").fetchall()
+            self._digest = db.execute(_DIGEST).fetchall() if world.publishing or foreign else None
+            if stopped:
+                self._rows_are_of_noted_files(db)
             self._completed = IntervalSet(
                 db.execute(
                     "SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals"
@@ -141,8 +143,6 @@ class Invariants:
                     "deleted_at IS NOT NULL, aged_out_at IS NOT NULL FROM sessions"
                 ).fetchall()
             }
-        if len(self._held) > merged:
-            raise Violation("rows and ledger agree", f"{len(self._held)} sessions of {merged} observations")
         if foreign:
             if (
                 before != (self._held, self._completed, self._digest)
@@ -162,9 +162,21 @@ class Invariants:
             self._nothing_missed(record)
             self._budget(record)
             self._since = None
-        self._publication(record, stopped)
+        if world.publishing:
+            self._publication(record, stopped)
         if record.succeeded and not foreign:
             self._count(record)
+
+    def _rows_are_of_noted_files(self, db: duckdb.DuckDBPyConnection) -> None:
+        """A row and the ledger's line for the raw file that it is from were committed together, or neither was."""
+        raw = self.world.warehouse / "raw"
+        noted = [str(raw / name) for (name,) in db.execute("SELECT file FROM sync.batches").fetchall()]
+        if absent := [name for name in noted if not Path(name).exists()]:
+            raise Violation("what is merged is in raw", repr(absent))
+        origin = f"ANTI JOIN read_parquet({noted}) USING (session_id, seq)" if noted else ""
+        found = db.execute(f"SELECT session_id FROM sessions {origin}").fetchall()
+        if found:
+            raise Violation("rows and ledger agree", f"{len(found)} sessions are of no file that is noted")
 
     def _typed(self, record: RunRecord, stopped: str, foreign: bool) -> None:
         error = record.error
@@ -189,6 +201,10 @@ class Invariants:
             if gone + aged > self.world.knobs["breaker_least"]:
                 self.world.fired["recovery: circuit breaker"] += 1
                 return
+        model = self.world.model
+        first = [min((s.created_at for s, _ in model.listed(at)), default=0) for at in (record.started, None)]
+        if isinstance(error, SourceInconsistentError) and first[0] != first[1]:
+            return  # what is listed as the oldest changed between two requests
         if shape.page_cap is not None and not shape.cap_said:
             return  # a cap that is not admitted cannot be told from a contradiction where sessions are tied
         raise Violation("a run without a fault succeeds", f"{record.command}: {error!r}") from error
@@ -319,7 +335,7 @@ class Invariants:
 
     def _publication(self, record: RunRecord, stopped: str) -> None:
         if not (self.world.warehouse / "vapi.duckdb").exists():
-            if record.succeeded:
+            if record.succeeded and self.world.publishing:
                 raise Violation("a successful run is published")
             return
         with observing(self.world.warehouse / "vapi.duckdb") as db:
@@ -400,7 +416,8 @@ class Invariants:
         with vapi_sessions.connect(world.warehouse) as db:
             for table in schema.TABLES:
                 self._table_is(table, want[table.name], db)
-            for check in resources.sql_files("checks"):
+            # What is equal passes them: a seed now and then shows that they agree.
+            for check in resources.sql_files("checks") if world.seed % 20 == 0 else ():
                 found = db.execute(check.read_text()).fetchall()
                 if found:
                     raise Violation(f"the check {check.stem} finds no row", repr(found[0]))

@@ -64,11 +64,14 @@ _IMPORTERS: Final = (compare, load, merge, pipeline, plan, reconcile, survey)
 
 
 Shows: TypeAlias = Literal[
-    "anywhere", "faults", "traffic", "reordered", "micro", "delay", "no lookback", "stops", "stops in batches"
-]
+    "anywhere", "faults", "faults by id", "traffic", "reordered", "micro", "delay", "no lookback", "stops", "stops in batches",
+    "published",
+]  # fmt: skip
 _SHOWS: Final[dict[Shows, Callable[[World], bool]]] = {
     "anywhere": lambda world: True,
     "faults": lambda world: world.fault_rate > 0.1,
+    "faults by id": lambda world: world.fault_rate_by_id > 0.1,
+    "published": lambda world: world.publishing,
     "traffic": lambda world: world.busy > 0,
     "reordered": lambda world: world.busy > 0 and world.reordering and world.knobs["batch_bytes"] < 10_000,
     "micro": lambda world: world.model.shape.micro_shown,
@@ -160,13 +163,13 @@ MUTANTS: Final = (
     _m("children are not replaced as a set", store.Store, "_delete", ("for table in schema.TABLES:", "for table in schema.TABLES[:1]:")),
     _m("rows and progress in separate transactions", store.Store, "merge", ("self._note(changes)", "self._db.commit(); self._db.begin(); self._note(changes)"), shows="stops"),
     # -- what is published
-    _m("publication in place", publish, "_publish_snapshot", ('name = f"{timestamps.to_datetime(now()):%Y%m%dT%H%M%SZ}-{generation:06d}"', 'name = "20260310T000000Z-000001"')),
-    _m("a changed file is not published again", store.Store, "_touch_parts", ("SET dirty = true WHERE", "SET dirty = dirty WHERE")),
-    _m("marks are not published", store.Store, "merge", ("(*resolution.earlier, *resolution.marks)", "(*resolution.earlier,)")),
+    _m("publication in place", publish, "_publish_snapshot", ('name = f"{timestamps.to_datetime(now()):%Y%m%dT%H%M%SZ}-{generation:06d}"', 'name = "20260310T000000Z-000001"'), shows="published"),
+    _m("a changed file is not published again", store.Store, "_touch_parts", ("SET dirty = true WHERE", "SET dirty = dirty WHERE"), shows="published"),
+    _m("marks are not published", store.Store, "merge", ("(*resolution.earlier, *resolution.marks)", "(*resolution.earlier,)"), shows="published"),
     # -- deletions
     _m("deletion marked without confirmation", reconcile._Reconciliation, "mark_missing", ("self._source.get(session_id)", "(None, self._now, self._run._number_request())")),
     _m("deletion marked from a partial reading", reconcile._Reconciliation, "_read", ("self._run.progress.read(len(step.rows))", "break"), ("self._missing |= missing", "self._missing |= missing\n    [self._loader.mark(i, 'deleted', k, requested_at=self._now, seq=self._run._number_request()) for i, k in self._run.store.known(missing).items()]")),
-    _m("any 404 proves a deletion", client.Source, "_get_once", ("_ = self._json_body(response)", "pass"), shows="faults"),
+    _m("any 404 proves a deletion", client.Source, "_get_once", ("self._expect_object(response)", "pass"), shows="faults by id"),
     _m("the circuit breaker is off", reconcile._Reconciliation, "mark_missing", ("len(self._missing) > most", "False")),
     _m("what aged out is marked deleted", reconcile._Reconciliation, "mark_missing", ('self._loader.mark(session_id, "aged_out", held', 'self._loader.mark(session_id, "deleted", held')),
     _m("half of a differing window is not compared", compare, "differences", ("todo += [(upper, max(0, theirs - below)), (lower, below)]", "todo += [(lower, below)]")),

@@ -68,12 +68,13 @@ class Stops:
         self.dead = False
         self.happened = ""
 
-    def plan(self, rng: random.Random, requests: int) -> None:
+    def plan(self, rng: random.Random, requests: int, *, publishing: bool) -> None:
         """Choose what will stop the next run; some plans are never reached."""
-        self.kind = rng.choices(("kill", "interrupt", "disk full", "store full"), (5, 2, 3, 1))[0]
+        points = [point for point in POINTS if publishing or not point.startswith("publication")]
+        self.kind = rng.choices(("kill", "interrupt", "disk full", "store full"), (6, 3, 2, 1))[0]
         if self.kind in ("kill", "interrupt"):
-            self.point = rng.choice(("request", "request", "merge, progress", "merge, progress", *POINTS))
-            self.behind = rng.random() < 0.5
+            self.point = rng.choice(["request"] * 4 + ["merge, progress"] * 4 + points)
+            self.behind = rng.random() < 0.4
             self.left = rng.randint(1, requests) if self.point == "request" else rng.choice((1, 1, 1, 2, 3))
         elif self.kind == "disk full":
             self.point, self.left = "disk", rng.choice((1, 1, 2, 3, 5))

@@ -30,6 +30,7 @@ from .clock import Clock
 from .invariants import Invariants, Violation
 from .model import ORG, OTHER_ORG, Answer, Model, Shape
 from .stops import Stopped, Stops
+from .themes import THEMES, Theme, drawn
 from .traffic import Traffic
 
 KEY, OTHER_KEY, EMPTY_KEY = "key", "another-key", "an-empty-key"
@@ -117,6 +118,11 @@ class World(httpx.BaseTransport):
         self.fault_rate = rng.choices((0, 0.03, 0.12, 0.4), (3, 2, 4, 0.4))[0]
         self.leaning = rng.choice((*faults.LIES, *faults.LIES, *faults.BREAKAGES))
         self.reordering = rng.random() < 0.5
+        #: How likely a page of a window that is read beside others arrives late.
+        self.held_back = 0.4
+        #: Whether every run publishes. It costs as much as all the rest of a run, and reading and merging do not depend on
+        #: it: in the other worlds only the last run does.
+        self.publishing = rng.random() < 0.5
         self._held: list[tuple[Any, ...]] = []
         if rng.random() < 0.3:
             self.clock.source_off = rng.randint(-30, 30) * SECOND
@@ -143,6 +149,21 @@ class World(httpx.BaseTransport):
             "ids_a_request": rng.choice((2, 5, 100)),
             "breaker_least": rng.choice((3, 20)),
         }
+        #: How likely a later run is a reconcile, and how likely it uses somebody else's key.
+        self.reconciles, self.foreign = 0.35, 0.2
+        self.fault_rate_by_id = self.fault_rate
+        self.runs = rng.choice((1, 1, 2, 2))
+        self.history = rng.choice((4, 10, 20, 30))
+        self.theme = drawn(rng.random())
+        if self.theme:
+            self._be_about(THEMES[self.theme])
+
+    def _be_about(self, theme: Theme) -> None:
+        for name, value in theme.world.items():
+            setattr(self, name, value)
+        self.knobs.update(theme.knobs)
+        for action in self.traffic.weights:
+            self.traffic.weights[action] *= theme.traffic.get(action.__name__, 1)
 
     # -- a seed from beginning to end ----------------------------------------------------------------------------
 
@@ -151,9 +172,9 @@ class World(httpx.BaseTransport):
         rng = self.rng
         order = self.side_by_side() if self.reordering else contextlib.nullcontext()
         with self.small(), self.stops.watching(), self.publications(), order:
-            self.traffic.history(rng.choice((6, 15, 30, 60)))
-            for number in range(rng.choice((1, 1, 2, 2, 3))):
-                command = "sync" if number == 0 or rng.random() < 0.65 else "reconcile"
+            self.traffic.history(self.history)
+            for number in range(self.runs):
+                command = "reconcile" if number and rng.random() < self.reconciles else "sync"
                 self.disturbed_run(command)
                 self.idle()
             self.peace()
@@ -167,7 +188,7 @@ class World(httpx.BaseTransport):
                 ("ignored filter", "ignored sort", "wrong totalItems", "5xx", "429 without a header")
             )
         if rng.random() < self.stop_rate:
-            self.stops.plan(rng, requests=25)
+            self.stops.plan(rng, requests=20, publishing=self.publishing)
         self._events = []
         if rng.random() < 0.15:
             self._events.append(self.second_sync)
@@ -175,7 +196,7 @@ class World(httpx.BaseTransport):
             self._events.append(self.invariants.open_reader)
         if rng.random() < 0.08:
             self._events.append(self.our_clock_jumps)
-        if rng.random() < 0.2 and self.owned:
+        if rng.random() < self.foreign and self.owned:
             self.key = rng.choice((OTHER_KEY, EMPTY_KEY))
         self.run(command)
         self.key, self.persistent = KEY, ""
@@ -184,7 +205,7 @@ class World(httpx.BaseTransport):
         """Traffic and faults end, everything becomes visible; one more sync and reconcile must make all equal."""
         self.healthy = True
         self.busy = 0
-        self.fault_rate = 0
+        self.fault_rate = self.fault_rate_by_id = 0
         self.clock.source_off = self.clock.ours_off = 0
         latest = max(v.visible_at for s in self.model.sessions.values() for v in s.versions)
         stamped = max(v.updated_at for s in self.model.sessions.values() for v in s.versions)
@@ -198,6 +219,7 @@ class World(httpx.BaseTransport):
         everything = 400 * DAY
         silent = any(v.silent for s in self.model.sessions.values() for v in s.versions)
         hidden = silent or any(s.returned_at for s in self.model.sessions.values()) or self.traffic.late
+        self.publishing = True
         self.run("reconcile", recheck=everything if hidden else 0, accept_deletions=True)
         if self.invariants is not None:
             self.invariants.equal()
@@ -304,7 +326,7 @@ class World(httpx.BaseTransport):
 
         def add_later(loader: Any, index: int, *page: Any) -> None:
             release(lambda other: other == index)  # within one window the order stays
-            if rng.random() < 0.4:
+            if rng.random() < self.held_back:
                 held.append((loader, index, *page))
                 self.fired["pages in another order"] += 1
             else:
@@ -333,6 +355,8 @@ class World(httpx.BaseTransport):
         inner = pipeline.publish
 
         def publish_and_tell(store: Any, *given: Any, **named: Any) -> bool:
+            if not self.publishing:
+                return False
             if self.invariants is not None and not self.stops.dead:
                 self.invariants.committed(store)
             return bool(inner(store, *given, **named))
@@ -452,7 +476,7 @@ class World(httpx.BaseTransport):
             )
         )
         record = self.run_record
-        if record is not None and self.rng.random() < self.fault_rate:
+        if record is not None and self.rng.random() < self.fault_rate_by_id:
             return self._break(reply, request, record)
         if version is None and self.invariants is not None:
             self.invariants.proven_absent.add(session_id)
@@ -488,8 +512,40 @@ class World(httpx.BaseTransport):
 
 
 def _connect(inner: Callable[..., Any], *given: Any, **named: Any) -> Any:
-    """One thread for each database: a seed is one process's work, and as many run as there are cores."""
-    return inner(*given, **{**named, "config": {**named.get("config", {}), "threads": 1}})
+    """One thread for each database: a seed is one process's work, and as many run as there are cores.
+
+    The writer gets a connection to an instance that all runs of this process share: to begin one costs more than a run.
+    """
+    config = {**named.get("config", {}), "threads": 1}
+    if "temp_directory" not in config:
+        return inner(*given, **{**named, "config": config})
+    del config["temp_directory"]  # a seed's own, which is gone after it
+    return _Lent(_instance(inner, tuple(config.items())))
+
+
+@functools.cache
+def _instance(connect: Callable[..., Any], config: tuple[tuple[str, Any], ...]) -> Any:
+    return connect(config=dict(config))
+
+
+class _Lent:
+    """A connection that leaves the instance as it was: what was attached is detached, what was begun is undone."""
+
+    def __init__(self, instance: Any) -> None:
+        self._inner = instance.cursor()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def close(self) -> None:
+        with contextlib.suppress(duckdb.Error):
+            self._inner.rollback()
+        self._inner.execute("USE memory").fetchall()
+        for (name,) in self._inner.execute(
+            "SELECT database_name FROM duckdb_databases() WHERE NOT internal AND database_name <> 'memory'"
+        ).fetchall():
+            self._inner.execute(f"DETACH {name}").fetchall()
+        self._inner.close()
 
 
 def play(seed: int, directory: Path | None = None) -> Counter[str]:

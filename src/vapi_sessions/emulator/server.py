@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
@@ -28,6 +29,10 @@ from vapi_sessions.errors import ConfigurationError
 _READERS: Final = 4
 
 
+#: How long answers that are being made may take when the server stops, seconds.
+GRACE: Final = 1
+
+
 class _Server(uvicorn.Server):
     """Looks more often whether it shall end: tests start and stop many."""
 
@@ -35,6 +40,16 @@ class _Server(uvicorn.Server):
         await self.on_tick(0)
         while not self.should_exit:
             await asyncio.sleep(0.02)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for listening in (*self.servers, *(sockets or ())):
+            listening.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GRACE):
+                while self.server_state.connections or self.server_state.tasks:
+                    await asyncio.sleep(0.002)
 
 
 class EmulatorServer:
@@ -166,7 +181,7 @@ class EmulatorServer:
             server_header=False,
             date_header=False,
             timeout_keep_alive=75,
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=GRACE,
         )
         return _Server(config)
 

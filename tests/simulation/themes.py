@@ -1,0 +1,91 @@
+"""What a world is about. Four worlds in ten are about nothing in particular; the others make one kind of trouble likely.
+
+Some mistakes show only where several unlikely things meet: a 404 from a proxy, while a deletion is being confirmed. In
+worlds of even chances they meet once in hundreds of seeds; where a world is about them, they meet in most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """Changes to a world that was drawn by chance."""
+
+    #: Attributes of the world, and entries of its `knobs`.
+    world: Mapping[str, Any] = field(default_factory=dict)
+    knobs: Mapping[str, int] = field(default_factory=dict)
+    #: How much likelier each kind of traffic is.
+    traffic: Mapping[str, float] = field(default_factory=dict)
+
+
+THEMES: Final[dict[str, Theme]] = {
+    # Windows read side by side show the same session twice, and the older state may be merged last.
+    "order": Theme(
+        {
+            "reordering": True,
+            "busy": 2,
+            "fault_rate": 0,
+            "runs": 2,
+            "reconciles": 0,
+            "held_back": 0.8,
+            "history": 20,
+        },
+        {"batch_bytes": 2_000, "pages_a_window": 1},
+        {"bulk_update": 4, "restless": 3},
+    ),
+    # Sessions go, and something between us and the source says 404 on its own.
+    "gone": Theme(
+        {
+            "leaning": "foreign 404",
+            "fault_rate": 0,
+            "fault_rate_by_id": 0.5,
+            "busy": 0.8,
+            "reconciles": 1,
+            "stop_rate": 0,
+            "runs": 2,
+            "history": 30,
+        },
+        {"breaker_least": 20, "small": 2, "batch_bytes": 32 << 20},
+        {
+            "delete": 8,
+            "recreate": 4,
+            "bring_back": 0,
+            "retention": 0,
+            "bill_silently": 0,
+            "expire_silently": 0,
+        },
+    ),
+    # Sessions go and come back, and retention moves.
+    "back": Theme(
+        {"fault_rate": 0, "busy": 0.8, "reconciles": 1, "stop_rate": 0, "runs": 3},
+        {"breaker_least": 20, "small": 2},
+        {"delete": 8, "bring_back": 10, "retention": 6},
+    ),
+    # One interruption after another, in many small steps, with windows that end in any order.
+    "stops": Theme(
+        {"stop_rate": 1, "fault_rate": 0, "runs": 2, "history": 45, "reordering": True},
+        {"batch_bytes": 2_000, "pages_a_window": 4},
+    ),
+    "stops in small windows": Theme(
+        {"stop_rate": 1, "fault_rate": 0, "runs": 2, "history": 20, "reordering": True},
+        {"batch_bytes": 2_000, "pages_a_window": 1},
+    ),
+    # Rows twice on a page, in two states.
+    "repeats": Theme(
+        {"leaning": "repeated row", "fault_rate": 0.4, "busy": 0.8, "runs": 1, "stop_rate": 0},
+        {"pages_a_window": 1},
+        {"append": 2, "bulk_update": 2},
+    ),
+    # Somebody else's key, or a new one without sessions.
+    "keys": Theme({"foreign": 0.7, "busy": 0.8, "stop_rate": 0, "runs": 2}),
+}
+
+
+def drawn(chance: float) -> str:
+    """The name for a number from 0 to 1: none below 0.4."""
+    names = list(THEMES)
+    return "" if chance < 0.4 else names[int((chance - 0.4) / 0.6 * len(names))]
