@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from vapi_sessions import __version__
+from vapi_sessions import __version__, memory
 from vapi_sessions.config import Settings, load_settings
 from vapi_sessions.errors import DifferenceError, VapiSessionsError, WarehouseError
 from vapi_sessions.timestamps import parse_duration, show
@@ -355,6 +355,7 @@ def _register_emulator() -> None:
 
 def main() -> NoReturn:
     """Run the command line and exit. Every error is one or two lines; a traceback only with --debug."""
+    memory.stay_flat()
     if "emulate" in sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]) or len(sys.argv) == 1:
         _register_emulator()  # its server's imports are not what a sync should wait for
     sys.exit(_guarded(lambda: app(standalone_mode=False)))

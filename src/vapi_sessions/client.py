@@ -196,6 +196,11 @@ class Traffic:
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
 
+#: Bytes of a page, about; and never fewer rows than that.
+_PAGE_BYTES: Final = 8_000_000
+_LEAST_ROWS: Final = 20
+
+
 def _trust() -> ssl.SSLContext:
     return _trusting(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
@@ -235,6 +240,7 @@ class Source:
         self._answered = False
         self.pace = Pace(monotonic, self._wait)
         self.traffic = Traffic()
+        self._row_bytes = 0.0  # what a session takes, over the last pages
         self._http = httpx.Client(
             base_url=base_url,
             headers={
@@ -248,6 +254,12 @@ class Source:
             transport=transport,
             follow_redirects=False,  # a redirect to another host must not receive the key
         )
+
+    def page_size(self, most: int) -> int:
+        """How many sessions to ask for, at most `most`: a page of large ones would take memory that nobody has spared."""
+        if not self._row_bytes:
+            return most
+        return max(_LEAST_ROWS, min(most, int(_PAGE_BYTES / self._row_bytes)))
 
     def __repr__(self) -> str:
         return f"Source({self._base_url!r}, key=***)"
@@ -285,6 +297,9 @@ class Source:
             raise _AgainError(f"an answer is not a list of sessions: {_plain(str(error))}") from None
         if metadata.totalItems < 0:
             raise _AgainError(f"an answer claims {metadata.totalItems} items")
+        if rows:
+            mean = len(body) / len(rows)
+            self._row_bytes = (self._row_bytes + mean) / 2 if self._row_bytes else mean
         limit = metadata.itemsPerPage
         return Page(
             rows=rows,

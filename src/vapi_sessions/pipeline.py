@@ -32,6 +32,7 @@ from vapi_sessions.progress import Progress, Silent
 from vapi_sessions.survey import Plan, make_plan
 from vapi_sessions.timestamps import to_datetime
 from vapi_sessions.walk import walk
+from vapi_sessions.warehouse.compact import compact
 from vapi_sessions.warehouse.layout import Layout, disk_errors, put_aside, sync_directory, writer_lock
 from vapi_sessions.warehouse.publish import publish
 from vapi_sessions.warehouse.store import Changes, Store
@@ -40,6 +41,8 @@ from vapi_sessions.windows import IntervalSet
 
 #: Seconds. A signal may be delivered to a thread of a library; ours notices it only when it wakes up.
 _SIGNALS_EVERY: Final = 0.2
+#: Pages that are treated side by side: each is in memory several times meanwhile, and more than two are not faster.
+_TREATED_AT_ONCE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,8 @@ class Run:
         self.org_id: str | None = None
         self._published = False
         self._recovered = 0
+        self._compaction_due = False
+        self._treating = threading.BoundedSemaphore(_TREATED_AT_ONCE)
         self.stopping = threading.Event()
 
     def __enter__(self) -> Run:
@@ -105,6 +110,7 @@ class Run:
             if self.suppression.pending:
                 privacy.erase_forgotten(layout, self.suppression, self._clocks)
                 self.progress.note("completed a forget that had been interrupted")
+            self._stack.callback(self._compact)  # between the store's closing and the lock's release
             self.store = self._stack.enter_context(Store(layout.store, layout.scratch, sleep=self._sleep))
             self.store.close_dead_runs()
             recovery = recover(self.store, layout, now=self.environment.now)
@@ -143,7 +149,9 @@ class Run:
                 self._stack.callback(self._loader.close)
             if error is None:
                 self._record("done")
-                self.store.checkpoint()
+                self._compaction_due = self.store.worth_compacting()
+                if not self._compaction_due:
+                    self.store.checkpoint()
                 return
             try:  # pages that did arrive are worth keeping, and the failure worth showing in `status`
                 if self._loader is not None:
@@ -174,7 +182,7 @@ class Run:
         if resumed:
             self.progress.note(f"going on in {len(resumed)} window(s) that an earlier run left in the middle")
         if self.settings.concurrency > 1:
-            self._handoff = _Handoff(self._loader, depth=2)
+            self._handoff = _Handoff(self._loader, depth=1)
         self.progress.planned(len(plan.windows), plan.sessions)
         return plan
 
@@ -205,13 +213,20 @@ class Run:
             raise AssertionError("fetch before plan")
         sink = self._handoff.add if self._handoff is not None else loader.add
         sessions = 0
-        for step in walk(
-            self.source.list, planned.pieces, limit=self.settings.page_size, expected=planned.expected
-        ):
+        most = self.settings.page_size
+        pages = walk(
+            self.source.list,
+            planned.pieces,
+            limit=lambda: self.source.page_size(most),
+            expected=planned.expected,
+        )
+        for step in pages:
             faultpoints.reach("page.fetched")
             if self.stopping.is_set():
                 break
-            sink(index, planned, loader.treat(step))
+            with self._treating:
+                treated = loader.treat(step)
+            sink(index, planned, treated)
             sessions += len(step.rows)
             self.progress.read(len(step.rows))
         else:
@@ -274,6 +289,13 @@ class Run:
             self.store = self._stack.enter_context(Store(layout.store, layout.scratch, sleep=self._sleep))
         elif note := privacy.looser_note(state, self.treatment):
             self.progress.note(note)
+
+    def _compact(self) -> None:
+        if self._compaction_due:
+            try:
+                compact(self._layout, sleep=self._sleep)
+            except VapiSessionsError as error:  # what was synced is safe, in a file larger than it need be
+                self.progress.note(f"the database could not be compacted: {error.fact}")
 
     def _number_request(self) -> int:
         number = next(self._sequence)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from vapi_sessions.client import Page, Query, Source
 from vapi_sessions.config import Settings
@@ -15,6 +15,9 @@ from vapi_sessions.plan import PlannedWindow, plan_windows
 from vapi_sessions.timestamps import floor_ms, show
 from vapi_sessions.walk import PATIENCE, Piece, decode_pieces
 from vapi_sessions.windows import BEGINNING, IntervalSet, Window
+
+_Asked = TypeVar("_Asked")
+_Answer = TypeVar("_Answer")
 
 #: Why history begins where it does, as `status` tells it.
 OLDEST: Final = "oldest session"
@@ -88,10 +91,14 @@ def make_plan(
     horizon = floor_ms(oldest.created_at)
     planned = plan_windows(
         windows,
-        lambda asked: _count_all(
-            source, [_open_to_the_left(w, horizon) for w in asked], settings.concurrency
+        lambda asked: _side_by_side(
+            lambda w: source.count(updated=_open_to_the_left(w, horizon)), asked, settings.concurrency
         ),
-        lambda asked: [_sample(source, _open_to_the_left(p.window, horizon), p.expected) for p in asked],
+        lambda asked: _side_by_side(
+            lambda p: _sample(source, _open_to_the_left(p.window, horizon), p.expected),
+            asked,
+            settings.concurrency,
+        ),
         bound=bound,
         page_size=settings.page_size,
         concurrency=settings.concurrency,
@@ -200,8 +207,10 @@ def _sample(source: Source, window: Window, count: int) -> int | None:
     return rows[0].updated_at if rows else None
 
 
-def _count_all(source: Source, windows: Sequence[Window], concurrency: int) -> list[int]:
-    if concurrency == 1 or len(windows) == 1:
-        return [source.count(updated=window) for window in windows]
-    with ThreadPoolExecutor(min(concurrency, len(windows)), "count") as pool:
-        return list(pool.map(lambda window: source.count(updated=window), windows))
+def _side_by_side(
+    ask: Callable[[_Asked], _Answer], questions: Sequence[_Asked], concurrency: int
+) -> list[_Answer]:
+    if concurrency == 1 or len(questions) == 1:
+        return [ask(question) for question in questions]
+    with ThreadPoolExecutor(min(concurrency, len(questions)), "plan") as pool:
+        return list(pool.map(ask, questions))

@@ -71,10 +71,12 @@ class Step:
     page: Page
 
 
-def walk(fetch: FetchPage, pieces: Sequence[Piece], *, limit: int, expected: int = 0) -> Iterator[Step]:
+def walk(
+    fetch: FetchPage, pieces: Sequence[Piece], *, limit: int | Callable[[], int], expected: int = 0
+) -> Iterator[Step]:
     """Read the pieces in order. After any step the walk can be abandoned and resumed later from `left`.
 
-    `limit` is the page size asked for; `expected` the planned number of rows, used only to ask twice when the very
+    `limit` is the page size asked for, or what gives it before each step; `expected` the planned number of rows, used only to ask twice when the very
     first answer is empty against expectation. Raises SourceInconsistentError when answers contradict the request or
     each other for longer than a passing fault would, and whatever `fetch` raises.
     """
@@ -82,7 +84,8 @@ def walk(fetch: FetchPage, pieces: Sequence[Piece], *, limit: int, expected: int
     suspicious_if_empty = expected > 0
     while left:
         piece, rest = left[0], left[1:]
-        step = _advance(fetch, piece, limit, ask_twice=suspicious_if_empty)
+        size = limit if isinstance(limit, int) else limit()
+        step = _advance(fetch, piece, size, ask_twice=suspicious_if_empty)
         suspicious_if_empty = False
         left = step.left + rest
         yield Step(step.rows, left, step.page)

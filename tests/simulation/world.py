@@ -22,7 +22,7 @@ from vapi_sessions.config import Settings
 from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError
 from vapi_sessions.progress import Silent
 from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND, MINUTE, SECOND
-from vapi_sessions.warehouse import publish
+from vapi_sessions.warehouse import publish, store
 from vapi_sessions.warehouse.store import Store
 
 from . import faults
@@ -303,6 +303,7 @@ class World(httpx.BaseTransport):
                 (compare, "SMALL", knobs["small"]),
                 (publish, "SESSIONS_A_FILE", knobs["sessions_a_file"]),
                 (publish, "THREADS", 1),
+                (store, "COMPACT_FROM", 5 if self.seed % 8 == 0 else 10_000),
                 (walk, "IDS_A_REQUEST", knobs["ids_a_request"]),
                 (reconcile, "BREAKER_LEAST", knobs["breaker_least"]),
                 (duckdb, "connect", functools.partial(_connect, duckdb.connect)),

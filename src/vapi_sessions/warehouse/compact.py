@@ -10,7 +10,7 @@ import duckdb
 from vapi_sessions import faultpoints
 from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.warehouse.layout import Layout, disk_errors, sync_directory
-from vapi_sessions.warehouse.store import Store, database_errors
+from vapi_sessions.warehouse.store import MEMORY_LIMIT, ROW_GROUP, Store, database_errors
 
 
 def compact(layout: Layout, *, sleep: Callable[[float], None]) -> int:
@@ -38,7 +38,7 @@ def compact(layout: Layout, *, sleep: Callable[[float], None]) -> int:
         with database_errors(layout.store), duckdb.connect(config=_CONFIG) as db:
             db.execute("SET temp_directory = ?", [str(layout.scratch)]).fetchall()
             db.execute(f"ATTACH {_quoted(layout.store)} AS old (READ_ONLY)").fetchall()
-            db.execute(f"ATTACH {_quoted(draft)} AS new").fetchall()
+            db.execute(f"ATTACH {_quoted(draft)} AS new (ROW_GROUP_SIZE {ROW_GROUP})").fetchall()
             db.execute("COPY FROM DATABASE old TO new").fetchall()
             db.execute("CHECKPOINT new").fetchall()  # on closing, a full disk would go unnoticed
     finally:
@@ -55,7 +55,7 @@ def compact(layout: Layout, *, sleep: Callable[[float], None]) -> int:
 
 
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "memory_limit": "512MB",
+    "memory_limit": MEMORY_LIMIT,
     "autoinstall_known_extensions": "false",
 }
 

@@ -30,11 +30,14 @@ from vapi_sessions.windows import IntervalSet
 
 #: How long another process's DuckDB lock on the file is waited for, seconds.
 LOCK_PATIENCE: Final = 10.0
-_MEMORY_LIMIT: Final = "192MB"
+MEMORY_LIMIT: Final = "128MB"
 _GROUPS: Final = 8
+#: Sessions that were replaced before the file is copied without them: at least so many, and this share of those alive.
+COMPACT_FROM: Final = 500
+_DEAD_SHARE: Final = 0.4
 #: Rows. A batch fills several row groups, which go to the file at once; smaller remainders are written twice, by way of
 #: the log. A multiple of 2,048, DuckDB's vectors.
-_ROW_GROUP: Final = 30_720
+ROW_GROUP: Final = 20_480
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,9 @@ class Store:
             }
             self._set_marks(resolution, known)
             self._touch_parts(touched)
+            if replaced:
+                dead = int(self.state().get("dead_sessions", "0")) + len(replaced)
+                self._set_state({"dead_sessions": str(dead)})
             self._note(changes)
             faultpoints.reach("merge.noted")
         faultpoints.reach("merge.committed")
@@ -262,6 +268,19 @@ class Store:
             self.run("USE store")
             self.run("DETACH attached_file")
             self._facts = None  # whoever is inside may write to our tables by name
+
+    def worth_compacting(self) -> bool:
+        """Whether replaced sessions, which stay in the file until it is copied, make up a good part of it.
+
+        Answers True once, whatever becomes of the copy: a later one is as good, and never trying again as bad as always.
+        """
+        dead = int(self.state().get("dead_sessions", "0"))
+        ((alive,),) = self.rows("SELECT count(*) FROM sessions")
+        if dead < COMPACT_FROM or dead < alive * _DEAD_SHARE:
+            return False
+        with database_errors(self.path), self.transaction():
+            self._set_state({"dead_sessions": "0"})
+        return True
 
     def checkpoint(self) -> None:
         """Fold the write-ahead log into the file; once a run, because each one costs."""
@@ -490,7 +509,7 @@ def _attach(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
     """The file as the current database `store` of a DuckDB of its own: only so can it be told the row groups' size."""
     db = duckdb.connect(
         config={
-            "memory_limit": _MEMORY_LIMIT,
+            "memory_limit": MEMORY_LIMIT,
             "temp_directory": str(scratch),
             "preserve_insertion_order": "false",
             "checkpoint_threshold": "1GB",
@@ -498,7 +517,7 @@ def _attach(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
         }
     )
     try:
-        db.execute(f"ATTACH '{_quoted(path)}' AS store (ROW_GROUP_SIZE {_ROW_GROUP})").fetchall()
+        db.execute(f"ATTACH '{_quoted(path)}' AS store (ROW_GROUP_SIZE {ROW_GROUP})").fetchall()
         db.execute("USE store").fetchall()
         db.execute("SET GLOBAL TimeZone = 'UTC'").fetchall()  # for cursors as well
     except BaseException:
