@@ -307,8 +307,15 @@ def test_a_session_that_is_gone() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [text(404, "<html>no such page</html>"), text(404, ""), text(404, "not found", "text/plain")],
-    ids=["HTML", "empty", "plain text"],
+    [
+        text(404, "<html>no such page</html>"),
+        text(404, ""),
+        text(404, "not found", "text/plain"),
+        text(404, '{"statusCode":404,"mess', "application/json"),
+        text(404, "", "application/json"),
+        text(404, "[]", "application/json"),
+    ],
+    ids=["HTML", "empty", "plain text", "cut off", "empty JSON", "a list"],
 )
 def test_a_404_of_somebody_else_proves_nothing(answer: httpx.Response) -> None:
     """A proxy that does not know the path says nothing of the session."""
@@ -321,6 +328,27 @@ def test_other_errors_do_not_prove_that_a_session_is_gone(status: int) -> None:
     """Only 404 does."""
     with Fixture(Scripted(said(status, "no"))) as fixture, pytest.raises(VapiSessionsError):
         fixture.source.get("session-5")
+
+
+def test_the_page_size_follows_the_bytes() -> None:
+    """Sessions of 80 KB come in pages of a hundred; smaller ones again in as many as were asked for; never in too few."""
+
+    def of(size: int, count: int = 3) -> httpx.Response:
+        return page(*(session(n, name="x" * size) for n in range(count)))
+
+    answers = of(80_000), *[of(1)] * 12, of(5_000_000, 1), of(5_000_000, 1)
+    with Fixture(Scripted(*answers)) as fixture:
+        source = fixture.source
+        assert source.page_size(1000) == 1000  # nothing is known yet
+        source.list(Query())
+        assert 90 < source.page_size(1000) < 110
+        assert source.page_size(50) == 50
+        for _ in range(12):
+            source.list(Query())
+        assert source.page_size(1000) == 1000
+        source.list(Query())
+        source.list(Query())
+        assert source.page_size(1000) == 20
 
 
 # -- the table of statuses ---------------------------------------------------------------------------------------------
