@@ -1,4 +1,4 @@
-"""What a world is about. Four worlds in ten are about nothing in particular; the others make one kind of trouble likely.
+"""What a world is about. A quarter of the worlds is about nothing in particular; the others make one kind of trouble likely.
 
 Some mistakes show only where several unlikely things meet: a 404 from a proxy, while a deletion is being confirmed. In
 worlds of even chances they meet once in hundreds of seeds; where a world is about them, they meet in most.
@@ -71,8 +71,8 @@ THEMES: Final[dict[str, Theme]] = {
         {"batch_bytes": 2_000, "pages_a_window": 4},
     ),
     "stops in small windows": Theme(
-        {"stop_rate": 1, "fault_rate": 0, "runs": 2, "history": 20, "reordering": True},
-        {"batch_bytes": 2_000, "pages_a_window": 1},
+        {"stop_rate": 1, "fault_rate": 0, "runs": 3, "history": 20, "reordering": True, "publishing": True},
+        {"batch_bytes": 2_000, "pages_a_window": 1, "sessions_a_file": 6},
     ),
     # Rows twice on a page, in two states.
     "repeats": Theme(
@@ -80,12 +80,42 @@ THEMES: Final[dict[str, Theme]] = {
         {"pages_a_window": 1},
         {"append": 2, "bulk_update": 2},
     ),
+    # A count that is the page's own, which looks like an end where there is none.
+    "counts": Theme(
+        {"leaning": "count of this page", "fault_rate": 0.4, "runs": 1, "history": 30},
+        {"pages_a_window": 20},
+    ),
+    # Bodies that end too early.
+    "cut bodies": Theme(
+        {"leaning": "body cut: between rows", "fault_rate": 0.7, "runs": 1},
+        {"pages_a_window": 1},
+    ),
+    # More goes at once than is believed.
+    "many gone": Theme(
+        {"fault_rate": 0, "busy": 0.8, "reconciles": 1, "stop_rate": 0, "runs": 2, "history": 30},
+        {"breaker_least": 3},
+        {"delete": 20, "delete_many": 40},
+    ),
+    # Crowds in one instant, which move to another one together.
+    "ties": Theme(
+        {
+            "reordering": False,
+            "fault_rate": 0,
+            "busy": 2,
+            "stop_rate": 0,
+            "runs": 2,
+            "reconciles": 0,
+            "history": 4,
+        },
+        {"pages_a_window": 20},
+        {"block": 12, "append": 2},
+    ),
     # Somebody else's key, or a new one without sessions.
-    "keys": Theme({"foreign": 0.7, "busy": 0.8, "stop_rate": 0, "runs": 2}),
+    "keys": Theme({"foreign": 0.7, "busy": 0.8, "runs": 2}),
 }
 
 
 def drawn(chance: float) -> str:
-    """The name for a number from 0 to 1: none below 0.4."""
+    """The name for a number from 0 to 1: none below a quarter."""
     names = list(THEMES)
-    return "" if chance < 0.4 else names[int((chance - 0.4) / 0.6 * len(names))]
+    return "" if chance < 0.25 else names[int((chance - 0.25) / 0.75 * len(names))]
