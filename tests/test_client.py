@@ -343,12 +343,14 @@ def test_the_page_size_follows_the_bytes() -> None:
         source.list(Query())
         assert 90 < source.page_size(1000) < 110
         assert source.page_size(50) == 50
+        assert source.page_size(3) == 3
         for _ in range(12):
             source.list(Query())
         assert source.page_size(1000) == 1000
         source.list(Query())
         source.list(Query())
         assert source.page_size(1000) == 20
+        assert source.page_size(3) == 3
 
 
 # -- the table of statuses ---------------------------------------------------------------------------------------------

@@ -259,7 +259,7 @@ class Source:
         """How many sessions to ask for, at most `most`: a page of large ones would take memory that nobody has spared."""
         if not self._row_bytes:
             return most
-        return max(_LEAST_ROWS, min(most, int(_PAGE_BYTES / self._row_bytes)))
+        return min(most, max(_LEAST_ROWS, int(_PAGE_BYTES / self._row_bytes)))
 
     def __repr__(self) -> str:
         return f"Source({self._base_url!r}, key=***)"
