@@ -174,7 +174,9 @@ class Run:
         if plan.org_id is None:
             self.progress.note("the source shows no session at all: nothing is claimed")
             return plan
-        self._loader = self.open_loader(plan.org_id, state, unsettled=plan.unsettled)
+        self._loader = self.open_loader(
+            plan.org_id, state, unsettled=plan.unsettled, side_by_side=self.settings.concurrency > 1
+        )
         resumed = self._loader.adopt(plan.windows)
         self.store.note(
             Changes(plan.org_id, unsettled=plan.unsettled, windows=resumed, state=state, supersede=True)
@@ -187,9 +189,17 @@ class Run:
         return plan
 
     def open_loader(
-        self, org_id: str, state: Mapping[str, str], *, unsettled: IntervalSet | None = None
+        self,
+        org_id: str,
+        state: Mapping[str, str],
+        *,
+        unsettled: IntervalSet | None = None,
+        side_by_side: bool = False,
     ) -> Loader:
-        """The loader of this run; `state` are facts to note with each batch."""
+        """The loader of this run; `state` are facts to note with each batch.
+
+        `side_by_side`: batches are committed in a thread of their own, and nobody else may use the store meanwhile.
+        """
         self._loader = Loader(
             self.store,
             self._layout,
@@ -202,7 +212,7 @@ class Run:
             treatment=self.treatment,
             suppression=self.suppression,
             on_batch=self.progress.merged,
-            side_by_side=self.settings.concurrency > 1,
+            side_by_side=side_by_side,
         )
         return self._loader
 
