@@ -290,13 +290,15 @@ _SCANS: Final = (_SUSPECT, SHAPED_SUSPECT)
 
 
 def _suspects(texts: Sequence[bytes], scans: Sequence[str]) -> list[bool]:
-    page = pl.Series(texts, dtype=pl.Binary)
+    if not texts:
+        return []
+    page = pl.Series("text", texts, dtype=pl.Binary)
     try:
         text = page.cast(pl.String)
     except pl.exceptions.ComputeError:  # not UTF-8, somewhere
-        text = pl.Series([_utf8_or_none(body) for body in texts], dtype=pl.String)
-    found = [text.str.contains(scan).fill_null(True) for scan in scans]
-    return [any(look) for look in zip(*found, strict=True)]
+        text = pl.Series("text", [_utf8_or_none(body) for body in texts], dtype=pl.String)
+    found = pl.any_horizontal(pl.col("text").str.contains(scan) for scan in scans)
+    return text.to_frame().select(found.fill_null(True)).to_series().to_list()
 
 
 def _rewritten(bodies: Sequence[bytes]) -> Iterator[bytes]:

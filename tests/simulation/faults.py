@@ -325,5 +325,5 @@ BREAKAGES: Final[dict[str, tuple[Breakage, float]]] = {
     "HTML with 200": (html, 1),
     "empty 200": (empty, 1),
     "foreign 404": (foreign_404, 1),
-    "refused": (refused, 0.15),
+    "refused": (refused, 0.5),
 }

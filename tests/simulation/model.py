@@ -5,12 +5,11 @@ Everything can be asked for as of a moment in the past, which is how a lagging r
 
 from __future__ import annotations
 
-import copy
 import operator
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from vapi_sessions.timestamps import floor_ms, parse
 
@@ -49,8 +48,12 @@ class Session:
 
     def visible(self, at: int) -> Version | None:
         """The state that the source shows at a moment, if it knows the session by then."""
-        newest = next((v for v in reversed(self.versions) if v.visible_at <= at), None)
-        return None if newest is None or self.deleted(at) else newest
+        if self.gone and self.deleted(at):
+            return None
+        for version in reversed(self.versions):
+            if version.visible_at <= at:
+                return version
+        return None
 
     def deleted(self, at: int) -> bool:
         """Whether it was deleted then."""
@@ -149,7 +152,7 @@ class Model:
 
     def change(self, session: Session) -> contents.Fields:
         """The session's fields, to be altered and then committed."""
-        session.fields = copy.deepcopy(session.fields)
+        session.fields = _copied(session.fields)
         return session.fields
 
     def delete(self, session: Session) -> None:
@@ -213,8 +216,7 @@ class Model:
         order: str = "",
     ) -> Answer:
         """The list as a response gives it; `ignore` names filters that are not applied, `order` overrides the sort."""
-        fits = self._filter(params, ignore)
-        rows = [row for row in self.listed(at) if fits(*row)]
+        rows = self._found(params, self.clock.true if at is None else at, ignore)
         if self.shape.shuffle_ties:
             self.rng.shuffle(rows)
             rows.sort(key=lambda row: floor_ms(row[0].created_at))
@@ -233,24 +235,38 @@ class Model:
         beyond = self.shape.says_beyond_retention and self.oldest_kept(at) > 0
         return Answer(rows[start : start + limit], len(rows), said, beyond)
 
-    def _filter(
-        self, params: Mapping[str, str], ignore: frozenset[str]
-    ) -> Callable[[Session, Version], bool]:
-        ids = None if "idAny" in ignore or "idAny" not in params else set(params["idAny"].split(","))
-        bounds = [
-            (name, holds, parse(params[name + sign]))
-            for name in ("createdAt", "updatedAt")
+    def _found(
+        self, params: Mapping[str, str], at: int, ignore: frozenset[str]
+    ) -> list[tuple[Session, Version]]:
+        found: Iterable[Session] = self.sessions.values()
+        if "idAny" in params and "idAny" not in ignore:
+            ids = set(params["idAny"].split(","))
+            found = [session for session in found if session.session_id in ids]
+        shown = (lambda us: us) if self.shape.filter_on_micro else floor_ms
+        oldest = self.oldest_kept(at)
+        created, updated = (self._bounds(params, name, ignore) for name in ("createdAt", "updatedAt"))
+        return [
+            (session, version)
+            for session in found
+            if session.created_at >= oldest
+            and all(holds(shown(session.created_at), bound) for holds, bound in created)
+            and (version := session.visible(at)) is not None
+            and all(holds(shown(version.updated_at), bound) for holds, bound in updated)
+        ]
+
+    @staticmethod
+    def _bounds(
+        params: Mapping[str, str], name: str, ignore: frozenset[str]
+    ) -> list[tuple[Callable[[int, int], bool], int]]:
+        return [
+            (holds, parse(params[name + sign]))
             for sign, holds in _OPERATORS.items()
             if name + sign in params and name + sign not in ignore
         ]
 
-        def fits(session: Session, version: Version) -> bool:
-            if ids is not None and session.session_id not in ids:
-                return False
-            for name, holds, bound in bounds:
-                moment = session.created_at if name == "createdAt" else version.updated_at
-                if not holds(moment if self.shape.filter_on_micro else floor_ms(moment), bound):
-                    return False
-            return True
 
-        return fits
+def _copied(value: Any) -> Any:
+    """A deep copy of JSON; `copy.deepcopy` takes four times as long."""
+    if isinstance(value, dict):
+        return {name: _copied(member) for name, member in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value

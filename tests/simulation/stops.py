@@ -54,6 +54,11 @@ POINTS: Final[dict[str, tuple[Any, str]]] = {
     "publication, old snapshots": (publish, "_remove_old_snapshots"),
 }
 
+#: What a run passes once, if it comes so far.
+ONCE: Final = frozenset(
+    point for point in POINTS if point.startswith(("publication", "checkpoint", "run noted", "plan noted"))
+)
+
 
 class Stops:
     """At most one stop a run: at the `number`-th passage of `point` (before or behind it), of a `kind`."""
@@ -68,17 +73,20 @@ class Stops:
         self.dead = False
         self.happened = ""
 
-    def plan(self, rng: random.Random, requests: int, *, publishing: bool) -> None:
-        """Choose what will stop the next run; some plans are never reached."""
+    def plan(self, rng: random.Random, turn: int, requests: int, *, publishing: bool) -> None:
+        """Choose what will stop the next run; some plans are never reached. Every point has its `turn`."""
         points = [point for point in POINTS if publishing or not point.startswith("publication")]
-        points += (
-            ["publication, link"] * 4 * publishing
-        )  # which few publications pass: nothing may be new in a file
+        # Few runs come to the end, and few publications to a link: nothing may be new in a file.
+        points += (*(point for point in POINTS if point in ONCE), *["publication, link"] * 4) * publishing
         self.kind = rng.choices(("kill", "interrupt", "disk full", "store full"), (6, 3, 2, 1))[0]
         if self.kind in ("kill", "interrupt"):
-            self.point = rng.choice(["request"] * 3 + ["merge, progress"] * 3 + points)
+            frequent = ["request", "merge, progress"] * 3
+            self.point = (frequent + points)[turn % (len(frequent) + len(points))]
             self.behind = rng.random() < 0.4
-            self.left = rng.randint(1, requests) if self.point == "request" else rng.choice((1, 1, 1, 2, 3))
+            if self.point == "request":
+                self.left = rng.randint(1, requests)
+            else:
+                self.left = 1 if self.point in ONCE else rng.choice((1, 1, 1, 2, 3))
         elif self.kind == "disk full":
             self.point, self.left = "disk", rng.choice((1, 1, 2, 3, 5))
         else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import socket
@@ -29,12 +28,16 @@ from vapi_sessions.errors import ConfigurationError
 _READERS: Final = 4
 
 
-#: How long answers that are being made may take when the server stops, seconds.
+#: How long answers that are being made may take when the server stops, seconds; as long again for what is broken off then.
 GRACE: Final = 1
+#: When a stop gives its thread up, seconds.
+_GIVES_UP: Final = 10
+
+_log: Final = logging.getLogger(__name__)
 
 
 class _Server(uvicorn.Server):
-    """Looks more often whether it shall end: tests start and stop many."""
+    """Looks more often whether it shall end, since tests start and stop many; and ends whoever is at the other end."""
 
     async def main_loop(self) -> None:
         await self.on_tick(0)
@@ -44,12 +47,17 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for listening in (*self.servers, *(sockets or ())):
             listening.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GRACE):
-                while self.server_state.connections or self.server_state.tasks:
-                    await asyncio.sleep(0.002)
+        await self._until_idle(lambda connection: connection.shutdown())
+        # Somebody who does not read what was asked for would keep the answer, and us, for ever.
+        await self._until_idle(lambda connection: connection.transport.abort())
+
+    async def _until_idle(self, end: Callable[[Any], None]) -> None:
+        """Ends the connections, those too that are accepted meanwhile."""
+        latest = time.monotonic() + GRACE
+        while (self.server_state.connections or self.server_state.tasks) and time.monotonic() < latest:
+            for connection in list(self.server_state.connections):
+                end(connection)
+            await asyncio.sleep(0.002)
 
 
 class EmulatorServer:
@@ -220,7 +228,9 @@ class EmulatorServer:
         if self._uvicorn is not None:
             self._uvicorn.should_exit = True
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(_GIVES_UP)
+            if self._thread.is_alive():
+                _log.warning("The emulator's server did not end within %s s; its thread is left.", _GIVES_UP)
             self._thread = None
         if self._socket is not None:
             self._socket.close()
