@@ -155,7 +155,7 @@ def losses(name: str, seed: int) -> Losses:
         world.fault_rate, world.clock.source_off, world.clock.ours_off = 0, 0, 0
         world.busy = max(world.busy, 0.3)
         world.traffic.late = 0  # nobody promises anything for what shows up later than that
-        world.publishing = True
+        world.publishing = False
         if not world.model.shape.cap_said:  # as in `World.peace`
             world.model.shape = replace(world.model.shape, page_cap=None)
         world.traffic.weights = {
@@ -194,14 +194,15 @@ def losses(name: str, seed: int) -> Losses:
 def _ours(world: World) -> dict[str, str]:
     from .invariants import observing
 
-    with observing(world.warehouse / "vapi.duckdb") as db:
+    with observing(world.warehouse / "store.duckdb") as db:
         found = db.execute("SELECT session_id, epoch_us(updated_at) FROM sessions").fetchall()
     return {session_id: show(updated) for session_id, updated in found}
 
 
-def _total(name: str, seeds: range, workers: Executor) -> Losses:
+def all_losses(name: str, seeds: range, workers: Executor) -> Losses:
+    """What one loses over some seeds."""
     total = Losses()
-    for part in workers.map(losses, [name] * len(seeds), seeds, chunksize=10):
+    for part in workers.map(losses, [name] * len(seeds), seeds, chunksize=3):
         total.add(part)
     return total
 
@@ -214,7 +215,7 @@ def comparison(seeds: range) -> str:
     ]
     with pool() as workers:
         for name in (*OTHERS, OURS):
-            total = _total(name, seeds, workers)
+            total = all_losses(name, seeds, workers)
             lines.append(
                 f"| {name} | {total.sessions:,} of {total.of:,} | {total.changes:,} | {total.seeds} |"
             )
