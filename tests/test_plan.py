@@ -264,3 +264,21 @@ def test_no_spans_no_windows() -> None:
     counting = Counting([])
     assert plan(counting, []) == []
     assert counting.asked == []
+
+
+def test_what_moved_away_while_it_was_counted_is_not_looked_for() -> None:
+    """A bulk update empties the crowded half: the sample says so, and no count is spent on cutting nothing."""
+    crowd = Counting([BOUND - 10 * DAY + n * MILLISECOND for n in range(1_000)])
+    moved = 2  # the whole, and the half in which everything was
+
+    def count_all(windows: Sequence[Window]) -> list[int]:
+        counts = crowd(windows)
+        if len(crowd.asked) == moved:
+            crowd.moments = []
+        return counts
+
+    plan_windows(
+        [Window(ORIGIN, BOUND)], count_all, crowd.samples, bound=BOUND, page_size=10, concurrency=4
+    )
+    assert len(crowd.asked) == moved
+    assert crowd.sampled == 1

@@ -62,7 +62,8 @@ def plan_windows(
     `count_all` counts several windows at once (side by side). A window is halved in time until it holds no more than
     its share; the other half's count follows by subtraction, which traffic can falsify a little: a plan may be
     uneven, only the walk must be right. Where halving separated nothing, because a long history is crowded into an
-    hour, `sample_all` gives the updatedAt (µs, or None) of a session from the middle of each window to cut at.
+    hour, `sample_all` gives the updatedAt (µs) of a session from the middle of each window to cut at; None if traffic
+    has moved so many elsewhere that there is none, and nothing is left to cut.
     Cutting stops after as many counts as there are shares, twice over: what shares one instant cannot be separated.
     """
     if not spans:
@@ -79,8 +80,11 @@ def plan_windows(
         large = [planned for planned in todo if planned.expected > share][:counts_left]
         sampled = [planned for planned in large if planned.window in crowded]
         at = dict(zip((p.window for p in sampled), sample_all(sampled) if sampled else (), strict=True))
+        gone = {window for window, sample in at.items() if sample is None}
         cuts = [(planned, _middle(planned.window, bound, at.get(planned.window))) for planned in large]
-        halves = [(planned, middle) for planned, middle in cuts if middle is not None]
+        halves = [
+            (planned, middle) for planned, middle in cuts if middle is not None and planned.window not in gone
+        ]
         kept = {planned.window for planned, _ in halves}
         done += [planned for planned in todo if planned.window not in kept]
         counts = count_all([Window(whole.window.lower, middle) for whole, middle in halves]) if halves else []

@@ -34,6 +34,8 @@ from .themes import THEMES, Theme, drawn
 from .traffic import Traffic
 
 KEY, OTHER_KEY, EMPTY_KEY = "key", "another-key", "an-empty-key"
+#: More traffic than that makes more requests, between which there is more traffic.
+STEPS_A_RUN = 40
 
 
 @dataclass(slots=True)
@@ -122,8 +124,9 @@ class World(httpx.BaseTransport):
         self.held_back = 0.4
         #: Whether its runs publish. It costs as much as all the rest of a run, and reading and merging do not depend on it:
         #: the tables of the other worlds are compared where they were merged.
-        self.publishing = rng.random() < 0.5 or seed % 20 == 0
+        self.publishing = rng.random() < 1 / 3 or seed % 20 == 0
         self._held: list[tuple[Any, ...]] = []
+        self._steps_left = STEPS_A_RUN
         if rng.random() < 0.3:
             self.clock.source_off = rng.randint(-30, 30) * SECOND
         if rng.random() < 0.3:
@@ -234,6 +237,7 @@ class World(httpx.BaseTransport):
             if self.busy:
                 self.traffic.step()
         self.clock.true = max(self.clock.true, until)
+        self._steps_left = STEPS_A_RUN
         if rng.random() < 0.1:
             self.clock.source_off += rng.randint(-20, 20) * SECOND
             self.fired["clock: the source's jumps"] += 1
@@ -381,9 +385,10 @@ class World(httpx.BaseTransport):
     def happen(self) -> None:
         """The world goes on: traffic, and at times one of this run's events."""
         busy = self.busy
-        while busy > 0 and self.rng.random() < busy:
+        while busy > 0 and self.rng.random() < busy and self._steps_left:
             self.clock.pass_(self.rng.randrange(300 * MILLISECOND))
             self.traffic.step()
+            self._steps_left -= 1
             busy -= 1
         if self._events and self.rng.random() < 0.2:
             self._events.pop()()
