@@ -277,8 +277,6 @@ def test_what_moved_away_while_it_was_counted_is_not_looked_for() -> None:
             crowd.moments = []
         return counts
 
-    plan_windows(
-        [Window(ORIGIN, BOUND)], count_all, crowd.samples, bound=BOUND, page_size=10, concurrency=4
-    )
+    plan_windows([Window(ORIGIN, BOUND)], count_all, crowd.samples, bound=BOUND, page_size=10, concurrency=4)
     assert len(crowd.asked) == moved
     assert crowd.sampled == 1
