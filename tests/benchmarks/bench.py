@@ -91,18 +91,24 @@ class Bench:
         return cost
 
     def sync(
-        self, server: ReplayServer, warehouse: Path, *, moment: int = END, latency: float = 0.0
+        self,
+        server: ReplayServer,
+        warehouse: Path,
+        *options: str,
+        moment: int = END,
+        latency: float = 0.0,
     ) -> tuple[Cost, Counted]:
         """`vapi-sessions sync`, as it is, into that warehouse; the server shows the state of that moment."""
         server.set(moment=moment, latency=latency)
         command = [Path(sys.executable).with_name("vapi-sessions"), "sync"]
-        cost, counted, _ = self._run(server, [*command, "--warehouse", warehouse, "--base-url", server.url])
+        where = ("--warehouse", warehouse, "--base-url", server.url)
+        cost, counted, _ = self._run(server, [*command, *where, *options])
         return cost, counted
 
-    def full_sync(self, server: ReplayServer, *, latency: float = 0.0) -> tuple[Cost, Counted]:
+    def full_sync(self, server: ReplayServer, *options: str, latency: float = 0.0) -> tuple[Cost, Counted]:
         """A sync into a fresh warehouse, which has to hold every session afterwards and is then removed."""
         warehouse = self.fresh("warehouse")
-        result = self.sync(server, warehouse, latency=latency)
+        result = self.sync(server, warehouse, *options, latency=latency)
         self.check(warehouse, server.dataset.sessions)
         shutil.rmtree(warehouse)
         return result
