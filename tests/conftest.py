@@ -27,7 +27,7 @@ from vapi_sessions.emulator.live import Traffic
 from vapi_sessions.emulator.rows import make_row
 from vapi_sessions.emulator.server import EmulatorServer
 from vapi_sessions.emulator.settings import DEFAULT_ORG, EmulatorSettings
-from vapi_sessions.progress import Progress
+from vapi_sessions.progress import Progress, Silent
 from vapi_sessions.schema import TABLES
 from vapi_sessions.timestamps import MILLISECOND, from_datetime, parse, to_datetime
 
@@ -79,6 +79,17 @@ class Clock:
         """Let so much time pass, which is nobody's sleep."""
         with self._lock:
             self._us += timedelta(**span) // timedelta(microseconds=1)
+
+
+class Notes(Silent):
+    """Remembers what a person would have been told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        """One more."""
+        self.said.append(text)
 
 
 class Watched(httpx.HTTPTransport):

@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from conftest import World
+from conftest import Notes, World
 from vapi_sessions import pipeline
 from vapi_sessions.errors import WarehouseError
-from vapi_sessions.progress import Silent
 from vapi_sessions.timestamps import SECOND
 from vapi_sessions.warehouse import store
 from vapi_sessions.warehouse.layout import Layout
 
 SESSIONS = 60
 TALK = [{"role": "user", "content": "word " * 400}] * 20
-
-
-class Notes(Silent):
-    """Remembers what a person would have been told."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.said.append(text)
 
 
 @pytest.fixture

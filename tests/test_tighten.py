@@ -6,27 +6,16 @@ from typing import Any
 
 import pytest
 
-from conftest import World
+from conftest import Notes, World
 from searching import found_in
 from vapi_sessions import faultpoints
 from vapi_sessions.errors import ConfigurationError, WarehouseError
-from vapi_sessions.progress import Silent
 from vapi_sessions.warehouse import raw
 
 KEY = "0123456789abcdef0123"
 PSEUDONYMISE = {"personal_data": "pseudonymise", "pseudonym_key": KEY}
 DROP = {"personal_data": "drop", "message_text": "drop"}
 PERSONAL = ("15550104477", "ann@mail", "Ann Lee", "crm-7788")
-
-
-class Notes(Silent):
-    """Remembers what a person would have been told."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.said.append(text)
 
 
 @pytest.fixture
