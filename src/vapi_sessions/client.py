@@ -541,11 +541,11 @@ def _retry_after(response: httpx.Response, now: int) -> float | None:
 
 def _split_page(body: bytes) -> tuple[_Metadata, list[bytes]]:
     """The page's metadata, and each session's own JSON text. Raises ValueError if it is no page."""
-    text = str(body, "utf-8")
+    json_text.check_utf8(body)
     try:
         envelope = _decode_envelope(body)
     except RecursionError:  # one session nested too deeply must not keep the others from being read
-        deep = json_text.shallow(text)
+        deep = json_text.shallow(body.decode())
         _refuse_repeats(deep)
         metadata = msgspec.json.decode(dict(deep).get("metadata", ""), type=_Metadata, strict=False)
         return metadata, [part.encode() for _, part in json_text.shallow(dict(deep).get("results", ""))]
@@ -554,13 +554,13 @@ def _split_page(body: bytes) -> tuple[_Metadata, list[bytes]]:
     except (
         msgspec.DecodeError
     ):  # perhaps only a lone surrogate, which must not keep a whole page from being read
-        members = json_text.members(text)
+        members = json_text.members(body.decode())
         _refuse_repeats(members)
         parts = dict(members)
         metadata = msgspec.json.decode(parts.get("metadata", ""), type=_Metadata, strict=False)
         return metadata, [part.encode() for part in json_text.elements(parts.get("results", ""))]
     if len(body) - len(envelope.results) - len(envelope.metadata) > _PLAIN_ENVELOPE:
-        _refuse_repeats(json_text.members(text))
+        _refuse_repeats(json_text.members(body.decode()))
     return _decode_metadata(envelope.metadata), [bytes(raw) for raw in _decode_results(envelope.results)]
 
 

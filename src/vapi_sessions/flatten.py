@@ -9,14 +9,15 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
 
 from vapi_sessions import schema
-from vapi_sessions.flatten_fast import Children, Columns, batches
+from vapi_sessions.flatten_columns import Children, Columns, repeat_each
+from vapi_sessions.flatten_fast import batches
 from vapi_sessions.flatten_generic import (
     ASSISTANT_ROLES,
     COST_COLUMNS,
@@ -184,7 +185,7 @@ def _tables(
     tables = {"sessions": _table(schema.SESSIONS, sessions, len(versions))}
     ids, created = tables["sessions"]["session_id"], tables["sessions"]["created_at"]
     for table, (counts, columns) in children.items():
-        owner = _repeat(counts)
+        owner = repeat_each(counts)
         columns |= {"session_id": ids.take(owner), "session_created_at": created.take(owner)}
         if table is schema.MESSAGES:
             columns["message_index"] = _positions(counts)
@@ -208,11 +209,6 @@ def _array(values: Any, type_: pa.DataType, rows: int) -> pa.Array:
     return pa.array(values, type_)
 
 
-def _repeat(counts: Sequence[int]) -> pa.Array:
-    """[2, 0, 1] to 0, 0, 2."""
-    return pa.array(list(chain.from_iterable(map(repeat, range(len(counts)), counts))), pa.int64())
-
-
 def _positions(counts: Sequence[int]) -> pa.Array:
     """[2, 0, 1] to 0, 1, 0."""
     return pa.array(list(chain.from_iterable(map(range, counts))), pa.int32())
@@ -230,4 +226,4 @@ def _first_seen(growth: Sequence[Growth], counts: Sequence[int]) -> pa.Array:
                 times.append(at)
                 lengths.append(above - reached)
                 reached = above
-    return pa.array(times, schema.MESSAGES.arrow.field("first_seen_at").type).take(_repeat(lengths))
+    return pa.array(times, schema.MESSAGES.arrow.field("first_seen_at").type).take(repeat_each(lengths))

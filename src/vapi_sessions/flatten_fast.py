@@ -1,100 +1,55 @@
 """Ordinary sessions to columns, many at once: what `flatten_generic` does one by one, with the same result.
 
 Sessions whose every member has a column and the type that goes with it are decoded into structs, and each column is one
-pass over them. What does not fit is handed back: `flatten_generic` takes it. Three things that decoding into structs
-would hide are looked for on the whole batch: repeated keys (more keys in the text than fields in the structs), times
-that a microsecond cannot hold, and messages that mix the names of spoken and written ones.
+pass over them; their messages, which are most of the JSON, are `flatten_messages`' business. What does not fit is handed
+back: `flatten_generic` takes it. Two things that decoding into structs would hide are looked for on the whole batch:
+repeated keys (more keys in the text than fields in the structs), and times that are not the version's.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate, chain
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import msgspec
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vapi_sessions import schema
+from vapi_sessions import flatten_messages, schema
+from vapi_sessions.flatten_columns import ABSENT, Builder, Children, Columns, OddError, repeating
 from vapi_sessions.flatten_generic import (
-    ASSISTANT_ROLES,
     DEFAULT_EXPIRATION,
     KNOWN_COST_TYPES,
-    KNOWN_ROLES,
     OUTPUT_COLUMNS,
-    RESULT_ROLES,
     embedded_names,
     expiry,
     moment,
     structured_output_rows,
 )
-from vapi_sessions.flatten_reader import MAX_TIME, MIN_TIME, Drift, Extra, Reader
-from vapi_sessions.json_text import castable, members, peek
+from vapi_sessions.flatten_reader import Drift, Extra, Reader
+from vapi_sessions.json_text import members, peek
 
 if TYPE_CHECKING:
     from vapi_sessions.flatten import Version
 
-Columns = dict[str, Any]
-#: How many rows each session has in a table, and the columns of all of them.
-Children = tuple[list[int], Columns]
-
 # ---------------------------------------------------------------------------------------------------------------------
 # The ordinary shapes. A bound in a type sends what a column cannot hold exactly to the generic way.
 
-_ABSENT: Final = msgspec.Raw()
 _Double = Annotated[float, msgspec.Meta(gt=-(2**53), lt=2**53)]
 _BigInt = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-_Millis = Annotated[float, msgspec.Meta(ge=MIN_TIME // 1000, le=MAX_TIME // 1000)]
 
 
 class _Strict(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """Only what has a column."""
 
 
-class _Function(_Strict, gc=False):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _Call(_Strict, gc=False):
-    id: str | None = None
-    type: str | None = None
-    function: _Function | None = None
-
-
-class _Written(_Strict, gc=False):
-    """A chat message."""
-
-    role: str | None = None
-    content: str | None = None
-    name: str | None = None
-    tool_call_id: str | None = None
-    refusal: str | None = None
-    tool_calls: list[_Call] | None = None
-    metadata: msgspec.Raw = _ABSENT
-
-
-class _Message(_Written, gc=False):
-    """A chat message, or one of a call."""
-
-    message: str | None = None
-    toolCallId: str | None = None  # noqa: N815 -- the source's name
-    toolCalls: list[_Call] | None = None  # noqa: N815 -- the source's name
-    time: _Millis | None = None
-    endTime: _Millis | None = None  # noqa: N815 -- the source's name
-    secondsFromStart: _Double | None = None  # noqa: N815 -- the source's name
-    duration: _Double | None = None
-
-
 class _Cost(_Strict, gc=False):
     type: str | None = None
     analysisType: str | None = None  # noqa: N815 -- the source's name
-    model: msgspec.Raw = _ABSENT
+    model: msgspec.Raw = ABSENT
     promptTokens: _BigInt | None = None  # noqa: N815 -- the source's name
     completionTokens: _BigInt | None = None  # noqa: N815 -- the source's name
     cachedPromptTokens: _BigInt | None = None  # noqa: N815 -- the source's name
@@ -134,35 +89,20 @@ _KNOWN: Final = frozenset(
 )
 
 
-def _decoder(message: type[_Written]) -> Callable[[bytes], Any]:
-    """Sessions with messages of one kind: fewer fields, fewer columns."""
-    session = msgspec.defstruct(
-        "_Session",
-        [
-            *((name, str | None, None) for name in ("id", "orgId", "createdAt", "updatedAt", *_TEXTS)),
-            *((name, msgspec.Raw, _ABSENT) for name in _RAWS),
-            ("expirationSeconds", _BigInt | None, None),
-            ("customer", _Customer | None, None),
-            ("cost", _Double | None, None),
-            ("costs", list[_Cost] | None, None),
-            ("messages", list[message] | None, None),  # type: ignore[valid-type]  # a variable, on purpose
-        ],
-        bases=(_Strict,),
-        gc=False,
-    )
-    return msgspec.json.Decoder(session).decode
-
-
-_written: Final = _decoder(_Written)
-_spoken: Final = _decoder(_Message)
-
-
-class _OddError(Exception):
-    """These sessions, by position, are not ordinary."""
-
-    def __init__(self, positions: Iterable[int]) -> None:
-        super().__init__()
-        self.positions = frozenset(positions)
+_Session: Final = msgspec.defstruct(
+    "_Session",
+    [
+        *((name, str | None, None) for name in ("id", "orgId", "createdAt", "updatedAt", *_TEXTS)),
+        *((name, msgspec.Raw, ABSENT) for name in (*_RAWS, "messages")),
+        ("expirationSeconds", _BigInt | None, None),
+        ("customer", _Customer | None, None),
+        ("cost", _Double | None, None),
+        ("costs", list[_Cost] | None, None),
+    ],
+    bases=(_Strict,),
+    gc=False,
+)
+_decode: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(_Session).decode
 
 
 @dataclass(slots=True)
@@ -175,51 +115,61 @@ class Batch:
 
 
 class _Read(NamedTuple):
-    """A session that looks ordinary: its struct, the JSON that this is all of, and other members with their text."""
+    """A session that looks ordinary: its struct, its messages' JSON, the JSON that this is all of, and other members."""
 
     version: Version
     session: Any
+    messages: bytes
     body: bytes
     rest: tuple[tuple[str, str], ...]
 
 
 def batches(versions: Sequence[Version], drift: Drift) -> tuple[list[Batch], list[Version]]:
     """The ordinary sessions among them, and the others."""
-    written: list[_Read] = []
-    spoken: list[_Read] = []
+    found: list[_Read] = []
     odd: list[Version] = []
     for version in versions:
         body: bytes = version.body
         rest: tuple[tuple[str, str], ...] = ()
-        session, is_spoken = _struct(body)
+        session = _struct(body)
         if session is None:
             body, rest = _without_unknown(body)
-            session, is_spoken = _struct(body)
+            session = _struct(body)
         if session is None or session.id != version.session_id or session.orgId != version.org_id:
             odd.append(version)
         else:
-            (spoken if is_spoken else written).append(_Read(version, session, body, rest))
+            found.append(_Read(version, session, bytes(session.messages) or b"null", body, rest))
+    parsed, taken, refused = flatten_messages.parse([read.messages for read in found])
+    structs: list[list[Any]] = []
+    fitting: list[int] = []
+    for at in refused:
+        messages = flatten_messages.decode(found[at].messages)
+        if messages is None:
+            odd.append(found[at].version)
+        else:
+            structs.append(messages)
+            fitting.append(at)
+    decoded = flatten_messages.Decoded(structs, [found[at].messages for at in fitting])
     done: list[Batch] = []
-    for found, is_spoken in ((written, False), (spoken, True)):
-        while found:
+    for positions, messages_of in ((taken, parsed), (fitting, decoded)):
+        reads = [found[at] for at in positions]
+        while reads:
             try:
-                done.append(_batch(found, is_spoken, drift))
+                done.append(_batch(reads, messages_of, drift))
                 break
-            except _OddError as error:
-                odd.extend(read.version for at, read in enumerate(found) if at in error.positions)
-                found = [read for at, read in enumerate(found) if at not in error.positions]
+            except OddError as error:
+                odd.extend(read.version for at, read in enumerate(reads) if at in error.positions)
+                reads = [read for at, read in enumerate(reads) if at not in error.positions]
+                messages_of = messages_of.without(error.positions)
     return done, odd
 
 
-def _struct(body: bytes) -> tuple[Any, bool]:
-    """The struct (None if it does not fit), and whether its messages may be spoken ones."""
-    likely = b'"message":' in body  # the kinds fail on each other's messages, which stand at the end
-    for spoken in (likely, not likely):
-        try:
-            return (_spoken if spoken else _written)(body), spoken
-        except (ValueError, RecursionError):
-            continue
-    return None, False
+def _struct(body: bytes) -> Any:
+    """The struct; None if it does not fit."""
+    try:
+        return _decode(body)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _without_unknown(body: bytes) -> tuple[bytes, tuple[tuple[str, str], ...]]:
@@ -242,77 +192,15 @@ def _without_unknown(body: bytes) -> tuple[bytes, tuple[tuple[str, str], ...]]:
 _MOMENT: Final = pa.timestamp("us", "UTC")
 
 
-class _Builder:
-    """Builds columns, and keeps what tells whether the sessions were ordinary after all."""
-
-    def __init__(self) -> None:
-        #: How many keys of the JSON the columns account for.
-        self.keys = 0
-        #: Values that were not decoded.
-        self.raws: list[bytes] = []
-        #: Positions of sessions that are not ordinary.
-        self.odd: set[int] = set()
-        self.drift = Drift()
-
-    def column(self, values: Sequence[Any], type_: pa.DataType) -> pa.Array:
-        """A column of which every value stood under a key."""
-        column = pa.array(values, type_)
-        self.keys += len(column) - column.null_count
-        return column
-
-    def strings(self, values: Sequence[str | None]) -> pa.Array:
-        return self.column(values, pa.string())
-
-    def texts(self, raws: list[msgspec.Raw], owners: Iterable[int]) -> list[str | None]:
-        """Values as JSON text; one that DuckDB refuses makes its session odd."""
-        if raws.count(_ABSENT) == len(raws):
-            return [None] * len(raws)
-        return [
-            None if raw is _ABSENT else self._text(bytes(raw), owner)
-            for raw, owner in zip(raws, owners, strict=True)
-        ]
-
-    def _text(self, raw: bytes, owner: int) -> str | None:
-        if raw == b"null":
-            return None
-        self.keys += 1
-        self.raws.append(raw)
-        try:
-            text = raw.decode()
-        except UnicodeDecodeError:
-            self.odd.add(owner)
-            return None
-        if not castable(text):
-            self.odd.add(owner)
-        return text
-
-    def moments(self, millis: Sequence[float | None], owners: Sequence[int]) -> pa.Array:
-        """Epoch milliseconds; one that is finer than a microsecond makes its session odd."""
-        values = self.column(millis, pa.float64())
-        if values.null_count == len(values):
-            return pa.nulls(len(values), _MOMENT)
-        micros = pc.round(pc.multiply(values, 1000.0), round_mode="half_to_even")
-        self.doubt(pc.not_equal(pc.divide(micros, 1000.0), values), owners)
-        return micros.cast(pa.int64()).cast(_MOMENT)
-
-    def doubt(self, mask: pa.Array, owners: Sequence[int]) -> None:
-        """Makes the owners of the rows that the mask selects odd."""
-        self.odd.update(owners[at] for at in pc.indices_nonzero(mask.fill_null(False)).to_pylist())
-
-
-def _batch(found: Sequence[_Read], spoken: bool, drift: Drift) -> Batch:
+def _batch(
+    found: Sequence[_Read], messages_of: flatten_messages.Parsed | flatten_messages.Decoded, drift: Drift
+) -> Batch:
     versions = [read.version for read in found]
     sessions = [read.session for read in found]
-    build = _Builder()
+    build = Builder()
     children: dict[schema.Table, Children] = {}
-
-    lists = [session.messages or () for session in sessions]
-    counts, owners = _flat(lists)
-    messages = list(chain.from_iterable(lists))
-    roles = [[message.role for message in own] for own in lists]
-    columns, calls = _messages(messages, list(chain.from_iterable(roles)), spoken, owners, build)
-    children[schema.MESSAGES] = counts, columns
-    children[schema.TOOL_CALLS] = _tool_calls(calls, counts, owners, columns, build)
+    messages = messages_of.read(build)
+    children[schema.MESSAGES], children[schema.TOOL_CALLS] = messages.children, messages.tool_calls
 
     lists = [session.costs or () for session in sessions]
     counts, owners = _flat(lists)
@@ -321,16 +209,26 @@ def _batch(found: Sequence[_Read], spoken: bool, drift: Drift) -> Batch:
 
     session_columns = _sessions(versions, sessions, _first_models(columns, owners), build)
     session_columns["extra"] = _extras(found, build)
-    session_columns["user_message_count"] = [own.count("user") for own in roles]
-    session_columns["assistant_message_count"] = [sum(map(own.count, ASSISTANT_ROLES)) for own in roles]
+    session_columns["user_message_count"] = messages.user_counts
+    session_columns["assistant_message_count"] = messages.assistant_counts
     children[schema.STRUCTURED_OUTPUTS] = _outputs(session_columns["artifact"], build)
 
-    if not build.odd:
-        build.odd.update(_repeating([read.body for read in found], build))
-    if build.odd:
-        raise _OddError(build.odd)
+    if not build.odd:  # repeated keys among the messages were looked for where these were read
+        build.odd.update(repeating([_without(read.messages, read.body) for read in found], build))
+    build.check()
     drift.join(build.drift)
     return Batch(versions, session_columns, children)
+
+
+def _without(messages: bytes, body: bytes) -> bytes:
+    """The body with null for its messages: searching for kilobytes takes longer than looking where they begin."""
+    at = body.find(messages[:_BEGINNING])
+    if body.startswith(messages, at):
+        return body[:at] + b"null" + body[at + len(messages) :]
+    return body.replace(messages, b"null", 1)
+
+
+_BEGINNING: Final = 64
 
 
 def _flat(lists: Sequence[Sequence[Any]]) -> tuple[list[int], list[int]]:
@@ -339,113 +237,8 @@ def _flat(lists: Sequence[Sequence[Any]]) -> tuple[list[int], list[int]]:
     return counts, [place for place, count in enumerate(counts) for _ in range(count)]
 
 
-def _messages(
-    messages: list[Any], roles: list[str | None], spoken: bool, owners: list[int], build: _Builder
-) -> tuple[Columns, list[list[_Call] | None]]:
-    """Columns of messages, and the tool calls of each."""
-    columns: Columns = {
-        "role": build.strings(roles),
-        "content": build.strings([message.content for message in messages]),
-        "name": build.strings([message.name for message in messages]),
-        "tool_call_id": build.strings([message.tool_call_id for message in messages]),
-        "refusal": build.strings([message.refusal for message in messages]),
-        "metadata": build.texts([message.metadata for message in messages], owners),
-    }
-    calls = [message.tool_calls for message in messages]
-    build.keys += len(calls) - calls.count(None)
-    for role in {*roles} - KNOWN_ROLES - {None}:
-        build.drift.add("message.role=", str(role), by=roles.count(role))
-    if spoken:
-        texts = build.strings([message.message for message in messages])
-        answers = build.strings([message.toolCallId for message in messages])
-        camel = [message.toolCalls for message in messages]
-        build.keys += len(camel) - camel.count(None)
-        times = {
-            "sent_at": build.moments([message.time for message in messages], owners),
-            "ended_at": build.moments([message.endTime for message in messages], owners),
-            "seconds_from_start": build.column([m.secondsFromStart for m in messages], pa.float64()),
-            "duration_seconds": build.column([message.duration for message in messages], pa.float64()),
-        }
-        timed = _any_valid(*times.values())
-        # The names that go with the other kind of message: what `usual_keys` of the generic way would have to note.
-        written = _any_valid(columns["content"], columns["tool_call_id"], _present(calls))
-        other = _any_valid(texts, answers, _present(camel))
-        build.doubt(pc.or_(pc.and_(timed, written), pc.and_not(other, timed)), owners)
-        columns |= times
-        columns["content"] = pc.coalesce(columns["content"], texts)
-        columns["tool_call_id"] = pc.coalesce(columns["tool_call_id"], answers)
-        calls = [own or other_own for own, other_own in zip(calls, camel, strict=True)]
-    columns["tool_call_count"] = [len(own) if own else 0 for own in calls]
-    return columns, calls
-
-
-def _present(values: list[Any]) -> pa.Array:
-    return pa.array([None if value is None else True for value in values], pa.bool_())
-
-
-def _any_valid(first: pa.Array, *others: pa.Array) -> pa.Array:
-    mask = pc.is_valid(first)
-    for column in others:
-        mask = pc.or_(mask, pc.is_valid(column))
-    return mask
-
-
-_RESULT_ROLES: Final = pa.array(sorted(RESULT_ROLES), pa.string())
-
-
-def _tool_calls(
-    lists: list[list[_Call] | None],
-    counts: list[int],
-    owners: list[int],
-    message_columns: Columns,
-    build: _Builder,
-) -> Children:
-    calling = [(at, own) for at, own in enumerate(lists) if own]
-    places = [at for at, own in calling for _ in own]
-    calls = [call for _, own in calling for call in own]
-    ids = [call.id for call in calls]
-    functions = [call.function for call in calls]
-    build.keys += len(functions) - functions.count(None)
-    starts = [0, *accumulate(counts)]
-
-    # The first message after the call that answers to its id, and to no call before.
-    roles, named = message_columns["role"], message_columns["tool_call_id"]
-    answering = pc.indices_nonzero(pc.and_(pc.is_valid(named), pc.is_in(roles, value_set=_RESULT_ROLES)))
-    answers: dict[tuple[int, str], list[int]] = {}
-    for at, call_id in zip(answering.to_pylist(), named.take(answering).to_pylist(), strict=True):
-        answers.setdefault((owners[at], call_id), []).append(at)
-    results: list[int | None] = []
-    for place, call_id in zip(places, ids, strict=True):
-        waiting = answers.get((owners[place], call_id)) if call_id is not None else None
-        found = next((at for at in waiting if at > place), None) if waiting else None
-        if waiting and found is not None:
-            waiting.remove(found)
-        results.append(found)
-
-    own_counts = [0] * len(counts)
-    for place in places:
-        own_counts[owners[place]] += 1
-    return own_counts, {
-        "message_index": [place - starts[owners[place]] for place in places],
-        "tool_call_index": [index for _, own in calling for index in range(len(own))],
-        "tool_call_id": build.strings(ids),
-        "type": build.strings([call.type for call in calls]),
-        "function_name": build.strings(
-            [None if function is None else function.name for function in functions]
-        ),
-        "arguments": build.strings(
-            [None if function is None else function.arguments for function in functions]
-        ),
-        "result": message_columns["content"].take(pa.array(results, pa.int64())),
-        "result_message_index": [
-            None if at is None else at - starts[owners[place]]
-            for at, place in zip(results, places, strict=True)
-        ],
-    }
-
-
 def _costs(
-    costs: list[_Cost], lists: Sequence[Sequence[_Cost]], owners: list[int], build: _Builder
+    costs: list[_Cost], lists: Sequence[Sequence[_Cost]], owners: list[int], build: Builder
 ) -> Columns:
     types = [cost.type for cost in costs]
     for type_ in {*types} - KNOWN_COST_TYPES - {None}:
@@ -507,7 +300,7 @@ def _sessions(
     versions: list[Version],
     sessions: list[Any],
     models: dict[int, tuple[str | None, str | None]],
-    build: _Builder,
+    build: Builder,
 ) -> Columns:
     places = range(len(sessions))
     build.keys += 2 * len(sessions)  # id and orgId, compared already
@@ -554,10 +347,9 @@ def _sessions(
     }
 
 
-def _customers(sessions: list[Any], build: _Builder) -> Columns:
+def _customers(sessions: list[Any], build: Builder) -> Columns:
     customers = [session.customer for session in sessions]
     build.keys += len(customers) - customers.count(None)
-    build.keys += len(customers) - [session.messages for session in sessions].count(None)
     build.keys += len(customers) - [session.costs for session in sessions].count(None)
     known = [customer or _NO_CUSTOMER for customer in customers]
     return {
@@ -569,7 +361,7 @@ def _customers(sessions: list[Any], build: _Builder) -> Columns:
     }
 
 
-def _extras(found: Sequence[_Read], build: _Builder) -> list[str | None]:
+def _extras(found: Sequence[_Read], build: Builder) -> list[str | None]:
     """What has no column in a session that is ordinary otherwise."""
     extras: list[str | None] = []
     for read in found:
@@ -612,7 +404,7 @@ def _other_moments(texts: pa.Array, known: list[int]) -> list[int]:
 
 class _Output(msgspec.Struct, gc=False):
     name: str | None = None
-    result: msgspec.Raw = _ABSENT
+    result: msgspec.Raw = ABSENT
 
 
 class _Artifact(msgspec.Struct, gc=False):
@@ -622,7 +414,7 @@ class _Artifact(msgspec.Struct, gc=False):
 _artifact: Final = msgspec.json.Decoder(_Artifact).decode
 
 
-def _outputs(artifacts: list[str | None], build: _Builder) -> Children:
+def _outputs(artifacts: list[str | None], build: Builder) -> Children:
     counts: list[int] = []
     rows: list[tuple[Any, ...]] = []
     for artifact in artifacts:
@@ -635,7 +427,7 @@ def _outputs(artifacts: list[str | None], build: _Builder) -> Children:
 def _output_rows(artifact: str, drift: Drift) -> list[tuple[Any, ...]]:
     try:
         outputs = _artifact(artifact).structuredOutputs or {}
-        if all(output.result is not _ABSENT or output.name is not None for output in outputs.values()):
+        if all(output.result is not ABSENT or output.name is not None for output in outputs.values()):
             results = {key: bytes(output.result).decode() for key, output in outputs.items()}
             return [
                 (key, output.name, None if results[key] in ("", "null") else results[key])
@@ -644,34 +436,3 @@ def _output_rows(artifact: str, drift: Drift) -> list[tuple[Any, ...]]:
     except (ValueError, RecursionError):
         pass  # another shape
     return structured_output_rows(artifact, drift)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Repeated keys.
-
-#: The end of a key whose value is not null. Inside a string a quote is escaped, so nothing else looks like this but a
-#: string that begins with ":", and that one follows ":", "," or "[" unless there is white space.
-_KEY: Final = r"[^\\:,\[]\":\s*[^n\s]"
-
-
-def _keys_in(texts: list[bytes]) -> int:
-    return int(pl.Series(texts, dtype=pl.Binary).cast(pl.String).str.count_matches(_KEY).sum())
-
-
-def _repeating(bodies: list[bytes], build: _Builder) -> list[int]:
-    """Positions of the sessions in which a key of the structs occurs twice: decoding would keep the last one only."""
-    if _keys_in(bodies) == build.keys + _keys_in(build.raws):
-        return []
-    return [at for at, body in enumerate(bodies) if _repeats(body)]
-
-
-def _repeats(body: bytes) -> bool:
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        if len(dict(pairs)) != len(pairs):
-            raise _OddError(())
-
-    try:
-        json.loads(body, object_pairs_hook=look)
-    except (_OddError, RecursionError):
-        return True
-    return False

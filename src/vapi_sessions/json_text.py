@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import Any, Final, NoReturn
 
 import msgspec
+import pyarrow as pa
 
 
 def _constant(name: str) -> NoReturn:
@@ -22,6 +24,28 @@ _raw_object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _raw_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _lenient: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_constant)
 _blank: Final = re.compile(r"[ \t\r\n]*")
+
+
+def check_utf8(text: bytes) -> None:
+    """Raises UnicodeDecodeError for what is not UTF-8. Decoding would write a page of emoji out four times as large."""
+    bounds = pa.array([0, len(text)], pa.int64()).buffers()[1]
+    try:
+        pa.LargeStringArray.from_buffers(1, bounds, pa.py_buffer(text)).validate(full=True)
+    except pa.ArrowInvalid:
+        text.decode()
+
+
+def column(texts: Sequence[bytes]) -> pa.StringArray:
+    """JSON texts as one Arrow column, copied once. Raises UnicodeDecodeError if one is not UTF-8."""
+    bounds = pa.array([0, *accumulate(map(len, texts))], pa.int32()).buffers()[1]
+    found = pa.StringArray.from_buffers(len(texts), bounds, pa.py_buffer(b"".join(texts)))
+    try:
+        found.validate(full=True)
+    except pa.ArrowInvalid:
+        for text in texts:
+            text.decode()
+        raise
+    return found
 
 
 def members(text: str) -> list[tuple[str, str]]:

@@ -40,6 +40,7 @@ from vapi_sessions.documents import (
     rewrite_or_stub,
     rewrite_text,
 )
+from vapi_sessions.json_text import column
 from vapi_sessions.redact_text import (
     ENDING,
     NAME,
@@ -274,11 +275,11 @@ def redact_page(bodies: Sequence[bytes], extra: Extra | None = None) -> list[byt
     A suspect one that cannot be examined (nested too deeply, not JSON) is replaced by its id, organisation and times.
     """
     clean = list(bodies)
-    suspects = [number for number, look in enumerate(_suspects(bodies, _SCANS)) if look]
+    suspects = [number for number, look in enumerate(_suspects(bodies, _SCAN)) if look]
     for number, body in zip(suspects, _rewritten([bodies[number] for number in suspects]), strict=True):
         clean[number] = body
     if extra:
-        looks = _suspects(clean, (extra.suspect,))
+        looks = _suspects(clean, extra.suspect)
         return [
             rewrite_or_stub(body, extra.redact) if look else body
             for body, look in zip(clean, looks, strict=True)
@@ -286,26 +287,25 @@ def redact_page(bodies: Sequence[bytes], extra: Extra | None = None) -> list[byt
     return clean
 
 
-_SCANS: Final = (_SUSPECT, SHAPED_SUSPECT)
+#: One expression for both: a text is read once.
+_SCAN: Final = f"(?:{_SUSPECT})|(?:{SHAPED_SUSPECT})"
 
 
-def _suspects(texts: Sequence[bytes], scans: Sequence[str]) -> list[bool]:
+def _suspects(texts: Sequence[bytes], scan: str) -> list[bool]:
     if not texts:
         return []
-    page = pl.Series("text", texts, dtype=pl.Binary)
     try:
-        text = page.cast(pl.String)
-    except pl.exceptions.ComputeError:  # not UTF-8, somewhere
+        text = pl.Series("text", column(texts))
+    except UnicodeDecodeError:
         text = pl.Series("text", [_utf8_or_none(body) for body in texts], dtype=pl.String)
-    found = pl.any_horizontal(pl.col("text").str.contains(scan) for scan in scans)
-    return text.to_frame().select(found.fill_null(True)).to_series().to_list()
+    return text.str.contains(scan).fill_null(True).to_list()
 
 
 def _rewritten(bodies: Sequence[bytes]) -> Iterator[bytes]:
     """Suspect bodies. What is suspect is usually one member of many, and the same in every session of an assistant."""
     parts = [cut(body) for body in bodies]
     texts = [b'"%s":%s' % (name.encode(), value) for part in parts if part for name, value in part.items()]
-    looks = iter(_suspects(texts, _SCANS))
+    looks = iter(_suspects(texts, _SCAN))
     for body, part in zip(bodies, parts, strict=True):
         if part is None:
             yield rewrite_or_stub(body, redact)

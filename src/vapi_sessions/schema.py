@@ -29,13 +29,18 @@ _ARROW: Final[dict[SqlType, pa.DataType]] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `internal` ones live in the writer's database only and are not published."""
+    """One column. `internal` ones live in the writer's database only and are not published.
+
+    `unpacked` ones are stored there as they are: looking for repetitions in long texts takes DuckDB longer than all the
+    rest of a merge, and finds next to none.
+    """
 
     name: str
     type: SqlType
     description: str
     required: bool = False
     internal: bool = False
+    unpacked: bool = False
 
     @property
     def arrow(self) -> pa.Field:
@@ -72,14 +77,15 @@ class Table:
         """`CREATE TABLE` for the writer's database: no key and no index (upserts corrupt or slow them; we assert)."""
         lines = (
             f"    {column.name} {column.storage_type}{' NOT NULL' if column.required else ''}"
+            f"{' USING COMPRESSION uncompressed' if column.unpacked else ''}"
             for column in self.columns
         )
         return f"CREATE TABLE IF NOT EXISTS {schema}.{self.name} (\n" + ",\n".join(lines) + "\n)"
 
 
-def _c(name: str, type_: str, description: str) -> Column:
+def _c(name: str, type_: str, description: str, *, unpacked: bool = False) -> Column:
     required = type_.endswith("!")
-    return Column(name, type_.rstrip("!"), description, required)  # type: ignore[arg-type]  # literals below
+    return Column(name, type_.rstrip("!"), description, required, unpacked=unpacked)  # type: ignore[arg-type]  # literals below
 
 
 _SESSION_ID = _c("session_id", "VARCHAR!", "The session this row belongs to.")
@@ -121,7 +127,7 @@ SESSIONS: Final = Table(
         _c("user_message_count", "INTEGER!", "Messages with role user."),
         _c("assistant_message_count", "INTEGER!", "Messages with role assistant or bot."),
         _c("tool_call_count", "INTEGER!", "Tool calls in all messages."),
-        _c("artifact", "JSON", "What was extracted after completion, as received."),
+        _c("artifact", "JSON", "What was extracted after completion, as received.", unpacked=True),
         _c("metadata", "JSON", "The session's metadata, variableValues included."),
         _c("extra", "JSON", "Fields that have no column (embedded configurations stay in raw only)."),
         _c("content_hash", "VARCHAR!", "Hash of the redacted session, policy and redactor version included."),
@@ -150,7 +156,12 @@ MESSAGES: Final = Table(
         _SESSION_CREATED,
         _c("message_index", "INTEGER!", "Position in the conversation, from 0."),
         _c("role", "VARCHAR", "system, user, assistant, bot, tool, developer, or whatever the source said."),
-        _c("content", "VARCHAR", "The text: content, or message; text parts joined by a newline."),
+        _c(
+            "content",
+            "VARCHAR",
+            "The text: content, or message; text parts joined by a newline.",
+            unpacked=True,
+        ),
         _c("content_json", "JSON", "The original content where it was not a string."),
         _c("name", "VARCHAR", "Name of the participant."),
         _c("tool_call_id", "VARCHAR", "The tool call that this message answers."),
@@ -183,8 +194,8 @@ TOOL_CALLS: Final = Table(
         _c("tool_call_id", "VARCHAR", "The call's id."),
         _c("type", "VARCHAR", "function, as a rule."),
         _c("function_name", "VARCHAR", "The function called."),
-        _c("arguments", "VARCHAR", "Exactly as received; JSON text if it was not a string."),
-        _c("result", "VARCHAR", "Text of the tool message that answers it."),
+        _c("arguments", "VARCHAR", "Exactly as received; JSON text if it was not a string.", unpacked=True),
+        _c("result", "VARCHAR", "Text of the tool message that answers it.", unpacked=True),
         _c("result_message_index", "INTEGER", "Position of that message."),
         _c("extra", "JSON", "Fields that have no column."),
     ),

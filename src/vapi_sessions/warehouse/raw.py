@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from vapi_sessions import faultpoints, redact, schema
 from vapi_sessions.errors import WarehouseDamagedError
+from vapi_sessions.json_text import column
 from vapi_sessions.merge import Observation
 from vapi_sessions.treatment import STATE, hash_part
 from vapi_sessions.warehouse.layout import disk_errors, sync_directory
@@ -39,10 +40,14 @@ def write(
         [o.seq for o in observations],
         [o.run_id for o in observations],
         [o.kind for o in observations],
-        [o.body or None for o in observations],
     ]
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, schema.RAW, strict=False)]
+    bodies = [o.body for o in observations]
     table = pa.table(
-        [pa.array(column, field.type) for column, field in zip(columns, schema.RAW, strict=True)],
+        [
+            *arrays,
+            column(bodies) if all(bodies) else pa.array([body or None for body in bodies], pa.string()),
+        ],
         schema=schema.RAW.with_metadata({_PROGRESS: msgspec.json.encode(progress)}),
     )
     target = directory / name
@@ -125,8 +130,8 @@ def read(path: Path) -> Iterator[list[Observation]]:
 
 def _observations(batch: pa.RecordBatch, treatment: str) -> list[Observation]:
     columns = [
-        (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
-        for column in batch.columns
+        (values.cast(pa.int64()) if pa.types.is_timestamp(values.type) else values).to_pylist()
+        for values in batch.columns
     ]
     return [
         Observation(

@@ -35,9 +35,9 @@ _GROUPS: Final = 8
 #: Sessions that were replaced before the file is copied without them: at least so many, and this share of those alive.
 COMPACT_FROM: Final = 500
 _DEAD_SHARE: Final = 0.4
-#: Rows. A batch fills several row groups, which go to the file at once; smaller remainders are written twice, by way of
-#: the log. A multiple of 2,048, DuckDB's vectors.
-ROW_GROUP: Final = 20_480
+#: Rows. A batch fills many row groups, which go to the file at once; the remainder is written twice, by way of the log, and
+#: what it took up first stays free in the file. A multiple of 2,048, DuckDB's vectors.
+ROW_GROUP: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
