@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -119,6 +119,14 @@ _decode_metadata = msgspec.json.Decoder(_Metadata, strict=False).decode
 #: Bytes of `{"results":,"metadata":}` with some room for white space; more may hide a second `results`.
 _PLAIN_ENVELOPE: Final = 32
 _decode_header = msgspec.json.Decoder(_Header).decode
+
+
+class _Answer(NamedTuple):
+    """A response that was read to its end. httpx's own is part of a reference cycle, and would keep megabytes for a while."""
+
+    status_code: int
+    headers: httpx.Headers
+    content: bytes
 
 
 class _AgainError(Exception):
@@ -323,7 +331,7 @@ class Source:
         except (ValueError, RecursionError) as error:
             raise _AgainError(f"an answer is not a session: {_plain(str(error))}") from None
 
-    def _expect_object(self, response: httpx.Response) -> None:
+    def _expect_object(self, response: _Answer) -> None:
         try:
             msgspec.json.decode(self._json_body(response), type=dict[str, Any])
         except ValueError as error:
@@ -352,14 +360,13 @@ class Source:
             body=body,
         )
 
-    def _send(
-        self, path: str, params: Sequence[tuple[str, str]], *, absent_ok: bool = False
-    ) -> httpx.Response:
+    def _send(self, path: str, params: Sequence[tuple[str, str]], *, absent_ok: bool = False) -> _Answer:
         sent = self.pace.wait_turn()
         with self.traffic.lock:
             self.traffic.requests += 1
         try:
-            response = self._http.get(path, params=list(params))
+            with self._http.stream("GET", path, params=list(params)) as response:
+                content = b"".join(response.iter_bytes())
         except httpx.ConnectError as error:
             raise _AgainError(
                 f"{self._base_url} cannot be reached ({_plain(str(error)) or 'no connection'})",
@@ -372,12 +379,13 @@ class Source:
         except httpx.HTTPError as error:  # resets, cut bodies, protocol errors
             raise _AgainError(f"the connection broke ({type(error).__name__})") from None
         with self.traffic.lock:
-            self.traffic.bytes += len(response.content)
+            self.traffic.bytes += len(content)
+        answer = _Answer(response.status_code, response.headers, content)
         if response.is_success or (absent_ok and response.status_code == 404):
-            return response
-        raise self._error_for(response, sent)
+            return answer
+        raise self._error_for(answer, sent)
 
-    def _error_for(self, response: httpx.Response, sent: float) -> Exception:
+    def _error_for(self, response: _Answer, sent: float) -> Exception:
         """The table of statuses. The last row is for everything that has no row of its own."""
         status, said = (
             response.status_code,
@@ -441,7 +449,7 @@ class Source:
                 )
 
     @staticmethod
-    def _json_body(response: httpx.Response) -> bytes:
+    def _json_body(response: _Answer) -> bytes:
         """The body, if the content type says JSON; a page of HTML or an empty 200 is never "no rows"."""
         if not _is_json(response):
             kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
@@ -511,23 +519,27 @@ def _plain(text: str) -> str:
     return "".join(c for c in line if c.isprintable())[:160]
 
 
-def _vendor_message(response: httpx.Response) -> str:
+def _vendor_message(response: _Answer) -> str:
     """`: "message"` as the vendor's error body gives it, or the start of a plain-text body; "" for HTML."""
     try:
         said = json.loads(response.content)
         said = (said.get("message") or "") if isinstance(said, dict) else ""
         said = "; ".join(map(str, said)) if isinstance(said, list) else str(said)
     except (ValueError, RecursionError):
-        said = "" if "html" in response.headers.get("content-type", "") else response.text
+        said = (
+            ""
+            if "html" in response.headers.get("content-type", "")
+            else response.content.decode(errors="replace")
+        )
     return f': "{_plain(said)}"' if said.strip() else ""
 
 
-def _is_json(response: httpx.Response) -> bool:
+def _is_json(response: _Answer) -> bool:
     kind: str = response.headers.get("content-type", "").split(";")[0].strip().lower()
     return kind == "application/json" or kind.endswith("+json")
 
 
-def _retry_after(response: httpx.Response, now: int) -> float | None:
+def _retry_after(response: _Answer, now: int) -> float | None:
     """Seconds from a `Retry-After` header in either of its forms; None without a usable one."""
     value = response.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
@@ -589,7 +601,7 @@ def _cut_by_retention(metadata: _Metadata, query: Query) -> bool:
     )
 
 
-def _server_time(response: httpx.Response) -> int | None:
+def _server_time(response: _Answer) -> int | None:
     if "age" in response.headers:  # a cache answered: its Date is not the source's present
         return None
     try:

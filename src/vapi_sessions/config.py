@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     @field_validator("redact_paths")
     @classmethod
     def _paths_that_can_match(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        from vapi_sessions.redact import Extra  # needs polars, which `status` should not wait for
+        from vapi_sessions.redact import Extra  # needs pyarrow, which `status` should not wait for
 
         Extra.of((), value)
         return value

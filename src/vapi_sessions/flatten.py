@@ -9,14 +9,14 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vapi_sessions import schema
-from vapi_sessions.flatten_columns import Children, Columns, repeat_each
+from vapi_sessions.flatten_columns import Children, Columns, repeat_each, starts
 from vapi_sessions.flatten_fast import batches
 from vapi_sessions.flatten_generic import (
     ASSISTANT_ROLES,
@@ -188,7 +188,7 @@ def _tables(
         owner = repeat_each(counts)
         columns |= {"session_id": ids.take(owner), "session_created_at": created.take(owner)}
         if table is schema.MESSAGES:
-            columns["message_index"] = _positions(counts)
+            columns["message_index"] = _positions(counts, owner)
             columns["first_seen_at"] = _first_seen(growth, counts)
         tables[table.name] = _table(table, columns, len(owner))
     return tables
@@ -209,9 +209,10 @@ def _array(values: Any, type_: pa.DataType, rows: int) -> pa.Array:
     return pa.array(values, type_)
 
 
-def _positions(counts: Sequence[int]) -> pa.Array:
-    """[2, 0, 1] to 0, 1, 0."""
-    return pa.array(list(chain.from_iterable(map(range, counts))), pa.int32())
+def _positions(counts: Sequence[int], owner: pa.Array) -> pa.Array:
+    """[2, 0, 1] to 0, 1, 0: each row's place among those of its session."""
+    first = pa.array(starts(counts), pa.int64()).take(owner)
+    return pc.subtract(pa.array(range(len(owner)), pa.int64()), first).cast(pa.int32())
 
 
 def _first_seen(growth: Sequence[Growth], counts: Sequence[int]) -> pa.Array:

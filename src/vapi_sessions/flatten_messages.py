@@ -32,7 +32,7 @@ from vapi_sessions.flatten_reader import MAX_TIME, MIN_TIME
 #: Fewer sessions than that are not divided again to find the one that Arrow's reader refuses.
 _FEW: Final = 16
 #: A page's worth of JSON: the reader's own structures are several times as large.
-_BLOCK: Final = 8_000_000
+_BLOCK: Final = 4_000_000
 
 
 class Call(NamedTuple):
@@ -296,9 +296,9 @@ def _messages(found: _Fields, build: Builder) -> Messages:
         calls[at] = len(own)
     columns: Columns = {
         "role": fields["role"],
-        "content": pc.coalesce(fields["content"], fields["message"]),
+        "content": _either(fields["content"], fields["message"]),
         "name": fields["name"],
-        "tool_call_id": pc.coalesce(fields["tool_call_id"], fields["toolCallId"]),
+        "tool_call_id": _either(fields["tool_call_id"], fields["toolCallId"]),
         "refusal": fields["refusal"],
         "sent_at": build.moments(fields["time"], owners),
         "ended_at": build.moments(fields["endTime"], owners),
@@ -321,6 +321,12 @@ def _any_valid(first: pa.Array, *others: pa.Array) -> pa.Array:
         if column.null_count < len(column):
             mask = pc.or_(mask, pc.is_valid(column))
     return mask
+
+
+def _either(first: pa.Array, second: pa.Array) -> pa.Array:
+    if second.null_count == len(second):
+        return first
+    return second if first.null_count == len(first) else pc.coalesce(first, second)
 
 
 def _counted(values: pa.Array) -> list[tuple[str | None, int]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -145,8 +143,7 @@ class Loader:
                 raise other_organisation(self._layout.root, self._org_id, row.org_id)
         with self._admitting:
             rows = self._suppression.admit(step.rows, self._treatment.policy)
-        with collector_off():
-            observations = list(self._observe(rows, step.page))
+        observations = list(self._observe(rows, step.page))
         return Treated(
             observations, len(step.rows), step.page.total, step.left, sum(len(o.body) for o in observations)
         )
@@ -233,12 +230,11 @@ class Loader:
         self._marks = []
         changes = self._changes()
         self._touched.clear()
-        with collector_off():
-            known = self._store.known({o.session_id: o.created_at for o in observations})
-            if self._before is not None:  # which may or may not be in the database yet
-                known |= after(*self._before, (o.session_id for o in observations))
-            resolution = resolve(observations, known)
-            return _Batch(resolution, flatten(resolution.versions), known, changes)
+        known = self._store.known({o.session_id: o.created_at for o in observations})
+        if self._before is not None:  # which may or may not be in the database yet
+            known |= after(*self._before, (o.session_id for o in observations))
+        resolution = resolve(observations, known)
+        return _Batch(resolution, flatten(resolution.versions), known, changes)
 
     def _commit(self, batch: _Batch) -> None:
         changes, keep = batch.changes, batch.resolution.keep
@@ -374,21 +370,18 @@ def recover(store: Store, layout: Layout, *, now: Callable[[], int]) -> Recovery
             torn.append(path)
             doubtful = True
             continue
-        with collector_off():
-            known = store.known({o.session_id: o.created_at for o in observations})
-            resolution = resolve(observations, known)
-            batch = {
-                "file": path.name,
-                "run_id": observations[0].run_id if observations else "",
-                "observations": len(observations),
-                "merged_at": to_datetime(now()),
-            }
-            changes = _decode_progress(progress, batch)
-            if doubtful:
-                changes = Changes(
-                    changes.org_id, unsettled=changes.unsettled, batch=batch, state=changes.state
-                )
-            store.merge(resolution, flatten(resolution.versions).tables, known, changes)
+        known = store.known({o.session_id: o.created_at for o in observations})
+        resolution = resolve(observations, known)
+        batch = {
+            "file": path.name,
+            "run_id": observations[0].run_id if observations else "",
+            "observations": len(observations),
+            "merged_at": to_datetime(now()),
+        }
+        changes = _decode_progress(progress, batch)
+        if doubtful:
+            changes = Changes(changes.org_id, unsettled=changes.unsettled, batch=batch, state=changes.state)
+        store.merge(resolution, flatten(resolution.versions).tables, known, changes)
         done += 1
     # Last: as long as it lies there, a recovery that is itself interrupted knows that claims are doubtful.
     return Recovery(done, tuple(raw.put_aside(path).name for path in torn))
@@ -415,15 +408,3 @@ def _decode_progress(progress: Mapping[str, Any], batch: Mapping[str, Any]) -> C
         batch=batch,
         state=progress.get("state", {}),
     )
-
-
-@contextlib.contextmanager
-def collector_off() -> Iterator[None]:
-    """Decoding allocates many small objects that live shortly; the cycle collector would double its cost."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()

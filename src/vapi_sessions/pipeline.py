@@ -27,6 +27,7 @@ from vapi_sessions.config import Settings
 from vapi_sessions.errors import ConfigurationError, SourceUnavailableError, VapiSessionsError
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.load import Counts, Loader, Treated, recover
+from vapi_sessions.memory import fewer_collections
 from vapi_sessions.plan import PlannedWindow
 from vapi_sessions.progress import Progress, Silent
 from vapi_sessions.survey import Plan, make_plan
@@ -105,6 +106,7 @@ class Run:
         layout = self._layout = Layout(self.settings.warehouse)
         layout.create()
         with self._stack:
+            self._stack.enter_context(fewer_collections())
             self._stack.enter_context(writer_lock(layout))
             self.suppression = Suppression.open(layout, create=True)
             if self.suppression.pending:
@@ -436,7 +438,7 @@ def rebuild(
             f"{warehouse} is not a warehouse: it has no raw/ directory.", "Give one with --warehouse."
         )
     layout.create()
-    with writer_lock(layout):
+    with fewer_collections(), writer_lock(layout):
         suppression = Suppression.open(layout, create=True)
         draft = layout.scratch / "rebuilt.duckdb"
         with Store(draft, layout.scratch) as store:

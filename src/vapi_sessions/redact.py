@@ -27,7 +27,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from vapi_sessions.documents import (
     change_list,
@@ -295,10 +296,11 @@ def _suspects(texts: Sequence[bytes], scan: str) -> list[bool]:
     if not texts:
         return []
     try:
-        text = pl.Series("text", column(texts))
+        text = column(texts)
     except UnicodeDecodeError:
-        text = pl.Series("text", [_utf8_or_none(body) for body in texts], dtype=pl.String)
-    return text.str.contains(scan).fill_null(True).to_list()
+        text = pa.array([_utf8_or_none(body) for body in texts], pa.string())
+    found: list[bool] = pc.match_substring_regex(text, scan).fill_null(True).to_pylist()
+    return found
 
 
 def _rewritten(bodies: Sequence[bytes]) -> Iterator[bytes]:
