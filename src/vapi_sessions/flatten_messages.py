@@ -31,7 +31,7 @@ from vapi_sessions.flatten_reader import MAX_TIME, MIN_TIME
 
 #: Fewer sessions than that are not divided again to find the one that Arrow's reader refuses.
 _FEW: Final = 16
-#: A page's worth of JSON: the reader's own structures are several times as large.
+#: Bytes of JSON at a time: the reader's own structures are several times as large.
 _BLOCK: Final = 4_000_000
 
 
@@ -155,9 +155,7 @@ def parse(raws: Sequence[bytes]) -> tuple[Parsed, list[int], list[int]]:
 
 
 def _parse_block(raws: Sequence[bytes]) -> pa.Array | None:
-    block = b'{"m":' + b'}\n{"m":'.join(raws) + b"}"
-    if block.count(b"\n") != len(raws) - 1:  # the reader goes by lines
-        return None
+    block = b'{"m":' + b'}{"m":'.join(raws) + b"}"
     options = pyarrow.json.ReadOptions(use_threads=False, block_size=len(block) + 1)
     try:
         table = pyarrow.json.read_json(pa.BufferReader(block), options, _PARSE)
