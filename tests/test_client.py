@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import itertools
 import json
 import logging
 import random
 import re
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from email.utils import format_datetime
 from typing import Any
@@ -996,3 +998,31 @@ def test_random_rubbish_is_an_error_of_ours_or_a_page() -> None:
         except VapiSessionsError as error:
             outcome = error.exit_code
         assert outcome in (1, 3, 4)
+
+
+def test_a_page_is_freed_when_it_is_let_go() -> None:
+    """Without waiting for the cycle collector: several pages of megabytes would pile up until it looks."""
+    body = page(session(name="x" * 3_000_000)).content
+
+    class Stream(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            yield body[:1000]
+            yield body[1000:]
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": "application/json"}, stream=Stream())
+
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        with Fixture(handler) as fixture:
+            fixture.source.list(Query())  # what is made once
+            before, _ = tracemalloc.get_traced_memory()
+            for _ in range(3):
+                fixture.source.list(Query())
+            after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+    assert after - before < 1_000_000

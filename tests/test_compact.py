@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import duckdb
 import pytest
 
 from conftest import Notes, World
@@ -85,3 +86,22 @@ def test_a_copy_that_fails_is_told_and_fails_nothing(growing: World, monkeypatch
     assert notes.said == ["the database could not be compacted: The disk is full."]
     assert growing.here() == growing.there()
     assert growing.rows("SELECT count(*) FROM sync.runs WHERE outcome <> 'done'") == [(0,)]
+
+
+def test_long_texts_are_not_packed_before_nor_after(growing: World) -> None:
+    """DuckDB is told so when a table is made, and the copy keeps it: packing them would take longer than all else."""
+
+    def packed() -> list[str]:
+        with duckdb.connect(Layout(growing.warehouse).store, read_only=True) as db:
+            found = db.execute(
+                "SELECT DISTINCT compression FROM pragma_storage_info('messages') "
+                "WHERE column_name = 'content' AND segment_type = 'VARCHAR'"
+            ).fetchall()
+        return [name for (name,) in found]
+
+    assert packed() == ["Uncompressed"]
+    before = _size(growing)
+    _change_all(growing)
+    growing.sync()
+    assert _size(growing) < before * 0.7
+    assert packed() == ["Uncompressed"]

@@ -30,7 +30,7 @@ from vapi_sessions.windows import IntervalSet
 
 #: How long another process's DuckDB lock on the file is waited for, seconds.
 LOCK_PATIENCE: Final = 10.0
-MEMORY_LIMIT: Final = "128MB"
+MEMORY_LIMIT: Final = "96MB"
 _GROUPS: Final = 8
 #: Sessions that were replaced before the file is copied without them: at least so many, and this share of those alive.
 COMPACT_FROM: Final = 500
