@@ -22,6 +22,7 @@ from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError, Warehous
 from vapi_sessions.flatten import flatten, merge_growth, message_count
 from vapi_sessions.merge import Known, Mark, Observation, resolve
 from vapi_sessions.timestamps import DAY, HOUR, MINUTE, SECOND, to_datetime
+from vapi_sessions.warehouse import store
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 from vapi_sessions.warehouse.store import LOCK_PATIENCE, Changes, Store, database_errors
 from vapi_sessions.windows import IntervalSet
@@ -213,6 +214,40 @@ def test_merging_again_changes_nothing(warehouse: Warehouse) -> None:
     changes = Changes(org_id=ORG, claims=PROGRESS.claims, windows=PROGRESS.windows, state=PROGRESS.state)
     warehouse.merge(full("b", 2), full("a", 1), changes=changes)
     assert warehouse.contents() == before
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_sessions_all_over_a_large_history_are_replaced_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: bool
+) -> None:
+    """DuckDB keeps a block in memory for each row group with a deletion: it is given as much more as that takes.
+
+    Without that it fails, so the measure can see it.
+    """
+    sessions, messages = 3200, 256
+    monkeypatch.setattr(store, "ROW_GROUP", 2048)
+    monkeypatch.setattr(store, "MEMORY_LIMIT", 64)
+    if not room:
+        monkeypatch.setattr(store, "_A_DELETION", 0.0)
+    with Warehouse(tmp_path / "large") as warehouse:
+        warehouse.merge(full("s0", 1, children=1))
+        warehouse.store.run(
+            "INSERT INTO sessions SELECT s.* REPLACE ('s' || i AS session_id) FROM sessions AS s, range(1, $1) AS r(i)",
+            [sessions],
+        )
+        warehouse.store.run(
+            "INSERT INTO messages SELECT m.* REPLACE ('s' || i AS session_id, n AS message_index) "
+            "FROM messages AS m, range($1) AS r(i), range(1, $2 + 1) AS s(n)",
+            [sessions, messages],
+        )
+        warehouse.store.checkpoint()
+        newer = [full(f"s{n}", 2, updated=SECOND) for n in range(0, sessions, 8)]
+        if room:
+            warehouse.merge(*newer)
+            assert counts(warehouse)["messages"] == (sessions - len(newer)) * messages + 2 * len(newer)
+        else:
+            with pytest.raises(WarehouseError, match="ran out of room"):
+                warehouse.merge(*newer)
 
 
 def test_an_older_version_does_not_overwrite(warehouse: Warehouse) -> None:

@@ -55,7 +55,7 @@ def compact(layout: Layout, *, sleep: Callable[[float], None]) -> int:
 
 
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "memory_limit": MEMORY_LIMIT,
+    "memory_limit": f"{MEMORY_LIMIT}MiB",
     "autoinstall_known_extensions": "false",
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import contextlib
 import itertools
+import math
 import os
 import re
 import time
@@ -30,14 +31,20 @@ from vapi_sessions.windows import IntervalSet
 
 #: How long another process's DuckDB lock on the file is waited for, seconds.
 LOCK_PATIENCE: Final = 10.0
-MEMORY_LIMIT: Final = "96MB"
+#: What DuckDB may use, MiB; it keeps what it has written for as long as there is room.
+MEMORY_LIMIT: Final = 128
+#: What it needs beside that, MiB, for each row group in which something was deleted, until the next checkpoint: it can put that
+#: nowhere else, and fails for want of it. One block, as measured.
+_A_DELETION: Final = 0.25
+#: Row groups with deletions after which there is a checkpoint in the middle of a run.
+_MOST_DELETIONS: Final = 2_000
 _GROUPS: Final = 8
 #: Sessions that were replaced before the file is copied without them: at least so many, and this share of those alive.
 COMPACT_FROM: Final = 500
 _DEAD_SHARE: Final = 0.4
 #: Rows. A batch fills many row groups, which go to the file at once; the remainder is written twice, by way of the log, and
 #: what it took up first stays free in the file. A multiple of 2,048, DuckDB's vectors.
-ROW_GROUP: Final = 4_096
+ROW_GROUP: Final = 12_288
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,8 @@ class Store:
         self._facts: dict[str, str] | None = (
             None  # `sync.state`, as committed or about to be; None: not read yet
         )
+        self._memory = MEMORY_LIMIT
+        self._deletions: dict[str, int] = {}  # row groups since the last checkpoint, at most, by table
         # DuckDB makes its log, which holds conversations too, anew after each checkpoint, and takes no mode for it.
         self._umask = os.umask(0o077)
         try:
@@ -163,12 +172,12 @@ class Store:
         changes: Changes,
     ) -> None:
         """One transaction: replace the sessions of `tables` with their children, move marks, note progress."""
+        replaced = {
+            v.session_id: known[v.session_id].created_at for v in resolution.versions if v.session_id in known
+        }
+        if replaced:
+            self._make_room(len(replaced))
         with database_errors(self.path), self.transaction():
-            replaced = {
-                v.session_id: known[v.session_id].created_at
-                for v in resolution.versions
-                if v.session_id in known
-            }
             faultpoints.reach("merge.begun")
             self._delete(replaced)
             faultpoints.reach("merge.deleted")
@@ -285,6 +294,23 @@ class Store:
     def checkpoint(self) -> None:
         """Fold the write-ahead log into the file; once a run, because each one costs."""
         self.run("CHECKPOINT")
+        self._deletions.clear()
+
+    def _make_room(self, sessions: int) -> None:
+        """Let DuckDB use as much memory as replacing so many sessions may need, wherever they lie."""
+        rows = self.rows(
+            "SELECT table_name, estimated_size FROM duckdb_tables() WHERE database_name = 'store' AND schema_name = 'main'"
+        )
+        if sum(self._deletions.values()) > _MOST_DELETIONS:
+            self.checkpoint()
+        self._deletions = {
+            table: min(size // ROW_GROUP + 1, self._deletions.get(table, 0) + sessions)
+            for table, size in rows
+        }
+        needed = MEMORY_LIMIT + math.ceil(sum(self._deletions.values()) * _A_DELETION)
+        if needed > self._memory:
+            self.run(f"SET GLOBAL memory_limit = '{needed}MiB'")
+            self._memory = needed
 
     def _prepare(self) -> None:
         try:
@@ -509,7 +535,7 @@ def _attach(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
     """The file as the current database `store` of a DuckDB of its own: only so can it be told the row groups' size."""
     db = duckdb.connect(
         config={
-            "memory_limit": MEMORY_LIMIT,
+            "memory_limit": f"{MEMORY_LIMIT}MiB",
             "temp_directory": str(scratch),
             "preserve_insertion_order": "false",
             "checkpoint_threshold": "1GB",
