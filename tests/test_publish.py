@@ -541,7 +541,7 @@ def test_a_full_disk_leaves_the_published_state_as_it_was(
     three_months.merge(full("mar", 9, MARCH, updated=HOUR, name="new"))
     before = three_months.snapshots()
     with monkeypatch.context() as patch:
-        patch.setattr(publication.pq, "write_table", _full)
+        patch.setattr(publication.pq.ParquetWriter, "write_table", _full)
         with pytest.raises(WarehouseError, match="The disk is full"):
             three_months.publish()
     assert three_months.ask("SELECT count(*) FROM sessions WHERE name = 'new'") == [(0,)]

@@ -32,7 +32,7 @@ from vapi_sessions.flatten_reader import MAX_TIME, MIN_TIME
 #: Fewer sessions than that are not divided again to find the one that Arrow's reader refuses.
 _FEW: Final = 16
 #: Bytes of JSON at a time: the reader's own structures are several times as large.
-_BLOCK: Final = 4_000_000
+_BLOCK: Final = 2_000_000
 
 
 class Call(NamedTuple):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vapi_sessions.client import Page, Row
 
 #: A batch is written and merged when its JSON reaches this size: large batches merge best, and memory stays flat.
-BATCH_BYTES: Final = 8_000_000
+BATCH_BYTES: Final = 6_000_000
 
 
 @dataclass(slots=True)

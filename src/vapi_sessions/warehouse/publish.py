@@ -6,10 +6,11 @@ what they opened, so a publication never blocks them and is never blocked.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,9 @@ SESSIONS_A_FILE: Final = 8_000
 THREADS: Final = 2
 #: Columns whose values hardly ever repeat: building a dictionary for them is given up anyway, late.
 _DISTINCT: Final = frozenset({"content", "arguments", "result", "content_hash", "tool_call_id"})
+#: Rows that are read at a time, and bytes of a row group: what is in memory for each file that is being written.
+_ROWS_AT_ONCE: Final = 8_192
+_GROUP_BYTES: Final = 16_000_000
 KEEP: Final = 24 * timestamps.HOUR
 KEEP_SNAPSHOTS: Final = 3
 #: Name of the DuckDB variable that overrides where the views look for the warehouse: set by `connect`.
@@ -180,33 +184,58 @@ def _write_part(store: Store, draft: Path, generation: int, lower: int, upper: i
     bounds = [timestamps.to_datetime(lower), timestamps.to_datetime(upper)]
     for table in schema.TABLES:
         columns = ", ".join(column.name for column in table.published)
-        # In whatever order: sorting would take as long as all the rest, and a file is one row group.
-        rows = store.arrow(
-            f"SELECT {columns} FROM {table.name} WHERE {table.created_at} >= ? AND {table.created_at} < ?",
-            bounds,
-        )
-        if rows.num_rows:
+        # In whatever order: sorting would take as long as all the rest.
+        sql = f"SELECT {columns} FROM {table.name} WHERE {table.created_at} >= ? AND {table.created_at} < ?"
+        with store.batches(sql, bounds, _ROWS_AT_ONCE) as batches:
+            count = _write(batches, table, draft / table.name / _month(lower) / f"{file}.parquet")
+        if count:
             present.append(table.name)
-            _write(rows, table, draft / table.name / _month(lower) / f"{file}.parquet")
         if table is schema.SESSIONS:
-            sessions = rows.num_rows
+            sessions = count
     faultpoints.reach("publish.file_written")
     return {"lower": lower, "file": file, "tables": ",".join(present), "sessions": sessions}
 
 
 def _write_empty(table: schema.Table, target: Path) -> None:
-    _write(pa.schema([column.arrow for column in table.published]).empty_table(), table, target)
+    empty = pa.schema([column.arrow for column in table.published]).empty_table()
+    with _parquet(target, table, empty.schema) as writer:
+        writer.write_table(empty)
 
 
-def _write(rows: pa.Table, table: schema.Table, target: Path) -> None:
+def _write(batches: pa.RecordBatchReader, table: schema.Table, target: Path) -> int:
+    """A file of these rows, if there are any; returns how many. No more of them is in memory than one row group takes."""
+    count, waiting, size = 0, list[pa.RecordBatch](), 0
+    first = next(batches, None)
+    if first is None:
+        return 0
+    with _parquet(target, table, batches.schema) as writer:
+        for batch in itertools.chain((first,), batches):
+            waiting.append(batch)
+            size += batch.nbytes
+            count += batch.num_rows
+            if size >= _GROUP_BYTES:
+                writer.write_table(pa.Table.from_batches(waiting))
+                waiting, size = [], 0
+        if waiting:
+            writer.write_table(pa.Table.from_batches(waiting))
+    return count
+
+
+@contextlib.contextmanager
+def _parquet(target: Path, table: schema.Table, columns: pa.Schema) -> Iterator[pq.ParquetWriter]:
     target.parent.mkdir(mode=0o700, exist_ok=True)
     with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        pq.write_table(
-            rows,
-            file,
-            compression="snappy",  # half of zstd's time for a fifth more bytes, and these are written again and again
-            use_dictionary=[c.name for c in table.published if c.type != "JSON" and c.name not in _DISTINCT],
-        )
+        with (
+            pq.ParquetWriter(
+                file,
+                columns,
+                compression="snappy",  # half of zstd's time for a fifth more bytes, and these are written again and again
+                use_dictionary=[
+                    c.name for c in table.published if c.type != "JSON" and c.name not in _DISTINCT
+                ],
+            ) as writer
+        ):
+            yield writer
         file.flush()
         os.fsync(file.fileno())
 

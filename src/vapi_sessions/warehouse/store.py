@@ -32,7 +32,7 @@ from vapi_sessions.windows import IntervalSet
 #: How long another process's DuckDB lock on the file is waited for, seconds.
 LOCK_PATIENCE: Final = 10.0
 #: What DuckDB may use, MiB; it keeps what it has written for as long as there is room.
-MEMORY_LIMIT: Final = 128
+MEMORY_LIMIT: Final = 96
 #: What it needs beside that, MiB, for each row group in which something was deleted, until the next checkpoint: it can put that
 #: nowhere else, and fails for want of it. One block, as measured.
 _A_DELETION: Final = 0.25
@@ -240,10 +240,11 @@ class Store:
         with database_errors(self.path):
             self._db.execute(sql, list(parameters)).fetchall()
 
-    def arrow(self, sql: str, parameters: Sequence[object] = ()) -> pa.Table:
-        """All rows of a query of what is committed, as an Arrow table; thread-safe."""
+    @contextlib.contextmanager
+    def batches(self, sql: str, parameters: Sequence[object], rows: int) -> Iterator[pa.RecordBatchReader]:
+        """The rows of a query of what is committed, so many at a time; thread-safe."""
         with database_errors(self.path), self._cursor() as db:
-            return db.sql(sql, params=list(parameters)).to_arrow_table()
+            yield db.sql(sql, params=list(parameters)).to_arrow_reader(rows)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
