@@ -107,16 +107,15 @@ class _Metadata(msgspec.Struct):
 
 
 class _Envelope(msgspec.Struct):
-    results: msgspec.Raw
+    results: list[msgspec.Raw]
     metadata: msgspec.Raw
 
 
 T = TypeVar("T")
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decode_results = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_metadata = msgspec.json.Decoder(_Metadata, strict=False).decode
-#: Bytes of `{"results":,"metadata":}` with some room for white space; more may hide a second `results`.
+#: Bytes of `{"results":[],"metadata":}` with some room for white space; more may hide a second `results`.
 _PLAIN_ENVELOPE: Final = 32
 _decode_header = msgspec.json.Decoder(_Header).decode
 
@@ -571,9 +570,10 @@ def _split_page(body: bytes) -> tuple[_Metadata, list[bytes]]:
         parts = dict(members)
         metadata = msgspec.json.decode(parts.get("metadata", ""), type=_Metadata, strict=False)
         return metadata, [part.encode() for part in json_text.elements(parts.get("results", ""))]
-    if len(body) - len(envelope.results) - len(envelope.metadata) > _PLAIN_ENVELOPE:
+    bodies = [bytes(raw) for raw in envelope.results]
+    if len(body) - sum(map(len, bodies)) - len(bodies) - len(envelope.metadata) > _PLAIN_ENVELOPE:
         _refuse_repeats(json_text.members(body.decode()))
-    return _decode_metadata(envelope.metadata), [bytes(raw) for raw in _decode_results(envelope.results)]
+    return _decode_metadata(envelope.metadata), bodies
 
 
 def _refuse_repeats(members: Sequence[tuple[str, str]]) -> None:
