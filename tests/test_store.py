@@ -657,6 +657,32 @@ def test_damage_inside_the_file_is_told(tmp_path: Path) -> None:
         everything()
 
 
+def test_damage_in_the_middle_of_a_stream_is_told(tmp_path: Path) -> None:
+    """What DuckDB says while rows are taken from it reaches us as Arrow's error, and means the same."""
+    texts = itertools.count()
+
+    def long_message() -> dict[str, Any]:
+        return {"role": "user", "content": f"{next(texts)} " + "word " * 100}
+
+    with Warehouse(tmp_path / "w") as warehouse:
+        warehouse.merge(
+            *(observation(f"s-{n:03d}", n, messages=[long_message() for _ in range(100)]) for n in range(400))
+        )
+        warehouse.store.checkpoint()
+        layout = warehouse.layout
+    data = bytearray(layout.store.read_bytes())
+    at = data.index(b"30000 word word")
+    data[at : at + 8] = bytes(8)
+    layout.store.write_bytes(data)
+
+    def stream(store: Store) -> int:
+        with store.batches("FROM messages", [], 1000) as (_, batches):
+            return sum(batch.num_rows for batch in batches)
+
+    with Store(layout.store, layout.scratch) as store, pytest.raises(WarehouseDamagedError):
+        stream(store)
+
+
 def test_the_store_is_the_owners_alone(warehouse: Warehouse) -> None:
     """The database, and its log, which holds conversations too, even in a directory that others may enter."""
     warehouse.merge(full("a", 1))

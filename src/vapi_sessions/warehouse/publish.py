@@ -186,8 +186,10 @@ def _write_part(store: Store, draft: Path, generation: int, lower: int, upper: i
         columns = ", ".join(column.name for column in table.published)
         # In whatever order: sorting would take as long as all the rest.
         sql = f"SELECT {columns} FROM {table.name} WHERE {table.created_at} >= ? AND {table.created_at} < ?"
-        with store.batches(sql, bounds, _ROWS_AT_ONCE) as batches:
-            count = _write(batches, table, draft / table.name / _month(lower) / f"{file}.parquet")
+        with store.batches(sql, bounds, _ROWS_AT_ONCE) as (columns_read, batches):
+            count = _write(
+                columns_read, batches, table, draft / table.name / _month(lower) / f"{file}.parquet"
+            )
         if count:
             present.append(table.name)
         if table is schema.SESSIONS:
@@ -202,13 +204,13 @@ def _write_empty(table: schema.Table, target: Path) -> None:
         writer.write_table(empty)
 
 
-def _write(batches: pa.RecordBatchReader, table: schema.Table, target: Path) -> int:
+def _write(columns: pa.Schema, batches: Iterator[pa.RecordBatch], table: schema.Table, target: Path) -> int:
     """A file of these rows, if there are any; returns how many. No more of them is in memory than one row group takes."""
     count, waiting, size = 0, list[pa.RecordBatch](), 0
     first = next(batches, None)
     if first is None:
         return 0
-    with _parquet(target, table, batches.schema) as writer:
+    with _parquet(target, table, columns) as writer:
         for batch in itertools.chain((first,), batches):
             waiting.append(batch)
             size += batch.nbytes

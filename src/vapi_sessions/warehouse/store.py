@@ -241,10 +241,13 @@ class Store:
             self._db.execute(sql, list(parameters)).fetchall()
 
     @contextlib.contextmanager
-    def batches(self, sql: str, parameters: Sequence[object], rows: int) -> Iterator[pa.RecordBatchReader]:
-        """The rows of a query of what is committed, so many at a time; thread-safe."""
+    def batches(
+        self, sql: str, parameters: Sequence[object], rows: int
+    ) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
+        """The rows of a query of what is committed, so many at a time, and their columns; thread-safe."""
         with database_errors(self.path), self._cursor() as db:
-            yield db.sql(sql, params=list(parameters)).to_arrow_reader(rows)
+            reader = db.sql(sql, params=list(parameters)).to_arrow_reader(rows)
+            yield reader.schema, _each(reader)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -486,6 +489,19 @@ class Store:
             [text for fact in changed.items() for text in fact],
         ).fetchall()
         self._facts = before | changed
+
+
+def _each(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The reader's batches; errors of DuckDB, which come through it as Arrow's, as DuckDB's again."""
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except (OSError, pa.ArrowException) as error:
+            kind = duckdb.OutOfMemoryException if "Out of Memory" in str(error) else duckdb.Error
+            raise kind(str(error)) from error
+        yield batch
 
 
 def _marks(count: int) -> str:
