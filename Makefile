@@ -27,9 +27,12 @@ demo: setup  ## the whole main job on this machine, without an account
 # Tests sync thousands of small files: in memory, where there is room.
 SCRATCH = $(shell test "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 4000000 2>/dev/null && echo TMPDIR=/dev/shm)
 
+# They allocate little and often: with more of it kept at hand by glibc, the simulation takes a twelfth less. Others ignore this.
+MALLOC = GLIBC_TUNABLES=glibc.malloc.tcache_count=4000:glibc.malloc.tcache_max=1048576
+
 test: setup  ## all tests
-	@$(SCRATCH) $(BIN)/python -m pytest --numprocesses logical --dist worksteal --ignore tests/simulation --ignore tests/test_flows.py
-	@$(SCRATCH) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/test_flows.py tests/simulation  # one Prefect server; processes of their own
+	@$(SCRATCH) $(MALLOC) $(BIN)/python -m pytest --numprocesses logical --dist worksteal --ignore tests/simulation --ignore tests/test_flows.py
+	@$(SCRATCH) $(MALLOC) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/test_flows.py tests/simulation  # one Prefect server; processes of their own
 
 soak: setup  ## 20,000 simulated seeds, and a minute of mutated pages; SEEDS=100000, or SECONDS=3600 for a given time
 	@$(BIN)/python -m tests.simulation soak $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SECONDS),--seconds $(SECONDS))

@@ -416,7 +416,7 @@ class Invariants:
             session_id for session_id in raw if any(v.odd for v in world.model.sessions[session_id].versions)
         }
         want = expected.tables(raw, odd)
-        with vapi_sessions.connect(world.warehouse) as db:
+        with observing(world.warehouse / "vapi.duckdb") as db:
             for table in schema.TABLES:
                 self._table_is(table, want[table.name], db)
             # What is equal passes them: a seed now and then shows that they agree.

@@ -7,7 +7,7 @@ import functools
 import random
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ import duckdb
 import httpx
 from pydantic import SecretStr
 
-from vapi_sessions import compare, load, pipeline, plan, reconcile, walk
+from vapi_sessions import compare, load, pipeline, plan, reconcile, redact, walk
 from vapi_sessions.config import Settings
 from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError
 from vapi_sessions.progress import Silent
@@ -313,6 +313,7 @@ class World(httpx.BaseTransport):
                 (walk, "IDS_A_REQUEST", knobs["ids_a_request"]),
                 (reconcile, "BREAKER_LEAST", knobs["breaker_least"]),
                 (duckdb, "connect", functools.partial(_connect, duckdb.connect)),
+                (redact, "_suspects", functools.partial(_remembered, {}, redact._suspects)),
                 (publish.resources, "sql_files", views),  # the views for analysis cost half of a publication
             ):
                 stack.enter_context(mock.patch.object(owner, name, value))
@@ -534,6 +535,18 @@ def _connect(inner: Callable[..., Any], *given: Any, **named: Any) -> Any:
 @functools.cache
 def _instance(connect: Callable[..., Any], config: tuple[tuple[str, Any], ...]) -> Any:
     return connect(config=dict(config))
+
+
+def _remembered(
+    known: dict[tuple[str, bytes], bool],
+    scan: Callable[[Sequence[bytes], str], list[bool]],
+    texts: Sequence[bytes],
+    expression: str,
+) -> list[bool]:
+    """What the scan says of each text, which is read again and again; its automaton takes longer to make than to run."""
+    new = [text for text in dict.fromkeys(texts) if (expression, text) not in known]
+    known.update(((expression, text), look) for text, look in zip(new, scan(new, expression), strict=True))
+    return [known[expression, text] for text in texts]
 
 
 class _Lent:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import duckdb
@@ -72,9 +73,9 @@ class Store:
 
     def __init__(self, path: Path, scratch: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self.path = path
-        self._facts: dict[str, str] | None = (
-            None  # `sync.state`, as committed or about to be; None: not read yet
-        )
+        # `sync.state` and the claimed intervals, as committed or about to be; None: not read yet.
+        self._facts: dict[str, str] | None = None
+        self._claimed: IntervalSet | None = None
         self._memory = MEMORY_LIMIT
         self._deletions: dict[str, int] = {}  # row groups since the last checkpoint, at most, by table
         # DuckDB makes its log, which holds conversations too, anew after each checkpoint, and takes no mode for it.
@@ -111,11 +112,14 @@ class Store:
     def ledger(self) -> Ledger:
         """Progress so far. Moments in microseconds."""
         facts = self.state()
-        spans = self.rows("SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals")
+        if self._claimed is None:
+            self._claimed = IntervalSet(
+                self.rows("SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals")
+            )
         return Ledger(
             org_id=facts.get("org_id"),
             origin=int(facts["origin"]) if "origin" in facts else None,
-            completed=IntervalSet(spans),
+            completed=self._claimed,
             unsettled=_spans(facts.get("unsettled")),
         )
 
@@ -150,18 +154,14 @@ class Store:
             return {}
         # A cursor sees what is committed, and may ask while another thread merges.
         with database_errors(self.path), self._cursor() as db:
-            db.register("wanted", pa.table({"session_id": pa.array(list(sessions), pa.string())}))
-            try:
-                found = db.execute(
-                    """
-                    SELECT session_id, epoch_us(created_at), epoch_us(updated_at), seq, content_hash, epoch_us(first_synced_at),
-                           growth, message_count, mark_seq, epoch_us(deleted_at), epoch_us(aged_out_at)
-                    FROM sessions SEMI JOIN wanted USING (session_id) WHERE created_at BETWEEN ? AND ?
-                    """,
-                    [to_datetime(min(sessions.values())), to_datetime(max(sessions.values()))],
-                ).fetchall()
-            finally:
-                db.unregister("wanted")
+            found = db.execute(
+                f"""
+                SELECT session_id, epoch_us(created_at), epoch_us(updated_at), seq, content_hash, epoch_us(first_synced_at),
+                       growth, message_count, mark_seq, epoch_us(deleted_at), epoch_us(aged_out_at)
+                FROM sessions WHERE {_AMONG.format(created_at="created_at")}
+                """,
+                _among(sessions),
+            ).fetchall()
         return {row[0]: _known(*row[1:]) for row in found}
 
     def merge(
@@ -195,10 +195,8 @@ class Store:
             }
             self._set_marks(resolution, known)
             self._touch_parts(touched)
-            if replaced:
-                dead = int(self.state().get("dead_sessions", "0")) + len(replaced)
-                self._set_state({"dead_sessions": str(dead)})
-            self._note(changes)
+            dead = int(self.state().get("dead_sessions", "0")) + len(replaced)
+            self._note(changes, {"dead_sessions": str(dead)} if replaced else {})
             faultpoints.reach("merge.noted")
         faultpoints.reach("merge.committed")
 
@@ -257,7 +255,7 @@ class Store:
             yield
             self._db.commit()
         except BaseException:
-            self._facts = None
+            self._forget()
             with contextlib.suppress(duckdb.Error):
                 self._db.rollback()
             raise
@@ -280,7 +278,11 @@ class Store:
         finally:
             self.run("USE store")
             self.run("DETACH attached_file")
-            self._facts = None  # whoever is inside may write to our tables by name
+            self._forget()  # whoever is inside may write to our tables by name
+
+    def _forget(self) -> None:
+        """What was read of the state and of the claims is read again."""
+        self._facts = self._claimed = None
 
     def worth_compacting(self) -> bool:
         """Whether replaced sessions, which stay in the file until it is copied, make up a good part of it.
@@ -341,21 +343,10 @@ class Store:
 
     def _delete(self, sessions: Mapping[str, int]) -> None:
         for group in _by_creation(sessions):
-            self._db.register(
-                "replaced",
-                pa.table({"session_id": pa.array([session_id for session_id, _ in group], pa.string())}),
-            )
-            bounds = [
-                to_datetime(min(created for _, created in group)),
-                to_datetime(max(created for _, created in group)),
-            ]
+            among = _among(dict(group))
             for table in schema.TABLES:
-                self._db.execute(
-                    f"DELETE FROM {table.name} WHERE {table.created_at} BETWEEN ? AND ? "
-                    "AND session_id IN (SELECT session_id FROM replaced)",
-                    bounds,
-                ).fetchall()
-            self._db.unregister("replaced")
+                where = _AMONG.format(created_at=table.created_at)
+                self._db.execute(f"DELETE FROM {table.name} WHERE {where}", among).fetchall()
 
     def _insert(self, table: str, rows: pa.Table) -> None:
         if rows.num_rows:
@@ -369,12 +360,10 @@ class Store:
         ).fetchall()
 
     def _assert_unique(self, written: Mapping[str, int]) -> None:
-        self._db.register("written", pa.table({"session_id": pa.array(list(written), pa.string())}))
-        count = self._db.execute(
-            "SELECT count(*) FROM sessions WHERE created_at BETWEEN ? AND ? AND session_id IN (SELECT session_id FROM written)",
-            [to_datetime(min(written.values())), to_datetime(max(written.values()))],
-        ).fetchall()[0][0]
-        self._db.unregister("written")
+        where = _AMONG.format(created_at="created_at")
+        ((count,),) = self._db.execute(
+            f"SELECT count(*) FROM sessions WHERE {where}", _among(written)
+        ).fetchall()
         if count != len(written):
             raise VapiSessionsError(
                 f"A merge of {len(written)} sessions left {count} rows; it was rolled back.",
@@ -443,7 +432,8 @@ class Store:
             part = {"lower_bound": to_datetime(lower), "upper_bound": to_datetime(upper)}
             self._insert_row("parts", {**part, "sessions": 0, "file": None, "tables": None, "dirty": True})
 
-    def _note(self, changes: Changes) -> None:
+    def _note(self, changes: Changes, state: Mapping[str, str] = MappingProxyType({})) -> None:
+        """`state`: facts beside those of the changes."""
         if changes.supersede:
             self._db.execute(
                 "UPDATE sync.windows SET verdict = 'superseded' WHERE verdict = 'open'"
@@ -457,24 +447,25 @@ class Store:
         if changes.batch is not None:
             self._insert_row("batches", changes.batch)
         if changes.claims and changes.org_id is not None:
-            spans = self._db.execute(
-                "SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals"
-            ).fetchall()
-            completed = IntervalSet(spans) | changes.claims
-            self._db.execute("DELETE FROM sync.intervals").fetchall()
-            for lower, upper in completed:
-                row = {
-                    "org_id": changes.org_id,
-                    "lower_bound": to_datetime(lower),
-                    "upper_bound": to_datetime(upper),
-                }
-                self._insert_row("intervals", row)
-        self._set_state(changes.state)
+            self._claim(changes.org_id, changes.claims)
+        facts = {**changes.state, **state}
         if changes.settled or changes.unsettled:
             before = _spans(self.state().get("unsettled"))
             after = (before | changes.unsettled) - changes.settled
             if after != before:
-                self._set_state({"unsettled": msgspec.json.encode(list(after)).decode()})
+                facts["unsettled"] = msgspec.json.encode(list(after)).decode()
+        self._set_state(facts)
+
+    def _claim(self, org_id: str, claims: IntervalSet) -> None:
+        before = self.ledger().completed
+        after = before | claims
+        if after == before:
+            return
+        self._db.execute("DELETE FROM sync.intervals").fetchall()
+        for lower, upper in after:
+            bounds = {"lower_bound": to_datetime(lower), "upper_bound": to_datetime(upper)}
+            self._insert_row("intervals", {"org_id": org_id, **bounds})
+        self._claimed = after
 
     def _set_state(self, facts: Mapping[str, str]) -> None:
         before = self.state()
@@ -502,6 +493,16 @@ def _each(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
             kind = duckdb.OutOfMemoryException if "Out of Memory" in str(error) else duckdb.Error
             raise kind(str(error)) from error
         yield batch
+
+
+#: Rows of some sessions, in a scan that their createdAt prunes.
+_AMONG: Final = "{created_at} BETWEEN ? AND ? AND session_id IN (SELECT unnest(?))"
+
+
+def _among(sessions: Mapping[str, int]) -> list[object]:
+    """The parameters of `_AMONG`: id to createdAt (µs)."""
+    created = sessions.values()
+    return [to_datetime(min(created)), to_datetime(max(created)), list(sessions)]
 
 
 def _marks(count: int) -> str:
