@@ -45,14 +45,14 @@ class Counting:
         self.asked += windows
         return [max(0, self._error(self.exactly(window))) for window in windows]
 
-    def samples(self, planned: Sequence[PlannedWindow]) -> list[int | None]:
-        """A moment from the middle of each window."""
-        self.sampled += len(planned)
-        starts = [bisect.bisect_left(self.moments, p.window.lower) for p in planned]
-        counts = [self.exactly(p.window) for p in planned]
+    def samples(self, asked: Sequence[tuple[PlannedWindow, int]]) -> list[int | None]:
+        """The n-th moment of each window."""
+        self.sampled += len(asked)
         return [
-            self.moments[start + count // 2] if count else None
-            for start, count in zip(starts, counts, strict=True)
+            self.moments[bisect.bisect_left(self.moments, p.window.lower) + number - 1]
+            if number <= self.exactly(p.window)
+            else None
+            for p, number in asked
         ]
 
 
@@ -277,6 +277,22 @@ def test_what_moved_away_while_it_was_counted_is_not_looked_for() -> None:
             crowd.moments = []
         return counts
 
-    plan_windows([Window(ORIGIN, BOUND)], count_all, crowd.samples, bound=BOUND, page_size=10, concurrency=4)
+    plan_windows([Window(ORIGIN, BOUND)], count_all, crowd.samples, bound=BOUND, page_size=10, concurrency=1)
     assert len(crowd.asked) == moved
     assert crowd.sampled == 1
+
+
+def test_as_many_are_counted_at_once_as_are_allowed() -> None:
+    """Each count may take half a second: after the first, hardly one is waited for alone."""
+    counting = Counting(uniform(random.Random(13), 50_000))
+    rounds: list[int] = []
+
+    def count_all(windows: Sequence[Window]) -> list[int]:
+        rounds.append(len(windows))
+        return counting(windows)
+
+    plan_windows(
+        [Window(ORIGIN, None)], count_all, counting.samples, bound=BOUND, page_size=100, concurrency=6
+    )
+    assert len(rounds) <= 6
+    assert min(rounds[1:]) >= 5

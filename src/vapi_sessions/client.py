@@ -268,6 +268,10 @@ class Source:
             return most
         return min(most, max(_LEAST_ROWS, int(_PAGE_BYTES / self._row_bytes)))
 
+    def page_bytes(self, most: int) -> int:
+        """What a page of at most so many sessions takes, by the last pages; 0 before the first one."""
+        return int(self.page_size(most) * self._row_bytes)
+
     def __repr__(self) -> str:
         return f"Source({self._base_url!r}, key=***)"
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -44,6 +44,10 @@ from vapi_sessions.windows import IntervalSet
 _SIGNALS_EVERY: Final = 0.2
 #: Pages that are treated side by side: each is in memory several times meanwhile, and more than two are not faster.
 _TREATED_AT_ONCE: Final = 2
+#: Walks beyond the requests that are allowed at once: while one's page is treated, another asks for its next.
+_SPARE_WALKS: Final = 2
+#: Bytes. Of larger pages no more are on their way from the source to the loader than requests are allowed at once.
+_LARGE_PAGE: Final = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class Run:
         self._recovered = 0
         self._compaction_due = False
         self._treating = threading.BoundedSemaphore(_TREATED_AT_ONCE)
+        self._large_pages = threading.BoundedSemaphore(settings.concurrency)
         self.stopping = threading.Event()
 
     def __enter__(self) -> Run:
@@ -226,23 +231,24 @@ class Run:
         sink = self._handoff.add if self._handoff is not None else loader.add
         sessions = 0
         most = self.settings.page_size
-        pages = walk(
+        steps = walk(
             self.source.list,
             planned.pieces,
             limit=lambda: self.source.page_size(most),
             expected=planned.expected,
         )
-        for step in pages:
-            faultpoints.reach("page.fetched")
-            if self.stopping.is_set():
-                break
-            with self._treating:
-                treated = loader.treat(step)
-            sink(index, planned, treated)
+        while not self.stopping.is_set():
+            with self._large_pages if self.source.page_bytes(most) > _LARGE_PAGE else nullcontext():
+                step = next(steps, None)
+                if step is None:
+                    self.progress.window_done()
+                    break
+                faultpoints.reach("page.fetched")
+                with self._treating:
+                    treated = loader.treat(step)
+                sink(index, planned, treated)
             sessions += len(step.rows)
             self.progress.read(len(step.rows))
-        else:
-            self.progress.window_done()
         return sessions
 
     def finish(self) -> Counts:
@@ -470,7 +476,7 @@ def fetch_all(run: Run, windows: int) -> None:
         for index in range(windows):
             run.fetch(index)
         return
-    with ThreadPoolExecutor(run.settings.concurrency, "fetch") as pool:
+    with ThreadPoolExecutor(run.settings.concurrency + _SPARE_WALKS, "fetch") as pool:
         futures = [pool.submit(run.fetch, index) for index in range(windows)]
         try:
             pending: set[Future[int]] = set(futures)

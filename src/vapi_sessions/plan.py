@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +13,14 @@ from vapi_sessions.walk import Piece
 from vapi_sessions.windows import Window
 
 #: No window is planned larger than this many pages, so that one that fails costs little.
-PAGES_A_WINDOW: Final = 20
+PAGES_A_WINDOW: Final = 12
 
-#: A half with more than this share of the whole: halving did not separate, and the next cut is made at a sample.
+#: A part with more than this share of the whole: cutting in time did not separate, and the next cut is made at a sample.
 CROWDED: Final = 0.8
 
 CountAll: TypeAlias = Callable[[Sequence[Window]], Sequence[int]]
 
-SampleAll: TypeAlias = "Callable[[Sequence[PlannedWindow]], Sequence[int | None]]"
+SampleAll: TypeAlias = "Callable[[Sequence[tuple[PlannedWindow, int]]], Sequence[int | None]]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,12 @@ def plan_windows(
 ) -> list[PlannedWindow]:
     """Windows that together cover `spans`, oldest first, none empty.
 
-    `count_all` counts several windows at once (side by side). A window is halved in time until it holds no more than
-    its share; the other half's count follows by subtraction, which traffic can falsify a little: a plan may be
-    uneven, only the walk must be right. Where halving separated nothing, because a long history is crowded into an
-    hour, `sample_all` gives the updatedAt (µs) of a session from the middle of each window to cut at; None if traffic
-    has moved so many elsewhere that there is none, and nothing is left to cut.
+    `count_all` counts several windows at once, `concurrency` of them side by side. A window is cut in time, into two or as
+    many parts as can be counted at once, until it holds no more than its share; the last part's count follows by
+    subtraction, which traffic can falsify a little: a plan may be uneven, only the walk must be right. Where that
+    separated nothing, because a long history is crowded into an hour, `sample_all` gives the updatedAt (µs) of the n-th
+    session of a window, by createdAt, to cut at; None if traffic has moved so many elsewhere that there is none, and
+    nothing is left to cut.
     Cutting stops after as many counts as there are shares, twice over: what shares one instant cannot be separated.
     """
     if not spans:
@@ -78,41 +80,64 @@ def plan_windows(
     done: list[PlannedWindow] = []
     while todo:
         large = [planned for planned in todo if planned.expected > share][:counts_left]
-        sampled = [planned for planned in large if planned.window in crowded]
-        at = dict(zip((p.window for p in sampled), sample_all(sampled) if sampled else (), strict=True))
-        gone = {window for window, sample in at.items() if sample is None}
-        cuts = [(planned, _middle(planned.window, bound, at.get(planned.window))) for planned in large]
-        halves = [
-            (planned, middle) for planned, middle in cuts if middle is not None and planned.window not in gone
-        ]
-        kept = {planned.window for planned, _ in halves}
-        done += [planned for planned in todo if planned.window not in kept]
-        counts = count_all([Window(whole.window.lower, middle) for whole, middle in halves]) if halves else []
-        counts_left -= len(halves)
+        at_once = max(1, min(concurrency, counts_left) // max(1, len(large)))
+        cuts_of = {p.window: _cuts(math.ceil(p.expected / share), at_once) for p in large}
+        ranks = [(p, rank) for p in large if p.window in crowded for rank in _ranks(p, cuts_of[p.window])]
+        samples: dict[Window, list[int | None]] = {p.window: [] for p, _ in ranks}
+        for (planned, _), sample in zip(ranks, sample_all(ranks) if ranks else (), strict=True):
+            samples[planned.window].append(sample)
+        cuts: list[tuple[PlannedWindow, list[Window]]] = []
+        for planned in large:
+            if planned.window in crowded:
+                edges = _at_samples(planned.window, bound, samples[planned.window])
+            else:
+                edges = _in_time(planned.window, bound, cuts_of[planned.window])
+            if edges:
+                lowers, uppers = [planned.window.lower, *edges], [*edges, planned.window.upper]
+                cuts.append((planned, [*map(Window, lowers, uppers)]))
+        cut = {planned.window for planned, _ in cuts}
+        done += [planned for planned in todo if planned.window not in cut]
+        asked = [part for _, parts in cuts for part in parts[:-1]]
+        counts = iter(count_all(asked) if asked else ())
+        counts_left -= len(asked)
         todo = []
-        for (whole, middle), below in zip(halves, counts, strict=True):
-            lower = PlannedWindow.whole(Window(whole.window.lower, middle), bound, below)
-            upper = PlannedWindow.whole(
-                Window(middle, whole.window.upper), bound, max(0, whole.expected - below)
-            )
-            todo += [lower, upper]
-            crowded |= {half.window for half in (lower, upper) if half.expected > CROWDED * whole.expected}
+        for whole, parts in cuts:
+            below = list(itertools.islice(counts, len(parts) - 1))
+            for part, count in zip(parts, [*below, max(0, whole.expected - sum(below))], strict=True):
+                todo.append(PlannedWindow.whole(part, bound, count))
+                if count > CROWDED * whole.expected:
+                    crowded.add(part)
     return sorted(_join_small(done, bound, share), key=lambda window: window.window.lower)
 
 
-def _middle(window: Window, bound: int, sample: int | None = None) -> int | None:
-    """A whole millisecond strictly inside the closed part of the window, or None: at the sample, else half the time.
+def _cuts(wanted: int, at_once: int) -> int:
+    """How often to cut; if that is not all, into as many parts as can be counted at once when they are cut again."""
+    return wanted if wanted <= at_once else max(1, at_once - 1)
 
-    A sample beyond the bound tells that most of the window is too young to be claimed: no cut helps there.
+
+def _ranks(planned: PlannedWindow, cuts: int) -> list[int]:
+    return [max(1, planned.expected * i // (cuts + 1)) for i in range(1, cuts + 1)]
+
+
+def _at_samples(window: Window, bound: int, samples: Sequence[int | None]) -> list[int]:
+    """Whole milliseconds strictly inside the closed part of the window, at the samples.
+
+    A sample beyond the bound tells that many of the window are too young to be claimed: no cut helps there.
     """
     upper = bound if window.upper is None else window.upper
-    if sample is not None and sample >= upper:
-        return None
-    if sample is not None:
-        middle = max(floor_ms(sample), window.lower + MILLISECOND)
-    else:
-        middle = floor_ms((window.lower + upper) // 2)
-    return middle if window.lower + MILLISECOND <= middle < upper else None
+    edges = {
+        max(floor_ms(sample), window.lower + MILLISECOND)
+        for sample in samples
+        if sample is not None and sample < upper
+    }
+    return sorted(edge for edge in edges if edge < upper)
+
+
+def _in_time(window: Window, bound: int, cuts: int) -> list[int]:
+    """At most so many whole milliseconds strictly inside the closed part of the window, at equal distances."""
+    upper = bound if window.upper is None else window.upper
+    edges = {floor_ms(window.lower + (upper - window.lower) * i // (cuts + 1)) for i in range(1, cuts + 1)}
+    return sorted(edge for edge in edges if window.lower + MILLISECOND <= edge < upper)
 
 
 def _join_small(windows: Sequence[PlannedWindow], bound: int, share: int) -> list[PlannedWindow]:

@@ -95,7 +95,7 @@ def make_plan(
             lambda w: source.count(updated=_open_to_the_left(w, horizon)), asked, settings.concurrency
         ),
         lambda asked: _side_by_side(
-            lambda p: _sample(source, _open_to_the_left(p.window, horizon), p.expected),
+            lambda nth: _sample(source, _open_to_the_left(nth[0].window, horizon), nth[1]),
             asked,
             settings.concurrency,
         ),
@@ -201,9 +201,9 @@ def _open_to_the_left(window: Window, horizon: int) -> Window:
     return Window(BEGINNING, window.upper) if window.lower <= horizon else window
 
 
-def _sample(source: Source, window: Window, count: int) -> int | None:
-    """The updatedAt of the session in the middle of the window, by createdAt; None if it has gone meanwhile."""
-    rows = source.list(Query(updated=window, limit=1, page=max(1, count // 2))).rows
+def _sample(source: Source, window: Window, number: int) -> int | None:
+    """The updatedAt of the n-th session of the window, by createdAt; None if it has gone meanwhile."""
+    rows = source.list(Query(updated=window, limit=1, page=number)).rows
     return rows[0].updated_at if rows else None
 
 
