@@ -218,6 +218,22 @@ def test_a_busy_month_is_split(warehouse: Published, monkeypatch: pytest.MonkeyP
     assert warehouse.ask("SELECT count(*) FROM messages") == [(2 * count,)]
 
 
+def test_large_sessions_are_written_a_few_at_a_time(warehouse: Published) -> None:
+    """A file is never in memory as a whole: a row group ends after some megabytes, however many sessions that is."""
+    text = "".join(random.Random(1).choices("0123456789abcdef", k=16_500))
+    for start in range(0, 2_200, 200):
+        moments = [EPOCH + n * MINUTE for n in range(start, start + 200)]
+        batch = [observation(f"s-{m}", 1, created=m, updated=m, artifact={"x": text}) for m in moments]
+        warehouse.merge(*batch)
+    warehouse.publish()
+    (path,) = warehouse.snapshot.joinpath("sessions").rglob("*.parquet")
+    file = pq.read_metadata(path)
+    assert file.num_rows == 2_200
+    sizes = [file.row_group(n).total_byte_size for n in range(file.num_row_groups)]
+    assert len(sizes) >= 2
+    assert max(sizes) <= 2 * publication._GROUP_BYTES
+
+
 def test_a_change_in_a_busy_month_writes_one_part(
     warehouse: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:

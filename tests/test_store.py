@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import random
+import shutil
 import subprocess
 import sys
 import time
@@ -22,7 +24,7 @@ from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError, Warehous
 from vapi_sessions.flatten import flatten, merge_growth, message_count
 from vapi_sessions.merge import Known, Mark, Observation, resolve
 from vapi_sessions.timestamps import DAY, HOUR, MINUTE, SECOND, to_datetime
-from vapi_sessions.warehouse import store
+from vapi_sessions.warehouse import erase, store
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 from vapi_sessions.warehouse.store import LOCK_PATIENCE, Changes, Store, database_errors
 from vapi_sessions.windows import IntervalSet
@@ -216,38 +218,90 @@ def test_merging_again_changes_nothing(warehouse: Warehouse) -> None:
     assert warehouse.contents() == before
 
 
-@pytest.mark.parametrize("room", [True, False])
-def test_sessions_all_over_a_large_history_are_replaced_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: bool
-) -> None:
-    """DuckDB keeps a block in memory for each row group with a deletion: it is given as much more as that takes.
-
-    Without that it fails, so the measure can see it.
-    """
-    sessions, messages = 3200, 256
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Warehouse]:
+    """3,200 sessions with 256 messages each, in many small row groups; and less memory than usual."""
     monkeypatch.setattr(store, "ROW_GROUP", 2048)
     monkeypatch.setattr(store, "MEMORY_LIMIT", 64)
-    if not room:
-        monkeypatch.setattr(store, "_A_DELETION", 0.0)
     with Warehouse(tmp_path / "large") as warehouse:
         warehouse.merge(full("s0", 1, children=1))
         warehouse.store.run(
-            "INSERT INTO sessions SELECT s.* REPLACE ('s' || i AS session_id) FROM sessions AS s, range(1, $1) AS r(i)",
-            [sessions],
+            "INSERT INTO sessions SELECT s.* REPLACE ('s' || i AS session_id) FROM sessions AS s, range(1, 3200) AS r(i)"
         )
         warehouse.store.run(
             "INSERT INTO messages SELECT m.* REPLACE ('s' || i AS session_id, n AS message_index) "
-            "FROM messages AS m, range($1) AS r(i), range(1, $2 + 1) AS s(n)",
-            [sessions, messages],
+            "FROM messages AS m, range(3200) AS r(i), range(1, 257) AS s(n)"
         )
         warehouse.store.checkpoint()
-        newer = [full(f"s{n}", 2, updated=SECOND) for n in range(0, sessions, 8)]
-        if room:
-            warehouse.merge(*newer)
-            assert counts(warehouse)["messages"] == (sessions - len(newer)) * messages + 2 * len(newer)
-        else:
-            with pytest.raises(WarehouseError, match="ran out of room"):
-                warehouse.merge(*newer)
+        yield warehouse
+
+
+def _replace(warehouse: Warehouse, numbers: range) -> None:
+    warehouse.merge(*(full(f"s{n}", 2, updated=SECOND, children=1) for n in numbers))
+
+
+def _erase(warehouse: Warehouse, numbers: range) -> None:
+    erase.from_store(warehouse.store, [f"s{n}" for n in numbers])
+
+
+@pytest.mark.parametrize(("delete", "left"), [(_replace, 3200), (_erase, 2800)])
+def test_sessions_all_over_a_large_history_go_at_once(
+    large: Warehouse, delete: Callable[[Warehouse, range], None], left: int
+) -> None:
+    """DuckDB keeps a block in memory for each row group with a deletion: it is given as much more as that takes."""
+    delete(large, range(0, 3200, 8))
+    assert counts(large)["sessions"] == left
+
+
+@pytest.mark.parametrize("delete", [_replace, _erase])
+def test_without_more_memory_they_would_not(
+    large: Warehouse, delete: Callable[[Warehouse, range], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The measure can see it; and what failed is told as what it is."""
+    monkeypatch.setattr(store, "_A_DELETION", 0.0)
+    with pytest.raises(WarehouseError, match="ran out of memory"):
+        delete(large, range(0, 3200, 8))
+
+
+def _wide(warehouse: Warehouse, first: int, count: int) -> None:
+    """Sessions with an artifact of 30 kB, in batches of 5 MB."""
+    for start in range(first, first + count, 160):
+        numbers = range(start, min(start + 160, first + count))
+        artifact = {"x": "".join(random.Random(start).choices("0123456789abcdef", k=30_000))}
+        warehouse.merge(*(observation(f"w{n}", n + 1, artifact=artifact) for n in numbers))
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less memory than 2,048 such sessions take."""
+    monkeypatch.setattr(store, "MEMORY_LIMIT", 40)
+    monkeypatch.setattr(store, "_BESIDE_A_VECTOR", 16)
+
+
+@pytest.mark.usefixtures("narrow")
+def test_large_sessions_get_the_memory_that_2048_of_them_take(tmp_path: Path) -> None:
+    """DuckDB reads a whole vector to write its log and its row group: in later runs too, and after a kill."""
+    with Warehouse(tmp_path / "wide") as warehouse:
+        _wide(warehouse, 0, 3_000)
+        killed = tmp_path / "killed"
+        killed.mkdir()
+        for name in ("store.duckdb", "store.duckdb.wal"):
+            shutil.copy(warehouse.layout.store.with_name(name), killed / name)
+    with Warehouse(tmp_path / "wide") as warehouse:
+        _wide(warehouse, 3_000, 160)
+        warehouse.store.run("UPDATE sessions SET deleted_at = now() WHERE session_id = 'w100'")
+        warehouse.store.checkpoint()
+        assert counts(warehouse)["sessions"] == 3_160
+    with Store(killed / "store.duckdb", tmp_path) as opened:
+        assert opened.rows("SELECT count(*) FROM sessions") == [(3_000,)]
+
+
+@pytest.mark.usefixtures("narrow")
+def test_without_it_they_could_not_be_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The measure can see it; and what failed is told as what it is."""
+    monkeypatch.setattr(store, "_OF_A_VECTOR", 0.0)
+    with Warehouse(tmp_path / "wide") as warehouse, pytest.raises(WarehouseError, match="ran out of memory"):
+        _wide(warehouse, 0, 3_000)
 
 
 def test_an_older_version_does_not_overwrite(warehouse: Warehouse) -> None:
@@ -826,7 +880,17 @@ def test_somebody_who_closes_the_database_in_time_does_no_harm(held: Held) -> No
             WarehouseError,
             "ran out of room",
         ),
-        (duckdb.OutOfMemoryException("could not allocate"), WarehouseError, "ran out of room"),
+        (duckdb.OutOfMemoryException("could not allocate"), WarehouseError, "ran out of memory"),
+        (
+            duckdb.TransactionException("Failed to commit: failed to pin block of size 256.0 KiB"),
+            WarehouseError,
+            "ran out of memory",
+        ),
+        (
+            duckdb.IOException("Checkpoint failed. Original error: failed to pin block of size 256.0 KiB"),
+            WarehouseError,
+            "ran out of memory",
+        ),
         (duckdb.IOException("Cannot open file: Permission denied"), WarehouseError, "cannot be written"),
         (duckdb.IOException("Read-only file system"), WarehouseError, "cannot be written"),
         (duckdb.IOException("Corrupt database file"), WarehouseDamagedError, "is damaged"),
@@ -840,7 +904,8 @@ def test_errors_of_the_file_become_ours(error: Exception, kind: type[WarehouseEr
     """Each with what to do."""
     with pytest.raises(WarehouseError, match=fact) as caught, database_errors(Path("/w/store.duckdb")):
         raise error
-    assert type(caught.value) is kind
+    assert isinstance(caught.value, kind)
+    assert isinstance(caught.value, WarehouseDamagedError) == (kind is WarehouseDamagedError)
     assert caught.value.remedy
 
 

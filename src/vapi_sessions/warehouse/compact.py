@@ -10,7 +10,7 @@ import duckdb
 from vapi_sessions import faultpoints
 from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.warehouse.layout import Layout, disk_errors, sync_directory
-from vapi_sessions.warehouse.store import MEMORY_LIMIT, ROW_GROUP, Store, database_errors
+from vapi_sessions.warehouse.store import ROW_GROUP, Store, database_errors
 
 
 def compact(layout: Layout, *, sleep: Callable[[float], None]) -> int:
@@ -23,6 +23,7 @@ def compact(layout: Layout, *, sleep: Callable[[float], None]) -> int:
         layout.store, layout.scratch, sleep=sleep
     ) as store:  # folds a log in that a killed process left
         store.checkpoint()
+        memory, heavy = store.memory, store.heavy
     log = layout.store.with_name(layout.store.name + ".wal")
     if log.exists():  # it would be replayed on the copy
         raise WarehouseDamagedError(
@@ -36,6 +37,9 @@ def compact(layout: Layout, *, sleep: Callable[[float], None]) -> int:
     mask = os.umask(0o077)
     try:
         with database_errors(layout.store), duckdb.connect(config=_CONFIG) as db:
+            db.execute(f"SET memory_limit = '{memory}MiB'").fetchall()
+            if heavy:
+                db.execute("SET threads = 1").fetchall()  # each would have long texts of its own in memory
             db.execute("SET temp_directory = ?", [str(layout.scratch)]).fetchall()
             db.execute(f"ATTACH {_quoted(layout.store)} AS old (READ_ONLY)").fetchall()
             db.execute(f"ATTACH {_quoted(draft)} AS new (ROW_GROUP_SIZE {ROW_GROUP})").fetchall()
@@ -55,7 +59,6 @@ def compact(layout: Layout, *, sleep: Callable[[float], None]) -> int:
 
 
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
-    "memory_limit": f"{MEMORY_LIMIT}MiB",
     "autoinstall_known_extensions": "false",
 }
 

@@ -95,6 +95,7 @@ def from_store(store: Store, ids: Sequence[str]) -> int:
         "SELECT session_id, epoch_us(created_at) FROM sessions WHERE session_id IN (SELECT unnest(?::VARCHAR[]))",
         [list(ids)],
     )
+    store.make_room(len(held))
     with store.transaction():
         for table in schema.TABLES:
             store.run(

@@ -29,8 +29,8 @@ SESSIONS_A_FILE: Final = 8_000
 THREADS: Final = 2
 #: Columns whose values hardly ever repeat: building a dictionary for them is given up anyway, late.
 _DISTINCT: Final = frozenset({"content", "arguments", "result", "content_hash", "tool_call_id"})
-#: Rows that are read at a time, and bytes of a row group: what is in memory for each file that is being written.
-_ROWS_AT_ONCE: Final = 8_192
+#: Rows that are read at a time, and bytes after which a row group ends: what is in memory for each file that is being written.
+_ROWS_AT_ONCE: Final = 1_024
 _GROUP_BYTES: Final = 16_000_000
 KEEP: Final = 24 * timestamps.HOUR
 KEEP_SNAPSHOTS: Final = 3
@@ -92,7 +92,7 @@ def _publish_snapshot(store: Store, layout: Layout, previous: str | None, now: C
     def write(part: tuple[int, int]) -> dict[str, object]:
         return _write_part(store, draft, generation, *part)
 
-    if len(stale) > 1 and THREADS > 1:
+    if len(stale) > 1 and THREADS > 1 and not store.heavy:
         with ThreadPoolExecutor(THREADS, "publish") as pool:
             written = list(pool.map(write, stale))
     else:
@@ -205,7 +205,7 @@ def _write_empty(table: schema.Table, target: Path) -> None:
 
 
 def _write(columns: pa.Schema, batches: Iterator[pa.RecordBatch], table: schema.Table, target: Path) -> int:
-    """A file of these rows, if there are any; returns how many. No more of them is in memory than one row group takes."""
+    """A file of these rows, if there are any; returns how many. In memory is one row group, with the rows that end it."""
     count, waiting, size = 0, list[pa.RecordBatch](), 0
     first = next(batches, None)
     if first is None:

@@ -13,6 +13,7 @@ import math
 import os
 import re
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,13 @@ MEMORY_LIMIT: Final = 96
 #: What it needs beside that, MiB, for each row group in which something was deleted, until the next checkpoint: it can put that
 #: nowhere else, and fails for want of it. One block, as measured.
 _A_DELETION: Final = 0.25
+#: It reads so many rows of a table at once, with all their texts, to write its log, and to write their row group at a
+#: checkpoint. For the heaviest of them it needs their size and a third, and MiB beside that, as measured with 50 to 200 KB a row.
+_VECTOR: Final = 2_048
+_OF_A_VECTOR: Final = 1.3
+_BESIDE_A_VECTOR: Final = 32
+#: The fact of the state that remembers the heaviest, in bytes, where it takes more than the usual.
+_HEAVIEST: Final = "heaviest_vector"
 #: Row groups with deletions after which there is a checkpoint in the middle of a run.
 _MOST_DELETIONS: Final = 2_000
 _GROUPS: Final = 8
@@ -78,6 +86,7 @@ class Store:
         self._claimed: IntervalSet | None = None
         self._memory = MEMORY_LIMIT
         self._deletions: dict[str, int] = {}  # row groups since the last checkpoint, at most, by table
+        self._written: dict[str, deque[tuple[int, int]]] = {}  # rows and bytes of the last merges, by table
         # DuckDB makes its log, which holds conversations too, anew after each checkpoint, and takes no mode for it.
         self._umask = os.umask(0o077)
         try:
@@ -175,8 +184,8 @@ class Store:
         replaced = {
             v.session_id: known[v.session_id].created_at for v in resolution.versions if v.session_id in known
         }
-        if replaced:
-            self._make_room(len(replaced))
+        heaviest = self._heaviest_vector(tables if resolution.versions else {})
+        self.make_room(len(replaced), heaviest)
         with database_errors(self.path), self.transaction():
             faultpoints.reach("merge.begun")
             self._delete(replaced)
@@ -195,8 +204,10 @@ class Store:
             }
             self._set_marks(resolution, known)
             self._touch_parts(touched)
-            dead = int(self.state().get("dead_sessions", "0")) + len(replaced)
-            self._note(changes, {"dead_sessions": str(dead)} if replaced else {})
+            facts = {_HEAVIEST: str(heaviest)} if _memory_for(heaviest) > MEMORY_LIMIT else {}
+            if replaced:
+                facts["dead_sessions"] = str(int(self.state().get("dead_sessions", "0")) + len(replaced))
+            self._note(changes, facts)
             faultpoints.reach("merge.noted")
         faultpoints.reach("merge.committed")
 
@@ -302,21 +313,49 @@ class Store:
         self.run("CHECKPOINT")
         self._deletions.clear()
 
-    def _make_room(self, sessions: int) -> None:
-        """Let DuckDB use as much memory as replacing so many sessions may need, wherever they lie."""
-        rows = self.rows(
-            "SELECT table_name, estimated_size FROM duckdb_tables() WHERE database_name = 'store' AND schema_name = 'main'"
-        )
-        if sum(self._deletions.values()) > _MOST_DELETIONS:
-            self.checkpoint()
-        self._deletions = {
-            table: min(size // ROW_GROUP + 1, self._deletions.get(table, 0) + sessions)
-            for table, size in rows
-        }
-        needed = MEMORY_LIMIT + math.ceil(sum(self._deletions.values()) * _A_DELETION)
+    def make_room(self, replaced: int, heaviest: int | None = None) -> None:
+        """Let DuckDB use as much memory as it may need to delete so many sessions, wherever they lie, and to write rows of
+        which the heaviest vector takes `heaviest` bytes (None: no more than any before).
+        """
+        needed = _memory_for(self._heaviest() if heaviest is None else heaviest)
+        if replaced:
+            rows = self.rows(
+                "SELECT table_name, estimated_size FROM duckdb_tables() WHERE database_name = 'store' AND schema_name = 'main'"
+            )
+            if sum(self._deletions.values()) > _MOST_DELETIONS:
+                self.checkpoint()
+            self._deletions = {
+                table: min(size // ROW_GROUP + 1, self._deletions.get(table, 0) + replaced)
+                for table, size in rows
+            }
+        needed += math.ceil(sum(self._deletions.values()) * _A_DELETION)
         if needed > self._memory:
             self.run(f"SET GLOBAL memory_limit = '{needed}MiB'")
             self._memory = needed
+
+    @property
+    def memory(self) -> int:
+        """What DuckDB may use for this file's sake, MiB."""
+        return self._memory
+
+    @property
+    def heavy(self) -> bool:
+        """Whether rows are so large that two threads should not read them at once: each has a vector of its own."""
+        return _memory_for(self._heaviest()) > MEMORY_LIMIT
+
+    def _heaviest(self) -> int:
+        return int(self.state().get(_HEAVIEST, "0"))
+
+    def _heaviest_vector(self, tables: Mapping[str, pa.Table]) -> int:
+        """Bytes of the heaviest vector so far, with the one that these rows will lie in."""
+        found = self._heaviest()
+        for name, table in tables.items():
+            written = self._written.setdefault(name, deque())
+            written.append((table.num_rows, table.nbytes))
+            while sum(rows for rows, _ in written) - written[0][0] >= _VECTOR:
+                written.popleft()
+            found = max(found, sum(size for _, size in written))
+        return found
 
     def _prepare(self) -> None:
         try:
@@ -332,6 +371,7 @@ class Store:
                     f"{self.path} has schema version {version}, this program has {schema.SCHEMA_VERSION}.",
                     "Run vapi-sessions rebuild: it derives the database again from raw/.",
                 )
+            self.make_room(0)
             return
         with self.transaction():
             self._db.execute("CREATE SCHEMA IF NOT EXISTS sync").fetchall()
@@ -549,6 +589,11 @@ def _by_creation(sessions: Mapping[str, int]) -> list[list[tuple[str, int]]]:
     return [ordered[start:end] for start, end in itertools.pairwise(edges)]
 
 
+def _memory_for(heaviest: int) -> int:
+    """MiB, of which `heaviest` bytes a vector."""
+    return max(MEMORY_LIMIT, math.ceil(_BESIDE_A_VECTOR + _OF_A_VECTOR * heaviest / 2**20))
+
+
 def _attach(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
     """The file as the current database `store` of a DuckDB of its own: only so can it be told the row groups' size."""
     db = duckdb.connect(
@@ -603,10 +648,17 @@ def database_errors(path: Path) -> Iterator[None]:
                 f"{path} is open in another process (pid {holder[1] if holder else 'unknown'}).",
                 "Close it there and run again. To read, open vapi.duckdb: it is never locked.",
             ) from None
-        if "No space left" in text or "Disk quota" in text or isinstance(error, duckdb.OutOfMemoryException):
+        if "No space left" in text or "Disk quota" in text:
             raise WarehouseError(
                 f"DuckDB ran out of room: {text[:160]}",
-                "Free disk or memory and run again: the next run continues.",
+                "Free disk and run again: the next run continues.",
+            ) from error
+        # A commit and a checkpoint that want for memory have no class of their own.
+        if isinstance(error, duckdb.OutOfMemoryException) or re.search(
+            "failed to (pin|allocate|reserve)", text
+        ):
+            raise WarehouseError(
+                f"DuckDB ran out of memory: {text[:160]}", "Run again: the next run continues."
             ) from error
         if "Permission denied" in text or "read-only" in text.lower():
             raise WarehouseError(
