@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections import Counter
 from itertools import pairwise
@@ -594,6 +595,159 @@ def test_a_repeated_key_loses_neither_value(key: str) -> None:
     assert found[key] in ("two", '"two"')
     assert json.loads(found["extra"]) == {"$members": f'{{"{key}":"one"}}'}
     assert flat.drift[f"message.{key}:repeated"] == 1
+
+
+def with_member(members: str, number: int = 0) -> Version:
+    """An ordinary session's version, its JSON with these members at the end, as they are written."""
+    body = session() | {"id": f"s{number}"}
+    return version(plain_json(body)[:-1] + "," + members + "}", session_id=f"s{number}")
+
+
+def assert_as_generic(*versions: Version) -> Flat:
+    """The rows and the drift are those of the generic way."""
+    drift = Drift()
+    generic = _generic(versions, drift)
+    flat = flatten(versions)
+    assert comparable(flat.tables) == comparable(generic)
+    assert flat.drift == drift.counts
+    return flat
+
+
+BLANKS = [' "name" :"n",', '"name"\t:"n",', '"name" \r\n : "n",', '"artifact":{"a" :1},', '"costs" : [] ,']
+REPEATED = [
+    ("session.status:repeated", '"status":"a","status":"b"'),
+    ("session.status:repeated", '"status":null,"status":"b"'),
+    ("session.status:repeated", '"status":"a","status":null'),
+    ("session.status:repeated", '"status":null,"status":null'),
+    ("session.status:repeated", '"status":null,"st\\u0061tus":"b"'),
+    ("session.cost:repeated", '"cost":null,"cost":1.5'),
+    ("session.costs:repeated", '"costs":[],"costs":[{"cost":1}]'),
+    ("session.messages:repeated", '"messages":null,"messages":[]'),
+    ("session.messages:repeated", '"messages" : [{"role":"user"}],"messages" : [{"role":"user"}]'),
+    ("session.customer:repeated", '"customer":null,"customer":{"name":"n"}'),
+    ("session.customer.name:repeated", '"customer":{"name":null,"name":"b"}'),
+    ("session.customer.extension:repeated", '"customer":{"extension":"1","extension":"2"}'),
+    ("cost.type:repeated", '"costs":[{"type":null,"type":"model"}]'),
+    ("cost.model:repeated", '"costs":[{"model":null,"model":{"model":"m"}}]'),
+    ("message.content:repeated", '"messages":[{"role":"user","content":null,"content":"b"}]'),
+    ("message.content:repeated", '"messages":[{"metadata":{},"content":null,"content":"b"}]'),
+    ("message.metadata:repeated", '"messages":[{"metadata":null,"metadata":{}}]'),
+    ("tool_call.id:repeated", '"messages":[{"tool_calls":[{"id":null,"id":"c"}]}]'),
+    ("tool_call.function.name:repeated", '"messages":[{"toolCalls":[{"function":{"name":null,"name":"f"}}],"time":1}]'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("drift", "members"), REPEATED)
+@pytest.mark.parametrize("before", ["", *BLANKS])
+def test_a_repeated_key_is_told_wherever_white_space_or_null_stands(
+    before: str, drift: str, members: str
+) -> None:
+    """No decoder's idea of which value counts hides the other one, in whatever object, beside whatever else."""
+    members = members.replace('"costs"', '"costs" ') if before.startswith('"costs"') else before + members
+    assert assert_as_generic(with_member(members)).drift[drift] == 1
+
+
+@pytest.mark.parametrize("blank", BLANKS)
+def test_what_stands_in_one_session_hides_no_repeated_key_of_another(blank: str) -> None:
+    """Each session is looked at for itself; a key not seen here does not pay for one too many there."""
+    flat = assert_as_generic(
+        with_member(blank + '"squadId":"q"', 1),
+        with_member('"status":"a","status":"b"', 2),
+        with_member('"status":null', 3),
+    )
+    assert flat.drift == {"session.status:repeated": 1}
+
+
+def test_a_list_like_the_messages_is_not_taken_for_them() -> None:
+    """Where the messages' text stands elsewhere first, a key beside it is still told."""
+    flat = assert_as_generic(with_member('"costs" : [] , "name":"a","name":"b", "messages" : []'))
+    assert flat.drift == {"session.name:repeated": 1}
+
+
+def scribbled(value: Any, rng: random.Random, blanks: float) -> str:
+    """JSON text of a value with blanks at such a share of places, and here and there a member twice."""
+
+    def blank() -> str:
+        return rng.choice([" ", "\n", "\t "]) if rng.random() < blanks else ""
+
+    if isinstance(value, list):
+        return "[" + ",".join(blank() + scribbled(item, rng, blanks) + blank() for item in value) + "]"
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    members = [(json.dumps(key), scribbled(item, rng, blanks)) for key, item in value.items()]
+    if members and rng.random() < 0.2:
+        key, text = rng.choice(members)
+        members.insert(rng.randrange(len(members) + 1), (key, rng.choice([text, "null"])))
+    parts = [f"{blank()}{key}{blank()}:{blank()}{text}{blank()}" for key, text in members]
+    return "{" + ",".join(parts) + "}"
+
+
+@FEW
+@given(st.lists(ORDINARY, min_size=1, max_size=4), st.integers())
+def test_repeated_keys_and_blanks_anywhere(bodies: list[dict[str, Any]], seed: int) -> None:
+    """The same rows and the same drift as by the generic way."""
+    rng = random.Random(seed)
+    blanks = rng.choice([0, 0.01, 0.3])  # few: that they were many must not be what gives a repeated key away
+    texts = [scribbled(session(**body) | {"id": f"s{i}"}, rng, blanks) for i, body in enumerate(bodies)]
+    assert_as_generic(*(version(text, session_id=f"s{i}") for i, text in enumerate(texts)))
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        '"name":":) thanks"',
+        '"name":"\\" :"',
+        '"name":null,"cost":null,"customer":null,"messages":null,"costs":null',
+        '"name" : "n" , "costs" : [ { "cost" : null } ] , "messages" : [ ]',
+        '"artifact":{"messages":[{"role":"user"}]},"messages":[{"role":"user"}]',
+        '"metadata":[],"costs": [],"messages": []',
+        '"metadata":{"a":1,"a":2}',
+    ],
+)
+def test_neither_nulls_nor_blanks_nor_colons_cost_the_fast_way(members: str) -> None:
+    """Only a key of ours that occurs twice does."""
+    assert not batches([with_member(members)], Drift())[1]
+    assert_as_generic(with_member(members))
+
+
+LONG = '"metadata":{"n":' + "9" * 5000 + "}"
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [f'"name":":) thanks",{LONG}'],
+        ['"name":":) thanks"', LONG],
+        [f'"name" :"n",{LONG}'],
+        [f'"name":null,{LONG}'],
+        ['"messages":[{"content":":)",' + LONG + "}]"],
+        [f'"status":"a","status":"b",{LONG}'],
+    ],
+)
+def test_an_integer_of_any_length_is_no_obstacle(members: list[str]) -> None:
+    """Python refuses to read one of more than 4,300 digits, and nobody asks it to."""
+    flat = flatten([with_member(text, at) for at, text in enumerate(members)])
+    metadata = [r["metadata"] for table in ("sessions", "messages") for r in rows(flat, table)]
+    assert '{"n":' + "9" * 5000 + "}" in metadata
+    assert flat.tables["sessions"].num_rows == len(members)
+
+
+def test_a_zero_has_no_sign_whichever_way_it_came() -> None:
+    """Decoders do not agree about -0, and which one reads a session may depend on those beside it."""
+    numbers = '"secondsFromStart":%s,"duration":%s'
+    signs = set()
+    for zero in ("-0", "-0.0", "0"):
+        spoken = numbers % (zero, zero)
+        for message in (spoken, spoken + ',"metadata":1', spoken + ',"colour":"red"'):
+            members = f'"cost":{zero},"costs":[{{"cost":{zero}}}],"messages":[{{"time":{zero},{message}}}]'
+            for flat in (
+                flatten([with_member(members)]),
+                flatten([with_member(members + ',"odd":1,"odd":2')]),
+            ):
+                (found,) = rows(flat, "messages")
+                signs |= {repr(found["seconds_from_start"]), repr(found["duration_seconds"])}
+                signs |= {repr(rows(flat, table)[0]["cost_usd"]) for table in ("sessions", "costs")}
+    assert signs == {"0.0"}
 
 
 def test_a_smile_is_no_repeated_key() -> None:

@@ -52,6 +52,18 @@ def test_large_blocks_are_given_back() -> None:
     assert held("flat", MALLOC_MMAP_THRESHOLD_="30000000", MALLOC_TRIM_THRESHOLD_="900000000") > 100
 
 
+def test_a_very_large_threshold_of_the_users_is_no_obstacle() -> None:
+    """A hundred times as much would be more than the collector takes; the largest that it takes it is then."""
+    usual = gc.get_threshold()
+    gc.set_threshold(50_000_000, *usual[1:])
+    try:
+        with memory.fewer_collections():
+            assert gc.get_threshold()[0] == 2**31 - 1
+        assert gc.get_threshold() == (50_000_000, *usual[1:])
+    finally:
+        gc.set_threshold(*usual)
+
+
 def test_the_collector_is_as_it_was_once_the_last_has_left() -> None:
     """Two runs in one process may overlap, and either may end first."""
     usual = gc.get_threshold()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
@@ -35,23 +34,9 @@ class Builder:
     """Builds columns, and keeps what tells whether the sessions were ordinary after all."""
 
     def __init__(self) -> None:
-        #: How many keys of the JSON the columns account for.
-        self.keys = 0
-        #: Values that were not decoded.
-        self.raws: list[bytes] = []
         #: Positions of sessions that are not ordinary.
         self.odd: set[int] = set()
         self.drift = Drift()
-
-    def column(self, values: Sequence[Any], type_: pa.DataType) -> pa.Array:
-        """A column of which every value stood under a key."""
-        column = pa.array(values, type_)
-        self.keys += len(column) - column.null_count
-        return column
-
-    def strings(self, values: Sequence[str | None]) -> pa.Array:
-        """The same for texts."""
-        return self.column(values, pa.string())
 
     def texts(self, raws: list[msgspec.Raw], owners: Iterable[int]) -> list[str | None]:
         """Values as JSON text; one that DuckDB refuses makes its session odd."""
@@ -65,8 +50,6 @@ class Builder:
     def _text(self, raw: bytes, owner: int) -> str | None:
         if raw == b"null":
             return None
-        self.keys += 1
-        self.raws.append(raw)
         try:
             text = raw.decode()
         except UnicodeDecodeError:
@@ -95,6 +78,11 @@ class Builder:
             raise OddError(self.odd)
 
 
+def plain_zeros(doubles: pa.Array) -> pa.Array:
+    """The column without signs of zeros: Arrow's reader reads `-0` as -0.0, msgspec as 0.0."""
+    return pc.add(doubles, 0.0)
+
+
 def repeat_each(counts: Sequence[int]) -> pa.Array:
     """[2, 0, 1] to 0, 0, 2: whose each row is."""
     edges = pa.array(starts(counts), pa.int32())
@@ -110,35 +98,40 @@ def starts(counts: Sequence[int]) -> list[int]:
 # Repeated keys.
 
 
-def _keys_in(texts: Sequence[bytes]) -> int:
-    """How many keys the JSON texts have whose value is not null.
+def mirror(struct: type[msgspec.Struct], **inner: Any) -> type[msgspec.Struct]:
+    """A struct of the same names, whose values are their JSON text, and in which null is not the same as absent.
 
-    A key ends in `":`, and inside a string a quote is escaped, so nothing else looks like this but a string that begins with
-    a colon: then there seem to be more keys than there are, and it is looked more closely.
+    `inner`: the types of those members that are structs, or lists of them, themselves.
     """
-    text = b"\n".join(texts)
-    ends = [b'":', b'":null', b'": null']
-    found, null, spaced_null = [text.count(end) - text.count(b"\\" + end) for end in ends]
-    return found - null - spaced_null
+    return msgspec.defstruct(
+        f"{struct.__name__}Mirror",
+        [
+            (name, inner[name] | None | msgspec.UnsetType, msgspec.UNSET)
+            if name in inner
+            else (name, msgspec.Raw, ABSENT)
+            for name in struct.__struct_fields__
+        ],
+        omit_defaults=True,
+        forbid_unknown_fields=True,
+        gc=False,
+    )
 
 
-def repeating(texts: Sequence[bytes], build: Builder) -> list[int]:
-    """Positions of the texts in which a key occurs twice: decoding into structs would keep the last one only.
+def repeating(texts: Sequence[bytes], decode: Callable[[bytes], Any]) -> list[int]:
+    """Positions of the texts in which structs would keep only the last value of a key; `decode` makes mirrors of them.
 
-    Noticed by there being more keys in the texts than the columns built from them account for.
+    A mirror is written again with every member that it has, and each value is copied. So the only colons that can be missing
+    then are those of members that it dropped: white space holds none, and no name of ours does.
     """
-    if _keys_in(texts) == build.keys + _keys_in(build.raws):
-        return []
-    return [at for at, text in enumerate(texts) if _repeats(text)]
+    return [at for at, text in enumerate(texts) if _dropped(text, decode)]
 
 
-def _repeats(text: bytes) -> bool:
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        if len(dict(pairs)) != len(pairs):
-            raise OddError(())
-
+def _dropped(text: bytes, decode: Callable[[bytes], Any]) -> bool:
     try:
-        json.loads(text, object_pairs_hook=look)
-    except (OddError, RecursionError):
+        kept = _encode(decode(text))
+    except (ValueError, RecursionError):  # the generic way knows what to do
         return True
-    return False
+    return kept.count(b":") != text.count(b":")
+
+
+_encode: Final = msgspec.json.Encoder().encode

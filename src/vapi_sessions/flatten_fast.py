@@ -1,9 +1,12 @@
-"""Ordinary sessions to columns, many at once: what `flatten_generic` does one by one, with the same result.
+"""Ordinary sessions to columns, many at once: what `flatten_generic` does one by one.
+
+The rows are the same, and so is the drift; as text, a session's `extra` may have its members in another order here, and a
+customer's ones with other escapes.
 
 Sessions whose every member has a column and the type that goes with it are decoded into structs, and each column is one
 pass over them; their messages, which are most of the JSON, are `flatten_messages`' business. What does not fit is handed
-back: `flatten_generic` takes it. Two things that decoding into structs would hide are looked for on the whole batch:
-repeated keys (more keys in the text than fields in the structs), and times that are not the version's.
+back: `flatten_generic` takes it. Two things that decoding into structs would hide are looked for in each session: repeated
+keys (`flatten_columns.repeating`), and times that are not the version's.
 """
 
 from __future__ import annotations
@@ -19,7 +22,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vapi_sessions import flatten_messages, schema
-from vapi_sessions.flatten_columns import ABSENT, Builder, Children, Columns, OddError, repeating
+from vapi_sessions.flatten_columns import (
+    ABSENT,
+    Builder,
+    Children,
+    Columns,
+    OddError,
+    mirror,
+    plain_zeros,
+    repeating,
+)
 from vapi_sessions.flatten_generic import (
     DEFAULT_EXPIRATION,
     KNOWN_COST_TYPES,
@@ -103,6 +115,9 @@ _Session: Final = msgspec.defstruct(
     gc=False,
 )
 _decode: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(_Session).decode
+_mirror: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(
+    mirror(_Session, customer=mirror(_Customer), costs=list[mirror(_Cost)])  # type: ignore[misc]  # made just now
+).decode
 
 
 @dataclass(slots=True)
@@ -214,14 +229,17 @@ def _batch(
     children[schema.STRUCTURED_OUTPUTS] = _outputs(session_columns["artifact"], build)
 
     if not build.odd:  # repeated keys among the messages were looked for where these were read
-        build.odd.update(repeating([_without(read.messages, read.body) for read in found], build))
+        build.odd.update(repeating([_without(read.messages, read.body) for read in found], _mirror))
     build.check()
     drift.join(build.drift)
     return Batch(versions, session_columns, children)
 
 
 def _without(messages: bytes, body: bytes) -> bytes:
-    """The body with null for its messages: looking where they begin is quicker than searching for all of them."""
+    """The body with null for its messages: looking where they begin is quicker than searching for all of them.
+
+    It may be null for the same text elsewhere: no harm, since one of two members of a name is dropped whatever they hold.
+    """
     at = body.find(_MESSAGES) + len(_MESSAGES)
     if body.startswith(messages, at):
         return body[:at] + b"null" + body[at + len(messages) :]
@@ -256,15 +274,15 @@ def _costs(
     known = [model or _NO_MODEL for model in models]
     return {
         "cost_index": [index for own in lists for index in range(len(own))],
-        "type": build.strings(types),
-        "analysis_type": build.strings([cost.analysisType for cost in costs]),
+        "type": types,
+        "analysis_type": [cost.analysisType for cost in costs],
         "model_provider": [model[0] for model in known],
         "model_name": [model[1] for model in known],
-        "prompt_tokens": build.column([cost.promptTokens for cost in costs], pa.int64()),
-        "completion_tokens": build.column([cost.completionTokens for cost in costs], pa.int64()),
-        "cached_prompt_tokens": build.column([cost.cachedPromptTokens for cost in costs], pa.int64()),
-        "reasoning_tokens": build.column([cost.reasoningTokens for cost in costs], pa.int64()),
-        "cost_usd": build.column([cost.cost for cost in costs], pa.float64()),
+        "prompt_tokens": [cost.promptTokens for cost in costs],
+        "completion_tokens": [cost.completionTokens for cost in costs],
+        "cached_prompt_tokens": [cost.cachedPromptTokens for cost in costs],
+        "reasoning_tokens": [cost.reasoningTokens for cost in costs],
+        "cost_usd": plain_zeros(pa.array([cost.cost for cost in costs], pa.float64())),
         "extra": [None if model[2] is None else f'{{"model":{model[2]}}}' for model in known],
     }
 
@@ -303,12 +321,11 @@ def _sessions(
     build: Builder,
 ) -> Columns:
     places = range(len(sessions))
-    build.keys += 2 * len(sessions)  # id and orgId, compared already
     for texts, known in (
         ([session.createdAt for session in sessions], [version.created_at for version in versions]),
         ([session.updatedAt for session in sessions], [version.updated_at for version in versions]),
     ):
-        build.odd.update(_other_moments(build.strings(texts), known))
+        build.odd.update(_other_moments(pa.array(texts, pa.string()), known))
     raws = {name: build.texts([getattr(session, name) for session in sessions], places) for name in _RAWS}
     names: list[tuple[str | None, str | None, str | None]] = []
     for place, assistant, overrides in zip(
@@ -325,39 +342,36 @@ def _sessions(
         names.append((name, provider, model))
     seconds = [session.expirationSeconds for session in sessions]
     return {
-        "name": build.strings([session.name for session in sessions]),
-        "status": build.strings([session.status for session in sessions]),
-        "expiration_seconds": build.column(seconds, pa.int64()),
+        "name": [session.name for session in sessions],
+        "status": [session.status for session in sessions],
+        "expiration_seconds": seconds,
         "expires_at": [
             expiry(version.created_at, DEFAULT_EXPIRATION if given is None else given)
             for version, given in zip(versions, seconds, strict=True)
         ],
-        "assistant_id": build.strings([session.assistantId for session in sessions]),
+        "assistant_id": [session.assistantId for session in sessions],
         "assistant_name": [name for name, _, _ in names],
-        "squad_id": build.strings([session.squadId for session in sessions]),
+        "squad_id": [session.squadId for session in sessions],
         "squad_name": [None if squad is None else peek(squad, "name") for squad in raws["squad"]],
         "model_provider": [provider for _, provider, _ in names],
         "model_name": [model for _, _, model in names],
-        "customer_id": build.strings([session.customerId for session in sessions]),
-        **_customers(sessions, build),
-        "phone_number_id": build.strings([session.phoneNumberId for session in sessions]),
-        "cost_usd": build.column([session.cost for session in sessions], pa.float64()),
+        "customer_id": [session.customerId for session in sessions],
+        **_customers(sessions),
+        "phone_number_id": [session.phoneNumberId for session in sessions],
+        "cost_usd": plain_zeros(pa.array([session.cost for session in sessions], pa.float64())),
         "artifact": raws["artifact"],
         "metadata": raws["metadata"],
     }
 
 
-def _customers(sessions: list[Any], build: Builder) -> Columns:
-    customers = [session.customer for session in sessions]
-    build.keys += len(customers) - customers.count(None)
-    build.keys += len(customers) - [session.costs for session in sessions].count(None)
-    known = [customer or _NO_CUSTOMER for customer in customers]
+def _customers(sessions: list[Any]) -> Columns:
+    known = [session.customer or _NO_CUSTOMER for session in sessions]
     return {
-        "customer_name": build.strings([customer.name for customer in known]),
-        "customer_number": build.strings([customer.number for customer in known]),
-        "customer_email": build.strings([customer.email for customer in known]),
-        "customer_sip_uri": build.strings([customer.sipUri for customer in known]),
-        "customer_external_id": build.strings([customer.externalId for customer in known]),
+        "customer_name": [customer.name for customer in known],
+        "customer_number": [customer.number for customer in known],
+        "customer_email": [customer.email for customer in known],
+        "customer_sip_uri": [customer.sipUri for customer in known],
+        "customer_external_id": [customer.externalId for customer in known],
     }
 
 
@@ -383,7 +397,6 @@ def _extras(found: Sequence[_Read], build: Builder) -> list[str | None]:
             extra.mark("customer", msgspec.json.encode(rest).decode())
         for name in rest:
             build.drift.add("session.customer.", name)
-        build.keys += len(rest)
         extras.append(extra.text())
     return extras
 

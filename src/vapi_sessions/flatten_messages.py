@@ -8,7 +8,7 @@ text, is decoded into structs; what does not fit these either is odd and left to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -22,6 +22,8 @@ from vapi_sessions.flatten_columns import (
     Builder,
     Children,
     Columns,
+    mirror,
+    plain_zeros,
     repeat_each,
     repeating,
     starts,
@@ -207,6 +209,10 @@ class _Message(_Strict, gc=False):
 
 
 _structs: Final = msgspec.json.Decoder(list[_Message] | None).decode
+_CallMirrors: Final = list[mirror(_Call, function=mirror(_Function))]  # type: ignore[misc]  # made just now
+_mirrors: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(
+    list[mirror(_Message, tool_calls=_CallMirrors, toolCalls=_CallMirrors)] | None  # type: ignore[misc]  # made just now
+).decode
 _NO_FUNCTION: Final = _Function()
 
 
@@ -235,31 +241,25 @@ class Decoded:
         counts = [len(own) for own in self.lists]
         owners = repeat_each(counts)
         messages = [message for own in self.lists for message in own]
-        own = Builder()
-        columns = {name: own.strings([getattr(m, name) for m in messages]) for name in _TEXTS}
-        columns |= {name: own.column([getattr(m, name) for m in messages], pa.float64()) for name in _NUMBERS}
+        columns = {name: pa.array([getattr(m, name) for m in messages], pa.string()) for name in _TEXTS}
+        columns |= {name: pa.array([getattr(m, name) for m in messages], pa.float64()) for name in _NUMBERS}
         columns["metadata"] = pa.array(
-            own.texts([message.metadata for message in messages], owners.to_pylist()), pa.string()
+            build.texts([message.metadata for message in messages], owners.to_pylist()), pa.string()
         )
         calls: dict[int, list[Call]] = {}
         for name in reversed(_LISTS):
             lists = [getattr(message, name) for message in messages]
-            own.keys += len(lists) - lists.count(None)
             columns[name] = pa.array([None if calls is None else True for calls in lists], pa.bool_())
             for at, found in enumerate(lists):
                 if found:
-                    calls[at] = [_from_struct(call, own) for call in found]
-        build.odd |= own.odd
-        if not own.odd:
-            build.odd.update(repeating(self.raws, own))
+                    calls[at] = [_from_struct(call) for call in found]
+        build.odd.update(repeating(self.raws, _mirrors))
         return _messages(_Fields(counts, owners, columns, calls), build)
 
 
-def _from_struct(call: _Call, build: Builder) -> Call:
+def _from_struct(call: _Call) -> Call:
     function = call.function or _NO_FUNCTION
-    texts = (call.id, call.type, function.name, function.arguments)
-    build.keys += 4 - texts.count(None) + (call.function is not None)
-    return Call(*texts)
+    return Call(call.id, call.type, function.name, function.arguments)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -300,8 +300,8 @@ def _messages(found: _Fields, build: Builder) -> Messages:
         "refusal": fields["refusal"],
         "sent_at": build.moments(fields["time"], owners),
         "ended_at": build.moments(fields["endTime"], owners),
-        "seconds_from_start": fields["secondsFromStart"],
-        "duration_seconds": fields["duration"],
+        "seconds_from_start": plain_zeros(fields["secondsFromStart"]),
+        "duration_seconds": plain_zeros(fields["duration"]),
         "tool_call_count": calls,
         "metadata": fields.get("metadata"),
     }

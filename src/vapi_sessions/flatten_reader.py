@@ -170,11 +170,11 @@ class Reader:
         return self._typed(name, "{")
 
     def double(self, name: str) -> float | None:
-        """The nearest double; `extra` has what is too large, or an integer that no double is equal to."""
+        """The nearest double, zero without a sign; `extra` has what is too large, or an integer that no double is equal to."""
         text = self._typed(name, "-0123456789")
         if text is None:
             return None
-        value = float(text)
+        value = float(text) + 0.0  # -0.0 becomes 0.0, as in `flatten_columns.plain_zeros`
         if value in (float("inf"), float("-inf")):
             self.keep(name, text)
             return None

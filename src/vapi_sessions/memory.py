@@ -35,6 +35,9 @@ def stay_flat() -> None:
         mallopt(_M_ARENA_MAX, 2)
 
 
+#: What the collector takes for a threshold: a C int. Somebody who set a large one means to have next to no collections.
+_MOST_OBJECTS: Final = 2**31 - 1
+
 _lock: Final = threading.Lock()
 _inside = 0
 _usual: tuple[int, int, int] = gc.get_threshold()
@@ -50,7 +53,7 @@ def fewer_collections() -> Iterator[None]:
     with _lock:
         if _inside == 0:
             _usual = gc.get_threshold()
-            gc.set_threshold(_usual[0] * 100, *_usual[1:])
+            gc.set_threshold(min(_usual[0] * 100, _MOST_OBJECTS), *_usual[1:])
         _inside += 1
     try:
         yield

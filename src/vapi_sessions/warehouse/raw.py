@@ -41,7 +41,8 @@ def write(
         [o.run_id for o in observations],
         [o.kind for o in observations],
     ]
-    arrays = [pa.array(values, field.type) for values, field in zip(columns, schema.RAW, strict=False)]
+    *fields, _ = schema.RAW  # the last one is the body
+    arrays = [pa.array(values, field.type) for values, field in zip(columns, fields, strict=True)]
     bodies = [o.body for o in observations]
     table = pa.table(
         [
