@@ -161,7 +161,7 @@ MUTANTS: Final = (
     _m("the first reading is overwritten", merge, "_resolve_one", ("first_synced_at=first,", "first_synced_at=winner.requested_at,")),
     _m("the first sight of a message is overwritten", merge, "_resolve_one", ("growth=growth,", "growth=None,")),
     _m("children are not replaced as a set", store.Store, "_delete", ("for table in schema.TABLES:", "for table in schema.TABLES[:1]:")),
-    _m("rows and progress in separate transactions", store.Store, "merge", ("self._note(changes)", "self._db.commit(); self._db.begin(); self._note(changes)"), shows="stops"),
+    _m("rows and progress in separate transactions", store.Store, "merge", ("self._note(changes, facts)", "self._db.commit(); self._db.begin(); self._note(changes, facts)"), shows="stops"),
     # -- what is published
     _m("publication in place", publish, "_publish_snapshot", ('name = f"{timestamps.to_datetime(now()):%Y%m%dT%H%M%SZ}-{generation:06d}"', 'name = "20260310T000000Z-000001"'), shows="published"),
     _m("a changed file is not published again", store.Store, "_touch_parts", ("SET dirty = true WHERE", "SET dirty = dirty WHERE"), shows="published"),
