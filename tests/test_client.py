@@ -970,6 +970,22 @@ def test_a_key_that_the_source_repeats_is_not_repeated_by_us() -> None:
     assert [error for error in errors if KEY in told(error)] == []
 
 
+@pytest.mark.parametrize("apart", ["", "\u200b"])
+def test_no_part_of_a_key_that_the_source_repeats_is_repeated_by_us(apart: str) -> None:
+    """Wherever the message is cut, and whatever that cannot be seen stands in the key."""
+    key = KEY[:3] + apart + KEY[3:]
+    for before in range(100, 170):
+        texts = [said(401, "x" * before + key), text(401, "x" * before + key, "text/plain")]
+        assert [error for error in map(failure, texts) if KEY[:4] in told(error)] == []
+
+
+def test_a_content_type_is_repeated_like_any_text_of_the_source() -> None:
+    """Without the key, and not at any length."""
+    error = failure(text(200, "x", "x" * 150 + KEY))
+    assert KEY[:4] not in told(error)
+    assert len(str(failure(text(200, "x", "x" * 5_000)))) < 500
+
+
 # -- whatever comes ----------------------------------------------------------------------------------------------------
 
 

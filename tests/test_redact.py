@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 import time
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vapi_sessions.redact import Extra, content_hash, redact, redact_page
-from vapi_sessions.redact_text import REDACTED, redact_text
+from vapi_sessions.redact_text import _SHAPES, REDACTED, redact_text
 
 CANARY = "c4n4ry"
 FEW = settings(max_examples=200, deadline=None, derandomize=True)
@@ -197,6 +201,58 @@ def test_names_and_paths_of_ones_own_are_redacted_as_well() -> None:
     assert redact_page([plain], extra)[0] is plain
 
 
+#: Each a name or path of one's own, and a body in which it stands in a spelling of its own.
+ODD_SPELLINGS = [
+    ("card number", "", '{"card__number":"c4n4ry"}'),
+    ("card number", "", '{"_cardNumber":"c4n4ry"}'),
+    ("card number", "", '{"card - number ":"c4n4ry"}'),
+    ("a/b", "", r'{"x":"{\"A\\\/B\":\"c4n4ry\"}"}'),
+    ('a"b', "", r'{"x":"{\"a\\\"b\":\"c4n4ry\"}"}'),
+    ("паспорт", "", '{"ПАСПОРТ":"c4n4ry"}'),
+    ("паспорт", "", r'{"\u043f\u0430\u0441\u043f\u043e\u0440\u0442":"c4n4ry"}'),
+    ("паспорт", "", r'{"x":"{\"\\u041f\\u0430с\\u043F\\u043e\\u0440\\u0442\":\"c4n4ry\"}"}'),
+    ("", "x.паспорт", r'{"x":{"\u043f\u0430\u0441\u043f\u043e\u0440\u0442":"c4n4ry"}}'),
+    ("", "x.a/\tb", r'{"x":{"a\/\tb":"c4n4ry"}}'),
+    ("\U0001f511", "", r'{"\ud83d\uDD11":"c4n4ry"}'),
+    ("\ud83d", "", r'{"\ud83d":"c4n4ry"}'),
+    ("İd", "", '{"İd":"c4n4ry"}'),
+    ("İd", "", r'{"\u0130D":"c4n4ry"}'),
+    ("İd", "", '{"I_\u0307d":"c4n4ry"}'),
+    ("kind", "", '{"\u212aind":"c4n4ry"}'),
+    ("kind", "", r'{"\u212aind":"c4n4ry"}'),
+]
+
+
+@pytest.mark.parametrize(("name", "path", "body"), ODD_SPELLINGS)
+def test_names_of_ones_own_are_found_in_any_spelling(name: str, path: str, body: str) -> None:
+    """The scan is as wide as the walk: separators anywhere, escapes, letters that change in lower case."""
+    extra = Extra.of([name] if name else [], [path] if path else [])
+    (clean,) = redact_page([body.encode()], extra)
+    assert CANARY.encode() not in clean
+    assert extra.suspect
+
+
+def test_what_the_scan_for_names_knows_of_letters_is_so() -> None:
+    """One letter becomes two in lower case, one becomes ASCII, and RE2 sees every other as the same in either case."""
+    lower = {c: c.lower() for c in map(chr, range(sys.maxunicode + 1)) if c.lower() != c}
+    assert [c for c, small in lower.items() if len(small) > 1] == ["İ"]
+    assert [c for c, small in lower.items() if small.isascii() and not c.isascii()] == ["\u212a"]
+    for letter, small in lower.items():
+        if letter != "İ":
+            assert pc.match_substring_regex(pa.array([letter]), f"(?i)^{re.escape(small)}$")[0].as_py(), (
+                letter
+            )
+
+
+def test_more_names_than_one_expression_holds_are_found_too() -> None:
+    """Every body is looked at then."""
+    extra = Extra.of([f"a field of ours, number {n}" for n in range(10_000)], [])
+    plain, named = b'{"a": "b"}', b'{"aFieldOfOurs,Number9999":"c4n4ry"}'
+    clean = redact_page([plain, named], extra)
+    assert clean[0] is plain
+    assert CANARY.encode() not in clean[1]
+
+
 @pytest.mark.parametrize("path", ["", "a..b", "$", "a['b']", "a[x]"])
 def test_a_path_that_means_nothing_is_refused(path: str) -> None:
     """Rather than matching nothing in silence."""
@@ -219,6 +275,9 @@ def test_a_path_that_means_nothing_is_refused(path: str) -> None:
         r'{"apiKey":"c4n4ry","x":"\ud800"}',
         r'{"a":"{\"apiKey\":\"c4n4ry\",\"x\":\"\\ud800\"}"}',
         '{"parameters":\n[\n{"VALUE":"c4n4ry"}]}',
+        r'{"a":"whsec_c4n4ry\/c4n4ry+c4n4ry"}',
+        r'{"a":"{\"b\":\"whsec_c4n4ry\\\/c4n4ry+c4n4ry\"}"}',
+        '{"a":"password isſc4n4ry"}',
     ],
 )
 def test_unusual_spellings_do_not_leak(body: str) -> None:
@@ -377,6 +436,60 @@ def test_the_scan_passes_nothing_that_the_walk_would_change(
     for body, clean in zip(bodies, redact_page(bodies), strict=True):
         value = json.loads(body)
         assert json.loads(clean) == redact(value)
+
+
+@pytest.mark.parametrize("shape", _SHAPES)
+@settings(FEW, max_examples=30)
+@given(data=st.data(), escaped=st.booleans(), depth=st.integers(0, 2))
+def test_a_telling_shape_is_found_however_json_writes_it(
+    shape: str, data: st.DataObject, escaped: bool, depth: int
+) -> None:
+    """As it is, with slashes escaped as PHP does, and in JSON within JSON."""
+    body = f"use {data.draw(st.from_regex(shape.replace('2000', '9'), fullmatch=True))} today"
+    for _ in range(depth + 1):
+        body = json.dumps([body])
+        body = body.replace("/", "\\/") if escaped else body
+    assert redact_page([body.encode()])[0] != body.encode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ſip:bob:hunter2@h",
+        "https://h/?ſig=abc123",
+        "https://hookſ.slack.com/services/T1/B2/x3y4",
+        "https://dİscord.com/api/webhooks/1/x3y4",
+        "no basic: Basıc abc123def456",
+    ],
+)
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_the_walk_takes_no_letter_for_another_that_the_scan_does_not(text: str, ascii_only: bool) -> None:
+    """Or it would depend on a session's other texts what becomes of this one."""
+    body = json.dumps({"a": text}, ensure_ascii=ascii_only).encode()
+    assert json.loads(redact_page([body])[0]) == redact({"a": text})
+
+
+NAMES_OF_ONES_OWN = st.lists(
+    st.sampled_from([*'abkis/"\\-_. \t\x01İıſÅåßẞΣσςпПé', "i\u0307", "\u212a", "\u212b", "\U0001f511", "\ud800"]), max_size=4
+).map("".join)  # fmt: skip
+
+
+@FEW
+@given(NAMES_OF_ONES_OWN, st.data(), st.booleans(), st.booleans(), st.integers(0, 2))
+def test_the_scan_for_names_passes_nothing_that_the_walk_would_change(
+    name: str, data: st.DataObject, ascii_only: bool, escaped: bool, depth: int
+) -> None:
+    """Whatever the name, however it is spelled and escaped, in JSON within JSON too."""
+    blanks = st.text("-_. ", max_size=2)
+    cases = st.sampled_from([str.upper, str.title, str.lower, str])
+    key = data.draw(blanks) + "".join(data.draw(cases)(c) + data.draw(blanks) for c in name)
+    value: Any = {key: CANARY}
+    for _ in range(depth):
+        value = {"x": json.dumps(value, ensure_ascii=ascii_only or "\ud800" in key)}
+    body = json.dumps(value, ensure_ascii=ascii_only or "\ud800" in key)
+    body = body.replace("/", "\\/") if escaped else body
+    for extra in (Extra.of([name], []), Extra(paths=((key,),))):
+        assert json.loads(redact_page([body.encode()], extra)[0]) == extra.redact(json.loads(body))
 
 
 @FEW

@@ -8,7 +8,7 @@ import pytest
 
 from conftest import Notes, World
 from searching import found_in
-from vapi_sessions import faultpoints
+from vapi_sessions import faultpoints, redact
 from vapi_sessions.errors import ConfigurationError, WarehouseError
 from vapi_sessions.warehouse import raw
 
@@ -115,6 +115,21 @@ def test_names_of_ones_own_go_over_the_past_as_well(kept: World) -> None:
     kept.sync(redact_names="externalId")
     assert found_in(kept.warehouse, "crm-7788") == {}
     assert kept.rows("SELECT DISTINCT customer_external_id FROM sessions") == [("[redacted]",)]
+
+
+def test_a_redactor_that_finds_more_goes_over_the_past_as_well(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What slipped through a version before is redacted by the next run."""
+    at = world.ago(hours=10)
+    world.insert(1, lambda n: (at, at), messages=[{"role": "tool", "content": "whsec_c4n4ry/c4n4ry+c4n4ry"}])
+    with monkeypatch.context() as before:
+        before.setattr(redact, "REDACTOR_VERSION", redact.REDACTOR_VERSION - 1)
+        before.setattr(redact, "_SCAN", "what no session holds")
+        world.sync()
+    assert found_in(world.warehouse, "c4n4ry")
+    world.sync()
+    assert found_in(world.warehouse, "c4n4ry") == {}
 
 
 #: Where a rewriting is stopped.

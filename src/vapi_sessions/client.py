@@ -372,7 +372,7 @@ class Source:
                 content = b"".join(response.iter_bytes())
         except httpx.ConnectError as error:
             raise _AgainError(
-                f"{self._base_url} cannot be reached ({_plain(str(error)) or 'no connection'})",
+                f"{self._base_url} cannot be reached ({self._shown(str(error)) or 'no connection'})",
                 address_suspect=True,
             ) from None
         except httpx.TimeoutException as error:
@@ -390,10 +390,9 @@ class Source:
 
     def _error_for(self, response: _Answer, sent: float) -> Exception:
         """The table of statuses. The last row is for everything that has no row of its own."""
-        status, said = (
-            response.status_code,
-            _vendor_message(response).replace(self._key.get_secret_value(), "***"),
-        )
+        status = response.status_code
+        message = self._shown(_vendor_message(response))
+        said = f': "{message}"' if message else ""
         self._answered = self._answered or status == 429 or _is_json(response)
         match status:
             case 429:
@@ -451,11 +450,14 @@ class Source:
                     "Run again; if it stays, please report it.",
                 )
 
-    @staticmethod
-    def _json_body(response: _Answer) -> bytes:
+    def _shown(self, text: str) -> str:
+        """What the source says, as we may repeat it: without the key, which must go before a cut makes a part of it."""
+        return _plain(_one_line(text).replace(self._key.get_secret_value(), "***"))
+
+    def _json_body(self, response: _Answer) -> bytes:
         """The body, if the content type says JSON; a page of HTML or an empty 200 is never "no rows"."""
         if not _is_json(response):
-            kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
+            kind = self._shown(response.headers.get("content-type", "")).split(";")[0].strip().lower()
             raise _AgainError(f"an answer is {kind or 'of no declared type'}, not JSON", address_suspect=True)
         if not response.content:
             raise _AgainError("an answer is empty")
@@ -517,24 +519,24 @@ def _seconds_until_next(state: tenacity.RetryCallState) -> float:
 
 
 def _plain(text: str) -> str:
-    """One line of at most 160 printable characters: what the source says is data, not terminal control."""
-    line = " ".join(text.split())
-    return "".join(c for c in line if c.isprintable())[:160]
+    """The first 160 characters of the line. What the source itself says goes through `_shown`."""
+    return _one_line(text)[:160]
+
+
+def _one_line(text: str) -> str:
+    """Printable characters on one line: what the source says is data, not terminal control."""
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())
 
 
 def _vendor_message(response: _Answer) -> str:
-    """`: "message"` as the vendor's error body gives it, or the start of a plain-text body; "" for HTML."""
+    """The message of the vendor's error body, or a plain-text body; "" for HTML."""
     try:
         said = json.loads(response.content)
         said = (said.get("message") or "") if isinstance(said, dict) else ""
-        said = "; ".join(map(str, said)) if isinstance(said, list) else str(said)
+        return "; ".join(map(str, said)) if isinstance(said, list) else str(said)
     except (ValueError, RecursionError):
-        said = (
-            ""
-            if "html" in response.headers.get("content-type", "")
-            else response.content.decode(errors="replace")
-        )
-    return f': "{_plain(said)}"' if said.strip() else ""
+        html = "html" in response.headers.get("content-type", "")
+        return "" if html else response.content.decode(errors="replace")
 
 
 def _is_json(response: _Answer) -> bool:

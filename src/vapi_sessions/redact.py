@@ -55,7 +55,7 @@ from vapi_sessions.redact_text import (
 )
 
 #: Part of every content hash: raise it when a rule changes, and what is stored is redacted again.
-REDACTOR_VERSION: Final[int] = 2
+REDACTOR_VERSION: Final[int] = 3
 
 _CREDENTIALS: Final = "credentials?"
 _HEADERS: Final = "headers"
@@ -207,12 +207,7 @@ class Extra:
     @property
     def suspect(self) -> str:
         """An expression that a body matches if anything here could apply to it."""
-        last = [next((step for step in reversed(path) if step != _ANY), None) for path in self.paths]
-        if None in last:
-            return ""
-        spelled = ["[-_. ]?".join(map(re.escape, name)) for name in sorted(self.names)]
-        spelled += [re.escape(name) for name in last if name is not None]
-        return rf"(?i)\"(?:{'|'.join(spelled)})\\*\"|\\u00"
+        return _suspect(self)
 
     def redact(self, value: Any) -> Any:
         """Decoded JSON without the values that are named here."""
@@ -239,8 +234,47 @@ class Extra:
         return self._walk(value, ())
 
 
+#: What does not count in a name, wherever it stands.
+_BLANK: Final = "[-_. ]"
+_BLANKS: Final = f"{_BLANK}*"
+#: The only letter that becomes two in lower case, and the two.
+_DOTTED_I: Final = "\u0130"
+_DOTTED: Final = _DOTTED_I.lower()
+_LETTER: Final = re.compile(f"{_DOTTED}|.", re.DOTALL)
+
+
+def _written(letter: str) -> str:
+    """An expression for a letter of a name as JSON, or JSON within a string, may write it; `\\u00…` is looked for anyway."""
+    if letter == _DOTTED:
+        return f"(?:i{_BLANKS}{_written(letter[1])}|{_written(_DOTTED_I)})"
+    if letter.isascii():
+        return rf"(?:{re.escape(letter)}|\\+.)" if letter in '"/\\\b\f\n\r\t' else re.escape(letter)
+    escapes = r"\\+u[0-9a-f]{4}" * (2 if letter > "\uffff" else 1)
+    alone = "\ud800" <= letter <= "\udfff"  # half a character: no UTF-8 has it, only an escape
+    return escapes if alone else f"(?:{letter}|{escapes})"
+
+
+#: Asked for with every page.
+@lru_cache(maxsize=8)
+def _suspect(extra: Extra) -> str:
+    last = [next((step for step in reversed(path) if step != _ANY), None) for path in extra.paths]
+    if None in last:
+        return ""
+    quoted = ["".join(map(_written, step)) for step in last if step is not None]
+    if extra.names:
+        names = (_BLANKS.join(map(_written, _LETTER.findall(name))) for name in sorted(extra.names))
+        quoted.append(f"{_BLANKS}(?:{'|'.join(names)}){_BLANKS}")
+    # Escaped ASCII is not looked at closely; neither is the Kelvin sign, which is a k in lower case.
+    scan = rf"(?i)\"(?:{'|'.join(quoted)})\\*\"|\\u(?:00[0-7]|212a)"
+    try:
+        pc.match_substring_regex(pa.array([""]), scan)
+    except pa.ArrowInvalid:  # thousands of names: larger than an expression may be
+        return ""
+    return scan
+
+
 def _bare(name: str) -> str:
-    bare = re.sub("[-_. ]", "", name).lower()
+    bare = re.sub(_BLANK, "", name).lower()
     return bare or name.lower()
 
 

@@ -62,12 +62,13 @@ VENDOR: Final = "x-(?:amz|goog)-[a-z0-9-]*"
 
 # ---------------------------------------------------------------------------------------------------------------------
 # URLs: one ends at white space, quotes, angle brackets and backslashes, which also keeps JSON in a string intact.
+# Words are ASCII (`(?a:…)`): in any other letter for theirs (ſ, ı, İ) Python sees them, and the scan over whole pages not.
 
 _END: Final = r"\s\"'<>\\"
 _USER_INFO: Final = re.compile(rf"://[^/?#{_END}]*@")
-_SIP_PASSWORD: Final = re.compile(rf"(\bsips?:[^:@/?{_END}]+:)[^@/?{_END}]+@", re.IGNORECASE)
+_SIP_PASSWORD: Final = re.compile(rf"(\b(?a:sips?):[^:@/?{_END}]+:)[^@/?{_END}]+@", re.IGNORECASE)
 _SIGNED_QUERY: Final = re.compile(
-    rf"\?(?:[^?{_END}]*[&;])?(?:x-(?:amz|goog)-)?sig(?:nature)?=[^?{_END}]*", re.IGNORECASE
+    rf"\?(?:[^?{_END}]*[&;])?(?a:(?:x-(?:amz|goog)-)?sig(?:nature)?)=[^?{_END}]*", re.IGNORECASE
 )
 _PARAMETER: Final = re.compile(
     rf"([?&#;](?:{words(_PARAMETERS)}|[\w.\-%\[\]]*{ENDING}|{VENDOR})=)[^?&#;{_END}]+",
@@ -80,7 +81,7 @@ _OAUTH_STATE: Final = re.compile("[?&#;]state=")
 _ENCODED_URL: Final = re.compile(rf"(?<![^=&#;?{_END}])[^=&#;?{_END}]*%3a%2f%2f[^&#;?{_END}]*", re.IGNORECASE)
 #: Where the path itself is the secret.
 _WEBHOOK: Final = re.compile(
-    rf"(\b(?:hooks\.slack\.com/(?:services|workflows|triggers)|discord(?:app)?\.com/api/webhooks)/)[^?#{_END}]+",
+    rf"(\b(?a:hooks\.slack\.com/(?:services|workflows|triggers)|discord(?:app)?\.com/api/webhooks)/)[^?#{_END}]+",
     re.IGNORECASE,
 )
 
@@ -135,7 +136,7 @@ _PEM: Final = re.compile(
 #: A word that is no English one: it holds a digit, or is long.
 _WORD: Final = r"[^\s\"'<>,;&(){}\[\]\\]"
 _ODD_WORD: Final = rf"(?={_WORD}*[\d=]|{_WORD}{{24}}){_WORD}{{6,}}"
-_SCHEME: Final = re.compile(rf"(\b(?:Bearer|Basic)[ \t]+){_ODD_WORD}", re.IGNORECASE)
+_SCHEME: Final = re.compile(rf"(\b(?a:Bearer|Basic)[ \t]+){_ODD_WORD}", re.IGNORECASE)
 _IS: Final = r"[ \t]*(?:=>|[:=]|\bis\b:?)\s*"
 _ASSIGNMENT: Final = re.compile(
     rf"((?:{ENDING}|(?<![A-Za-z0-9_-]){NAME})\\*[\"']?{_IS})"
@@ -145,15 +146,25 @@ _ASSIGNMENT: Final = re.compile(
     rf"|{_ODD_WORD})",
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )
+
+
+def _as_json(shape: str) -> str:
+    """A shape as JSON may write it: a slash as `\\/` (PHP does), with more backslashes where JSON stands in JSON.
+
+    No other character of a shape has an escape of its own, and `\\u002f` and the like are suspect anywhere.
+    """
+    return re.sub(r"\[[^]]*/[^]]*\]", r"(?:\g<0>|\\\\+/)", shape)
+
+
 #: Every text that `clean_prose` or a webhook's rule changes matches one of these: two expressions, because each is fast
 #: in Rust and one of both together is not, and without look-around.
-NAMED_SUSPECT: Final = rf"(?:{ENDING}|{NAME})\\*[\"']?(?:[ \t\r\n]|\\+[nrt])*(?:=|:|is[^a-z])"
+NAMED_SUSPECT: Final = rf"(?:{ENDING}|{NAME})\\*[\"']?(?:[ \t\r\n]|\\+[nrt])*(?:=|:|is(?-i:[^A-Za-z]))"
 SHAPED_SUSPECT: Final = "|".join(
     (
         r"(?i:(?:bearer|basic)(?:[ \t]|\\+t))",
         "PRIVATE KEY-----",
         r"(?i:hooks\.slack\.com|discord(?:app)?\.com)",
-        *_SHAPES[:-1],
+        *map(_as_json, _SHAPES[:-1]),
         "eyJ[A-Za-z0-9_-]{8}",
     )
 )
