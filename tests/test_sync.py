@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -582,6 +583,27 @@ def test_an_interrupted_sync_keeps_what_arrived_and_goes_on(world: World, concur
     assert world.rows("SELECT outcome FROM sync.runs") == [("interrupted",)]
     world.sync(page_size=10)
     assert world.here() == world.there()
+
+
+class _InterruptedStart(ThreadPoolExecutor):
+    """Ctrl-C while the last of several windows is being started."""
+
+    def submit(self, work: Any, *given: Any, **named: Any) -> Any:
+        if self._thread_name_prefix == "fetch" and given[0] == 2:
+            raise KeyboardInterrupt
+        return super().submit(work, *given, **named)
+
+
+def test_an_interruption_while_windows_are_started_ends_those_that_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are not read to their ends first: that could take hours."""
+    _spread(world, 120)
+    world.server.configure(faults=FaultSettings(latency_seconds=0.02))
+    monkeypatch.setattr(pipeline, "ThreadPoolExecutor", _InterruptedStart)
+    with pytest.raises(KeyboardInterrupt):
+        world.sync(page_size=3, concurrency=4)
+    assert len(world.here()) < 40
 
 
 def test_a_window_left_in_the_middle_is_resumed_there(world: World) -> None:

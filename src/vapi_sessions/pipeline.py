@@ -477,9 +477,11 @@ def fetch_all(run: Run, windows: int) -> None:
             run.fetch(index)
         return
     with ThreadPoolExecutor(run.settings.concurrency + _SPARE_WALKS, "fetch") as pool:
-        futures = [pool.submit(run.fetch, index) for index in range(windows)]
+        futures: list[Future[int]] = []
         try:
-            pending: set[Future[int]] = set(futures)
+            # In here, because Ctrl-C may come while they are being started.
+            futures.extend(pool.submit(run.fetch, index) for index in range(windows))
+            pending = set(futures)
             while pending:
                 done, pending = wait(pending, timeout=_SIGNALS_EVERY, return_when=FIRST_EXCEPTION)
                 for future in done:
