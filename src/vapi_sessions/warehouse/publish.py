@@ -279,16 +279,28 @@ def _publish_views(store: Store, layout: Layout, snapshot: str) -> None:
         for table in schema.SYNC_TABLES:
             store.run(table.ddl("sync"))
             store.run(f"INSERT INTO sync.{table.name} BY NAME FROM {origin}.sync.{table.name}")
+        _make_views_for_analysis(store)
         for table in schema.TABLES:
             store.run(_view(table, layout, snapshot))
-        for file in resources.sql_files("views"):
-            store.run(file.read_text("utf-8"))
         store.checkpoint()  # on detaching, a full disk would go unnoticed
     _fsync(draft)
     faultpoints.reach("publish.views_built")
     draft.rename(layout.published)
     sync_directory(layout.root)
     faultpoints.reach("publish.views_renamed")
+
+
+def _make_views_for_analysis(store: Store) -> None:
+    """Those of `sql/views`. They name the tables dozens of times, and a view is bound when it is made: over the tables' own
+    views that would open files each time. So they are made over empty tables of the same columns, which then give way.
+    """
+    for table in schema.TABLES:
+        columns = ", ".join(f"{c.name} {c.type}" for c in table.published)
+        store.run(f"CREATE TABLE {table.name} ({columns})")
+    for file in resources.sql_files("views"):
+        store.run(file.read_text("utf-8"))
+    for table in schema.TABLES:
+        store.run(f"DROP TABLE {table.name}")
 
 
 def _view(table: schema.Table, layout: Layout, snapshot: str) -> str:
