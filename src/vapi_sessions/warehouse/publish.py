@@ -29,8 +29,10 @@ SESSIONS_A_FILE: Final = 8_000
 THREADS: Final = 2
 #: Columns whose values hardly ever repeat: building a dictionary for them is given up anyway, late.
 _DISTINCT: Final = frozenset({"content", "arguments", "result", "content_hash", "tool_call_id"})
-#: Rows that are read at a time, and bytes after which a row group ends: what is in memory for each file that is being written.
-_ROWS_AT_ONCE: Final = 1_024
+#: Rows that are read at a time, fewer where they are large, and bytes after which a row group ends: what is in memory for each
+#: file that is being written.
+_ROWS_AT_ONCE: Final = 8_192
+_LARGE_ROWS_AT_ONCE: Final = 1_024
 _GROUP_BYTES: Final = 16_000_000
 KEEP: Final = 24 * timestamps.HOUR
 KEEP_SNAPSHOTS: Final = 3
@@ -186,7 +188,10 @@ def _write_part(store: Store, draft: Path, generation: int, lower: int, upper: i
         columns = ", ".join(column.name for column in table.published)
         # In whatever order: sorting would take as long as all the rest.
         sql = f"SELECT {columns} FROM {table.name} WHERE {table.created_at} >= ? AND {table.created_at} < ?"
-        with store.batches(sql, bounds, _ROWS_AT_ONCE) as (columns_read, batches):
+        # Sessions hold artifacts and metadata.
+        large = table is schema.SESSIONS or store.heavy
+        at_once = _LARGE_ROWS_AT_ONCE if large else _ROWS_AT_ONCE
+        with store.batches(sql, bounds, at_once) as (columns_read, batches):
             count = _write(
                 columns_read, batches, table, draft / table.name / _month(lower) / f"{file}.parquet"
             )
