@@ -299,7 +299,7 @@ class Run:
         empty = not self.store.rows("SELECT 1 FROM sessions LIMIT 1")
         if privacy.check_treatment(state, self.treatment, empty=empty):
             self.progress.note(
-                f"the policy became stricter ({privacy.level(self.treatment)}): rewriting what is stored"
+                f"policy or redactor became stricter ({privacy.level(self.treatment)}): rewriting what is stored"
             )
             self.store.__exit__(None, None, None)
             privacy.tighten(self._layout, self.treatment, self._clocks)
