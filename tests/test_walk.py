@@ -461,6 +461,14 @@ def test_a_first_answer_that_is_empty_against_expectation_is_asked_for_again() -
     assert lost(model, read(model, expected=150)) == 0
 
 
+def test_one_empty_answer_is_not_believed_after_a_contradiction_either() -> None:
+    """Rows missing and counted, then none counted: asking again for the first is no second answer to the other."""
+    for number in range(1, 15):
+        faults = [_once(number, models.empty_page), _once(number + 1, models.empty_source)]
+        model = source(1, plain, faults=faults)
+        assert lost(model, read(model, expected=150)) == 0, number
+
+
 def test_an_empty_window_that_is_expected_costs_one_request() -> None:
     """Nothing was counted there, nothing is there."""
     model = SourceModel({}, now=LATER)

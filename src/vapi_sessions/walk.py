@@ -93,8 +93,8 @@ def walk(
 
 def _advance(fetch: FetchPage, piece: Piece, limit: int, *, ask_twice: bool) -> Step:
     """One step of one piece; `left` of the result is what remains of this piece alone."""
-    contradiction = ""
-    for attempt in range(1 + PATIENCE):
+    contradiction, emptied = "", False
+    for _ in range(1 + PATIENCE):
         page = fetch(
             Query(
                 updated=piece.window,
@@ -106,8 +106,8 @@ def _advance(fetch: FetchPage, piece: Piece, limit: int, *, ask_twice: bool) -> 
         if problem := _violation(rows, piece.window, piece.created_from, piece.created_until):
             contradiction = problem
             continue
-        if not rows and page.total == 0 and attempt == 0 and (ask_twice or piece.tied):
-            contradiction = "an empty list where sessions were a moment ago"
+        if not rows and page.total == 0 and not emptied and (ask_twice or piece.tied):
+            contradiction, emptied = "an empty list where sessions were a moment ago", True
             continue
         distinct = len({row.session_id for row in rows})
         if page.total < distinct or (distinct < len(rows) and page.total > distinct):
