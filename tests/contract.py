@@ -7,10 +7,9 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Final, Literal
 
-FILE: Final = Path(__file__).resolve().parents[2] / "shared" / "api" / "sessions-openapi-2026-08.json"
+from beside import CONTRACT
 
 Treatment = Literal["redacted", "url", "harmless"]
 
@@ -86,7 +85,7 @@ class Place:
 @cache
 def schemas() -> dict[str, Any]:
     """The contract's schemas."""
-    found: dict[str, Any] = json.loads(FILE.read_text())["components"]["schemas"]
+    found: dict[str, Any] = json.loads(CONTRACT.read_text())["components"]["schemas"]
     return found
 
 

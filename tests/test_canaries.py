@@ -15,6 +15,7 @@ from uuid import UUID
 import pytest
 
 import contract
+from beside import needs_contract
 from conftest import KEY, World
 from contract import ConflictError, Place, plant
 from searching import found_in
@@ -22,9 +23,7 @@ from vapi_sessions import redact
 from vapi_sessions.emulator.rows import make_row
 from vapi_sessions.warehouse import query
 
-pytestmark = pytest.mark.skipif(
-    not contract.FILE.is_file(), reason="the contract lies beside the checkout, and is not part of it"
-)
+pytestmark = needs_contract
 CANARY = r"c4n4ry\d{5}z"
 #: They decide which session it is, and when: no text of anybody's choosing.
 GIVEN = {"id", "orgId", "createdAt", "updatedAt"}

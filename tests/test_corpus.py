@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 import vapi_sessions
+from beside import CORPUS, needs_corpus
 from conftest import settings_for
 from vapi_sessions import pipeline
 from vapi_sessions.emulator.server import EmulatorServer
@@ -18,10 +18,7 @@ from vapi_sessions.emulator.server import EmulatorServer
 if TYPE_CHECKING:
     import duckdb
 
-CORPUS = Path(__file__).resolve().parents[2] / "shared" / "corpus" / "airline-agent-conversations.jsonl"
-pytestmark = pytest.mark.skipif(
-    not CORPUS.is_file(), reason="the corpus lies beside the checkout, and is not part of it"
-)
+pytestmark = needs_corpus
 
 Message = dict[str, Any]
 

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beside import CORPUS, needs_corpus
 from vapi_sessions import schema
 from vapi_sessions.flatten import Flat, Version, _generic, flatten, merge_growth, message_count
 from vapi_sessions.flatten_fast import batches
@@ -25,9 +26,6 @@ from vapi_sessions.flatten_reader import Drift
 from vapi_sessions.timestamps import parse
 
 CREATED, UPDATED = "2026-03-01T10:00:00.123Z", "2026-03-02T11:00:00.456Z"
-CORPUS = (
-    Path(__file__).resolve().parents[1].parent / "shared" / "corpus" / "airline-agent-conversations.jsonl"
-)
 FEW = settings(max_examples=80, deadline=None, derandomize=True)
 
 
@@ -810,9 +808,7 @@ def test_a_body_that_contradicts_its_version_says_so() -> None:
     assert json.loads(found["extra"]) == {"orgId": "other", "createdAt": 5}
 
 
-@pytest.mark.skipif(
-    not CORPUS.exists(), reason="the corpus of real conversations lies beside the checkout only"
-)
+@needs_corpus
 def test_real_conversations_are_ordinary_and_complete() -> None:
     """Every message of real conversations with a tool-calling agent comes back from the rows, by the fast way."""
     lines = [json.loads(line) for line in CORPUS.read_text().splitlines()]

@@ -5,21 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from vapi_sessions.timestamps import MILLISECOND, floor_ms
 from vapi_sessions.walk import Piece
 from vapi_sessions.windows import Window
 
-#: No window is planned larger than this many pages, so that one that fails costs little.
+#: No window is planned larger than this many pages, so that one that fails costs little, and the last ones are read by many.
 PAGES_A_WINDOW: Final = 12
 
 #: A part with more than this share of the whole: cutting in time did not separate, and the next cut is made at a sample.
 CROWDED: Final = 0.8
 
 CountAll: TypeAlias = Callable[[Sequence[Window]], Sequence[int]]
-
 SampleAll: TypeAlias = "Callable[[Sequence[tuple[PlannedWindow, int]]], Sequence[int | None]]"
 
 
@@ -141,7 +140,7 @@ def _in_time(window: Window, bound: int, cuts: int) -> list[int]:
 
 
 def _join_small(windows: Sequence[PlannedWindow], bound: int, share: int) -> list[PlannedWindow]:
-    """Neighbours that fit into one share become one window: halving an uneven history leaves crumbs."""
+    """Neighbours that fit into one share become one window: cutting an uneven history leaves crumbs."""
     joined: list[PlannedWindow] = []
     for window in sorted(windows, key=lambda planned: planned.window.lower):
         last = joined[-1] if joined else None
@@ -151,7 +150,7 @@ def _join_small(windows: Sequence[PlannedWindow], bound: int, share: int) -> lis
             and last.expected + window.expected <= share
         ):
             whole = Window(last.window.lower, window.window.upper)
-            joined[-1] = replace(PlannedWindow.whole(whole, bound, last.expected + window.expected))
+            joined[-1] = PlannedWindow.whole(whole, bound, last.expected + window.expected)
         else:
             joined.append(window)
     return joined

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+import beside
 from vapi_sessions.emulator.generate import History, fill
 from vapi_sessions.emulator.server import EmulatorServer
 from vapi_sessions.emulator.settings import EmulatorSettings, FaultSettings
@@ -100,7 +101,6 @@ def history() -> Iterator[Client]:
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder beside the checkout with the contract and the corpus."""
-    folder = Path(__file__).resolve().parents[2] / ".." / "shared"
-    if not folder.is_dir():
+    if not beside.FOLDER.is_dir():
         pytest.skip("no shared folder beside the checkout")
-    return folder
+    return beside.FOLDER

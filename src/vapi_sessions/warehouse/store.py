@@ -658,7 +658,8 @@ def database_errors(path: Path) -> Iterator[None]:
             "failed to (pin|allocate|reserve)", text
         ):
             raise WarehouseError(
-                f"DuckDB ran out of memory: {text[:160]}", "Run again: the next run continues."
+                f"DuckDB ran out of memory: {text[:160]}",
+                "Free memory and run again: the next run continues.",
             ) from error
         if "Permission denied" in text or "read-only" in text.lower():
             raise WarehouseError(
