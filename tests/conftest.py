@@ -92,11 +92,30 @@ class Notes(Silent):
         self.said.append(text)
 
 
-class Watched(httpx.HTTPTransport):
-    """The real transport, with a look at each request before it goes out."""
+class RealTransport(httpx.BaseTransport):
+    """The real one, once for each thread: those of one pool may close each other's connections (see `Source`)."""
+
+    def __init__(self) -> None:
+        self._of_thread = threading.local()
+        self._all: list[httpx.HTTPTransport] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if not hasattr(self._of_thread, "transport"):
+            self._of_thread.transport = httpx.HTTPTransport(verify=NO_CERTIFICATES)
+            self._all.append(self._of_thread.transport)
+        transport: httpx.HTTPTransport = self._of_thread.transport
+        return transport.handle_request(request)
+
+    def close(self) -> None:
+        for transport in self._all:
+            transport.close()
+
+
+class Watched(RealTransport):
+    """With a look at each request before it goes out."""
 
     def __init__(self, before: Callable[[httpx.Request], None]) -> None:
-        super().__init__(verify=NO_CERTIFICATES)
+        super().__init__()
         self._before = before
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

@@ -9,12 +9,16 @@ import json
 import logging
 import random
 import re
+import threading
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import unquote
 
+import httpcore
 import httpx
 import pytest
 from hypothesis import given, settings
@@ -33,6 +37,8 @@ from vapi_sessions.client import (
     Query,
     Source,
 )
+from vapi_sessions.emulator.server import EmulatorServer
+from vapi_sessions.emulator.settings import EmulatorSettings
 from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError, VapiSessionsError
 from vapi_sessions.timestamps import HOUR, MILLISECOND, MINUTE, SECOND, show, to_datetime
 from vapi_sessions.windows import Window
@@ -911,6 +917,58 @@ def test_the_address_that_refuses_is_named(over_the_wire: Callable[[RawServer], 
         url = server.url
     with pytest.raises(SourceUnavailableError, match=re.escape(f"{url} cannot be reached")):
         over_the_wire(server).list(Query())
+
+
+def test_threads_do_not_close_each_others_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of one pool may; made likely here by a pause wherever one of them judges or takes a connection."""
+    handle = httpcore.HTTP11Connection.handle_request
+
+    def expired(connection: httpcore.HTTP11Connection) -> bool:
+        if not connection.is_idle():
+            return False
+        for _ in range(10):
+            if connection._network_stream.get_extra_info("is_readable"):
+                return True
+            time.sleep(0.001)
+        return False
+
+    def slowly(connection: httpcore.HTTP11Connection, request: httpcore.Request) -> httpcore.Response:
+        time.sleep(0.002)
+        return handle(connection, request)
+
+    monkeypatch.setattr(httpcore.HTTP11Connection, "has_expired", expired)
+    monkeypatch.setattr(httpcore.HTTP11Connection, "handle_request", slowly)
+    settings = EmulatorSettings(keys={KEY: ORG})
+    with EmulatorServer(settings) as server, ThreadPoolExecutor(4) as pool:
+        source = Source(server.url, SecretStr(KEY), next_seq=itertools.count(1).__next__, concurrency=4)
+        with source:
+            totals = list(pool.map(lambda _: source.count(), range(60)))
+    assert totals == [0] * 60
+    assert (source.traffic.requests, source.traffic.retries) == (60, 0)
+
+
+def test_no_more_requests_at_once_than_allowed() -> None:
+    """Whoever comes while that many are under way waits; the connections are then used again."""
+    lock, under_way, most = threading.Lock(), 0, 0
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        time.sleep(0.01)
+        with lock:
+            under_way -= 1
+        return page()
+
+    numbers = itertools.count(1).__next__
+    transport = httpx.MockTransport(answer)
+    with (
+        Source(BASE, SecretStr(KEY), next_seq=numbers, concurrency=2, transport=transport) as source,
+        ThreadPoolExecutor(6) as pool,
+    ):
+        assert list(pool.map(lambda _: source.count(), range(12))) == [0] * 12
+    assert most == 2
 
 
 # -- the key -----------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ import pytest
 import test_forget
 import test_tighten
 import vapi_sessions
-from conftest import NO_CERTIFICATES, settings_for
+from conftest import RealTransport, settings_for
 from vapi_sessions import faultpoints, pipeline
 from vapi_sessions.emulator.generate import History, fill
 from vapi_sessions.emulator.server import EmulatorServer
@@ -101,11 +101,11 @@ class Forks:
         self._process.communicate()
 
 
-class Listening(httpx.HTTPTransport):
+class Listening(RealTransport):
     """The real transport, which remembers each session version that a page of rows brought."""
 
     def __init__(self) -> None:
-        super().__init__(verify=NO_CERTIFICATES)
+        super().__init__()
         self.versions: list[tuple[str, int]] = []
         self._lock = threading.Lock()
 

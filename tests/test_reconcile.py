@@ -13,6 +13,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from conftest import RealTransport
 from vapi_sessions import reconcile as module
 from vapi_sessions.compare import differences
 from vapi_sessions.emulator.rows import decode
@@ -97,7 +98,7 @@ def test_the_rows_of_a_deleted_session_stay(world: World) -> None:
     assert world.rows("SELECT count(*) FROM sessions WHERE deleted_at >= synced_at") == [(1,)]
 
 
-class Hiding(httpx.HTTPTransport):
+class Hiding(RealTransport):
     """A source that leaves some sessions out of its lists and counts, and still knows them by id."""
 
     def __init__(self, hidden: dict[str, int]) -> None:
@@ -294,7 +295,7 @@ def test_there_is_nothing_to_reconcile_before_the_first_sync(world: World) -> No
     assert "vapi-sessions sync" in told.value.remedy
 
 
-class Spoiling(httpx.HTTPTransport):
+class Spoiling(RealTransport):
     """Spoils the answers from the n-th request on."""
 
     def __init__(self, first: int, spoil: Callable[[httpx.Request, httpx.Response], httpx.Response]) -> None:

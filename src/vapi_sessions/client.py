@@ -6,13 +6,15 @@ operators appear in `Query.params` and nowhere else.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
+import queue
 import ssl
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
@@ -239,7 +241,7 @@ class Source:
         on_wait: Callable[[float, str], None] = lambda seconds, fact: None,
     ) -> None:
         self._base_url = base_url
-        self._key = key  # to keep it out of what the source repeats
+        self._key = key
         self._next_seq = next_seq
         self._now = now
         self._sleep = sleep
@@ -248,19 +250,11 @@ class Source:
         self.pace = Pace(monotonic, self._wait)
         self.traffic = Traffic()
         self._row_bytes = 0.0  # what a session takes, over the last pages
-        self._http = httpx.Client(
-            base_url=base_url,
-            headers={
-                "Authorization": f"Bearer {key.get_secret_value()}",
-                "User-Agent": USER_AGENT,
-                "Accept": "application/json",
-            },
-            timeout=TIMEOUT,
-            verify=_trust(),
-            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
-            transport=transport,
-            follow_redirects=False,  # a redirect to another host must not receive the key
-        )
+        self._transport = transport
+        self._free: queue.LifoQueue[httpx.Client | None] = queue.LifoQueue()  # None: one that is not made yet
+        for _ in range(concurrency):
+            self._free.put(None)
+        self._clients: list[httpx.Client] = []
 
     def page_size(self, most: int) -> int:
         """How many sessions to ask for, at most `most`: a page of large ones would take memory that nobody has spared."""
@@ -279,7 +273,8 @@ class Source:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._http.close()
+        for client in self._clients:
+            client.close()
 
     def list(self, query: Query) -> Page:
         """One page. Raises SourceRefusedError or SourceUnavailableError; retries before that."""
@@ -296,6 +291,36 @@ class Source:
         return self._retrying(lambda: self._get_once(session_id))
 
     # -- one attempt -------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _client(self) -> Iterator[httpx.Client]:
+        """One with a connection of its own, which nobody else uses meanwhile.
+
+        The threads of a shared pool may close each other's connections, and whoever has already asked on one waits for the
+        whole time-out (httpcore 1.0.9, encode/httpcore#1110).
+        """
+        client = self._free.get()  # waits while as many requests as allowed are under way
+        try:
+            if client is None:
+                client = self._new_client()
+                self._clients.append(client)
+            yield client
+        finally:
+            self._free.put(client)
+
+    def _new_client(self) -> httpx.Client:
+        return httpx.Client(
+            base_url=self._base_url,
+            headers={
+                "Authorization": f"Bearer {self._key.get_secret_value()}",
+                "User-Agent": USER_AGENT,
+                "Accept": "application/json",
+            },
+            timeout=TIMEOUT,
+            verify=_trust(),
+            transport=self._transport,
+            follow_redirects=False,  # a redirect to another host must not receive the key
+        )
 
     def _list_once(self, query: Query) -> Page:
         requested_at, seq = self._now(), self._next_seq()
@@ -368,7 +393,7 @@ class Source:
         with self.traffic.lock:
             self.traffic.requests += 1
         try:
-            with self._http.stream("GET", path, params=list(params)) as response:
+            with self._client() as client, client.stream("GET", path, params=list(params)) as response:
                 content = b"".join(response.iter_bytes())
         except httpx.ConnectError as error:
             raise _AgainError(
