@@ -339,7 +339,7 @@ def test_other_errors_do_not_prove_that_a_session_is_gone(status: int) -> None:
 
 
 def test_the_page_size_follows_the_bytes() -> None:
-    """Sessions of 80 KB come in pages of a hundred; smaller ones again in as many as were asked for; never in too few."""
+    """As many as are wanted, if they take 8 MB; else pages of 2 MB; never too few, and never more than are wanted."""
 
     def of(size: int, count: int = 3) -> httpx.Response:
         return page(*(session(n, name="x" * size) for n in range(count)))
@@ -347,10 +347,11 @@ def test_the_page_size_follows_the_bytes() -> None:
     answers = of(80_000), *[of(1)] * 12, of(5_000_000, 1), of(5_000_000, 1)
     with Fixture(Scripted(*answers)) as fixture:
         source = fixture.source
-        assert source.page_size(1000) == 1000  # nothing is known yet
+        assert (source.page_size(1000), source.page_bytes(1000)) == (1000, 0)  # nothing is known yet
         source.list(Query())
-        assert 90 < source.page_size(1000) < 110
-        assert source.page_size(50) == 50
+        assert 20 < source.page_size(1000) < 30
+        assert 1_900_000 < source.page_bytes(1000) <= 2_000_000
+        assert source.page_size(95) == 95
         assert source.page_size(3) == 3
         for _ in range(12):
             source.list(Query())
@@ -359,6 +360,16 @@ def test_the_page_size_follows_the_bytes() -> None:
         source.list(Query())
         assert source.page_size(1000) == 20
         assert source.page_size(3) == 3
+
+
+def test_a_single_session_says_little_about_the_size_of_all() -> None:
+    """The count of a window comes with one session, which may be the only large one."""
+    small, large = [session(n, name="x" * 5_000) for n in range(1_000)], session(1, name="x" * 300_000)
+    with Fixture(Scripted(page(*small), page(large), page(large))) as fixture:
+        fixture.source.list(Query(limit=1000))
+        fixture.source.count()
+        fixture.source.count()
+        assert fixture.source.page_size(1000) == 1000
 
 
 # -- the table of statuses ---------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError, Ware
 from vapi_sessions.merge import Observation
 from vapi_sessions.timestamps import DAY, HOUR, MINUTE, SECOND, to_datetime
 from vapi_sessions.warehouse import publish as publication
+from vapi_sessions.warehouse import store
 from vapi_sessions.warehouse.publish import publish
 
 JANUARY, FEBRUARY, MARCH = EPOCH - 45 * DAY, EPOCH - 15 * DAY, EPOCH + 5 * DAY
@@ -232,6 +233,52 @@ def test_large_sessions_are_written_a_few_at_a_time(warehouse: Published) -> Non
     sizes = [file.row_group(n).total_byte_size for n in range(file.num_row_groups)]
     assert len(sizes) >= 2
     assert max(sizes) <= 2 * publication._GROUP_BYTES
+
+
+@pytest.fixture
+def heavy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Published]:
+    """Sessions of 12 kB in no order, for five files; two threads that read them need more memory than there is."""
+    monkeypatch.setattr(store, "ROW_GROUP", 2048)
+    monkeypatch.setattr(store, "MEMORY_LIMIT", 50)
+    monkeypatch.setattr(store, "_BESIDE_A_VECTOR", 16)
+    monkeypatch.setattr(publication, "SESSIONS_A_FILE", 1_000)
+    rng = random.Random(1)
+    text = "".join(rng.choices("0123456789abcdef", k=1_000_000))
+    numbers = rng.sample(range(5_000), 5_000)
+    with Published(tmp_path / "heavy") as made:
+        for start in range(0, len(numbers), 160):
+            made.merge(
+                *(
+                    observation(
+                        f"h{n}",
+                        n + 1,
+                        created=EPOCH + n * SECOND,
+                        messages=5,
+                        artifact={"x": text[n : n + 12_000]},
+                    )
+                    for n in numbers[start : start + 160]
+                )
+            )
+        yield made
+
+
+def test_heavy_sessions_are_published_by_one_thread(heavy: Published) -> None:
+    """Each thread that reads has a vector of its own in memory."""
+    assert heavy.publish()
+    assert heavy.ask("SELECT count(*), count(DISTINCT artifact) FROM sessions") == [(5_000, 5_000)]
+
+
+def test_by_two_they_could_not_be(heavy: Published) -> None:
+    """The measure can see it: one reader has what it needs, a second one that goes on from where it is has not."""
+    sql = "SELECT artifact FROM sessions WHERE created_at >= ?"
+    with heavy.store.batches(sql, [to_datetime(EPOCH)], 1_024) as (_, one):
+        next(one)
+        with (
+            pytest.raises(WarehouseError, match="ran out of memory"),
+            heavy.store.batches(sql, [to_datetime(EPOCH)], 1_024) as (_, other),
+        ):
+            list(other)
+        assert sum(batch.num_rows for batch in one) > 3_000
 
 
 def test_a_change_in_a_busy_month_writes_one_part(

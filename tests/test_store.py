@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import itertools
+import json
 import random
 import shutil
 import subprocess
@@ -302,6 +303,26 @@ def test_without_it_they_could_not_be_merged(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(store, "_OF_A_VECTOR", 0.0)
     with Warehouse(tmp_path / "wide") as warehouse, pytest.raises(WarehouseError, match="ran out of memory"):
         _wide(warehouse, 0, 3_000)
+
+
+@pytest.mark.usefixtures("narrow")
+def test_what_earlier_runs_wrote_counts(tmp_path: Path) -> None:
+    """Rows of many small runs lie in one vector; light ones push the heavy ones out of it, whose weight stays."""
+    memory = []
+    for run in range(8):
+        with Warehouse(tmp_path / "wide") as warehouse:
+            _wide(warehouse, run * 160, 160)
+            memory.append(warehouse.store.memory)
+    assert memory[0] == 40
+    assert memory == sorted(memory)
+    assert memory[-1] > 8 * 160 * 30_000 / 2**20 + 16
+    for run in range(3):
+        with Warehouse(tmp_path / "wide") as warehouse:
+            warehouse.merge(*(observation(f"light{run}-{n}", n + 1) for n in range(2_000)))
+            written = json.loads(warehouse.store.state()["last_written"])
+            assert all(len(merges) <= 16 for merges in written.values())
+            assert warehouse.store.memory >= memory[-1]
+    assert sum(size for _, size in written["sessions"]) < 4_000_000
 
 
 def test_an_older_version_does_not_overwrite(warehouse: Warehouse) -> None:

@@ -205,9 +205,13 @@ class Traffic:
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
 
-#: Bytes of a page, about; and never fewer rows than that.
-_PAGE_BYTES: Final = 8_000_000
+#: Bytes, about. A page of all the sessions that are wanted may take so much, because few requests are worth memory; if it
+#: would take more, smaller ones are as fast, and a page is in memory several times. Never fewer rows than that.
+_WHOLE_PAGE: Final = 8_000_000
+_PART_OF_A_PAGE: Final = 2_000_000
 _LEAST_ROWS: Final = 20
+#: How much of what is known of the sessions' size stays when another page arrives.
+_REMEMBERED: Final = 0.75
 
 
 def _trust() -> ssl.SSLContext:
@@ -249,7 +253,7 @@ class Source:
         self._answered = False
         self.pace = Pace(monotonic, self._wait)
         self.traffic = Traffic()
-        self._row_bytes = 0.0  # what a session takes, over the last pages
+        self._seen = (0.0, 0.0)  # sessions of the last pages, and their bytes
         self._transport = transport
         self._free: queue.LifoQueue[httpx.Client | None] = queue.LifoQueue()  # None: one that is not made yet
         for _ in range(concurrency):
@@ -258,13 +262,19 @@ class Source:
 
     def page_size(self, most: int) -> int:
         """How many sessions to ask for, at most `most`: a page of large ones would take memory that nobody has spared."""
-        if not self._row_bytes:
+        if most * self._session_bytes <= _WHOLE_PAGE:
             return most
-        return min(most, max(_LEAST_ROWS, int(_PAGE_BYTES / self._row_bytes)))
+        return min(most, max(_LEAST_ROWS, int(_PART_OF_A_PAGE / self._session_bytes)))
 
     def page_bytes(self, most: int) -> int:
         """What a page of at most so many sessions takes, by the last pages; 0 before the first one."""
-        return int(self.page_size(most) * self._row_bytes)
+        return int(self.page_size(most) * self._session_bytes)
+
+    @property
+    def _session_bytes(self) -> float:
+        """What a session takes, by the last pages; 0 before the first one."""
+        sessions, size = self._seen
+        return size / sessions if sessions else 0.0
 
     def __repr__(self) -> str:
         return f"Source({self._base_url!r}, key=***)"
@@ -334,8 +344,8 @@ class Source:
         if metadata.totalItems < 0:
             raise _AgainError(f"an answer claims {metadata.totalItems} items")
         if rows:
-            mean = len(body) / len(rows)
-            self._row_bytes = (self._row_bytes + mean) / 2 if self._row_bytes else mean
+            sessions, size = self._seen  # another thread's page may be lost: it is an estimate
+            self._seen = (_REMEMBERED * sessions + len(rows), _REMEMBERED * size + len(body))
         limit = metadata.itemsPerPage
         return Page(
             rows=rows,

@@ -27,7 +27,7 @@ from vapi_sessions.config import Settings
 from vapi_sessions.errors import ConfigurationError, SourceUnavailableError, VapiSessionsError
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.load import Counts, Loader, Treated, recover
-from vapi_sessions.memory import fewer_collections
+from vapi_sessions.memory import fewer_collections, give_back
 from vapi_sessions.plan import PlannedWindow
 from vapi_sessions.progress import Progress, Silent
 from vapi_sessions.survey import Plan, make_plan
@@ -47,7 +47,7 @@ _TREATED_AT_ONCE: Final = 2
 #: Walks beyond the requests that are allowed at once: while one's page is treated, another asks for its next.
 _SPARE_WALKS: Final = 2
 #: Bytes. Of larger pages no more are on their way from the source to the loader than requests are allowed at once.
-_LARGE_PAGE: Final = 2_000_000
+_LARGE_PAGE: Final = 1_500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +249,7 @@ class Run:
                 sink(index, planned, treated)
             sessions += len(step.rows)
             self.progress.read(len(step.rows))
+            del step, treated  # the page need not stay in memory until the next one has arrived
         return sessions
 
     def finish(self) -> Counts:
@@ -262,6 +263,7 @@ class Run:
     def publish(self) -> bool:
         """Publish the committed state for readers; returns whether data files were written."""
         self._record("done")
+        give_back()
         self._published = publish(self.store, self._layout, now=self.environment.now)
         return self._published
 
@@ -546,3 +548,4 @@ class _Handoff:
                     self._loader.add(*item)
                 except BaseException as error:  # handed to whoever adds or drains next
                     self._error = error
+            del item  # or its page stays in memory until the next one is handed over

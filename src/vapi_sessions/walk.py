@@ -89,6 +89,7 @@ def walk(
         suspicious_if_empty = False
         left = step.left + rest
         yield Step(step.rows, left, step.page)
+        del step  # its page need not stay in memory until the next one has arrived
 
 
 def _advance(fetch: FetchPage, piece: Piece, limit: int, *, ask_twice: bool) -> Step:

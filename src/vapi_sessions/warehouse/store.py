@@ -34,17 +34,22 @@ from vapi_sessions.windows import IntervalSet
 #: How long another process's DuckDB lock on the file is waited for, seconds.
 LOCK_PATIENCE: Final = 10.0
 #: What DuckDB may use, MiB; it keeps what it has written for as long as there is room.
-MEMORY_LIMIT: Final = 96
+MEMORY_LIMIT: Final = 72
 #: What it needs beside that, MiB, for each row group in which something was deleted, until the next checkpoint: it can put that
 #: nowhere else, and fails for want of it. One block, as measured.
 _A_DELETION: Final = 0.25
-#: It reads so many rows of a table at once, with all their texts, to write its log, and to write their row group at a
-#: checkpoint. For the heaviest of them it needs their size and a third, and MiB beside that, as measured with 50 to 200 KB a row.
+#: It reads so many rows of a table at once, with all their texts, to write its log, to write their row group at a checkpoint,
+#: and for whoever asks for some of them. Each thread that does needs the size of the heaviest and up to a third, and MiB beside
+#: that, as measured with 10 to 200 KB a row.
 _VECTOR: Final = 2_048
 _OF_A_VECTOR: Final = 1.3
 _BESIDE_A_VECTOR: Final = 32
-#: The fact of the state that remembers the heaviest, in bytes, where it takes more than the usual.
+#: The facts of the state that remember the heaviest, in bytes, and what was written last, where they are not small.
 _HEAVIEST: Final = "heaviest_vector"
+_LAST_WRITTEN: Final = "last_written"
+_SMALL: Final = 8_000_000
+#: Merges that are told apart among those: older ones are taken together.
+_MERGES: Final = 16
 #: Row groups with deletions after which there is a checkpoint in the middle of a run.
 _MOST_DELETIONS: Final = 2_000
 _GROUPS: Final = 8
@@ -86,7 +91,9 @@ class Store:
         self._claimed: IntervalSet | None = None
         self._memory = MEMORY_LIMIT
         self._deletions: dict[str, int] = {}  # row groups since the last checkpoint, at most, by table
-        self._written: dict[str, deque[tuple[int, int]]] = {}  # rows and bytes of the last merges, by table
+        self._written: dict[str, deque[tuple[int, int]]] | None = (
+            None  # rows and bytes of the last merges, by table
+        )
         # DuckDB makes its log, which holds conversations too, anew after each checkpoint, and takes no mode for it.
         self._umask = os.umask(0o077)
         try:
@@ -204,7 +211,7 @@ class Store:
             }
             self._set_marks(resolution, known)
             self._touch_parts(touched)
-            facts = {_HEAVIEST: str(heaviest)} if _memory_for(heaviest) > MEMORY_LIMIT else {}
+            facts = self._weights(heaviest)
             if replaced:
                 facts["dead_sessions"] = str(int(self.state().get("dead_sessions", "0")) + len(replaced))
             self._note(changes, facts)
@@ -341,21 +348,37 @@ class Store:
     @property
     def heavy(self) -> bool:
         """Whether rows are so large that two threads should not read them at once: each has a vector of its own."""
-        return _memory_for(self._heaviest()) > MEMORY_LIMIT
+        return _memory_for(self._heaviest(), threads=2) > MEMORY_LIMIT
 
     def _heaviest(self) -> int:
         return int(self.state().get(_HEAVIEST, "0"))
 
     def _heaviest_vector(self, tables: Mapping[str, pa.Table]) -> int:
-        """Bytes of the heaviest vector so far, with the one that these rows will lie in."""
+        """Bytes of the heaviest vector so far, with the one that these rows will lie in, beside those of earlier runs."""
+        if self._written is None:
+            stored = msgspec.json.decode(
+                self.state().get(_LAST_WRITTEN, "{}"), type=dict[str, list[tuple[int, int]]]
+            )
+            self._written = {name: deque(merges) for name, merges in stored.items()}
         found = self._heaviest()
         for name, table in tables.items():
             written = self._written.setdefault(name, deque())
             written.append((table.num_rows, table.nbytes))
             while sum(rows for rows, _ in written) - written[0][0] >= _VECTOR:
                 written.popleft()
+            if len(written) > _MERGES:
+                rows, size = written.popleft()
+                written[0] = (written[0][0] + rows, written[0][1] + size)
             found = max(found, sum(size for _, size in written))
         return found
+
+    def _weights(self, heaviest: int) -> dict[str, str]:
+        """The facts that let a later run know how heavy vectors are; none as long as all are small."""
+        written = {name: list(merges) for name, merges in (self._written or {}).items()}
+        sums = [[sum(column) for column in zip(*merges, strict=True)] for merges in written.values()]
+        if _LAST_WRITTEN not in self.state() and all(size * _VECTOR <= rows * _SMALL for rows, size in sums):
+            return {}
+        return {_HEAVIEST: str(heaviest), _LAST_WRITTEN: msgspec.json.encode(written).decode()}
 
     def _prepare(self) -> None:
         try:
@@ -589,9 +612,9 @@ def _by_creation(sessions: Mapping[str, int]) -> list[list[tuple[str, int]]]:
     return [ordered[start:end] for start, end in itertools.pairwise(edges)]
 
 
-def _memory_for(heaviest: int) -> int:
-    """MiB, of which `heaviest` bytes a vector."""
-    return max(MEMORY_LIMIT, math.ceil(_BESIDE_A_VECTOR + _OF_A_VECTOR * heaviest / 2**20))
+def _memory_for(heaviest: int, threads: int = 1) -> int:
+    """MiB, for so many threads that each read a vector of `heaviest` bytes at a time."""
+    return max(MEMORY_LIMIT, math.ceil(_BESIDE_A_VECTOR + threads * _OF_A_VECTOR * heaviest / 2**20))
 
 
 def _attach(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
@@ -600,6 +623,7 @@ def _attach(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
         config={
             "memory_limit": f"{MEMORY_LIMIT}MiB",
             "temp_directory": str(scratch),
+            "threads": 1,  # each of its own would hold a vector as well; the others of this process have enough to do
             "preserve_insertion_order": "false",
             "checkpoint_threshold": "1GB",
             "autoinstall_known_extensions": "false",
