@@ -7,6 +7,7 @@
     replay       that process as seen from here
     measure      wall, CPU and memory of a process and all it starts
     download     the floor: the same pages by httpx, and nothing done with them
+    parts        the least: each page once through what no sync can do without
     dlt_run      the present choice: dlt in its best configuration, in an environment of its own
     inside       syncs that need a clock of their own, or a look inside
     bench        what scenarios share: data sets, warehouses, commands

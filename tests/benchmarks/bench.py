@@ -129,6 +129,22 @@ class Bench:
             raise RuntimeError(f"dlt loaded {loaded} of {server.dataset.sessions} sessions")
         return cost
 
+    def parts(self, server: ReplayServer) -> dict[str, float]:
+        """Processor seconds of what no sync can do without, part by part."""
+        directory = self.fresh("parts")
+        directory.mkdir()
+        server.set()
+        command = [sys.executable, "-m", "tests.benchmarks.parts"]
+        _, _, output = self._run(server, [*command, server.url, server.dataset.sessions, directory])
+        shutil.rmtree(directory)
+        result = json.loads(output)
+        if result["rows"]["sessions"] != server.dataset.sessions:
+            raise RuntimeError(
+                f"the parts loaded {result['rows']['sessions']} of {server.dataset.sessions} sessions"
+            )
+        seconds: dict[str, float] = result["seconds"]
+        return seconds
+
     def inside(self, server: ReplayServer, what: str, warehouse: Path, *arguments: object) -> dict[str, Any]:
         """One of the syncs of `inside`; what it printed."""
         command = [sys.executable, "-m", "tests.benchmarks.inside", what, server.url, warehouse]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import httpx
+import pyarrow.parquet as pq
 import pytest
 from pydantic import SecretStr
 
@@ -19,7 +20,7 @@ from vapi_sessions import pipeline
 from vapi_sessions.config import load_settings
 from vapi_sessions.timestamps import parse, parse_http_date
 
-from . import measure, outcome
+from . import measure, outcome, parts
 from .dataset import HOUR, Dataset, build, build_hours, read_at
 from .pages import END, PLANTED, Mix, iso
 from .replay import ReplayServer
@@ -156,6 +157,23 @@ def test_the_server_counts_requests_and_when_all_slots_are_taken(server: ReplayS
     received = len(_list(server).content)
     alone = server.counted()
     assert (alone.requests, alone.bytes, alone.seconds_all_in_flight) == (1, received, 0)
+
+
+def test_the_bare_parts_load_everything(dataset: Dataset, server: ReplayServer, tmp_path: Path) -> None:
+    """What is measured as the least is the whole of the data: every row of each table, and of each file."""
+    server.set()
+    found = parts.run(server.url, SESSIONS, tmp_path)
+    rows = _state(dataset, END).values()
+    expected = {"sessions": SESSIONS} | {
+        name: sum(len(row[name]) for row in rows) for name in ("messages", "costs")
+    }
+    assert found["rows"] == expected
+    assert set(found["seconds"]) == {"download", "cutting", "columns", "insert", "raw/", "snapshot"}
+    assert min(found["seconds"].values()) > 0
+    for name, count in {**expected, "raw": SESSIONS}.items():
+        assert pq.read_metadata(tmp_path / f"{name}.parquet").num_rows == count
+    bodies = [json.loads(text) for text in pq.read_table(tmp_path / "raw.parquet").column("body").to_pylist()]
+    assert sorted(bodies, key=lambda row: row["id"]) == sorted(rows, key=lambda row: row["id"])
 
 
 def test_hours_show_conversations_as_they_grow(tmp_path: Path) -> None:

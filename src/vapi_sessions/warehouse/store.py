@@ -91,9 +91,8 @@ class Store:
         self._claimed: IntervalSet | None = None
         self._memory = MEMORY_LIMIT
         self._deletions: dict[str, int] = {}  # row groups since the last checkpoint, at most, by table
-        self._written: dict[str, deque[tuple[int, int]]] | None = (
-            None  # rows and bytes of the last merges, by table
-        )
+        # Rows and bytes of the last merges, by table; None: not read yet.
+        self._written: dict[str, deque[tuple[int, int]]] | None = None
         # DuckDB makes its log, which holds conversations too, anew after each checkpoint, and takes no mode for it.
         self._umask = os.umask(0o077)
         try:
@@ -362,6 +361,8 @@ class Store:
             self._written = {name: deque(merges) for name, merges in stored.items()}
         found = self._heaviest()
         for name, table in tables.items():
+            if not table.num_rows:
+                continue
             written = self._written.setdefault(name, deque())
             written.append((table.num_rows, table.nbytes))
             while sum(rows for rows, _ in written) - written[0][0] >= _VECTOR:
