@@ -26,6 +26,7 @@ from vapi_sessions.flatten import flatten, merge_growth, message_count
 from vapi_sessions.merge import Known, Mark, Observation, resolve
 from vapi_sessions.timestamps import DAY, HOUR, MINUTE, SECOND, to_datetime
 from vapi_sessions.warehouse import erase, store
+from vapi_sessions.warehouse.compact import compact
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 from vapi_sessions.warehouse.store import LOCK_PATIENCE, Changes, Store, database_errors
 from vapi_sessions.windows import IntervalSet
@@ -295,6 +296,20 @@ def test_large_sessions_get_the_memory_that_2048_of_them_take(tmp_path: Path) ->
         assert counts(warehouse)["sessions"] == 3_160
     with Store(killed / "store.duckdb", tmp_path) as opened:
         assert opened.rows("SELECT count(*) FROM sessions") == [(3_000,)]
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_copy_of_large_sessions_takes_more_than_merging_them(tmp_path: Path) -> None:
+    """What is read is in memory beside what is written, which may be packed meanwhile; small ones take no more than usual."""
+    with Warehouse(tmp_path / "wide") as warehouse:
+        assert warehouse.store.memory_to_copy == warehouse.store.memory == 40
+        _wide(warehouse, 0, 3_000)
+        vector = 2_048 * 30_000 / 2**20
+        assert warehouse.store.memory > 16 + vector
+        assert warehouse.store.memory_to_copy > warehouse.store.memory + 2 * vector
+    compact(warehouse.layout, sleep=time.sleep)
+    with Store(warehouse.layout.store, tmp_path) as opened:
+        assert opened.rows("SELECT count(*), count(DISTINCT session_id) FROM sessions") == [(3_000, 3_000)]
 
 
 @pytest.mark.usefixtures("narrow")

@@ -23,7 +23,7 @@ def compact(layout: Layout, *, sleep: Callable[[float], None]) -> int:
         layout.store, layout.scratch, sleep=sleep
     ) as store:  # folds a log in that a killed process left
         store.checkpoint()
-        memory, heavy = store.memory, store.heavy
+        memory = store.memory_to_copy
     log = layout.store.with_name(layout.store.name + ".wal")
     if log.exists():  # it would be replayed on the copy
         raise WarehouseDamagedError(
@@ -38,8 +38,6 @@ def compact(layout: Layout, *, sleep: Callable[[float], None]) -> int:
     try:
         with database_errors(layout.store), duckdb.connect(config=_CONFIG) as db:
             db.execute(f"SET memory_limit = '{memory}MiB'").fetchall()
-            if heavy:
-                db.execute("SET threads = 1").fetchall()  # each would have long texts of its own in memory
             db.execute("SET temp_directory = ?", [str(layout.scratch)]).fetchall()
             db.execute(f"ATTACH {_quoted(layout.store)} AS old (READ_ONLY)").fetchall()
             db.execute(f"ATTACH {_quoted(draft)} AS new (ROW_GROUP_SIZE {ROW_GROUP})").fetchall()
@@ -60,6 +58,7 @@ def compact(layout: Layout, *, sleep: Callable[[float], None]) -> int:
 
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
+    "threads": 1,  # each would have long texts of its own in memory
 }
 
 

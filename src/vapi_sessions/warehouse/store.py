@@ -345,6 +345,11 @@ class Store:
         return self._memory
 
     @property
+    def memory_to_copy(self) -> int:
+        """What it needs to copy this file to another, MiB: what is read, beside what is written, and as much to spare."""
+        return max(self._memory, _memory_for(self._heaviest(), threads=3))
+
+    @property
     def heavy(self) -> bool:
         """Whether rows are so large that two threads should not read them at once: each has a vector of its own."""
         return _memory_for(self._heaviest(), threads=2) > MEMORY_LIMIT
