@@ -474,6 +474,17 @@ def test_requests_among_a_million_sessions(
         assert requests <= 4 + deleted * (3 + math.ceil(math.log2(Million.SESSIONS / 100)))
 
 
+def test_large_sessions_are_read_again_a_few_at_a_time(world: World) -> None:
+    """A page of a thousand of them would be hundreds of megabytes."""
+    artifact = {"transcript": "x" * 300_000}
+    world.insert(60, lambda n: (world.ago(hours=1 + n), world.ago(seconds=n)), artifact=artifact)
+    world.sync()
+    world.clock.forward(minutes=5)
+    world.forget_requests()
+    assert run(world, recheck=100 * HOUR).counts.sessions_read >= 60
+    assert [request["limit"] for request in world.pages()][-2:] == ["20", "20"]
+
+
 def test_the_count_of_requests_is_what_is_sent(world: World) -> None:
     """What it prints is what the source saw; one deletion among 120 costs a handful."""
     delete(world, ids(world)[50])

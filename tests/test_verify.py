@@ -256,6 +256,21 @@ def test_a_difference_costs_few_requests(world: World) -> None:
     assert run(world).requests <= 6
 
 
+def test_large_sessions_are_read_a_few_at_a_time(world: World) -> None:
+    """A page of a thousand of them would be hundreds of megabytes, of which only the hashes are wanted."""
+    artifact = {"transcript": "x" * 300_000}
+    large = world.insert(60, lambda n: (world.ago(hours=200 + n), world.ago(seconds=n)), artifact=artifact)
+    world.sync()
+    world.clock.forward(minutes=5)
+    changed = large[30]
+    _changed_in_silence(world, changed)
+    world.forget_requests()
+    assert only(run(world, deep=True)).ids == (changed,)
+    limits = [int(request["limit"]) for request in world.pages()]
+    assert limits[0] == limits[-1] == 100  # small ones, before and behind
+    assert min(limits) < 30
+
+
 # -- what cannot be verified
 
 

@@ -9,6 +9,7 @@ reading that failed, was partial, or showed another organisation.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from vapi_sessions import faultpoints
@@ -215,7 +216,8 @@ class _Reconciliation:
         seen: set[str] = set()
         beyond = False
         piece = Piece(ALWAYS, created_from=window.lower, created_until=window.upper)
-        for step in walk(self._source.list, [piece], limit=self._run.settings.page_size):
+        limit = partial(self._source.page_size, self._run.settings.page_size)
+        for step in walk(self._source.list, [piece], limit=limit):
             self._loader.add_unclaimed(self._loader.treat(step))
             seen.update(row.session_id for row in step.rows)
             beyond = beyond or step.page.beyond_retention

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 from vapi_sessions import resources
 from vapi_sessions.client import Query, Row, Source
@@ -16,7 +17,7 @@ from vapi_sessions.errors import ConfigurationError, other_organisation
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.pipeline import Environment
 from vapi_sessions.timestamps import floor_ms, show
-from vapi_sessions.walk import ALWAYS, Piece, walk
+from vapi_sessions.walk import ALWAYS, Piece, Step, walk
 from vapi_sessions.warehouse import reader
 from vapi_sessions.warehouse.holdings import Holdings
 from vapi_sessions.warehouse.layout import Layout
@@ -94,6 +95,15 @@ def verify(settings: Settings, *, deep: bool = False, environment: Environment |
             )
 
 
+class _Listed(NamedTuple):
+    """A session at the source; times in µs. `hash`: of its content; None: it is not compared, or may not be held."""
+
+    created_at: int
+    updated_at: int
+    allowed: bool
+    hash: str | None
+
+
 class _Verification:
     def __init__(
         self,
@@ -145,10 +155,10 @@ class _Verification:
             yield from self._name(difference.window, self._rows(difference.window), contents=False)
 
     def _row_by_row(self, whole: Window) -> Iterator[Finding]:
-        batch: dict[str, Row] = {}
+        batch: dict[str, _Listed] = {}
         lower = whole.lower
-        for step in walk(self._source.list, [_piece(whole)], limit=self._settings.page_size):
-            batch.update((row.session_id, row) for row in step.rows)
+        for step in self._walk(whole):
+            batch |= self._listed(step.rows, contents=True)
             cursor = step.left[0].created_from if step.left else None
             if step.left and (len(step.left) > 1 or cursor is None or len(batch) < _SESSIONS_AT_ONCE):
                 continue
@@ -158,21 +168,38 @@ class _Verification:
             batch = {key: row for key, row in batch.items() if key not in part}
             lower = upper if upper is not None else lower
 
-    def _rows(self, window: Window) -> dict[str, Row]:
+    def _rows(self, window: Window) -> dict[str, _Listed]:
+        found: dict[str, _Listed] = {}
+        for step in self._walk(window):
+            found |= self._listed(step.rows, contents=False)
+        return found
+
+    def _walk(self, window: Window) -> Iterator[Step]:
+        limit = partial(self._source.page_size, self._settings.page_size)
+        return walk(self._source.list, [_piece(window)], limit=limit)
+
+    def _listed(self, rows: Sequence[Row], *, contents: bool) -> dict[str, _Listed]:
+        """What is compared of a page's rows: their bodies, which may be large, need not be kept until it is."""
+        allowed = {row.session_id for row in self._suppression.allowed(rows, self._treatment.policy)}
+        compared = [
+            row for row in rows if contents and row.session_id in allowed and row.updated_at < self._until
+        ]
+        bodies = self._treatment.page([row.body for row in compared])
+        hashes = {
+            row.session_id: self._treatment.hash(body) for row, body in zip(compared, bodies, strict=True)
+        }
         return {
-            row.session_id: row
-            for step in walk(self._source.list, [_piece(window)], limit=self._settings.page_size)
-            for row in step.rows
+            row.session_id: _Listed(
+                row.created_at, row.updated_at, row.session_id in allowed, hashes.get(row.session_id)
+            )
+            for row in rows
         }
 
-    def _name(self, window: Window, theirs: Mapping[str, Row], *, contents: bool) -> Iterator[Finding]:
+    def _name(self, window: Window, theirs: Mapping[str, _Listed], *, contents: bool) -> Iterator[Finding]:
         if window.upper is None or window.lower >= window.upper:
             return
         ours = self._holdings.ids(window)
-        allowed = {
-            row.session_id for row in self._suppression.allowed(theirs.values(), self._treatment.policy)
-        }
-        settled = {key: row for key, row in theirs.items() if row.updated_at < self._until and key in allowed}
+        settled = {key: row for key, row in theirs.items() if row.updated_at < self._until and row.allowed}
         lacking = [key for key in settled if key not in ours]
         gone = [key for key in ours if key not in theirs]
         if lacking:
@@ -181,13 +208,7 @@ class _Verification:
         if gone:
             yield _finding(window, "in the warehouse and not at the source", gone, _RECONCILE)
         if contents:
-            keys = [key for key in settled if key in ours]
-            bodies = self._treatment.page([settled[key].body for key in keys])
-            other = [
-                key
-                for key, body in zip(keys, bodies, strict=True)
-                if self._treatment.hash(body) != ours[key][1]
-            ]
+            other = [key for key, row in settled.items() if key in ours and row.hash != ours[key][1]]
             if other:
                 what = "with another content at the source"
                 yield _finding(window, what, other, _read_again(settled[key] for key in other))
@@ -197,7 +218,7 @@ def _piece(window: Window) -> Piece:
     return Piece(ALWAYS, created_from=window.lower, created_until=window.upper)
 
 
-def _read_again(rows: Iterable[Row]) -> str:
+def _read_again(rows: Iterable[_Listed]) -> str:
     return f"vapi-sessions sync --since {show(floor_ms(min(row.updated_at for row in rows)))}"
 
 

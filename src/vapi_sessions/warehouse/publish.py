@@ -91,10 +91,12 @@ def _publish_snapshot(store: Store, layout: Layout, previous: str | None, now: C
                 continue
         stale.append((lower, upper))
 
-    def write(part: tuple[int, int]) -> dict[str, object]:
-        return _write_part(store, draft, generation, *part)
+    heavy = store.heavy  # asked here, because the threads may use cursors of the store only
 
-    if len(stale) > 1 and THREADS > 1 and not store.heavy:
+    def write(part: tuple[int, int]) -> dict[str, object]:
+        return _write_part(store, draft, generation, *part, heavy=heavy)
+
+    if len(stale) > 1 and THREADS > 1 and not heavy:
         with ThreadPoolExecutor(THREADS, "publish") as pool:
             written = list(pool.map(write, stale))
     else:
@@ -178,7 +180,9 @@ def _split_large_parts(store: Store) -> None:
                 )
 
 
-def _write_part(store: Store, draft: Path, generation: int, lower: int, upper: int) -> dict[str, object]:
+def _write_part(
+    store: Store, draft: Path, generation: int, lower: int, upper: int, *, heavy: bool
+) -> dict[str, object]:
     """One file for each table that has rows in the range; returns the range as `note_publication` takes it."""
     file = f"{timestamps.to_datetime(lower):%Y%m%dT%H%M%S%f}-{generation:06d}"
     sessions = 0
@@ -189,7 +193,7 @@ def _write_part(store: Store, draft: Path, generation: int, lower: int, upper: i
         # In whatever order: sorting would take as long as all the rest.
         sql = f"SELECT {columns} FROM {table.name} WHERE {table.created_at} >= ? AND {table.created_at} < ?"
         # Sessions hold artifacts and metadata.
-        large = table is schema.SESSIONS or store.heavy
+        large = table is schema.SESSIONS or heavy
         at_once = _LARGE_ROWS_AT_ONCE if large else _ROWS_AT_ONCE
         with store.batches(sql, bounds, at_once) as (columns_read, batches):
             count = _write(
