@@ -1,10 +1,11 @@
 -- Is a message missing in the middle of a conversation, or at its start? Grain: one row a session with a gap.
+-- Distinct ones by lists: COUNT(DISTINCT) takes several times the memory.
 SELECT
     session_id,
-    COUNT(DISTINCT message_index) AS distinct_indexes,
+    LEN(LIST_DISTINCT(LIST(message_index))) AS distinct_indexes,
     MIN(message_index) AS lowest_index,
     MAX(message_index) AS highest_index
 FROM messages
 GROUP BY session_id
-HAVING MIN(message_index) <> 0 OR MAX(message_index) <> COUNT(DISTINCT message_index) - 1
+HAVING MIN(message_index) <> 0 OR MAX(message_index) <> LEN(LIST_DISTINCT(LIST(message_index))) - 1
 ORDER BY session_id;
