@@ -93,6 +93,11 @@ class Page:
     size: int  # bytes of the body
     beyond_retention: bool = False  # the source says that it leaves out what is older than the plan keeps
 
+    @property
+    def count(self) -> int:
+        """How many sessions the source counts, and at least what it shows."""
+        return max(self.total, len(self.rows))
+
 
 class _Header(msgspec.Struct):
     id: str
@@ -294,7 +299,7 @@ class Source:
         self, updated: Window | None = None, created: Window | None = None, ids: Sequence[str] = ()
     ) -> int:
         """How many sessions the source lists there, by one request for a single row (`limit=0` is undocumented)."""
-        return self.list(Query(updated=updated, created=created, ids=ids, limit=1)).total
+        return self.list(Query(updated=updated, created=created, ids=ids, limit=1)).count
 
     def get(self, session_id: str) -> tuple[Row | None, int, int]:
         """One session, or None if the source answers 404; with the request's moment (µs) and seq."""

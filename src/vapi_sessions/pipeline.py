@@ -231,12 +231,7 @@ class Run:
         sink = self._handoff.add if self._handoff is not None else loader.add
         sessions = 0
         most = self.settings.page_size
-        steps = walk(
-            self.source.list,
-            planned.pieces,
-            limit=lambda: self.source.page_size(most),
-            expected=planned.expected,
-        )
+        steps = walk(self.source.list, planned.pieces, limit=lambda: self.source.page_size(most))
         while not self.stopping.is_set():
             with self._large_pages if self.source.page_bytes(most) > _LARGE_PAGE else nullcontext():
                 step = next(steps, None)

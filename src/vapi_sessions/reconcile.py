@@ -27,7 +27,7 @@ from vapi_sessions.merge import Kind, Known
 from vapi_sessions.pipeline import Environment, Run
 from vapi_sessions.progress import Progress
 from vapi_sessions.timestamps import DAY, floor_ms, show
-from vapi_sessions.walk import ALWAYS, Piece, Step, walk
+from vapi_sessions.walk import ALWAYS, Piece, Step, walk, witnessed
 from vapi_sessions.warehouse.holdings import Holdings
 from vapi_sessions.warehouse.store import Changes
 from vapi_sessions.windows import BEGINNING, Window
@@ -135,10 +135,10 @@ class _Reconciliation:
             return
         window = Window(floor_ms(ours), self._oldest)
         # Without a lower bound: a source with a retention may refuse to be asked for what is older.
-        page = self._source.list(Query(created=Window(BEGINNING, self._oldest), limit=1))
-        if page.total or page.rows:
+        page = witnessed(lambda: self._source.list(Query(created=Window(BEGINNING, self._oldest), limit=1)))
+        if page.count:
             raise SourceInconsistentError(
-                f"The source lists {page.total} sessions before its oldest one ({show(self._oldest)}).",
+                f"The source lists {page.count} sessions before its oldest one ({show(self._oldest)}).",
                 "Nothing was marked. Run again; if it stays, something between here and the source is at fault.",
             )
         known = self._run.store.known(self._holdings.created(window))

@@ -13,7 +13,7 @@ from vapi_sessions.errors import ConfigurationError, SourceInconsistentError, ot
 from vapi_sessions.ledger import Ledger, unsettled_from
 from vapi_sessions.plan import PlannedWindow, plan_windows
 from vapi_sessions.timestamps import floor_ms, show
-from vapi_sessions.walk import PATIENCE, Piece, decode_pieces
+from vapi_sessions.walk import PATIENCE, Piece, decode_pieces, witnessed
 from vapi_sessions.windows import BEGINNING, IntervalSet, Window
 
 _Asked = TypeVar("_Asked")
@@ -132,7 +132,7 @@ def _probe(source: Source) -> Page:
 
 def _confirm_oldest(source: Source, oldest: int) -> None:
     """An answer in another order than asked for would cut off all history: the source has to count none before it."""
-    before = source.count(created=Window(BEGINNING, oldest))
+    before = witnessed(lambda: source.list(Query(created=Window(BEGINNING, oldest), limit=1))).count
     if before:
         raise SourceInconsistentError(
             f"The source lists {before} sessions before its oldest one ({show(oldest)}).",

@@ -9,7 +9,8 @@ the window during the walk and has `createdAt < c` has been read. It holds at th
 in ascending order returns all rows of `[c, c')`, where `c'` is the last row's `createdAt` (rows at `c'` itself may have
 been cut off, which is why `c'` is asked for again, inclusively). Sessions that leave the window or are deleted only
 shorten later responses; they cannot hide one that stays. Unstable order among equal `createdAt` matters only at `c'`.
-The walk ends when a response is short *and* says itself that there is no more; each alone can be wrong.
+The walk ends when a response is short *and* says itself that there is no more; each alone can be wrong. An empty one says
+both and shows nothing, so it takes several.
 
 A window is closed before it is read (its end lies a settling delay in the past), so nothing enters it; the window that
 is open to the right may grow, and what enters it during the walk is not claimed.
@@ -30,6 +31,9 @@ from vapi_sessions.windows import BEGINNING, Window
 
 #: How often an answer that contradicts itself is asked for again (rows and count may come from two statements).
 PATIENCE: Final = 3
+#: So many answers have to say that there is nothing before it is believed, because an empty list fits any question: a replica
+#: that is being filled gives it to some requests and not to others. Two that are wrong may come together.
+WITNESSES: Final = 3
 #: Ids in one `idAny`: 100 UUIDs make a URL of 4 kB, which servers and proxies commonly accept.
 IDS_A_REQUEST: Final = 100
 #: How often a block of sessions equal in both timestamps is collected before giving up; shuffled ties need several.
@@ -71,30 +75,25 @@ class Step:
     page: Page
 
 
-def walk(
-    fetch: FetchPage, pieces: Sequence[Piece], *, limit: int | Callable[[], int], expected: int = 0
-) -> Iterator[Step]:
+def walk(fetch: FetchPage, pieces: Sequence[Piece], *, limit: int | Callable[[], int]) -> Iterator[Step]:
     """Read the pieces in order. After any step the walk can be abandoned and resumed later from `left`.
 
-    `limit` is the page size asked for, or what gives it before each step; `expected` the planned number of rows, used only to ask twice when the very
-    first answer is empty against expectation. Raises SourceInconsistentError when answers contradict the request or
-    each other for longer than a passing fault would, and whatever `fetch` raises.
+    `limit` is the page size asked for, or what gives it before each step. Raises SourceInconsistentError when answers
+    contradict the request or each other for longer than a passing fault would, and whatever `fetch` raises.
     """
     left = tuple(pieces)
-    suspicious_if_empty = expected > 0
     while left:
         piece, rest = left[0], left[1:]
         size = limit if isinstance(limit, int) else limit()
-        step = _advance(fetch, piece, size, ask_twice=suspicious_if_empty)
-        suspicious_if_empty = False
+        step = _advance(fetch, piece, size)
         left = step.left + rest
         yield Step(step.rows, left, step.page)
         del step  # its page need not stay in memory until the next one has arrived
 
 
-def _advance(fetch: FetchPage, piece: Piece, limit: int, *, ask_twice: bool) -> Step:
+def _advance(fetch: FetchPage, piece: Piece, limit: int) -> Step:
     """One step of one piece; `left` of the result is what remains of this piece alone."""
-    contradiction, emptied = "", False
+    contradiction, empty = "", 0
     for _ in range(1 + PATIENCE):
         page = fetch(
             Query(
@@ -107,8 +106,8 @@ def _advance(fetch: FetchPage, piece: Piece, limit: int, *, ask_twice: bool) -> 
         if problem := _violation(rows, piece.window, piece.created_from, piece.created_until):
             contradiction = problem
             continue
-        if not rows and page.total == 0 and not emptied and (ask_twice or piece.tied):
-            contradiction, emptied = "an empty list where sessions were a moment ago", True
+        if page.count == 0 and (empty := empty + 1) < WITNESSES:
+            contradiction = "now and then an empty list"
             continue
         distinct = len({row.session_id for row in rows})
         if page.total < distinct or (distinct < len(rows) and page.total > distinct):
@@ -141,7 +140,18 @@ def _advance(fetch: FetchPage, piece: Piece, limit: int, *, ask_twice: bool) -> 
 
 def _any_before(fetch: FetchPage, piece: Piece, cursor: int) -> bool:
     created = Window(BEGINNING if piece.created_from is None else piece.created_from, cursor)
-    return fetch(Query(updated=piece.window, created=created, limit=1)).total > 0
+    return witnessed(lambda: fetch(Query(updated=piece.window, created=created, limit=1))).count > 0
+
+
+def witnessed(ask: Callable[[], Page]) -> Page:
+    """An answer that counts something, or the last one when all witnesses agree that there is nothing.
+
+    That nothing should be there is what another answer means: the first witness.
+    """
+    page = ask()
+    for _ in range(WITNESSES - 2):
+        page = page if page.count else ask()
+    return page
 
 
 def _violation(
@@ -227,8 +237,8 @@ def _collect_block(fetch: FetchPage, updated: Window, created: int, limit: int) 
             number += 1
         if found and len(found) >= total and _is_whole(fetch, updated, at, sorted(found)):
             return list(found.values())
-        if not found and total == 0 and collection > 0:
-            return []  # asked twice: all of them were updated or deleted meanwhile
+        if not found and total == 0 and collection + 1 >= WITNESSES:
+            return []  # all of them were updated or deleted meanwhile
     raise SourceInconsistentError(
         f"{total} sessions were created at {show(created)} and updated at {show(updated.lower)}, and reading them "
         f"{COLLECTIONS} times found {len(found)}.",

@@ -133,6 +133,8 @@ MUTANTS: Final = (
     _m("a short page is the end", walk, "_advance", ("if len(rows) < limit and page.total <= distinct:", "if len(rows) < limit:"), shows="faults"),
     _m("totalItems alone is the end", walk, "_advance", ("if len(rows) < limit and page.total <= distinct:", "if page.total <= distinct:"), shows="faults"),
     _m("an empty page is the end", walk, "_advance", ("if len(rows) < limit and page.total <= distinct:", "if not rows or (len(rows) < limit and page.total <= distinct):"), shows="faults"),
+    _m("one empty list is believed", walk, "_advance", ("(empty := empty + 1) < WITNESSES", "False"), shows="faults"),
+    _m("two empty lists are believed", walk, "_advance", ("(empty := empty + 1) < WITNESSES", "(empty := empty + 1) < 2"), shows="faults"),
     _m("filter violations ignored", walk, "_violation", ("if updated not in window:", "if False:"), ("if created_from is not None and created < created_from:", "if False:"), ("if created_until is not None and created >= created_until:", "if False:"), ("if created < previous:", "if False:"), shows="faults"),
     _m("the order of a page is not checked", walk, "_violation", ("if created < previous:", "if False:"), shows="faults"),
     _m("of a repeated row the older state is kept", walk, "_fresh", ("row.updated_at > kept.updated_at", "row.updated_at < kept.updated_at"), shows="faults"),

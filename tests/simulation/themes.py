@@ -85,9 +85,33 @@ THEMES: Final[dict[str, Theme]] = {
         {"leaning": "count of this page", "fault_rate": 0.4, "runs": 1, "history": 30},
         {"pages_a_window": 20},
     ),
-    # Bodies that end too early.
+    # Lists that are empty now and then, as from a replica that is still being filled.
+    "nothing": Theme(
+        {
+            "leaning": "empty list",
+            "fault_rate": 0.3,
+            "repeating": 1,
+            "runs": 2,
+            "reconciles": 0,
+            "stop_rate": 0,
+            "foreign": 0,
+            "page": 4,
+            "history": 30,
+        },
+        {"pages_a_window": 1},
+    ),
+    # Bodies that end too early, several in a row.
     "cut bodies": Theme(
-        {"leaning": "body cut: between rows", "fault_rate": 0.7, "runs": 1},
+        {
+            "leaning": "body cut: between rows",
+            "fault_rate": 0.3,
+            "repeating": 0.8,
+            "runs": 2,
+            "reconciles": 0,
+            "foreign": 0,
+            "page": 4,
+            "history": 30,
+        },
         {"pages_a_window": 1},
     ),
     # More goes at once than is believed.
