@@ -157,7 +157,7 @@ def parse(raws: Sequence[bytes]) -> tuple[Parsed, list[int], list[int]]:
 
 
 def _parse_block(raws: Sequence[bytes]) -> pa.Array | None:
-    block = b'{"m":' + b'}{"m":'.join(raws) + b"}"
+    block = b"".join((b'{"m":', b'}{"m":'.join(raws), b"}"))
     options = pyarrow.json.ReadOptions(use_threads=False, block_size=len(block) + 1)
     try:
         table = pyarrow.json.read_json(pa.BufferReader(block), options, _PARSE)

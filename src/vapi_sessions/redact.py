@@ -376,6 +376,9 @@ def _utf8_or_none(body: bytes) -> str | None:
 
 def content_hash(body: bytes, treatment: str = "") -> str:
     """32 hexadecimal digits for a body; another version of the redactor, or another treatment, gives another hash."""
-    rules = f"{REDACTOR_VERSION}{treatment}".encode()
-    person = hashlib.blake2b(rules, digest_size=16).digest()
-    return hashlib.blake2b(body, digest_size=16, person=person).hexdigest()
+    return hashlib.blake2b(body, digest_size=16, person=_rules(f"{REDACTOR_VERSION}{treatment}")).hexdigest()
+
+
+@lru_cache(maxsize=8)
+def _rules(which: str) -> bytes:
+    return hashlib.blake2b(which.encode(), digest_size=16).digest()
