@@ -484,12 +484,13 @@ def test_a_warehouse_that_was_moved_still_answers(three_months: Published, tmp_p
 
 
 def test_the_ledger_is_published(three_months: Published) -> None:
-    """Every table of the machinery, with its rows."""
+    """Every table of the machinery, with its rows; only since when this is shown cannot be in it."""
     for table in schema.SYNC_TABLES:
         columns = three_months.ask(f"SELECT column_name FROM (DESCRIBE sync.{table.name})")
         assert [name for (name,) in columns] == [column.name for column in table.columns]
     published = dict(three_months.ask("SELECT key, value FROM sync.state"))
-    assert published == three_months.store.state()
+    assert {"shown", *published} == three_months.store.state().keys()
+    assert published.items() <= three_months.store.state().items()
 
 
 def test_nothing_was_published_there(tmp_path: Path) -> None:
@@ -639,8 +640,30 @@ def test_snapshots_are_kept_for_a_day(warehouse: Published) -> None:
     """However many there are: a notebook left open overnight still finds its files."""
     left = publish_times(warehouse, 7, every=6 * HOUR)
     horizon = f"{to_datetime(warehouse.now - DAY):%Y%m%dT%H%M%SZ}"
-    assert len(left) == 5
-    assert left[0] >= horizon
+    assert len(left) == 6
+    assert left[0] < horizon <= left[1]  # until the second one came, the first was opened
+
+
+def test_a_snapshot_that_was_shown_for_long_is_kept_for_a_day_after_it(warehouse: Published) -> None:
+    """Where little changes, somebody opens what is a week old just before three publications follow."""
+    (opened,) = publish_times(warehouse, 1, every=HOUR)
+    warehouse.now += 7 * DAY
+    assert publish_times(warehouse, 4, every=5 * MINUTE)[0] == opened
+    warehouse.now += 2 * DAY
+    assert opened not in publish_times(warehouse, 1, every=0)
+
+
+def test_a_snapshot_is_kept_that_a_killed_publication_left_in_use(
+    warehouse: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one had its name already, and its views were not shown: for two days the one before was opened."""
+    (opened,) = publish_times(warehouse, 1, every=HOUR)
+    with monkeypatch.context() as killed:
+        killed.setattr("vapi_sessions.warehouse.publish._publish_views", _full)
+        with pytest.raises(WarehouseError):
+            publish_times(warehouse, 1, every=HOUR)
+    warehouse.now += 2 * DAY
+    assert publish_times(warehouse, 3, every=5 * MINUTE)[0] == opened
 
 
 def test_the_current_snapshot_is_kept_by_a_clock_that_jumped_back(warehouse: Published) -> None:

@@ -16,12 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vapi_sessions import faultpoints, resources, schema, timestamps
 from vapi_sessions.warehouse.layout import Layout, disk_errors, sync_directory
-from vapi_sessions.warehouse.store import Store, database_errors
+from vapi_sessions.warehouse.store import Changes, Store, database_errors
 
 #: A file covers at most this many sessions (ties of one instant apart): what one change costs to publish.
 SESSIONS_A_FILE: Final = 8_000
@@ -36,6 +37,8 @@ _LARGE_ROWS_AT_ONCE: Final = 1_024
 _GROUP_BYTES: Final = 16_000_000
 KEEP: Final = 24 * timestamps.HOUR
 KEEP_SNAPSHOTS: Final = 3
+#: The fact of the state that says since when each snapshot has been shown, µs.
+_SHOWN: Final = "shown"
 #: Name of the DuckDB variable that overrides where the views look for the warehouse: set by `connect`.
 ROOT_VARIABLE: Final = "vapi_warehouse"
 
@@ -60,14 +63,15 @@ def publish(store: Store, layout: Layout, *, now: Callable[[], int], force: bool
     with disk_errors(layout.published):
         _point_latest(layout, str(current))
         _publish_views(store, layout, str(current))
-        _remove_old_snapshots(layout, str(current), now())
+        _remove_old_snapshots(store, layout, str(current), now())
     faultpoints.reach("publish.old_removed")
     return changed
 
 
 def _publish_snapshot(store: Store, layout: Layout, previous: str | None, now: Callable[[], int]) -> str:
     # Snapshots that the store does not know of, because it was killed or rebuilt, may still be somebody's.
-    generation = 1 + max(int(store.state().get("generation", "0")), *map(_generation, _snapshots(layout)), 0)
+    taken = [_generation(snapshot.name) for snapshot in _snapshots(layout)]
+    generation = 1 + max(int(store.state().get("generation", "0")), *taken, 0)
     name = f"{timestamps.to_datetime(now()):%Y%m%dT%H%M%SZ}-{generation:06d}"
     target, draft = layout.parquet / name, layout.parquet / f".{name}.tmp"
     shutil.rmtree(draft, ignore_errors=True)
@@ -325,11 +329,20 @@ def _view(table: schema.Table, layout: Layout, snapshot: str) -> str:
     )
 
 
-def _remove_old_snapshots(layout: Layout, current: str, now: int) -> None:
-    """Drop snapshots older than a day, except the newest three; and drafts of a process that died."""
-    horizon = now - KEEP
-    for snapshot in _snapshots(layout)[:-KEEP_SNAPSHOTS]:
-        if snapshot.name != current and _published(snapshot.name) < horizon:
+def _remove_old_snapshots(store: Store, layout: Layout, current: str, now: int) -> None:
+    """Drop snapshots that nobody can have opened for a day, except the newest three; and drafts of a process that died.
+
+    A snapshot is opened until another one is shown, however old it is by then: where little changes, or where runs die
+    between a snapshot and its views, for days. So the state remembers since when `vapi.duckdb` has shown each.
+    """
+    present = _snapshots(layout)
+    noted = msgspec.json.decode(store.state().get(_SHOWN, "{}"), type=dict[str, int])
+    shown = {current: now} | {s.name: noted[s.name] for s in present if s.name in noted}
+    if shown != noted:
+        store.note(Changes(state={_SHOWN: msgspec.json.encode(shown).decode()}))
+    opened = max((_generation(name) for name, since in shown.items() if since < now - KEEP), default=0)
+    for snapshot in present[:-KEEP_SNAPSHOTS]:
+        if snapshot.name != current and _is_ours(snapshot.name) and _generation(snapshot.name) < opened:
             shutil.rmtree(snapshot, ignore_errors=True)
     for draft in layout.parquet.glob(".*.tmp"):
         if draft.is_dir():
@@ -344,16 +357,15 @@ def _snapshots(layout: Layout) -> list[Path]:
     )
 
 
-def _generation(snapshot: Path) -> int:
-    number = snapshot.name.partition("-")[2]
+def _generation(name: str) -> int:
+    number = name.partition("-")[2]
     return int(number) if number.isdecimal() else 0
 
 
-def _published(name: str) -> float:
-    """When the snapshot of that name was published, µs; infinity for a name that is not ours, which is left alone."""
+def _is_ours(name: str) -> bool:
+    """Whether a snapshot of that name can be one: others are left alone."""
     try:
-        return timestamps.from_datetime(
-            datetime.strptime(name.split("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-        )
+        datetime.strptime(name.split("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
     except ValueError:
-        return float("inf")
+        return False
+    return True
