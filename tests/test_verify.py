@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from vapi_sessions import cli
+from vapi_sessions.emulator.rows import make_row
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.reconcile import reconcile
 from vapi_sessions.timestamps import SECOND, parse, show
@@ -83,8 +84,7 @@ def heal(world: World, finding: Finding) -> None:
     elif words[1:3] == ["sync", "--since"]:
         world.sync(since=parse(words[3]))
     else:
-        assert words[1:] == ["rebuild"]
-        world.rebuild()
+        {"rebuild": world.rebuild, "sync": world.sync}[" ".join(words[1:])]()
 
 
 # -- agreement
@@ -195,6 +195,73 @@ def test_another_content_is_found_row_by_row(world: World, change: Callable[[Wor
     assert finding.remedy == f"vapi-sessions sync --since {show(created(world, changed) + SECOND)}"
     heal(world, finding)
     assert run(world, deep=True).findings == ()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE sessions SET status = 'false', cost_usd = 99999",
+        "UPDATE messages SET content = 'False'",
+        "UPDATE costs SET cost_usd = 123",
+        "DELETE FROM costs",
+        "DELETE FROM structured_outputs",
+        "UPDATE tool_calls SET arguments = NULL",
+    ],
+)
+def test_rows_that_are_not_what_the_content_gives_are_found_row_by_row(world: World, statement: str) -> None:
+    """Behind a content hash that agrees; the remedy derives them again."""
+    table = statement.split("FROM ")[-1] if "FROM" in statement else statement.split()[1]
+    world.generate(40, days=3)
+    world.sync(full=True)
+    world.clock.forward(minutes=5)
+    ((session_id,),) = world.rows(f"SELECT session_id FROM {table} ORDER BY session_id LIMIT 1")
+    plant(world, f"{statement} WHERE session_id = '{session_id}'")
+    finding = only(run(world, deep=True))
+    assert finding.ids == (session_id,)
+    assert "with other rows than their content gives" in finding.what
+    heal(world, finding)
+    assert run(world, deep=True).findings == ()
+
+
+def test_a_published_text_that_rotted_is_found_row_by_row(world: World) -> None:
+    """Readers see it, the writer's database does not; the remedy publishes everything again."""
+    latest = (world.warehouse / "parquet" / "latest").resolve()
+    file = max((latest / "messages").glob("*/*.parquet"), key=lambda path: path.stat().st_size)
+    file.write_bytes(file.read_bytes().replace(b"Hello", b"Jello"))
+    assert run(world).findings == ()
+    finding = only(run(world, deep=True))
+    assert "with other rows than their content gives" in finding.what
+    heal(world, finding)
+    assert run(world, deep=True).findings == ()
+
+
+def test_a_published_file_that_is_missing_is_found_by_counts_too(world: World) -> None:
+    """A glob over the others does not miss it; the remedy publishes it again."""
+    latest = (world.warehouse / "parquet" / "latest").resolve()
+    files = sorted((latest / "messages").glob("*/*.parquet"))
+    files[0].unlink()
+    finding = next(f for f in run(world).findings if "published files" in f.what)
+    assert finding.ids == (f"parquet/{latest.name}/{files[0].relative_to(latest)}",)
+    heal(world, finding)
+    assert run(world, deep=True).findings == ()
+
+
+def test_a_source_that_went_back_is_told_as_such(world: World) -> None:
+    """Restored from a copy, it shows an older state than the warehouse holds, which is never overwritten by it."""
+    org_id, back = world.server.org_id, ids(world)[40]
+    ((older, moment),) = [
+        (session, created(world, back))
+        for session in world.server.store.sessions(org_id)
+        if session["id"] == back
+    ]
+    world.server.store.update(org_id, back, lambda s: s.update(name="Changed"))
+    world.clock.forward(minutes=5)
+    world.sync()
+    world.server.store.delete(org_id, back)
+    world.server.store.insert_many([make_row(older, moment, moment + SECOND)])
+    finding = only(run(world, deep=True))
+    assert finding.ids == (back,)
+    assert "in a newer state than at the source" in finding.what
 
 
 def test_a_deletion_at_the_source_is_found(world: World) -> None:

@@ -234,7 +234,7 @@ def verify(
     warehouse: Warehouse = None,
     base_url: BaseUrl = None,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Compare every row by its content, not only counts.")
+        bool, typer.Option("--deep", help="Compare every session by its content and its rows, not only counts.")
     ] = False,
     page_size: PageSize = None,
 ) -> None:

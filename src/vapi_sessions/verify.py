@@ -1,4 +1,8 @@
-"""Whether the published warehouse and the source agree: by counts in seconds, or row by row. Changes nothing."""
+"""Whether the published warehouse and the source agree: by counts in seconds, or row by row. Changes nothing.
+
+Row by row, a session agrees if its content is the source's, by its hash, and if its rows in all tables are those that this
+content gives: what was lost or falsified behind the hash is found as well.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +11,34 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vapi_sessions import resources
 from vapi_sessions.client import Query, Row, Source
 from vapi_sessions.compare import differences
 from vapi_sessions.config import Settings
 from vapi_sessions.errors import ConfigurationError, other_organisation
+from vapi_sessions.flatten import Version, flatten
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.pipeline import Environment
 from vapi_sessions.timestamps import floor_ms, show
 from vapi_sessions.walk import ALWAYS, Piece, Step, walk
-from vapi_sessions.warehouse import reader
+from vapi_sessions.warehouse import fingerprints, reader
 from vapi_sessions.warehouse.holdings import Holdings
 from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.publish import torn_files
 from vapi_sessions.warehouse.suppression import Suppression
 from vapi_sessions.windows import IntervalSet, Window
+
+if TYPE_CHECKING:
+    import duckdb
 
 #: So many ids are named for each difference.
 IDS_NAMED: Final = 20
 _SESSIONS_AT_ONCE: Final = 20_000
 _RECONCILE: Final = "vapi-sessions reconcile"
+_REBUILD: Final = "vapi-sessions rebuild"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,7 @@ class Verified:
 
 
 def verify(settings: Settings, *, deep: bool = False, environment: Environment | None = None) -> Verified:
-    """Compare counts, or with `deep` every row by its content hash; and run the checks of `sql/checks`.
+    """Compare counts, or with `deep` every session by its content and its rows; and run the checks of `sql/checks`.
 
     Only what lies before the watermark is compared, and a session that changed since is none of the warehouse's
     business yet. Raises ConfigurationError if there is nothing to verify or the key is another organisation's, and
@@ -82,9 +93,9 @@ def verify(settings: Settings, *, deep: bool = False, environment: Environment |
             since = rows("SELECT value FROM sync.state WHERE key = 'origin_reason'") == [("since",)]
             suppression = Suppression.open(Layout(settings.warehouse))
             work = _Verification(
-                source, Holdings(rows, suppression), ledger, settings, suppression, since=since
+                source, db, Holdings(rows, suppression), ledger, settings, suppression, since=since
             )
-            findings = [*_inner(rows), *work.compare(deep=deep)]
+            findings = [*_files(rows, settings.warehouse), *_inner(rows), *work.compare(deep=deep)]
             (sessions,) = rows("SELECT count(*) FROM sessions")[0]
             return Verified(
                 tuple(findings),
@@ -96,18 +107,20 @@ def verify(settings: Settings, *, deep: bool = False, environment: Environment |
 
 
 class _Listed(NamedTuple):
-    """A session at the source; times in µs. `hash`: of its content; None: it is not compared, or may not be held."""
+    """A session at the source; times in µs. `hash`, `rows`: of its content; None: it is not compared, or may not be held."""
 
     created_at: int
     updated_at: int
     allowed: bool
     hash: str | None
+    rows: fingerprints.Fingerprint | None
 
 
 class _Verification:
     def __init__(
         self,
         source: Source,
+        db: duckdb.DuckDBPyConnection,
         holdings: Holdings,
         ledger: Ledger,
         settings: Settings,
@@ -118,6 +131,7 @@ class _Verification:
         self._suppression = suppression
         self._treatment = settings.treatment()
         self._source = source
+        self._db = db
         self._holdings = holdings
         # Of what was created before the `--since` of the first sync only what changed since is held.
         self._from = floor_ms(ledger.origin or 0) if since else 0
@@ -188,9 +202,20 @@ class _Verification:
         hashes = {
             row.session_id: self._treatment.hash(body) for row, body in zip(compared, bodies, strict=True)
         }
+        versions = [
+            Version(
+                row.session_id, row.org_id, row.created_at, row.updated_at, 0, 0, hashes[row.session_id], 0, None, body
+            )
+            for row, body in zip(compared, bodies, strict=True)
+        ]  # fmt: skip
+        prints = fingerprints.of_rows(self._db, flatten(versions).tables) if versions else {}
         return {
             row.session_id: _Listed(
-                row.created_at, row.updated_at, row.session_id in allowed, hashes.get(row.session_id)
+                row.created_at,
+                row.updated_at,
+                row.session_id in allowed,
+                hashes.get(row.session_id),
+                prints.get(row.session_id),
             )
             for row in rows
         }
@@ -207,11 +232,22 @@ class _Verification:
             yield _finding(window, what, lacking, _read_again(settled[key] for key in lacking))
         if gone:
             yield _finding(window, "in the warehouse and not at the source", gone, _RECONCILE)
-        if contents:
-            other = [key for key, row in settled.items() if key in ours and row.hash != ours[key][1]]
-            if other:
-                what = "with another content at the source"
-                yield _finding(window, what, other, _read_again(settled[key] for key in other))
+        if not contents:
+            return
+        held = {key: row for key, row in settled.items() if key in ours}
+        newer = [key for key, row in held.items() if row.updated_at < ours[key][0]]
+        if newer:
+            what = "in a newer state than at the source, and so never overwritten"
+            yield _finding(window, what, newer, f"{_REBUILD}, if it is not the source that went back")
+        other = [key for key, row in held.items() if row.hash != ours[key][1] and key not in newer]
+        if other:
+            what = "with another content at the source"
+            yield _finding(window, what, other, _read_again(settled[key] for key in other))
+        rows = fingerprints.of_published(self._db, window)
+        false = [key for key, row in held.items() if row.hash == ours[key][1] and row.rows != rows.get(key)]
+        if false:
+            what = "with other rows than their content gives"
+            yield _finding(window, what, false, _REBUILD)
 
 
 def _piece(window: Window) -> Piece:
@@ -227,6 +263,18 @@ def _finding(window: Window, what: str, ids: list[str], remedy: str) -> Finding:
     return Finding(window, count, tuple(sorted(ids)[:IDS_NAMED]), remedy)
 
 
+def _files(rows: Any, warehouse: Path) -> Iterator[Finding]:
+    """Published files that are not there, or not whole: a glob over the others would not show that."""
+    facts = dict(rows("SELECT key, value FROM sync.state WHERE key = 'snapshot'"))
+    if "snapshot" in facts:
+        torn = torn_files(rows, Layout(warehouse).parquet / facts["snapshot"])
+        if torn:
+            names = tuple(str(path.relative_to(warehouse)) for path in torn[:IDS_NAMED])
+            yield Finding(
+                None, f"{len(torn):,} published files are missing or torn", names, "vapi-sessions sync"
+            )
+
+
 def _inner(rows: Any) -> Iterator[Finding]:
     """The checks of `sql/checks`, each of which must return no row."""
     for file in resources.sql_files("checks"):
@@ -236,7 +284,7 @@ def _inner(rows: Any) -> Iterator[Finding]:
                 None,
                 f"the check {file.stem} finds {len(found):,} rows",
                 tuple(str(row[0]) for row in found[:IDS_NAMED]),
-                "vapi-sessions rebuild",
+                _REBUILD,
             )
 
 

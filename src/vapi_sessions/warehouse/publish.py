@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
@@ -123,22 +123,27 @@ def _publish_snapshot(store: Store, layout: Layout, previous: str | None, now: C
     return name
 
 
+def torn_files(rows: Callable[[str], list[tuple[Any, ...]]], snapshot: Path) -> list[Path]:
+    """Published files that are missing or torn, by what the ledger says of them; `rows(sql)` asks it."""
+    return [
+        path
+        for file, tables, lower in rows(
+            "SELECT file, tables, epoch_us(lower_bound) FROM sync.parts WHERE NOT dirty"
+        )
+        for table in tables.split(",")
+        if table
+        for path in (snapshot / table / _month(lower) / f"{file}.parquet",)
+        if not _looks_whole(path)
+    ]
+
+
 def _mark_torn(store: Store, snapshot: Path) -> bool:
     """Mark the ranges whose published files are missing or torn as stale; returns whether any file is."""
-    torn: list[str] = []
-    empty = {table.name for table in schema.TABLES}
-    for file, tables, lower in store.rows(
-        "SELECT file, tables, epoch_us(lower_bound) FROM sync.parts WHERE NOT dirty"
-    ):
-        present = [table for table in tables.split(",") if table]
-        empty.difference_update(present)
-        month = _month(lower)
-        if not all(_looks_whole(snapshot / table / month / f"{file}.parquet") for table in present):
-            torn.append(file)
+    torn = {path.stem for path in torn_files(store.rows, snapshot)}
     for file in torn:
         store.run("UPDATE sync.parts SET dirty = true WHERE file = ?", [file])
     # A table without a row has a file all the same; where there is none at all, a glob finds no schema.
-    return bool(torn) or not all(any((snapshot / table).glob("*/*.parquet")) for table in empty)
+    return bool(torn) or not all(any((snapshot / t.name).glob("*/*.parquet")) for t in schema.TABLES)
 
 
 def _looks_whole(path: Path) -> bool:

@@ -1,0 +1,58 @@
+"""A session has the same fingerprint wherever it stands, and another one when any of its rows is another."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from test_flatten import FEW, SESSIONS, version
+from vapi_sessions import schema
+from vapi_sessions.flatten import flatten
+from vapi_sessions.warehouse import fingerprints
+
+DB = duckdb.connect(config={"threads": 1})
+WHOLE = {
+    "messages": [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "c", "content": "[]"},
+    ],
+    "costs": [{"type": "session", "cost": 0.1}, {"type": "session", "cost": 0.1}],
+    "artifact": {"structuredOutputs": {"o": {"name": "CSAT", "result": 5}}},
+}
+
+
+@FEW
+@given(st.lists(SESSIONS, min_size=1, max_size=4))
+def test_sessions_flattened_together_have_the_fingerprints_they_have_alone(
+    bodies: list[dict[str, Any]],
+) -> None:
+    """A page is compared with what was loaded in another batch: which neighbours a session had must not matter."""
+    versions = [
+        version(json.dumps(body | {"id": f"s{i}"}), session_id=f"s{i}") for i, body in enumerate(bodies)
+    ]
+    alone: dict[str, fingerprints.Fingerprint] = {}
+    for one in versions:
+        alone |= fingerprints.of_rows(DB, flatten([one]).tables)
+    assert fingerprints.of_rows(DB, flatten(versions).tables) == alone
+    assert alone.keys() == {one.session_id for one in versions}
+
+
+@pytest.mark.parametrize("table", schema.TABLES, ids=lambda table: table.name)
+def test_a_row_less_or_twice_is_another_fingerprint(table: schema.Table) -> None:
+    """In each table, and two equal rows do not cancel each other out."""
+    tables = flatten([version(json.dumps(WHOLE | {"id": "s1"}), session_id="s1")]).tables
+    rows = tables[table.name]
+    assert rows.num_rows
+    twice = pa.concat_tables([rows, rows])
+    found = [
+        fingerprints.of_rows(DB, {**tables, table.name: changed}).get("s1")
+        for changed in (rows, rows.slice(1), twice, pa.concat_tables([twice, rows]))
+    ]
+    assert len(set(found)) == 4
