@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import csv
 import fcntl
 import io
@@ -23,6 +24,7 @@ from pydantic import SecretStr
 
 import vapi_sessions
 from conftest import KEY, settings_for, tables_of
+from vapi_sessions import __main__ as entry
 from vapi_sessions import cli, pipeline
 from vapi_sessions.emulator.generate import History, fill
 from vapi_sessions.emulator.server import EmulatorServer
@@ -650,6 +652,40 @@ def test_sql_answers_in_csv(
     assert [line[0] for line in lines] == [row[0] for row in rows]
     assert [line[3] for line in lines] == ["" if row[3] is None else str(row[3]) for row in rows]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", line[1]) for line in lines)
+
+
+def test_files_that_a_query_names_are_the_querys_business(desk: Desk) -> None:
+    """The warehouse is whole, and a rebuild would not help."""
+    for query in ("FROM read_csv('/nope.csv')", "FROM read_parquet('/nope.parquet')", "ATTACH '/nope/x.db'"):
+        ran = desk.run("sql", query)
+        assert ran.code == 2
+        assert "/nope" in ran.err
+        assert "rebuild" not in ran.err
+
+
+@pytest.mark.parametrize("command", ["status", "verify", "sql", "rebuild", "forget", "sync"])
+def test_a_file_is_no_warehouse(desk: Desk, tmp_path: Path, command: str) -> None:
+    """Whatever is asked of it."""
+    file = tmp_path / "a file"
+    file.write_text("")
+    given = {"sql": ["SELECT 1"], "forget": ["x"]}.get(command, [])
+    ran = desk.run(command, *given, "--warehouse", str(file))
+    assert (ran.code, "is a file, not a directory" in ran.err) == (5, True)
+
+
+def test_ctrl_c_while_modules_are_imported_is_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No traceback, from the first moment on."""
+
+    def interrupt(name: str, *more: object) -> object:
+        if name == "vapi_sessions.cli":
+            raise KeyboardInterrupt
+        return imported(name, *more)
+
+    imported = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", interrupt)
+    with pytest.raises(SystemExit) as end:
+        entry.main()
+    assert end.value.code == 130
 
 
 def test_sql_answers_in_a_table_from_stdin(desk: Desk) -> None:

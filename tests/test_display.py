@@ -119,3 +119,33 @@ def test_an_empty_run_is_shown(
         shown.planned(0, 0)
         shown.read(0)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("width", "shown"), [("100", "messages"), ("40", "")])
+def test_bars_show_how_far_it_is_however_narrow_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, width: str, shown: str
+) -> None:
+    """What fits least goes first; and where nothing was planned, no windows are counted."""
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("COLUMNS", width)
+    monkeypatch.setenv("TERM", "xterm")
+    with display("reconcile") as progress:
+        progress.read(590)
+    written = terminal.getvalue()
+    assert "reconcile" in written
+    assert "590/?" in written
+    assert shown in written
+    assert "windows" not in written
+
+
+def test_lines_tell_what_is_known_where_nothing_was_planned(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No total, no windows, no time left."""
+    clock = [100.0]
+    monkeypatch.setattr("vapi_sessions.display.time.monotonic", lambda: clock[0])
+    shown = Lines("reconcile")
+    clock[0] += 10
+    shown.read(50)
+    assert capsys.readouterr().err == "reconcile: 50 sessions, 0 messages, 5/s\n"

@@ -307,3 +307,12 @@ def test_the_command_prints_what_it_erased(town: Town) -> None:
     assert "Erased 9 sessions" in done.stdout
     assert os.linesep.join([f"  {name}" for name in sorted(town.bob)]) in done.stdout
     assert faultpoints.VARIABLE not in os.environ
+
+
+@pytest.mark.parametrize("whom", [Whom([""]), Whom([], [("number", " ")])])
+def test_nobody_is_not_forgotten(town: Town, whom: Whom) -> None:
+    """A variable that is not set must not pass for an erasure."""
+    before = (town.world.warehouse / "suppression.json").read_bytes()
+    with pytest.raises(ConfigurationError, match="is empty"):
+        town.forget(whom)
+    assert (town.world.warehouse / "suppression.json").read_bytes() == before

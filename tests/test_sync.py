@@ -24,6 +24,7 @@ from vapi_sessions.errors import (
     SourceRefusedError,
     SourceUnavailableError,
     VapiSessionsError,
+    WarehouseDamagedError,
     WarehouseError,
 )
 from vapi_sessions.load import Counts, Loader
@@ -740,6 +741,28 @@ def test_after_a_rebuild_later_requests_still_win(world: World, reverse: bool) -
     change_silently("d")
     world.sync(full=True)
     assert world.rows("SELECT DISTINCT name FROM sessions") == [("d",)]
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_a_rebuild_refuses_to_lose_what_missing_files_held(grown: World, left: int) -> None:
+    """The database is whole, and would be replaced by less; putting the files back helps, and so does giving them up."""
+    files = sorted((grown.warehouse / "raw").iterdir())
+    before = grown.tables()
+    kept = [(path, path.read_bytes()) for path in files]
+    for path in files[left:]:
+        path.unlink()
+    with pytest.raises(ConfigurationError if left == 0 else WarehouseDamagedError, match="raw"):
+        grown.rebuild()
+    assert grown.tables() == before
+    assert not list((grown.warehouse / ".tmp").iterdir())
+    if left:
+        (grown.warehouse / "vapi.duckdb").rename(grown.warehouse / "aside.duckdb")
+        _, merged, sessions = grown.rebuild()
+        assert (merged, sessions < len(before["sessions"])) == (left, True)
+    for path, body in kept:
+        path.write_bytes(body)
+    grown.rebuild()
+    assert grown.tables() == before
 
 
 def test_there_is_nothing_to_rebuild_outside_a_warehouse(world: World) -> None:

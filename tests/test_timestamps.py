@@ -145,3 +145,10 @@ def test_durations_refuse_anything_else(text: str) -> None:
     """The message names the value and shows how to write one."""
     with pytest.raises(ValueError, match="is not a duration such as 90s"):
         timestamps.parse_duration(text)
+
+
+def test_a_duration_is_no_longer_than_any_history() -> None:
+    """More than a hundred years before now is before what some calendars begin with."""
+    assert timestamps.parse_duration("36500d") == 36_500 * timestamps.DAY
+    with pytest.raises(ValueError, match="longer than any history"):
+        timestamps.parse_duration("36501d")

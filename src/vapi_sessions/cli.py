@@ -66,7 +66,7 @@ PageSize = Annotated[
     int | None, typer.Option(metavar="N", help="Sessions a page, 1 to 1000 (default: 1000).")
 ]
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
-_GOES_ON: Final = "What was merged stays; the next sync goes on from there."
+_GOES_ON: Final = "What was merged stays; the next run goes on from there."
 _GLOBAL: Final[dict[str, Any]] = {}
 
 
@@ -78,6 +78,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _main(
+    context: typer.Context,
     warehouse: Warehouse = None,
     base_url: BaseUrl = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
@@ -86,7 +87,7 @@ def _main(
     ] = False,
 ) -> None:
     _GLOBAL.clear()
-    _GLOBAL.update(warehouse=warehouse, base_url=base_url, debug=debug)
+    _GLOBAL.update(warehouse=warehouse, base_url=base_url, debug=debug, command=context.invoked_subcommand)
 
 
 def _settings(*, warehouse: Path | None, base_url: str | None, **given: object) -> Settings:
@@ -234,14 +235,18 @@ def verify(
     warehouse: Warehouse = None,
     base_url: BaseUrl = None,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Compare every session by its content and its rows, not only counts.")
+        bool,
+        typer.Option("--deep", help="Compare every session by its content and its rows, not only counts."),
     ] = False,
     page_size: PageSize = None,
 ) -> None:
     """Compare the warehouse with the source; exit with 6 and name what differs. Changes nothing."""
+    from vapi_sessions.display import display
     from vapi_sessions.verify import verify as run_verify
 
-    done = run_verify(_settings(warehouse=warehouse, base_url=base_url, page_size=page_size), deep=deep)
+    settings = _settings(warehouse=warehouse, base_url=base_url, page_size=page_size)
+    with display("verify") as progress:
+        done = run_verify(settings, deep=deep, progress=progress)
     for finding in done.findings:
         where = ""
         if finding.window is not None:
@@ -311,6 +316,8 @@ def forget(
     )
     for name in (*done.ids, *done.snapshots, *done.files):
         print(f"  {name}")
+    if not done.ids:
+        print("Nothing that is named here is in the warehouse.")
     if not dry_run:
         print("They are on the suppression list: neither a sync nor a rebuild brings them back.")
 
@@ -367,7 +374,7 @@ def _guarded(command: Callable[[], object]) -> int:
     except VapiSessionsError as error:
         return _fail(error.fact, error.remedy, error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
-        return _fail("Interrupted.", _GOES_ON, _INTERRUPTED)
+        return _interrupted()
     except SystemExit as end:
         if not isinstance(end.__context__, BrokenPipeError):
             raise
@@ -392,8 +399,13 @@ def _guarded(command: Callable[[], object]) -> int:
             1,
         )
     if result == _INTERRUPTED:  # what typer makes of Ctrl-C
-        return _fail("Interrupted.", _GOES_ON, _INTERRUPTED)
+        return _interrupted()
     return result if isinstance(result, int) else 0
+
+
+def _interrupted() -> int:
+    goes_on = _GLOBAL.get("command") in ("sync", "reconcile")
+    return _fail("Interrupted.", _GOES_ON if goes_on else "", _INTERRUPTED)
 
 
 def _fail(fact: str, remedy: str, code: int) -> int:

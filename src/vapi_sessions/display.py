@@ -13,6 +13,7 @@ from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
     TextColumn,
     TimeRemainingColumn,
@@ -20,6 +21,7 @@ from rich.progress import (
 
 from vapi_sessions.load import Counts
 
+_NARROW: Final = 80  # columns of a terminal that the whole bar does not fit into
 _LINE_EVERY: Final = 5.0  # seconds between plain lines
 
 
@@ -33,24 +35,25 @@ class Bars:
 
     def __init__(self, title: str) -> None:
         self._console = Console(stderr=True)
-        self._progress = Progress(
+        columns: list[ProgressColumn] = [
             SpinnerColumn(),
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn(
-                "sessions · {task.fields[windows]} windows · {task.fields[messages]:,} messages · {task.fields[rate]:,.0f}/s ·"
+                "sessions · {task.fields[windows]}{task.fields[messages]:,} messages · {task.fields[rate]:,.0f}/s ·"
             ),
             TimeRemainingColumn(compact=True),
-            console=self._console,
-            transient=True,
-        )
-        self._task = self._progress.add_task(title, total=None, windows="0/0", messages=0, rate=0.0)
+        ]
+        if self._console.width < _NARROW:  # Rich would shrink all of them, to nothing
+            columns = [*columns[:2], columns[3], columns[5]]
+        self._progress = Progress(*columns, console=self._console, transient=True)
+        self._task = self._progress.add_task(title, total=None, windows="", messages=0, rate=0.0)
         self._lock = threading.Lock()
         self._windows = 0
         self._done = 0
         self._read = 0
-        self._started = 0.0
+        self._started = time.monotonic()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -64,7 +67,7 @@ class Bars:
     def planned(self, windows: int, sessions: int) -> None:
         """Set the total."""
         self._windows, self._started = windows, time.monotonic()
-        self._progress.update(self._task, total=sessions, windows=f"0/{windows}")
+        self._progress.update(self._task, total=sessions, windows=f"0/{windows} windows · ")
 
     def read(self, sessions: int) -> None:
         """Advance the bar."""
@@ -77,7 +80,7 @@ class Bars:
         """Count a window."""
         with self._lock:
             self._done += 1
-            text = f"{self._done}/{self._windows}"
+            text = f"{self._done}/{self._windows} windows · "
         self._progress.update(self._task, windows=text)
 
     def merged(self, counts: Counts) -> None:
@@ -115,7 +118,7 @@ class Lines:
     def planned(self, windows: int, sessions: int) -> None:
         """Say what is ahead."""
         self._windows, self._total, self._started = windows, sessions, time.monotonic()
-        self._say(f"{sessions:,} sessions to read in {windows} windows")
+        self._say(f"{sessions:,} sessions to read in {windows} window{'s' if windows != 1 else ''}")
 
     def read(self, sessions: int) -> None:
         """Say how far it is, every few seconds."""
@@ -127,6 +130,9 @@ class Lines:
             self._last = now
             rate = self._read / max(now - self._started, 1e-3)
             left = max(0, self._total - self._read) / rate if rate else 0
+        if not self._total:  # nobody knows what is ahead
+            self._say(f"{self._read:,} sessions, {self._messages:,} messages, {rate:,.0f}/s")
+            return
         self._say(
             f"{self._read:,} of {self._total:,} sessions, {self._done}/{self._windows} windows, "
             f"{self._messages:,} messages, {rate:,.0f}/s, {left:.0f} s left"

@@ -62,7 +62,12 @@ def forget(
             "forget needs to know whom.",
             "Give session ids, or --customer-number, --customer-email, --customer-external-id or --customer-id.",
         )
+    if not all(value.strip() for value in (*whom.sessions, *(value for _, value in whom.customers))):
+        raise ConfigurationError(
+            "One of the names to forget is empty.", "Is a variable of the script that calls this not set?"
+        )
     layout = Layout(settings.warehouse)
+    layout.check()
     if not layout.raw.is_dir():
         raise ConfigurationError(
             f"{settings.warehouse} is not a warehouse: it has no raw/ directory.",

@@ -24,7 +24,12 @@ import msgspec
 from vapi_sessions import __version__, faultpoints, privacy
 from vapi_sessions.client import Source
 from vapi_sessions.config import Settings
-from vapi_sessions.errors import ConfigurationError, SourceUnavailableError, VapiSessionsError
+from vapi_sessions.errors import (
+    ConfigurationError,
+    SourceUnavailableError,
+    VapiSessionsError,
+    WarehouseDamagedError,
+)
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.load import Counts, Loader, Treated, recover
 from vapi_sessions.memory import fewer_collections, give_back
@@ -33,6 +38,7 @@ from vapi_sessions.progress import Progress, Silent
 from vapi_sessions.survey import Plan, make_plan
 from vapi_sessions.timestamps import to_datetime
 from vapi_sessions.walk import walk
+from vapi_sessions.warehouse import raw, reader
 from vapi_sessions.warehouse.compact import compact
 from vapi_sessions.warehouse.layout import Layout, disk_errors, put_aside, sync_directory, writer_lock
 from vapi_sessions.warehouse.publish import publish
@@ -432,13 +438,20 @@ def rebuild(
     Returns where the old database was put aside (None if there was none), the raw files merged and the sessions.
     The new one is built beside the old one and takes its place at the end, so a rebuild that fails changes nothing.
     If it is killed between the two, there is no database, and the next run derives it from `raw/` all the same.
-    Raises ConfigurationError if there is nothing to rebuild from, WarehouseError.
+    Raises ConfigurationError if there is nothing to rebuild from, WarehouseDamagedError if files of `raw/` seem to be
+    missing, WarehouseError.
     """
     environment = environment or Environment()
     layout = Layout(warehouse)
+    layout.check()
     if not layout.raw.is_dir():
         raise ConfigurationError(
             f"{warehouse} is not a warehouse: it has no raw/ directory.", "Give one with --warehouse."
+        )
+    if not raw.files(layout.raw):
+        raise ConfigurationError(
+            f"There is nothing to rebuild from: {layout.raw} holds no observations.",
+            "Put its files back from a copy, or run vapi-sessions sync into another directory.",
         )
     layout.create()
     with fewer_collections(), writer_lock(layout):
@@ -450,6 +463,15 @@ def rebuild(
                 progress.note(recovery.warning)
             (sessions,) = store.rows("SELECT count(*) FROM sessions")[0]
             store.checkpoint()
+        # What a torn file held is read again, and what is to be forgotten is still published; nobody knows of a file that is gone.
+        known = recovery.torn or suppression.pending
+        published = 0 if known else reader.sessions_published(layout.root)
+        if sessions < published:
+            draft.unlink()
+            raise WarehouseDamagedError(
+                f"{layout.raw} gives {sessions:,} sessions, and {published:,} are published: files of it are missing.",
+                "Put them back from a copy. To go on with those that are there, move vapi.duckdb away, and rebuild again.",
+            )
         faultpoints.reach("rebuild.derived")
         kept = put_aside(layout, environment.now())
         faultpoints.reach("rebuild.put_aside")

@@ -20,6 +20,7 @@ DAY: Final = 24 * HOUR
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+_LONGEST: Final = 36_500 * DAY
 _UNITS: Final = {"ms": MILLISECOND, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, None: SECOND}
 
 
@@ -73,7 +74,7 @@ def parse_duration(text: str) -> int:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"'{text}' is not a duration such as 90s, 15m, 48h or 7d")
-    number = float(match[1])
-    if number > 1e9:
-        raise ValueError("the duration is longer than any history")
-    return int(number * _UNITS[match[2]])
+    duration = float(match[1]) * _UNITS[match[2]]
+    if duration > _LONGEST:
+        raise ValueError(f"'{text}' is longer than any history")
+    return int(duration)

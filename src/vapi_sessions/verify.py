@@ -22,6 +22,7 @@ from vapi_sessions.errors import ConfigurationError, other_organisation
 from vapi_sessions.flatten import Version, flatten
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.pipeline import Environment
+from vapi_sessions.progress import Progress, Silent
 from vapi_sessions.timestamps import floor_ms, show
 from vapi_sessions.walk import ALWAYS, Piece, Step, walk
 from vapi_sessions.warehouse import fingerprints, reader
@@ -62,14 +63,20 @@ class Verified:
     seconds: float
 
 
-def verify(settings: Settings, *, deep: bool = False, environment: Environment | None = None) -> Verified:
+def verify(
+    settings: Settings,
+    *,
+    deep: bool = False,
+    environment: Environment | None = None,
+    progress: Progress | None = None,
+) -> Verified:
     """Compare counts, or with `deep` every session by its content and its rows; and run the checks of `sql/checks`.
 
     Only what lies before the watermark is compared, and a session that changed since is none of the warehouse's
     business yet. Raises ConfigurationError if there is nothing to verify or the key is another organisation's, and
     what the client raises.
     """
-    environment = environment or Environment()
+    environment, progress = environment or Environment(), progress or Silent()
     key = settings.key()
     with reader.reading(settings.warehouse) as db:
 
@@ -88,12 +95,20 @@ def verify(settings: Settings, *, deep: bool = False, environment: Environment |
             now=environment.now,
             monotonic=environment.monotonic,
             sleep=environment.sleep or time.sleep,
+            on_wait=progress.waiting,
         ) as source:
             started = environment.monotonic()
             since = rows("SELECT value FROM sync.state WHERE key = 'origin_reason'") == [("since",)]
             suppression = Suppression.open(Layout(settings.warehouse))
             work = _Verification(
-                source, db, Holdings(rows, suppression), ledger, settings, suppression, since=since
+                source,
+                db,
+                Holdings(rows, suppression),
+                ledger,
+                settings,
+                suppression,
+                progress,
+                since=since,
             )
             findings = [*_files(rows, settings.warehouse), *_inner(rows), *work.compare(deep=deep)]
             (sessions,) = rows("SELECT count(*) FROM sessions")[0]
@@ -125,10 +140,12 @@ class _Verification:
         ledger: Ledger,
         settings: Settings,
         suppression: Suppression,
+        progress: Progress,
         *,
         since: bool,
     ) -> None:
         self._suppression = suppression
+        self._progress = progress
         self._treatment = settings.treatment()
         self._source = source
         self._db = db
@@ -171,7 +188,9 @@ class _Verification:
     def _row_by_row(self, whole: Window) -> Iterator[Finding]:
         batch: dict[str, _Listed] = {}
         lower = whole.lower
+        self._progress.planned(1, self._holdings.count(whole))
         for step in self._walk(whole):
+            self._progress.read(len(step.rows))
             batch |= self._listed(step.rows, contents=True)
             cursor = step.left[0].created_from if step.left else None
             if step.left and (len(step.left) > 1 or cursor is None or len(batch) < _SESSIONS_AT_ONCE):

@@ -106,7 +106,7 @@ def writer_lock(layout: Layout) -> Iterator[None]:
             holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
             raise WarehouseBusyError(
                 f"Another run (pid {holder}) is writing to {layout.root}.",
-                "Wait until it is done; it brings what this run would have brought.",
+                "Wait until it is done, then run again.",
             ) from None
         with disk_errors(layout.root):
             os.ftruncate(descriptor, 0)

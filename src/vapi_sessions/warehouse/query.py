@@ -45,11 +45,10 @@ def run(warehouse: Path, query: str, output: str, out: TextIO) -> None:
                 return
             names, types = list(relation.columns), [str(kind) for kind in relation.types]
             rows = relation.fetchall()
-        except duckdb.IOException:
-            raise  # the files', not the query's
         except duckdb.Error as error:
-            if "arquet" in str(error) and "read_parquet" not in query:
-                raise
+            of_files = isinstance(error, duckdb.IOException) or "arquet" in str(error)
+            if of_files and not any(name in str(error) for name in _QUOTED.findall(query)):
+                raise  # ours, not those that the query names
             text = str(error).strip().splitlines()
             raise ConfigurationError(f"DuckDB does not accept the query: {text[0]}", _hint(text)) from None
     if output == "csv":
@@ -82,6 +81,7 @@ def _plain(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
 
 
+_QUOTED = re.compile("'([^']+)'")
 _FORMULA = re.compile("'*\\s*[=+@\uff1d\uff0b\uff20-]|'*[\t\r\n]")
 _NUMBER = re.compile(r"[+-]?[\d .,()/-]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")

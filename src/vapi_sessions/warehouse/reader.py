@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
+from vapi_sessions.errors import ConfigurationError, VapiSessionsError, WarehouseDamagedError
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.publish import ROOT_VARIABLE
 from vapi_sessions.warehouse.store import database_errors
@@ -21,12 +21,14 @@ def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyC
     `warehouse` defaults to `VAPI_WAREHOUSE`, then `./warehouse`. All tables and views are in the search path
     (`FROM sessions`, `FROM sync.runs`); tables of your own can be created beside them. The state shown stays the same
     for at least a day (as long as its snapshot is kept), blocks no sync, and works in a warehouse that was moved or copied.
-    Raises ConfigurationError if nothing was published there, WarehouseDamagedError if it cannot be read.
+    Raises ConfigurationError if nothing was published there, WarehouseError if it is no directory or cannot be read.
     """
     root = Path(
         warehouse if warehouse is not None else os.environ.get("VAPI_WAREHOUSE") or "warehouse"
     ).resolve()
-    published = Layout(root).published
+    layout = Layout(root)
+    layout.check()
+    published = layout.published
     if not published.is_file():
         raise ConfigurationError(
             f"There is no published warehouse in {root}.",
@@ -65,3 +67,13 @@ def reading(warehouse: str | os.PathLike[str]) -> Iterator[duckdb.DuckDBPyConnec
                     "Run vapi-sessions rebuild: it publishes everything again.",
                 ) from error
             raise
+
+
+def sessions_published(warehouse: Path) -> int:
+    """How many sessions readers see; 0 if that cannot be told."""
+    try:
+        with connect(warehouse) as db:
+            ((sessions,),) = db.execute("SELECT coalesce(sum(sessions), 0) FROM sync.parts").fetchall()
+    except (VapiSessionsError, duckdb.Error):
+        return 0
+    return int(sessions)
