@@ -121,7 +121,7 @@ def test_an_empty_run_is_shown(
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize(("width", "shown"), [("100", "messages"), ("40", "")])
+@pytest.mark.parametrize(("width", "shown"), [("100", "sessions ·"), ("40", "")])
 def test_bars_show_how_far_it_is_however_narrow_the_terminal(
     monkeypatch: pytest.MonkeyPatch, width: str, shown: str
 ) -> None:
@@ -148,4 +148,4 @@ def test_lines_tell_what_is_known_where_nothing_was_planned(
     shown = Lines("reconcile")
     clock[0] += 10
     shown.read(50)
-    assert capsys.readouterr().err == "reconcile: 50 sessions, 0 messages, 5/s\n"
+    assert capsys.readouterr().err == "reconcile: 50 sessions, 5/s\n"

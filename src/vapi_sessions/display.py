@@ -41,14 +41,14 @@ class Bars:
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn(
-                "sessions · {task.fields[windows]}{task.fields[messages]:,} messages · {task.fields[rate]:,.0f}/s ·"
+                "sessions · {task.fields[windows]}{task.fields[messages]}{task.fields[rate]:,.0f}/s ·"
             ),
             TimeRemainingColumn(compact=True),
         ]
         if self._console.width < _NARROW:  # Rich would shrink all of them, to nothing
             columns = [*columns[:2], columns[3], columns[5]]
         self._progress = Progress(*columns, console=self._console, transient=True)
-        self._task = self._progress.add_task(title, total=None, windows="", messages=0, rate=0.0)
+        self._task = self._progress.add_task(title, total=None, windows="", messages="", rate=0.0)
         self._lock = threading.Lock()
         self._windows = 0
         self._done = 0
@@ -67,7 +67,9 @@ class Bars:
     def planned(self, windows: int, sessions: int) -> None:
         """Set the total."""
         self._windows, self._started = windows, time.monotonic()
-        self._progress.update(self._task, total=sessions, windows=f"0/{windows} windows · ")
+        self._progress.update(
+            self._task, total=sessions, windows=f"0/{windows} windows · " if windows else ""
+        )
 
     def read(self, sessions: int) -> None:
         """Advance the bar."""
@@ -85,7 +87,7 @@ class Bars:
 
     def merged(self, counts: Counts) -> None:
         """Show the messages merged so far."""
-        self._progress.update(self._task, messages=counts.messages_written)
+        self._progress.update(self._task, messages=f"{counts.messages_written:,} messages · ")
 
     def waiting(self, seconds: float, reason: str) -> None:
         """Say why nothing moves."""
@@ -118,7 +120,8 @@ class Lines:
     def planned(self, windows: int, sessions: int) -> None:
         """Say what is ahead."""
         self._windows, self._total, self._started = windows, sessions, time.monotonic()
-        self._say(f"{sessions:,} sessions to read in {windows} window{'s' if windows != 1 else ''}")
+        within = f" in {windows} window{'s' if windows != 1 else ''}" if windows else ""
+        self._say(f"{sessions:,} sessions to read{within}")
 
     def read(self, sessions: int) -> None:
         """Say how far it is, every few seconds."""
@@ -130,13 +133,13 @@ class Lines:
             self._last = now
             rate = self._read / max(now - self._started, 1e-3)
             left = max(0, self._total - self._read) / rate if rate else 0
-        if not self._total:  # nobody knows what is ahead
-            self._say(f"{self._read:,} sessions, {self._messages:,} messages, {rate:,.0f}/s")
-            return
-        self._say(
-            f"{self._read:,} of {self._total:,} sessions, {self._done}/{self._windows} windows, "
-            f"{self._messages:,} messages, {rate:,.0f}/s, {left:.0f} s left"
-        )
+        parts = [f"{self._read:,} of {self._total:,} sessions" if self._total else f"{self._read:,} sessions"]
+        if self._windows:
+            parts += [f"{self._done}/{self._windows} windows", f"{self._messages:,} messages"]
+        parts.append(f"{rate:,.0f}/s")
+        if self._total:  # else nobody knows what is ahead
+            parts.append(f"{left:.0f} s left")
+        self._say(", ".join(parts))
 
     def window_done(self) -> None:
         """Count a window."""

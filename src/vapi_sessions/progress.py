@@ -12,7 +12,7 @@ class Progress(Protocol):
     """Who watches a run. Called from several threads."""
 
     def planned(self, windows: int, sessions: int) -> None:
-        """What is ahead."""
+        """What is ahead; `windows` 0: it is not read in windows."""
 
     def read(self, sessions: int) -> None:
         """So many more sessions were read."""

@@ -188,7 +188,7 @@ class _Verification:
     def _row_by_row(self, whole: Window) -> Iterator[Finding]:
         batch: dict[str, _Listed] = {}
         lower = whole.lower
-        self._progress.planned(1, self._holdings.count(whole))
+        self._progress.planned(0, self._holdings.count(whole))
         for step in self._walk(whole):
             self._progress.read(len(step.rows))
             batch |= self._listed(step.rows, contents=True)
@@ -258,7 +258,9 @@ class _Verification:
         if newer:
             what = "in a newer state than at the source, and so never overwritten"
             yield _finding(window, what, newer, f"{_REBUILD}, if it is not the source that went back")
-        other = [key for key, row in held.items() if row.hash != ours[key][1] and key not in newer]
+        other = [
+            key for key, row in held.items() if row.hash != ours[key][1] and row.updated_at >= ours[key][0]
+        ]
         if other:
             what = "with another content at the source"
             yield _finding(window, what, other, _read_again(settled[key] for key in other))
