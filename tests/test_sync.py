@@ -743,6 +743,21 @@ def test_after_a_rebuild_later_requests_still_win(world: World, reverse: bool) -
     assert world.rows("SELECT DISTINCT name FROM sessions") == [("d",)]
 
 
+def test_a_session_that_appears_before_the_oldest_one_meanwhile_is_the_oldest(world: World) -> None:
+    """Created in the past, between asking for the oldest and counting what is before it: no contradiction of the source."""
+    world.insert(5, lambda n: (world.ago(hours=5 - n),) * 2)
+    asked: list[httpx.Request] = []
+
+    def before(request: httpx.Request) -> None:
+        asked.append(request)
+        if len(asked) == 2:
+            world.insert(1, lambda n: (world.ago(hours=9),) * 2)
+
+    world.sync(before=before)
+    assert world.here() == world.there()
+    assert world.ledger()[0][0] == world.ago(hours=9)
+
+
 @pytest.mark.parametrize("left", [0, 1])
 def test_a_rebuild_refuses_to_lose_what_missing_files_held(grown: World, left: int) -> None:
     """The database is whole, and would be replaced by less; putting the files back helps, and so does giving them up."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, TypeVar
 
-from vapi_sessions.client import Page, Query, Source
+from vapi_sessions.client import Page, Query, Row, Source
 from vapi_sessions.config import Settings
 from vapi_sessions.errors import ConfigurationError, SourceInconsistentError, other_organisation
 from vapi_sessions.ledger import Ledger, unsettled_from
@@ -65,12 +66,13 @@ def make_plan(
     settled_until = unsettled_from(bound, settings.lookback)  # a matter of the clock, whatever `--until` says
     if settings.until is not None:
         bound = min(bound, floor_ms(settings.until))
-    ledger, reason = _with_origin(ledger, settings, floor_ms(min(oldest.created_at, oldest.updated_at)))
+    ledger, reason = _with_origin(ledger, settings, _beginning(oldest))
+    if reason == OLDEST:
+        oldest = _confirm_oldest(source, oldest)
+        ledger = replace(ledger, origin=_beginning(oldest))
     origin = ledger.origin
     if origin is None:
         raise AssertionError("an origin was just set")
-    if reason == OLDEST:
-        _confirm_oldest(source, floor_ms(oldest.created_at))
     if settings.since is not None and settings.since >= bound:
         raise ConfigurationError(
             f"--since {show(settings.since)} does not lie before {show(bound)}, up to which changes are settled.",
@@ -119,6 +121,11 @@ def make_plan(
     return Plan(tuple(everything), bound, oldest.org_id, origin, IntervalSet([(settled_until, bound)])), state
 
 
+def _beginning(oldest: Row) -> int:
+    """Before which nothing can have changed, µs."""
+    return floor_ms(min(oldest.created_at, oldest.updated_at))
+
+
 def _probe(source: Source) -> Page:
     """The oldest session, with the source's clock; asked for again if the answer contradicts itself."""
     for _ in range(1 + PATIENCE):
@@ -130,14 +137,23 @@ def _probe(source: Source) -> Page:
     )
 
 
-def _confirm_oldest(source: Source, oldest: int) -> None:
-    """An answer in another order than asked for would cut off all history: the source has to count none before it."""
-    before = witnessed(lambda: source.list(Query(created=Window(BEGINNING, oldest), limit=1))).count
-    if before:
-        raise SourceInconsistentError(
-            f"The source lists {before} sessions before its oldest one ({show(oldest)}).",
-            "Nothing was read. Run again; if it stays, something between here and the source ignores the order asked for.",
-        )
+def _confirm_oldest(source: Source, oldest: Row) -> Row:
+    """The oldest session, once the source counts none before it: an answer in another order would cut off all history.
+
+    One that appeared meanwhile, with an earlier createdAt, is the oldest then.
+    """
+    count = 0
+    for _ in range(1 + PATIENCE):
+        created = Window(BEGINNING, floor_ms(oldest.created_at))
+        before = witnessed(partial(source.list, Query(created=created, limit=1)))
+        count = before.count
+        if not count:
+            return oldest
+        oldest = min([oldest, *before.rows], key=lambda row: row.created_at)
+    raise SourceInconsistentError(
+        f"The source lists {count} sessions before its oldest one ({show(oldest.created_at)}).",
+        "Nothing was read. Run again; if it stays, something between here and the source ignores the order asked for.",
+    )
 
 
 def _with_origin(ledger: Ledger, settings: Settings, oldest: int) -> tuple[Ledger, str]:
