@@ -27,7 +27,7 @@ from vapi_sessions.merge import Kind, Known
 from vapi_sessions.pipeline import Environment, Run
 from vapi_sessions.progress import Progress
 from vapi_sessions.timestamps import DAY, floor_ms, show
-from vapi_sessions.walk import ALWAYS, Piece, Step, walk, witnessed
+from vapi_sessions.walk import ALWAYS, PATIENCE, Piece, Step, walk, witnessed
 from vapi_sessions.warehouse.holdings import Holdings
 from vapi_sessions.warehouse.store import Changes
 from vapi_sessions.windows import BEGINNING, Window
@@ -133,14 +133,22 @@ class _Reconciliation:
         ours = self._holdings.oldest()
         if ours is None or ours >= self._oldest:
             return
-        window = Window(floor_ms(ours), self._oldest)
-        # Without a lower bound: a source with a retention may refuse to be asked for what is older.
-        page = witnessed(lambda: self._source.list(Query(created=Window(BEGINNING, self._oldest), limit=1)))
-        if page.count:
+        for _ in range(1 + PATIENCE):
+            # Without a lower bound: a source with a retention may refuse to be asked for what is older.
+            query = Query(created=Window(BEGINNING, self._oldest), limit=1)
+            page = witnessed(partial(self._source.list, query))
+            if not page.count:
+                break
+            # One that appeared meanwhile, with an earlier createdAt, is the oldest then.
+            self._oldest = min([self._oldest, *(floor_ms(row.created_at) for row in page.rows)])
+        else:
             raise SourceInconsistentError(
                 f"The source lists {page.count} sessions before its oldest one ({show(self._oldest)}).",
                 "Nothing was marked. Run again; if it stays, something between here and the source is at fault.",
             )
+        if ours >= self._oldest:
+            return
+        window = Window(floor_ms(ours), self._oldest)
         known = self._run.store.known(self._holdings.created(window))
         self._aged_out = [(key, held, page.requested_at, page.seq) for key, held in known.items()]
 
