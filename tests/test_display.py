@@ -19,6 +19,20 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Terminal]:
+    """Makes stderr a terminal of so many columns."""
+
+    def make(columns: int) -> Terminal:
+        made = Terminal()
+        monkeypatch.setattr("sys.stderr", made)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("TERM", "xterm")
+        return made
+
+    return make
+
+
 def a_run(progress: Progress) -> None:
     """Everything that a run tells."""
     progress.planned(3, 1234)
@@ -49,19 +63,16 @@ def test_lines_where_there_is_no_terminal(
 
 
 def test_bars_where_there_is_a_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    terminal: Callable[[int], Terminal], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A live bar on stderr, nothing on stdout; what is said stays readable and is not taken for markup."""
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stderr", terminal)
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setenv("TERM", "xterm")
+    stderr = terminal(200)
     shown = display("sync")
     assert isinstance(shown, Bars)
     with shown:
         a_run(shown)
     assert capsys.readouterr().out == ""
-    written = terminal.getvalue()
+    written = stderr.getvalue()
     assert "waiting 21 s: the source limits the rate (429)" in written
     assert "[bold]a note[/bold] about 10%" in written
     assert "a short wait" not in written
@@ -121,18 +132,15 @@ def test_an_empty_run_is_shown(
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize(("width", "shown"), [("100", "sessions ·"), ("40", "")])
+@pytest.mark.parametrize(("width", "shown"), [(100, "sessions ·"), (40, "")])
 def test_bars_show_how_far_it_is_however_narrow_the_terminal(
-    monkeypatch: pytest.MonkeyPatch, width: str, shown: str
+    terminal: Callable[[int], Terminal], width: int, shown: str
 ) -> None:
     """What fits least goes first; and where nothing was planned, no windows are counted."""
-    terminal = Terminal()
-    monkeypatch.setattr("sys.stderr", terminal)
-    monkeypatch.setenv("COLUMNS", width)
-    monkeypatch.setenv("TERM", "xterm")
+    stderr = terminal(width)
     with display("reconcile") as progress:
         progress.read(590)
-    written = terminal.getvalue()
+    written = stderr.getvalue()
     assert "reconcile" in written
     assert "590/?" in written
     assert shown in written

@@ -464,8 +464,8 @@ def rebuild(
             (sessions,) = store.rows("SELECT count(*) FROM sessions")[0]
             store.checkpoint()
         # What a torn file held is read again, and what is to be forgotten is still published; nobody knows of a file that is gone.
-        known = recovery.torn or suppression.pending
-        published = 0 if known else reader.sessions_published(layout.root)
+        explained = recovery.torn or suppression.pending
+        published = 0 if explained else reader.sessions_published(layout.root)
         if sessions < published:
             draft.unlink()
             raise WarehouseDamagedError(

@@ -47,7 +47,7 @@ def run(warehouse: Path, query: str, output: str, out: TextIO) -> None:
             rows = relation.fetchall()
         except duckdb.Error as error:
             of_files = isinstance(error, duckdb.IOException) or "arquet" in str(error)
-            if of_files and not any(name in str(error) for name in _QUOTED.findall(query)):
+            if of_files and not any(name in str(error) for name in _PATH.findall(query)):
                 raise  # ours, not those that the query names
             text = str(error).strip().splitlines()
             raise ConfigurationError(f"DuckDB does not accept the query: {text[0]}", _hint(text)) from None
@@ -81,7 +81,9 @@ def _plain(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
 
 
-_QUOTED = re.compile("'([^']+)'")
+_PATH = re.compile(
+    r"'([^']*[/.\\][^']*)'"
+)  # as a query names one: 'user' is a value, and part of many a directory
 _FORMULA = re.compile("'*\\s*[=+@\uff1d\uff0b\uff20-]|'*[\t\r\n]")
 _NUMBER = re.compile(r"[+-]?[\d .,()/-]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
