@@ -105,6 +105,7 @@ class Run:
         self._plan = Plan()
         self.org_id: str | None = None
         self._published = False
+        self._recorded = ""
         self._recovered = 0
         self._compaction_due = False
         self._treating = threading.BoundedSemaphore(_TREATED_AT_ONCE)
@@ -161,7 +162,8 @@ class Run:
             if self._loader is not None:
                 self._stack.callback(self._loader.close)
             if error is None:
-                self._record("done")
+                if self._recorded != "done":  # it was before the publication, which shows it
+                    self._record("done")
                 self._compaction_due = self.store.worth_compacting()
                 if not self._compaction_due:
                     self.store.checkpoint()
@@ -330,6 +332,7 @@ class Run:
             raise SourceUnavailableError("Stopped while waiting for the source.")
 
     def _record(self, outcome: str, error: BaseException | None = None) -> None:
+        self._recorded = outcome
         counts, traffic, plan = self.counts, self.source.traffic, self._plan
         watermark = self.store.ledger().watermark
         self.store.put_run(

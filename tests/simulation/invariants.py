@@ -24,6 +24,7 @@ from vapi_sessions.timestamps import HOUR, floor_ms, show
 from vapi_sessions.windows import IntervalSet
 
 from . import expected
+from .connections import Parsed
 from .model import Session, Version
 
 if TYPE_CHECKING:
@@ -38,33 +39,32 @@ class Violation(AssertionError):  # noqa: N818  # what it is called in the repor
         self.name = name
 
 
-def _digest_sql(source: str) -> str:
+def _digest_sql(*, keys: bool) -> str:
+    """Of each table: rows, a hash of all of them, and with `keys`, how many rows too many there are."""
     parts = []
     for table in schema.TABLES:
         columns = ", ".join(f"{c.name}::VARCHAR" if c.type == "JSON" else c.name for c in table.published)
+        excess = f", count(*) - count(DISTINCT ({', '.join(table.key)}))" if keys else ""
         parts.append(
-            f"SELECT '{table.name}' AS part, count(*) AS n, sum(hash({columns})::HUGEINT)::VARCHAR AS h "
-            f"FROM {source}{table.name}"
+            f"SELECT '{table.name}' AS part, count(*) AS n, sum(hash({columns})::HUGEINT)::VARCHAR AS h{excess} FROM {table.name}"
         )
     return " UNION ALL ".join(parts) + " ORDER BY part"
 
 
-_DIGEST: Final = _digest_sql("")
-_KEYS: Final = " UNION ALL ".join(
-    f"SELECT '{t.name}', count(*) - count(DISTINCT ({', '.join(t.key)})) FROM {t.name}" for t in schema.TABLES
-)
+_DIGEST: Final = _digest_sql(keys=False)
+_DIGEST_AND_KEYS: Final = _digest_sql(keys=True)
 
 
 @cache
-def _observer() -> duckdb.DuckDBPyConnection:
+def _observer() -> Parsed:
     """One connection for all looks from outside: opening one costs more than looking."""
-    db = duckdb.connect(config={"threads": 1})
+    db = Parsed(duckdb.connect(config={"threads": 1}))
     db.execute("SET TimeZone = 'UTC'")
     return db
 
 
 @contextmanager
-def observing(file: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def observing(file: Path) -> Iterator[Parsed]:
     """A database of the warehouse, read-only, and let go at once: the engine must be able to open it."""
     db = _observer()
     db.execute("SET VARIABLE vapi_warehouse = ?", [str(file.parent)])
@@ -123,12 +123,14 @@ class Invariants:
             return
         before = self._held, self._completed, self._digest
         with observing(world.warehouse / "store.duckdb") as db:
-            if not db.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'state'").fetchall():
-                return
-            for name, excess in db.execute(_KEYS).fetchall():
+            try:
+                tables = db.execute(_DIGEST_AND_KEYS).fetchall()
+            except duckdb.CatalogException:
+                return  # stopped before it had made its tables
+            for name, _, _, excess in tables:
                 if excess:
                     raise Violation("ids are unique", f"{excess} rows too many in {name}")
-            self._digest = db.execute(_DIGEST).fetchall() if world.publishing or foreign else None
+            self._digest = [(name, rows, digest) for name, rows, digest, _ in tables]
             if stopped:
                 self._rows_are_of_noted_files(db)
             self._completed = IntervalSet(
@@ -167,7 +169,7 @@ class Invariants:
         if record.succeeded and not foreign:
             self._count(record)
 
-    def _rows_are_of_noted_files(self, db: duckdb.DuckDBPyConnection) -> None:
+    def _rows_are_of_noted_files(self, db: Parsed) -> None:
         """A row and the ledger's line for the raw file that it is from were committed together, or neither was."""
         raw = self.world.warehouse / "raw"
         noted = [str(raw / name) for (name,) in db.execute("SELECT file FROM sync.batches").fetchall()]
@@ -439,7 +441,7 @@ class Invariants:
             if any(row["body"].encode() not in bodies for row in history.seen):
                 raise Violation("raw holds what the source said", session_id)
 
-    def _table_is(self, table: schema.Table, want: Any, db: duckdb.DuckDBPyConnection) -> None:
+    def _table_is(self, table: schema.Table, want: Any, db: Parsed) -> None:
         columns = ", ".join(
             f"epoch_us({c.name})"
             if c.type == "TIMESTAMPTZ"

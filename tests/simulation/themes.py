@@ -72,7 +72,7 @@ THEMES: Final[dict[str, Theme]] = {
     ),
     "stops in small windows": Theme(
         {"stop_rate": 1, "fault_rate": 0, "runs": 3, "history": 20, "reordering": True, "publishing": True},
-        {"batch_bytes": 2_000, "pages_a_window": 1, "sessions_a_file": 6},
+        {"batch_bytes": 2_000, "pages_a_window": 1, "sessions_a_file": 12},
     ),
     # Rows twice on a page, in two states.
     "repeats": Theme(

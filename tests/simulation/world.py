@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 from unittest import mock
 
 import duckdb
@@ -25,7 +25,7 @@ from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from vapi_sessions.warehouse import publish, store
 from vapi_sessions.warehouse.store import Store
 
-from . import faults
+from . import connections, faults
 from .clock import Clock
 from .invariants import Invariants, Violation
 from .model import ORG, OTHER_ORG, Answer, Model, Shape
@@ -155,7 +155,7 @@ class World(httpx.BaseTransport):
             "batch_bytes": rng.choices((1, 2_000, 6_000, 32 << 20), (0.4, 1.5, 3, 4))[0],
             "pages_a_window": rng.choice((1, 2, 4, 20)),
             "small": rng.choice((2, 5, 100)),
-            "sessions_a_file": rng.choice((6, 8_000, 8_000, 8_000)),
+            "sessions_a_file": rng.choice((12, 8_000, 8_000, 8_000)),
             "ids_a_request": rng.choice((2, 5, 100)),
             "breaker_least": rng.choice((3, 20)),
         }
@@ -307,7 +307,6 @@ class World(httpx.BaseTransport):
         """The engine's sizes, scaled down so that a few dozen sessions fill several windows, batches and files."""
         knobs = self.knobs
         defaults = {**load.Loader.__init__.__kwdefaults__, "batch_bytes": knobs["batch_bytes"]}
-        views = publish._make_views_for_analysis if self.seed % 20 == 0 else lambda store: None
         with contextlib.ExitStack() as stack:
             for owner, name, value in (
                 (load.Loader.__init__, "__kwdefaults__", defaults),
@@ -318,9 +317,8 @@ class World(httpx.BaseTransport):
                 (store, "COMPACT_FROM", 5 if self.seed % 8 == 0 else 10_000),
                 (walk, "IDS_A_REQUEST", knobs["ids_a_request"]),
                 (reconcile, "BREAKER_LEAST", knobs["breaker_least"]),
-                (duckdb, "connect", functools.partial(_connect, duckdb.connect)),
-                (redact, "_suspects", functools.partial(_remembered, {}, redact._suspects)),
-                (publish, "_make_views_for_analysis", views),  # they cost half of a publication
+                (duckdb, "connect", functools.partial(connections.lent, duckdb.connect)),
+                (redact, "_suspects", _remembered(redact._suspects, self.model)),
             ):
                 stack.enter_context(mock.patch.object(owner, name, value))
             yield
@@ -533,68 +531,24 @@ class World(httpx.BaseTransport):
         record.bound = bound if record.bound is None else max(record.bound, bound)
 
 
-def _connect(inner: Callable[..., Any], *given: Any, **named: Any) -> Any:
-    """One thread for each database: a seed is one process's work, and as many run as there are cores.
-
-    The writer gets a connection to an instance that all runs of this process share: to begin one costs more than a run.
-    """
-    config = {**named.get("config", {}), "threads": 1}
-    if "temp_directory" not in config:
-        return inner(*given, **{**named, "config": config})
-    del config["temp_directory"]  # a seed's own, which is gone after it
-    return _Lent(_instance(inner, tuple(config.items())).cursor())
-
-
-@functools.cache
-def _instance(connect: Callable[..., Any], config: tuple[tuple[str, Any], ...]) -> Any:
-    return connect(config=dict(config))
-
-
 def _remembered(
-    known: dict[tuple[str, bytes], bool],
-    scan: Callable[[Sequence[bytes], str], list[bool]],
-    texts: Sequence[bytes],
-    expression: str,
-) -> list[bool]:
-    """What the scan says of each text, which is read again and again; its automaton takes longer to make than to run."""
-    new = [text for text in dict.fromkeys(texts) if (expression, text) not in known]
-    known.update(((expression, text), look) for text, look in zip(new, scan(new, expression), strict=True))
-    return [known[expression, text] for text in texts]
+    scan: Callable[[Sequence[bytes], str], list[bool]], model: Model
+) -> Callable[[Sequence[bytes], str], list[bool]]:
+    """The same scan, which remembers what it said of each text, and is asked of all that the source holds at once: texts are
+    read again and again, and its automaton takes longer to make than to run.
+    """
+    known: dict[tuple[str, bytes], bool] = {}
 
+    def suspects(texts: Sequence[bytes], expression: str) -> list[bool]:
+        if any((expression, text) not in known for text in texts):
+            held = (version.body for session in model.sessions.values() for version in session.versions)
+            new = [text for text in dict.fromkeys((*texts, *held)) if (expression, text) not in known]
+            known.update(
+                ((expression, text), look) for text, look in zip(new, scan(new, expression), strict=True)
+            )
+        return [known[expression, text] for text in texts]
 
-class _Parsed:
-    """A connection that parses each text once for all connections of this process: a fifth of what small statements take."""
-
-    _known: ClassVar[dict[str, Any]] = {}
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def execute(self, sql: str, *parameters: Any) -> Any:
-        if sql not in self._known:
-            found = self._inner.extract_statements(sql)
-            self._known[sql] = found[0] if len(found) == 1 else sql
-        return self._inner.execute(self._known[sql], *parameters)
-
-    def cursor(self) -> _Parsed:
-        return _Parsed(self._inner.cursor())
-
-
-class _Lent(_Parsed):
-    """A connection that leaves the instance as it was: what was attached is detached, what was begun is undone."""
-
-    def close(self) -> None:
-        with contextlib.suppress(duckdb.Error):
-            self._inner.rollback()
-        self.execute("USE memory").fetchall()
-        for (name,) in self.execute(
-            "SELECT database_name FROM duckdb_databases() WHERE NOT internal AND database_name <> 'memory'"
-        ).fetchall():
-            self.execute(f"DETACH {name}").fetchall()
-        self._inner.close()
+    return suspects
 
 
 def play(seed: int, directory: Path | None = None) -> Counter[str]:

@@ -290,14 +290,12 @@ def _point_latest(layout: Layout, name: str) -> None:
 def _publish_views(store: Store, layout: Layout, snapshot: str) -> None:
     """Build `vapi.duckdb` aside and rename it over the old one."""
     draft = layout.scratch / "vapi.duckdb"
-    draft.unlink(missing_ok=True)
+    for left in (draft, draft.with_name(f"{draft.name}.wal")):  # by a process that died
+        left.unlink(missing_ok=True)
+    _begin_views(store, draft)
     with database_errors(draft), store.attached(draft) as origin:
-        draft.chmod(0o600)
-        store.run("CREATE SCHEMA sync")
         for table in schema.SYNC_TABLES:
-            store.run(table.ddl("sync"))
             store.run(f"INSERT INTO sync.{table.name} BY NAME FROM {origin}.sync.{table.name}")
-        _make_views_for_analysis(store)
         for table in schema.TABLES:
             store.run(_view(table, layout, snapshot))
         store.checkpoint()  # on detaching, a full disk would go unnoticed
@@ -308,17 +306,35 @@ def _publish_views(store: Store, layout: Layout, snapshot: str) -> None:
     faultpoints.reach("publish.views_renamed")
 
 
-def _make_views_for_analysis(store: Store) -> None:
-    """Those of `sql/views`. They name the tables dozens of times, and a view is bound when it is made: over the tables' own
-    views that would open files each time. So they are made over empty tables of the same columns, which then give way.
+#: `vapi.duckdb` as it begins, once this process has made it.
+_beginnings: Final[list[bytes]] = []
+
+
+def _begin_views(store: Store, draft: Path) -> None:
+    """Write what every `vapi.duckdb` begins with: the views of `sql/views` and the tables of `sync`, empty.
+
+    A view is bound when it is made, which takes longer than all the rest of the file; so a process makes them once.
     """
-    for table in schema.TABLES:
-        columns = ", ".join(f"{c.name} {c.type}" for c in table.published)
-        store.run(f"CREATE TABLE {table.name} ({columns})")
-    for file in resources.sql_files("views"):
-        store.run(file.read_text("utf-8"))
-    for table in schema.TABLES:
-        store.run(f"DROP TABLE {table.name}")
+    if _beginnings:
+        draft.write_bytes(_beginnings[0])
+        draft.chmod(0o600)
+        return
+    with database_errors(draft), store.attached(draft):
+        store.run("CREATE SCHEMA sync")
+        for table in schema.SYNC_TABLES:
+            store.run(table.ddl("sync"))
+        # The views name the tables dozens of times: over the tables' own views, each would open files. So they are made over
+        # empty tables of the same columns, which then give way.
+        for table in schema.TABLES:
+            columns = ", ".join(f"{c.name} {c.type}" for c in table.published)
+            store.run(f"CREATE TABLE {table.name} ({columns})")
+        for file in resources.sql_files("views"):
+            store.run(file.read_text("utf-8"))
+        for table in schema.TABLES:
+            store.run(f"DROP TABLE {table.name}")
+        store.checkpoint()
+    draft.chmod(0o600)
+    _beginnings.append(draft.read_bytes())
 
 
 def _view(table: schema.Table, layout: Layout, snapshot: str) -> str:

@@ -91,6 +91,7 @@ class Store:
         self._claimed: IntervalSet | None = None
         self._memory = MEMORY_LIMIT
         self._deletions: dict[str, int] = {}  # row groups since the last checkpoint, at most, by table
+        self._idle: deque[duckdb.DuckDBPyConnection] = deque()  # cursors that nobody uses
         # Rows and bytes of the last merges, by table; None: not read yet.
         self._written: dict[str, deque[tuple[int, int]]] | None = None
         # DuckDB makes its log, which holds conversations too, anew after each checkpoint, and takes no mode for it.
@@ -112,6 +113,8 @@ class Store:
 
     def __exit__(self, *exc: object) -> None:
         try:
+            for cursor in self._idle:
+                cursor.close()
             self._db.close()
         finally:
             os.umask(self._umask)
@@ -260,8 +263,11 @@ class Store:
         self, sql: str, parameters: Sequence[object], rows: int
     ) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
         """The rows of a query of what is committed, so many at a time, and their columns; thread-safe."""
-        with database_errors(self.path), self._cursor() as db:
-            reader = db.sql(sql, params=list(parameters)).to_arrow_reader(rows)
+        with (
+            database_errors(self.path),
+            self._cursor() as db,
+            db.sql(sql, params=list(parameters)).to_arrow_reader(rows) as reader,
+        ):
             yield reader.schema, _each(reader)
 
     @contextlib.contextmanager
@@ -279,9 +285,21 @@ class Store:
 
     @contextlib.contextmanager
     def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with contextlib.closing(self._db.cursor()) as db:
-            db.execute("USE store").fetchall()
+        """A connection of the caller's own, who reads to the end what it asks for. The next caller gets the same one: to make
+        one ready takes as long as a small query.
+        """
+        try:
+            db, ready = self._idle.pop(), True
+        except IndexError:
+            db, ready = self._db.cursor(), False
+        try:
+            if not ready:
+                db.execute("USE store").fetchall()
             yield db
+        except BaseException:
+            db.close()
+            raise
+        self._idle.append(db)
 
     @contextlib.contextmanager
     def attached(self, path: Path) -> Iterator[str]:
@@ -418,10 +436,8 @@ class Store:
                 self._db.execute(f"DELETE FROM {table.name} WHERE {where}", among).fetchall()
 
     def _insert(self, table: str, rows: pa.Table) -> None:
-        if rows.num_rows:
-            self._db.register("incoming", rows)
-            self._db.execute(f"INSERT INTO {table} BY NAME SELECT * FROM incoming").fetchall()
-            self._db.unregister("incoming")
+        if rows.num_rows:  # DuckDB finds the variable by its name: registering it would take as long as to insert a few rows
+            self._db.execute(f"INSERT INTO {table} BY NAME SELECT * FROM rows").fetchall()
 
     def _insert_row(self, table: str, row: Mapping[str, Any]) -> None:
         self._db.execute(
