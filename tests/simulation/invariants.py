@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -39,20 +39,26 @@ class Violation(AssertionError):  # noqa: N818  # what it is called in the repor
         self.name = name
 
 
-def _digest_sql(*, keys: bool) -> str:
-    """Of each table: rows, a hash of all of them, and with `keys`, how many rows too many there are."""
-    parts = []
-    for table in schema.TABLES:
-        columns = ", ".join(f"{c.name}::VARCHAR" if c.type == "JSON" else c.name for c in table.published)
-        excess = f", count(*) - count(DISTINCT ({', '.join(table.key)}))" if keys else ""
-        parts.append(
-            f"SELECT '{table.name}' AS part, count(*) AS n, sum(hash({columns})::HUGEINT)::VARCHAR AS h{excess} FROM {table.name}"
-        )
+def _of_each_table(*wanted: Callable[[schema.Table], str]) -> str:
+    parts = [
+        f"SELECT '{table.name}' AS part, {', '.join(column(table) for column in wanted)} FROM {table.name}"
+        for table in schema.TABLES
+    ]
     return " UNION ALL ".join(parts) + " ORDER BY part"
 
 
-_DIGEST: Final = _digest_sql(keys=False)
-_DIGEST_AND_KEYS: Final = _digest_sql(keys=True)
+def _hashed(table: schema.Table) -> str:
+    columns = ", ".join(f"{c.name}::VARCHAR" if c.type == "JSON" else c.name for c in table.published)
+    return f"count(*), sum(hash({columns})::HUGEINT)::VARCHAR"
+
+
+def _excess(table: schema.Table) -> str:
+    return f"count(*) - count(DISTINCT ({', '.join(table.key)}))"
+
+
+_DIGEST: Final = _of_each_table(_hashed)
+_KEYS: Final = _of_each_table(_excess)
+_KEYS_AND_DIGEST: Final = _of_each_table(_excess, _hashed)
 
 
 @cache
@@ -67,7 +73,8 @@ def _observer() -> Parsed:
 def observing(file: Path) -> Iterator[Parsed]:
     """A database of the warehouse, read-only, and let go at once: the engine must be able to open it."""
     db = _observer()
-    db.execute("SET VARIABLE vapi_warehouse = ?", [str(file.parent)])
+    if file.name == "vapi.duckdb":
+        db.execute("SET VARIABLE vapi_warehouse = ?", [str(file.parent)])
     db.execute(f"ATTACH '{file}' AS observed (READ_ONLY)")
     db.execute("USE observed")
     try:
@@ -123,14 +130,15 @@ class Invariants:
             return
         before = self._held, self._completed, self._digest
         with observing(world.warehouse / "store.duckdb") as db:
+            hashed = world.publishing or foreign
             try:
-                tables = db.execute(_DIGEST_AND_KEYS).fetchall()
+                tables = db.execute(_KEYS_AND_DIGEST if hashed else _KEYS).fetchall()
             except duckdb.CatalogException:
                 return  # stopped before it had made its tables
-            for name, _, _, excess in tables:
+            for name, excess, *_ in tables:
                 if excess:
                     raise Violation("ids are unique", f"{excess} rows too many in {name}")
-            self._digest = [(name, rows, digest) for name, rows, digest, _ in tables]
+            self._digest = [(name, *digest) for name, _, *digest in tables] if hashed else None
             if stopped:
                 self._rows_are_of_noted_files(db)
             self._completed = IntervalSet(

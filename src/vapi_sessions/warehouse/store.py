@@ -436,7 +436,9 @@ class Store:
                 self._db.execute(f"DELETE FROM {table.name} WHERE {where}", among).fetchall()
 
     def _insert(self, table: str, rows: pa.Table) -> None:
-        if rows.num_rows:  # DuckDB finds the variable by its name: registering it would take as long as to insert a few rows
+        if (
+            rows.num_rows
+        ):  # DuckDB finds the variable by its name: registering it would take as long as to insert a few rows
             self._db.execute(f"INSERT INTO {table} BY NAME SELECT * FROM rows").fetchall()
 
     def _insert_row(self, table: str, row: Mapping[str, Any]) -> None:
