@@ -45,9 +45,7 @@ def a_run(progress: Progress) -> None:
     progress.read(234)
 
 
-def test_lines_where_there_is_no_terminal(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """Plain lines on stderr, nothing on stdout."""
     shown = display("sync")
     assert isinstance(shown, Lines)
@@ -81,13 +79,10 @@ def test_bars_where_there_is_a_terminal(
     assert "5,678 messages" in written
 
 
-def test_lines_tell_now_and_then_how_far_it_is(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lines_tell_now_and_then_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     """One line every few seconds, not one a page; with a rate and what is left."""
     clock = [100.0]
-    monkeypatch.setattr("vapi_sessions.display.time.monotonic", lambda: clock[0])
-    shown = Lines("sync")
+    shown = Lines("sync", monotonic=lambda: clock[0])
     shown.planned(2, 10_000)
     for _ in range(60):
         clock[0] += 1
@@ -97,13 +92,10 @@ def test_lines_tell_now_and_then_how_far_it_is(
     assert lines[-1] == "sync: 6,000 of 10,000 sessions, 0/2 windows, 0 messages, 100/s, 40 s left"
 
 
-def test_lines_do_not_promise_negative_time(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lines_do_not_promise_negative_time(capsys: pytest.CaptureFixture[str]) -> None:
     """More sessions than were counted come when the window that is open to the right grows."""
     clock = [100.0]
-    monkeypatch.setattr("vapi_sessions.display.time.monotonic", lambda: clock[0])
-    shown = Lines("sync")
+    shown = Lines("sync", monotonic=lambda: clock[0])
     shown.planned(1, 10)
     clock[0] += 10
     shown.read(50)
@@ -147,13 +139,10 @@ def test_bars_show_how_far_it_is_however_narrow_the_terminal(
     assert "windows" not in written
 
 
-def test_lines_tell_what_is_known_where_nothing_was_planned(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lines_tell_what_is_known_where_nothing_was_planned(capsys: pytest.CaptureFixture[str]) -> None:
     """No total, no windows, no time left."""
     clock = [100.0]
-    monkeypatch.setattr("vapi_sessions.display.time.monotonic", lambda: clock[0])
-    shown = Lines("reconcile")
+    shown = Lines("reconcile", monotonic=lambda: clock[0])
     clock[0] += 10
     shown.read(50)
     assert capsys.readouterr().err == "reconcile: 50 sessions, 5/s\n"

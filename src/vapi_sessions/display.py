@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
@@ -102,12 +103,13 @@ class Bars:
 class Lines:
     """One plain line now and then, for log files."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._title = title
+        self._monotonic = monotonic
         self._lock = threading.Lock()
         self._windows = self._done = self._read = self._total = 0
         self._messages = 0
-        self._started = self._last = time.monotonic()
+        self._started = self._last = self._monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -119,7 +121,7 @@ class Lines:
 
     def planned(self, windows: int, sessions: int) -> None:
         """Say what is ahead."""
-        self._windows, self._total, self._started = windows, sessions, time.monotonic()
+        self._windows, self._total, self._started = windows, sessions, self._monotonic()
         within = f" in {windows} window{'s' if windows != 1 else ''}" if windows else ""
         self._say(f"{sessions:,} sessions to read{within}")
 
@@ -127,7 +129,7 @@ class Lines:
         """Say how far it is, every few seconds."""
         with self._lock:
             self._read += sessions
-            now = time.monotonic()
+            now = self._monotonic()
             if now - self._last < _LINE_EVERY:
                 return
             self._last = now

@@ -130,7 +130,7 @@ class Invariants:
             return
         before = self._held, self._completed, self._digest
         with observing(world.warehouse / "store.duckdb") as db:
-            hashed = world.publishing or foreign
+            hashed = (world.publishing and not world.concluding) or foreign
             try:
                 tables = db.execute(_KEYS_AND_DIGEST if hashed else _KEYS).fetchall()
             except duckdb.CatalogException:
@@ -172,7 +172,7 @@ class Invariants:
             self._nothing_missed(record)
             self._budget(record)
             self._since = None
-        if world.publishing:
+        if world.publishing and not world.concluding:
             self._publication(record, stopped)
         if record.succeeded and not foreign:
             self._count(record)
@@ -402,7 +402,9 @@ class Invariants:
     # -- in the end ------------------------------------------------------------------------------------------------
 
     def equal(self) -> None:
-        """Warehouse and model are equal: every table, every column, the marks, and raw."""
+        """Warehouse and model are equal: every table, every column, the marks, and raw. Tables are read where they are
+        published.
+        """
         world = self.world
         listed = {session.session_id: version for session, version in world.model.listed()}
         raw = expected.histories(world.warehouse / "raw")
