@@ -773,6 +773,20 @@ def test_damage_in_the_middle_of_a_stream_is_told(tmp_path: Path) -> None:
         stream(store)
 
 
+def test_a_stream_that_is_left_early_is_in_nobodys_way(warehouse: Warehouse) -> None:
+    """Whoever asks next gets the same connection, and all of an answer of its own."""
+    warehouse.merge(*(full(f"s-{n:02d}", 1) for n in range(50)))
+    for _ in range(3):
+        with warehouse.store.batches("FROM sessions", [], 8) as (_, batches):
+            next(batches)
+        with warehouse.store.batches("FROM sessions", [], 8) as (_, batches):
+            assert sum(batch.num_rows for batch in batches) == 50
+    with pytest.raises(WarehouseDamagedError), warehouse.store.batches("FROM sessions", [], 8):
+        raise duckdb.Error
+    with warehouse.store.batches("FROM sessions", [], 8) as (_, batches):
+        assert sum(batch.num_rows for batch in batches) == 50
+
+
 def test_the_store_is_the_owners_alone(warehouse: Warehouse) -> None:
     """The database, and its log, which holds conversations too, even in a directory that others may enter."""
     warehouse.merge(full("a", 1))

@@ -6,6 +6,7 @@ import itertools
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from vapi_sessions.load import Counts, Loader
 from vapi_sessions.progress import Silent
 from vapi_sessions.schema import TABLES
 from vapi_sessions.timestamps import MINUTE, SECOND, parse
+from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.store import Store
 from vapi_sessions.windows import IntervalSet
 
@@ -101,6 +103,23 @@ def test_a_commit_that_fails_ends_the_run_and_claims_nothing_of_it(
     assert len(world.here()) < 150
     world.sync(concurrency=4)
     assert world.here() == world.there()
+
+
+def test_the_ledger_is_published_as_it_is(world: World) -> None:
+    """The run that publishes is shown as it ends, with the numbers and the moment that the writer's database holds."""
+    world.generate(30)
+
+    def a_second_later() -> int:
+        world.clock.forward(seconds=1)
+        return world.clock.us()
+
+    for _ in range(2):
+        pipeline.sync(world.settings(), environment=replace(world.environment(), now=a_second_later))
+    with Store(Layout(world.warehouse).store, Layout(world.warehouse).scratch) as store:
+        for table in ("runs", "windows", "batches", "intervals"):
+            assert world.rows(f"FROM sync.{table} ORDER BY ALL") == store.rows(
+                f"FROM sync.{table} ORDER BY ALL"
+            )
 
 
 def test_each_change_arrives_whatever_traffic_does_meanwhile(world: World) -> None:

@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -494,8 +494,10 @@ class Store:
                 ],
             ).fetchall()
 
-    def _touch_parts(self, created: Iterable[int]) -> None:
+    def _touch_parts(self, created: Collection[int]) -> None:
         """Note which published ranges are stale; a month seen for the first time gets a range of its own."""
+        if not created:
+            return
         parts = self.rows(
             "SELECT epoch_us(lower_bound), epoch_us(upper_bound), dirty FROM sync.parts ORDER BY lower_bound"
         )
