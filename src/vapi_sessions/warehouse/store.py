@@ -112,12 +112,10 @@ class Store:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        try:
-            for cursor in self._idle:
-                cursor.close()
-            self._db.close()
-        finally:
-            os.umask(self._umask)
+        with contextlib.ExitStack() as stack:
+            stack.callback(os.umask, self._umask)
+            for db in (self._db, *self._idle):  # the file is let go when the last one is closed
+                stack.callback(db.close)
 
     # -- state and ledger ----------------------------------------------------------------------------------------
 
@@ -436,9 +434,8 @@ class Store:
                 self._db.execute(f"DELETE FROM {table.name} WHERE {where}", among).fetchall()
 
     def _insert(self, table: str, rows: pa.Table) -> None:
-        if (
-            rows.num_rows
-        ):  # DuckDB finds the variable by its name: registering it would take as long as to insert a few rows
+        if rows.num_rows:
+            # DuckDB finds the variable by its name: to register it would take as long as to insert a few rows.
             self._db.execute(f"INSERT INTO {table} BY NAME SELECT * FROM rows").fetchall()
 
     def _insert_row(self, table: str, row: Mapping[str, Any]) -> None:
