@@ -20,6 +20,7 @@ import pytest
 from pydantic import SecretStr
 
 import vapi_sessions
+from simulation.connections import made_once
 from vapi_sessions import pipeline
 from vapi_sessions.config import Settings, load_settings
 from vapi_sessions.emulator.generate import History, fill
@@ -30,6 +31,7 @@ from vapi_sessions.emulator.settings import DEFAULT_ORG, EmulatorSettings
 from vapi_sessions.progress import Progress, Silent
 from vapi_sessions.schema import TABLES
 from vapi_sessions.timestamps import MILLISECOND, from_datetime, parse, to_datetime
+from vapi_sessions.warehouse import publish
 
 NOW: Final = datetime(2026, 3, 4, 15, 30, 0, 500_000, tzinfo=UTC)
 #: A key that cannot occur anywhere by chance.
@@ -37,6 +39,9 @@ KEY: Final = "a-key-that-must-not-show"
 
 #: For plain HTTP on loopback: reading the certificate authorities of the machine costs more than most tests.
 NO_CERTIFICATES: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+#: As the program itself makes them, anew in each publication.
+NEW_VIEWS: Final = publish._new_views
 
 #: Creation and last change, µs, of the n-th session.
 Times = Callable[[int], tuple[int, int]]
@@ -47,6 +52,13 @@ def _the_developers_own_settings_stay_out() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("VAPI_")]:
             patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _views_are_made_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publish, "_new_views", made_once(NEW_VIEWS))
         yield
 
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import vapi_sessions
+from conftest import NEW_VIEWS
 from models import EPOCH, Warehouse, observation
 from vapi_sessions import resources, schema
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError, WarehouseError
@@ -596,6 +597,26 @@ def test_drafts_of_a_process_that_died_are_removed(three_months: Published) -> N
     assert not draft.exists()
     assert list(layout.scratch.iterdir()) == []
     assert three_months.ask("SELECT count(*) FROM sync.runs") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "statement", ["CREATE TABLE mine AS SELECT 1 AS a", "UPDATE sync.parts SET sessions = 999"]
+)
+def test_whoever_wrote_in_the_published_database_and_died_is_in_nobodys_way(
+    three_months: Published, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    """The log beside it, of a file that is no more, neither keeps others from reading the next one nor gets into it."""
+    monkeypatch.setattr(publication, "_new_views", NEW_VIEWS)  # each with an identity of its own
+    three_months.publish()
+    before = three_months.ask("SELECT sum(sessions), count(*) FROM sync.parts")
+    code = f"import duckdb, os, sys; db = duckdb.connect(sys.argv[1]); db.execute('{statement}').fetchall(); os._exit(9)"
+    subprocess.run([sys.executable, "-c", code, str(three_months.layout.published)], check=False, timeout=60)
+    log = three_months.layout.root / "vapi.duckdb.wal"
+    assert log.exists()
+    three_months.publish()
+    assert not log.exists()
+    assert three_months.ask("SELECT sum(sessions), count(*) FROM sync.parts") == before
+    assert three_months.ask("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'mine'") == [(0,)]
 
 
 def test_a_full_disk_leaves_the_published_state_as_it_was(

@@ -332,7 +332,6 @@ class Run:
             raise SourceUnavailableError("Stopped while waiting for the source.")
 
     def _record(self, outcome: str, error: BaseException | None = None) -> None:
-        self._recorded = outcome
         counts, traffic, plan = self.counts, self.source.traffic, self._plan
         watermark = self.store.ledger().watermark
         self.store.put_run(
@@ -366,6 +365,7 @@ class Run:
                 "program_version": __version__,
             }
         )
+        self._recorded = outcome
 
 
 def sync(

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import duckdb
+
+from vapi_sessions.warehouse.store import Store
+
+Views = Callable[[Store, Path], AbstractContextManager[str]]
 
 
 def lent(inner: Callable[..., Any], *given: Any, **named: Any) -> Any:
@@ -69,3 +75,22 @@ class Lent(Parsed):
         ).fetchall():
             self.execute(f"DETACH {name}").fetchall()
         self._inner.close()
+
+
+def made_once(new_views: Views) -> Views:
+    """The same new database of views, written down once it has been made: to bind its views takes longer than all the rest of a
+    publication. For tests only: files of one process then have one identity, and DuckDB takes the log of one for another's.
+    """
+    made: list[bytes] = []
+
+    @contextlib.contextmanager
+    def begin(store: Store, draft: Path) -> Iterator[str]:
+        if not made:
+            with new_views(store, draft):
+                store.checkpoint()
+            made.append(draft.read_bytes())
+        draft.write_bytes(made[0])
+        with store.attached(draft) as origin:
+            yield origin
+
+    return begin

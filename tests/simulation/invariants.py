@@ -133,7 +133,9 @@ class Invariants:
             hashed = (world.publishing and not world.concluding) or foreign
             try:
                 tables = db.execute(_KEYS_AND_DIGEST if hashed else _KEYS).fetchall()
-            except duckdb.CatalogException:
+            except duckdb.CatalogException as error:
+                if self._held or self._completed:
+                    raise Violation("no table disappears", str(error)[:200]) from error
                 return  # stopped before it had made its tables
             for name, excess, *_ in tables:
                 if excess:
@@ -428,6 +430,11 @@ class Invariants:
         }
         want = expected.tables(raw, odd)
         with observing(world.warehouse / "vapi.duckdb") as db:
+            spans = db.execute(
+                "SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals"
+            ).fetchall()
+            if IntervalSet(spans) != self._completed:
+                raise Violation("what is published is what was committed", "the claims")
             for table in schema.TABLES:
                 self._table_is(table, want[table.name], db)
             # What is equal passes them: a seed now and then shows that they agree.
@@ -463,12 +470,17 @@ class Invariants:
         names = [c.name for c in table.published]
         json_at = [i for i, c in enumerate(table.published) if c.type == "JSON"]
         found = {}
-        for values in db.execute(f"SELECT {columns} FROM {table.name}").fetchall():
+        rows = db.execute(f"SELECT {columns} FROM {table.name}").fetchall()
+        for values in rows:
             row = list(values)
             for i in json_at:
                 row[i] = json.loads(row[i]) if row[i] is not None else None
             whole = dict(zip(names, row, strict=True))
             found[tuple(whole[key] for key in table.key)] = whole
+        if len(found) != len(rows):
+            raise Violation(
+                "every row is published once", f"{len(rows)} rows of {len(found)} in {table.name}"
+            )
         if found == want:
             return
         for key in sorted(found.keys() | want.keys(), key=repr):

@@ -166,6 +166,7 @@ MUTANTS: Final = (
     _m("rows and progress in separate transactions", store.Store, "merge", ("self._note(changes, facts)", "self._db.commit(); self._db.begin(); self._note(changes, facts)"), shows="stops"),
     # -- what is published
     _m("publication in place", publish, "_publish_snapshot", ('name = f"{timestamps.to_datetime(now()):%Y%m%dT%H%M%SZ}-{generation:06d}"', 'name = "20260310T000000Z-000001"'), shows="published"),
+    _m("rows are published twice", publish, "_write", ("waiting.append(batch)", "waiting += [batch, batch]")),
     _m("a changed file is not published again", store.Store, "_touch_parts", ("SET dirty = true WHERE", "SET dirty = dirty WHERE"), shows="published"),
     _m("a snapshot goes when three are newer", publish, "_remove_old_snapshots", ("if since < now - KEEP", "if True"), shows="published"),
     _m("marks are not published", store.Store, "merge", ("(*resolution.earlier, *resolution.marks)", "(*resolution.earlier,)"), shows="published"),

@@ -36,6 +36,7 @@ from .traffic import Traffic
 KEY, OTHER_KEY, EMPTY_KEY = "key", "another-key", "an-empty-key"
 #: More traffic than that makes more requests, between which there is more traffic.
 STEPS_A_RUN = 40
+_NEW_VIEWS: Final = connections.made_once(publish._new_views)
 
 
 @dataclass(slots=True)
@@ -320,6 +321,7 @@ class World(httpx.BaseTransport):
                 (walk, "IDS_A_REQUEST", knobs["ids_a_request"]),
                 (reconcile, "BREAKER_LEAST", knobs["breaker_least"]),
                 (duckdb, "connect", functools.partial(connections.lent, duckdb.connect)),
+                (publish, "_new_views", _NEW_VIEWS),
                 (redact, "_suspects", _remembered(redact._suspects, self.model)),
             ):
                 stack.enter_context(mock.patch.object(owner, name, value))

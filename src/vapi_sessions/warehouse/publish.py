@@ -290,10 +290,10 @@ def _point_latest(layout: Layout, name: str) -> None:
 def _publish_views(store: Store, layout: Layout, snapshot: str) -> None:
     """Build `vapi.duckdb` aside and rename it over the old one."""
     draft = layout.scratch / "vapi.duckdb"
-    for left in (draft, draft.with_name(f"{draft.name}.wal")):  # by a process that died
+    for left in (draft, _log_of(draft)):  # by a process that died
         left.unlink(missing_ok=True)
-    _begin_views(store, draft)
-    with database_errors(draft), store.attached(draft) as origin:
+    with database_errors(draft), _new_views(store, draft) as origin:
+        draft.chmod(0o600)
         for table in schema.SYNC_TABLES:
             store.run(f"INSERT INTO sync.{table.name} BY NAME FROM {origin}.sync.{table.name}")
         for table in schema.TABLES:
@@ -301,30 +301,29 @@ def _publish_views(store: Store, layout: Layout, snapshot: str) -> None:
         store.checkpoint()  # on detaching, a full disk would go unnoticed
     _fsync(draft)
     faultpoints.reach("publish.views_built")
+    # By somebody who opened the old one to write in it, and died or is still there: for the new one it would count as damage.
+    _log_of(layout.published).unlink(missing_ok=True)
     draft.rename(layout.published)
     sync_directory(layout.root)
     faultpoints.reach("publish.views_renamed")
 
 
-#: `vapi.duckdb` as it begins, once this process has made it.
-_beginnings: Final[list[bytes]] = []
+def _log_of(database: Path) -> Path:
+    return database.with_name(f"{database.name}.wal")
 
 
-def _begin_views(store: Store, draft: Path) -> None:
-    """Write what every `vapi.duckdb` begins with: the views of `sql/views` and the tables of `sync`, empty.
+@contextlib.contextmanager
+def _new_views(store: Store, draft: Path) -> Iterator[str]:
+    """A new `vapi.duckdb`, current while inside, with the tables of `sync`, empty, and the views of `sql/views`; yields the name
+    of the store's own database.
 
-    A view is bound when it is made, which takes longer than all the rest of the file; so a process makes them once.
+    Those views name the tables dozens of times, and a view is bound when it is made: over the tables' own views that would
+    open files each time. So they are made over empty tables of the same columns, which then give way.
     """
-    if _beginnings:
-        draft.write_bytes(_beginnings[0])
-        draft.chmod(0o600)
-        return
-    with database_errors(draft), store.attached(draft):
+    with store.attached(draft) as origin:
         store.run("CREATE SCHEMA sync")
         for table in schema.SYNC_TABLES:
             store.run(table.ddl("sync"))
-        # The views name the tables dozens of times: over the tables' own views, each would open files. So they are made over
-        # empty tables of the same columns, which then give way.
         for table in schema.TABLES:
             columns = ", ".join(f"{c.name} {c.type}" for c in table.published)
             store.run(f"CREATE TABLE {table.name} ({columns})")
@@ -332,9 +331,7 @@ def _begin_views(store: Store, draft: Path) -> None:
             store.run(file.read_text("utf-8"))
         for table in schema.TABLES:
             store.run(f"DROP TABLE {table.name}")
-        store.checkpoint()
-    draft.chmod(0o600)
-    _beginnings.append(draft.read_bytes())
+        yield origin
 
 
 def _view(table: schema.Table, layout: Layout, snapshot: str) -> str:
