@@ -6,6 +6,7 @@
     traffic      what people do to it between any two requests
     faults       what goes wrong with answers
     stops        kills, interruptions and full disks at named points of the engine
+    connections  DuckDB for thousands of tiny databases: what takes longer than they do, once a process
     themes       what a world is about, where it is about something
     world        one seed: the parameters, the transport, the runs
     expected     rows derived from raw/ without the engine's own flatten
