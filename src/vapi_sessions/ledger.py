@@ -6,6 +6,7 @@ late, or a window that failed among others that succeeded, must stay a gap until
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 from vapi_sessions.timestamps import floor_ms
@@ -52,6 +53,29 @@ class Ledger:
         everything = IntervalSet([(self.origin, bound)])
         again = self.unsettled | IntervalSet([(unsettled_from(bound, lookback), bound)])
         return (everything - self.completed) | (again & everything)
+
+
+class RequestNumbers:
+    """Numbers requests in the order in which they are sent, above all numbers before. Thread-safe.
+
+    They decide which of two readings with one `updatedAt` is the later one, so none may ever be given twice.
+    """
+
+    def __init__(self, first: int) -> None:
+        self._next = first
+        self._lock = threading.Lock()
+
+    def take(self) -> int:
+        """The number of the request that is sent now."""
+        with self._lock:
+            number = self._next
+            self._next += 1
+        return number
+
+    @property
+    def next(self) -> int:
+        """Above all numbers taken so far: where the next run has to begin."""
+        return self._next
 
 
 def unsettled_from(bound: int, lookback: int) -> int:

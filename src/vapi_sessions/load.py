@@ -111,8 +111,8 @@ class Loader:
         self._unsettled = unsettled
         self._state = state
         self._now = now
-        self._treatment = treatment or Treatment()
-        self._suppression = suppression or Suppression.open(layout)
+        self._treatment = treatment if treatment is not None else Treatment()
+        self._suppression = suppression if suppression is not None else Suppression.open(layout)
         self._batch_bytes = batch_bytes
         self._on_batch = on_batch
         self._windows: dict[int, _WindowProgress] = {}
@@ -379,6 +379,9 @@ def recover(store: Store, layout: Layout, *, now: Callable[[], int]) -> Recovery
             "merged_at": to_datetime(now()),
         }
         changes = _decode_progress(progress, batch)
+        above = 1 + max((o.seq for o in observations), default=-1)  # whatever the footer says
+        if above > int(changes.state.get("next_seq", "0")):
+            changes = replace(changes, state={**changes.state, "next_seq": str(above)})
         if doubtful:
             changes = Changes(changes.org_id, unsettled=changes.unsettled, batch=batch, state=changes.state)
         store.merge(resolution, flatten(resolution.versions).tables, known, changes)

@@ -30,7 +30,7 @@ from vapi_sessions.errors import (
     VapiSessionsError,
     WarehouseDamagedError,
 )
-from vapi_sessions.ledger import Ledger
+from vapi_sessions.ledger import Ledger, RequestNumbers
 from vapi_sessions.load import Counts, Loader, Treated, recover
 from vapi_sessions.memory import fewer_collections, give_back
 from vapi_sessions.plan import PlannedWindow
@@ -136,13 +136,12 @@ class Run:
                     f"merged {self._recovered} raw file(s) that an earlier run had fetched and not merged"
                 )
             self._enforce()
-            self._sequence = itertools.count(int(self.store.state().get("next_seq", "1")))
-            self._next_seq = int(self.store.state().get("next_seq", "1"))
+            self.numbers = RequestNumbers(int(self.store.state().get("next_seq", "1")))
             self.source = self._stack.enter_context(
                 Source(
                     self.settings.base_url,
                     key,
-                    next_seq=self._number_request,
+                    next_seq=self.numbers.take,
                     concurrency=self.settings.concurrency,
                     transport=self.environment.transport,
                     now=self.environment.now,
@@ -222,7 +221,7 @@ class Run:
             org_id=org_id,
             completed=self.store.ledger().completed,
             unsettled=unsettled or IntervalSet(),
-            state=lambda: {**state, **self.treatment.state, "next_seq": str(self._next_seq)},
+            state=lambda: {**state, **self.treatment.state, "next_seq": str(self.numbers.next)},
             now=self.environment.now,
             treatment=self.treatment,
             suppression=self.suppression,
@@ -319,11 +318,6 @@ class Run:
                 compact(self._layout, sleep=self._sleep)
             except VapiSessionsError as error:  # what was synced is safe, in a file larger than it need be
                 self.progress.note(f"the database could not be compacted: {error.fact}")
-
-    def _number_request(self) -> int:
-        number = next(self._sequence)
-        self._next_seq = number + 1
-        return number
 
     def _sleep(self, seconds: float) -> None:
         if self.environment.sleep is not None:

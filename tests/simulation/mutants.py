@@ -155,7 +155,7 @@ MUTANTS: Final = (
     # -- from rows to tables
     _m("raw written after the merge", load.Loader, "_commit", ("raw.write(self._layout.raw, name, keep, _encode_progress(changes))", "later = (name, keep, _encode_progress(changes))"), ("self._count(batch)\n", "if keep:\n        raw.write(self._layout.raw, *later)\n    self._count(batch)\n"), shows="stops"),
     _m("raw files that were not merged are left alone", load, "recover", ("if path.name not in merged:", "if False:"), shows="stops"),
-    _m("requests are numbered anew in each run", pipeline.Run, "__enter__", ('itertools.count(int(self.store.state().get("next_seq", "1")))', "itertools.count(1)")),
+    _m("requests are numbered anew in each run", pipeline.Run, "__enter__", ('RequestNumbers(int(self.store.state().get("next_seq", "1")))', "RequestNumbers(1)")),
     _m("merge without the guard", merge, "_resolve_one", ("wins = position is None or (observation.updated_at, observation.seq) > position", "wins = True"), shows="reordered"),
     _m("merge without the de-duplication", merge, "resolve", ("_resolve_one(session_id, list(group), known.get(session_id), result)", "[_resolve_one(session_id, [one], known.get(session_id), result) for one in group]")),
     _m("a change without updatedAt is ignored", merge, "_resolve_one", ("(observation.updated_at, observation.seq) > position", "observation.updated_at > position[0]")),
@@ -171,8 +171,8 @@ MUTANTS: Final = (
     _m("a snapshot goes when three are newer", publish, "_remove_old_snapshots", ("if since < now - KEEP", "if True"), shows="published"),
     _m("marks are not published", store.Store, "merge", ("(*resolution.earlier, *resolution.marks)", "(*resolution.earlier,)"), shows="published"),
     # -- deletions
-    _m("deletion marked without confirmation", reconcile._Reconciliation, "mark_missing", ("self._source.get(session_id)", "(None, self._now, self._run._number_request())")),
-    _m("deletion marked from a partial reading", reconcile._Reconciliation, "_read", ("self._run.progress.read(len(step.rows))", "break"), ("self._missing |= missing", "self._missing |= missing\n    [self._loader.mark(i, 'deleted', k, requested_at=self._now, seq=self._run._number_request()) for i, k in self._run.store.known(missing).items()]")),
+    _m("deletion marked without confirmation", reconcile._Reconciliation, "mark_missing", ("self._source.get(session_id)", "(None, self._now, self._run.numbers.take())")),
+    _m("deletion marked from a partial reading", reconcile._Reconciliation, "_read", ("self._run.progress.read(len(step.rows))", "break"), ("self._missing |= missing", "self._missing |= missing\n    [self._loader.mark(i, 'deleted', k, requested_at=self._now, seq=self._run.numbers.take()) for i, k in self._run.store.known(missing).items()]")),
     _m("any 404 proves a deletion", client.Source, "_get_once", ("self._expect_object(response)", "pass"), shows="faults by id"),
     _m("the circuit breaker is off", reconcile._Reconciliation, "mark_missing", ("len(self._missing) > most", "False")),
     _m("what aged out is marked deleted", reconcile._Reconciliation, "mark_missing", ('self._loader.mark(session_id, "aged_out", held', 'self._loader.mark(session_id, "deleted", held')),

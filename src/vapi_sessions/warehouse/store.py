@@ -535,6 +535,8 @@ class Store:
         if changes.claims and changes.org_id is not None:
             self._claim(changes.org_id, changes.claims)
         facts = {**changes.state, **state}
+        if "next_seq" in facts:  # files are merged in the order of their first requests, not in that of their ends
+            facts["next_seq"] = str(max(int(facts["next_seq"]), int(self.state().get("next_seq", "0"))))
         if changes.settled or changes.unsettled:
             before = _spans(self.state().get("unsettled"))
             after = (before | changes.unsettled) - changes.settled

@@ -94,8 +94,10 @@ class Suppression:
             f"Suppression({len(self._content.sessions)} sessions, {len(self._customers)} customers, key=***)"
         )
 
-    def __bool__(self) -> bool:
-        return bool(self._content.sessions or self._customers)
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was ever forgotten. There is no truth value: an empty list must not pass for none given."""
+        return not (self._content.sessions or self._customers)
 
     @property
     def pending(self) -> bool:
@@ -115,7 +117,7 @@ class Suppression:
 
     def allowed(self, rows: Iterable[S], policy: Policy | None = None) -> list[S]:
         """The rows that may be stored; notes nothing."""
-        if not self:
+        if self.empty:
             return list(rows)
         return [
             row for row in rows if not (self.holds(row.session_id) or self.names_forgotten(row.body, policy))
@@ -126,7 +128,7 @@ class Suppression:
 
         A customer may have been named by a pseudonym, which `policy` makes.
         """
-        if not self:
+        if self.empty:
             return rows
         new: dict[str, int] = {}
         admitted = []
