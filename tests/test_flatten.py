@@ -153,7 +153,7 @@ def message(r: dict[str, Any], calls: list[Any] | None) -> Any:
         "role": r["role"], "name": r["name"], "refusal": r["refusal"], "metadata": loaded(r["metadata"]),
         "time": r["sent_at"] if r["sent_at"] is None else r["sent_at"] / 1000,
         "endTime": r["ended_at"] if r["ended_at"] is None else r["ended_at"] / 1000,
-        "secondsFromStart": r["seconds_from_start"], "duration": r["duration_seconds"],
+        "secondsFromStart": r["seconds_from_start"], "duration": r["duration_seconds"], "confidence": r["confidence"],
     }  # fmt: skip
     return whole(columns, r["extra"])
 
@@ -178,7 +178,8 @@ def cost(r: dict[str, Any]) -> Any:
     columns = {
         "type": r["type"], "analysisType": r["analysis_type"], "promptTokens": r["prompt_tokens"],
         "completionTokens": r["completion_tokens"], "cachedPromptTokens": r["cached_prompt_tokens"],
-        "reasoningTokens": r["reasoning_tokens"], "cost": r["cost_usd"],
+        "reasoningTokens": r["reasoning_tokens"], "seconds": r["billed_seconds"], "usageComplete": r["usage_complete"],
+        "cost": r["cost_usd"],
     }  # fmt: skip
     return present(columns) | members
 
@@ -279,7 +280,7 @@ PARTS = st.lists(
 ROLES = st.sampled_from(
     ["system", "user", "assistant", "bot", "tool", "tool_calls", "tool_call_result", "owl"]
 )
-COMMON = {"role": ROLES, "metadata": VALUES, "name": TEXTS}
+COMMON = {"role": ROLES, "metadata": VALUES, "name": TEXTS, "confidence": NUMBERS}
 WRITTEN = {
     **COMMON, "content": st.one_of(TEXTS, ODD_TEXTS, PARTS), "tool_calls": CALLS, "tool_call_id": CALL_IDS, "refusal": TEXTS,
 }  # fmt: skip
@@ -292,7 +293,7 @@ COSTS = objects(
     {
         "type": st.sampled_from(["model", "analysis", "session", "chat"]), "analysisType": TEXTS, "model": MODELS,
         "promptTokens": NUMBERS, "completionTokens": NUMBERS, "cachedPromptTokens": NUMBERS, "reasoningTokens": NUMBERS,
-        "cost": NUMBERS,
+        "seconds": NUMBERS, "usageComplete": st.one_of(st.booleans(), VALUES), "cost": NUMBERS,
     }
 )  # fmt: skip
 EMBEDDED = objects({"name": ODD_TEXTS, "model": MODELS})
@@ -732,18 +733,19 @@ def test_an_integer_of_any_length_is_no_obstacle(members: list[str]) -> None:
 
 def test_a_zero_has_no_sign_whichever_way_it_came() -> None:
     """Decoders do not agree about -0, and which one reads a session may depend on those beside it."""
-    numbers = '"secondsFromStart":%s,"duration":%s'
+    numbers = '"secondsFromStart":%s,"duration":%s,"confidence":%s'
     signs = set()
     for zero in ("-0", "-0.0", "0"):
-        spoken = numbers % (zero, zero)
+        spoken = numbers % (zero, zero, zero)
         for message in (spoken, spoken + ',"metadata":1', spoken + ',"colour":"red"'):
-            members = f'"cost":{zero},"costs":[{{"cost":{zero}}}],"messages":[{{"time":{zero},{message}}}]'
+            members = f'"cost":{zero},"costs":[{{"cost":{zero},"seconds":{zero}}}],"messages":[{{"time":{zero},{message}}}]'
             for flat in (
                 flatten([with_member(members)]),
                 flatten([with_member(members + ',"odd":1,"odd":2')]),
             ):
                 (found,) = rows(flat, "messages")
-                signs |= {repr(found["seconds_from_start"]), repr(found["duration_seconds"])}
+                signs |= {repr(found[c]) for c in ("seconds_from_start", "duration_seconds", "confidence")}
+                signs.add(repr(rows(flat, "costs")[0]["billed_seconds"]))
                 signs |= {repr(rows(flat, table)[0]["cost_usd"]) for table in ("sessions", "costs")}
     assert signs == {"0.0"}
 

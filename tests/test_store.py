@@ -697,7 +697,7 @@ def of_another_version(tmp_path: Path) -> Layout:
 
 def test_a_store_of_another_version_is_refused(of_another_version: Layout) -> None:
     """The message gives both versions and the way out."""
-    with pytest.raises(WarehouseError, match="has schema version 99, this program has 1") as caught:
+    with pytest.raises(WarehouseError, match="has schema version 99, this program has 2") as caught:
         Store(of_another_version.store, of_another_version.scratch)
     assert "rebuild" in caught.value.remedy
 
@@ -910,7 +910,7 @@ def test_somebody_who_closes_the_database_in_time_does_no_harm(held: Held) -> No
             process.communicate()
 
     with Store(layout.store, layout.scratch, sleep=sleep) as store:
-        assert store.state()["schema_version"] == "1"
+        assert store.state()["schema_version"] == str(schema.SCHEMA_VERSION)
 
 
 # -- errors of DuckDB --------------------------------------------------------------------------------------------------

@@ -135,8 +135,8 @@ def test_a_redactor_that_finds_more_goes_over_the_past_as_well(
 #: Where a rewriting is stopped.
 PLACES = [
     "tighten.raw_written:2",
-    "tighten.derived",
-    "tighten.swapped",
+    "derive.derived",
+    "derive.swapped",
     "publish.snapshot_drafted",
     "tighten.published",
 ]

@@ -242,6 +242,7 @@ def verify(
 ) -> None:
     """Compare the warehouse with the source; exit with 6 and name what differs. Changes nothing."""
     from vapi_sessions.display import display
+    from vapi_sessions.load import describe
     from vapi_sessions.verify import verify as run_verify
 
     settings = _settings(warehouse=warehouse, base_url=base_url, page_size=page_size)
@@ -256,6 +257,8 @@ def verify(
         for session_id in finding.ids:
             print(f"  {session_id}")
     how = "row by row" if deep else "by counts"
+    if warning := describe(done.unreadable):
+        print(f"warning: {warning}")
     if done.findings:
         raise DifferenceError(
             f"{len(done.findings):,} difference(s), {how}, among {done.sessions:,} sessions.",
@@ -458,6 +461,8 @@ def _print_summary(summary: Any, settings: Settings) -> None:
 
 
 def _print_status(found: dict[str, Any]) -> None:
+    from vapi_sessions.load import describe
+
     def line(name: str, value: object) -> None:
         print(f"{name:<16}{value}")
 
@@ -477,6 +482,8 @@ def _print_status(found: dict[str, Any]) -> None:
     line("sizes", ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in found["bytes"].items()))
     if found["unmerged_raw_files"]:
         line("unmerged", f"{found['unmerged_raw_files']} raw file(s); the next sync merges them")
+    if warning := describe(found["unreadable"]):
+        line("unreadable", warning)
     if found["drift"]:
         line("drift", ", ".join(f"{name} ({count:,})" for name, count in list(found["drift"].items())[:8]))
     print("last runs")

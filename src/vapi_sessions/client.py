@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 from urllib.parse import quote
 
@@ -25,8 +24,9 @@ import msgspec
 import tenacity
 from pydantic import SecretStr
 
-from vapi_sessions import __version__, json_text, timestamps
+from vapi_sessions import __version__, timestamps
 from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError
+from vapi_sessions.page import Metadata, Row, UnreadableRow, read, split
 from vapi_sessions.windows import BEGINNING, Window
 
 USER_AGENT: Final = f"vapi-sessions/{__version__} (python-httpx)"
@@ -38,6 +38,8 @@ ATTEMPTS: Final = 9
 FIRST_ATTEMPTS: Final = 3
 LONGEST_WAIT: Final = 30.0
 LONGEST_RETRY_AFTER: Final = 300.0
+#: How many answers have to show a row that cannot be read before that is believed.
+UNREADABLE_ANSWERS: Final = 3
 
 Order: TypeAlias = Literal["ASC", "DESC"]
 
@@ -70,16 +72,6 @@ class Query:
         return pairs
 
 
-class Row(msgspec.Struct, frozen=True, gc=False):
-    """One session as one response showed it; `body` is its JSON text, untouched. Moments are microseconds."""
-
-    session_id: str
-    org_id: str
-    created_at: int
-    updated_at: int
-    body: bytes
-
-
 @dataclass(frozen=True, slots=True)
 class Page:
     """One list response: one snapshot of the source."""
@@ -92,39 +84,23 @@ class Page:
     server_time: int | None  # the Date header in µs, unless a cache answered
     size: int  # bytes of the body
     beyond_retention: bool = False  # the source says that it leaves out what is older than the plan keeps
+    unreadable: list[UnreadableRow] = field(default_factory=list)
+
+    @property
+    def listed(self) -> list[Row | UnreadableRow]:
+        """All rows, readable or not, in the order of the response."""
+        found: list[Row | UnreadableRow] = list(self.rows)
+        for row in self.unreadable:
+            found.insert(row.place, row)
+        return found
 
     @property
     def count(self) -> int:
         """How many sessions the source counts, and at least what it shows."""
-        return max(self.total, len(self.rows))
-
-
-class _Header(msgspec.Struct):
-    id: str
-    orgId: str  # noqa: N815  # the source's spelling
-    createdAt: datetime  # noqa: N815
-    updatedAt: datetime  # noqa: N815
-
-
-class _Metadata(msgspec.Struct):
-    totalItems: int  # noqa: N815
-    itemsPerPage: int  # noqa: N815
-    itemsBeyondRetention: bool | None = None  # noqa: N815
-    createdAtGe: datetime | None = None  # noqa: N815
-
-
-class _Envelope(msgspec.Struct):
-    results: list[msgspec.Raw]
-    metadata: msgspec.Raw
+        return max(self.total, len(self.rows) + len(self.unreadable))
 
 
 T = TypeVar("T")
-
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decode_metadata = msgspec.json.Decoder(_Metadata, strict=False).decode
-#: Bytes of `{"results":[],"metadata":}` with some room for white space; more may hide a second `results`.
-_PLAIN_ENVELOPE: Final = 32
-_decode_header = msgspec.json.Decoder(_Header).decode
 
 
 class _Answer(NamedTuple):
@@ -258,6 +234,7 @@ class Source:
         self._answered = False
         self.pace = Pace(monotonic, self._wait)
         self.traffic = Traffic()
+        self._unreadable: set[str] = set()  # keys of rows that several answers showed so
         self._seen = (0.0, 0.0)  # sessions of the last pages, and their bytes
         self._transport = transport
         self._free: queue.LifoQueue[httpx.Client | None] = queue.LifoQueue()  # None: one that is not made yet
@@ -292,8 +269,18 @@ class Source:
             client.close()
 
     def list(self, query: Query) -> Page:
-        """One page. Raises SourceRefusedError or SourceUnavailableError; retries before that."""
-        return self._retrying(lambda: self._list_once(query))
+        """One page. Raises SourceRefusedError or SourceUnavailableError; retries before that.
+
+        A row that cannot be read may be a passing fault, so it is believed only if several answers in a row show it so.
+        """
+        page = self._retrying(lambda: self._list_once(query))
+        for repetition in range(UNREADABLE_ANSWERS - 1):
+            if all(row.key in self._unreadable for row in page.unreadable):
+                break
+            self._wait(0.5 * 2.0**repetition)
+            page = self._retrying(lambda: self._list_once(query))
+        self._unreadable.update(row.key for row in page.unreadable)
+        return page
 
     def count(
         self, updated: Window | None = None, created: Window | None = None, ids: Sequence[str] = ()
@@ -301,7 +288,7 @@ class Source:
         """How many sessions the source lists there, by one request for a single row (`limit=0` is undocumented)."""
         return self.list(Query(updated=updated, created=created, ids=ids, limit=1)).count
 
-    def get(self, session_id: str) -> tuple[Row | None, int, int]:
+    def get(self, session_id: str) -> tuple[Row | UnreadableRow | None, int, int]:
         """One session, or None if the source answers 404; with the request's moment (µs) and seq."""
         return self._retrying(lambda: self._get_once(session_id))
 
@@ -342,18 +329,18 @@ class Source:
         response = self._send("/session", query.params())
         body = self._json_body(response)
         try:
-            metadata, bodies = _split_page(body)
-            rows = [self._row(raw) for raw in bodies]
+            metadata, bodies = split(body)
+            listed = [read(raw, place) for place, raw in enumerate(bodies)]
         except (ValueError, RecursionError) as error:  # of Unicode and msgspec too
             raise _AgainError(f"an answer is not a list of sessions: {_plain(str(error))}") from None
         if metadata.totalItems < 0:
             raise _AgainError(f"an answer claims {metadata.totalItems} items")
-        if rows:
+        if listed:
             sessions, size = self._seen  # another thread's page may be lost: it is an estimate
-            self._seen = (_REMEMBERED * sessions + len(rows), _REMEMBERED * size + len(body))
+            self._seen = (_REMEMBERED * sessions + len(listed), _REMEMBERED * size + len(body))
         limit = metadata.itemsPerPage
         return Page(
-            rows=rows,
+            rows=[row for row in listed if isinstance(row, Row)],
             total=metadata.totalItems,
             limit=min(query.limit, limit) if limit > 0 else query.limit,
             requested_at=requested_at,
@@ -361,16 +348,17 @@ class Source:
             server_time=_server_time(response),
             size=len(body),
             beyond_retention=_cut_by_retention(metadata, query),
+            unreadable=[row for row in listed if isinstance(row, UnreadableRow)],
         )
 
-    def _get_once(self, session_id: str) -> tuple[Row | None, int, int]:
+    def _get_once(self, session_id: str) -> tuple[Row | UnreadableRow | None, int, int]:
         requested_at, seq = self._now(), self._next_seq()
         response = self._send(f"/session/{quote(session_id, safe='')}", [], absent_ok=True)
         if response.status_code == 404:
             self._expect_object(response)  # a 404 that is not the API's own, and whole, proves nothing
             return None, requested_at, seq
         try:
-            return self._row(self._json_body(response)), requested_at, seq
+            return read(self._json_body(response)), requested_at, seq
         except (ValueError, RecursionError) as error:
             raise _AgainError(f"an answer is not a session: {_plain(str(error))}") from None
 
@@ -379,29 +367,6 @@ class Source:
             msgspec.json.decode(self._json_body(response), type=dict[str, Any])
         except ValueError as error:
             raise _AgainError(f"an answer is not an object: {_plain(str(error))}") from None
-
-    @staticmethod
-    def _row(body: bytes) -> Row:
-        try:
-            header = _decode_header(body)
-        except msgspec.ValidationError:
-            raise
-        except RecursionError:  # what else it holds is for those who store it
-            parts = {
-                name: msgspec.json.decode(value)
-                for name, value in json_text.shallow(str(body, "utf-8"))
-                if name in _Header.__struct_fields__
-            }
-            header = msgspec.convert(parts, _Header, strict=True)
-        except msgspec.DecodeError:  # a lone surrogate
-            header = msgspec.convert(_parts(str(body, "utf-8"), _Header), _Header, strict=True)
-        return Row(
-            session_id=header.id,
-            org_id=header.orgId,
-            created_at=timestamps.from_datetime(header.createdAt),
-            updated_at=timestamps.from_datetime(header.updatedAt),
-            body=body,
-        )
 
     def _send(self, path: str, params: Sequence[tuple[str, str]], *, absent_ok: bool = False) -> _Answer:
         sent = self.pace.wait_turn()
@@ -596,49 +561,7 @@ def _retry_after(response: _Answer, now: int) -> float | None:
         return None
 
 
-def _split_page(body: bytes) -> tuple[_Metadata, list[bytes]]:
-    """The page's metadata, and each session's own JSON text. Raises ValueError if it is no page."""
-    json_text.check_utf8(body)
-    try:
-        envelope = _decode_envelope(body)
-    except RecursionError:  # one session nested too deeply must not keep the others from being read
-        deep = json_text.shallow(body.decode())
-        _refuse_repeats(deep)
-        metadata = msgspec.json.decode(dict(deep).get("metadata", ""), type=_Metadata, strict=False)
-        return metadata, [part.encode() for _, part in json_text.shallow(dict(deep).get("results", ""))]
-    except msgspec.ValidationError:
-        raise
-    except (
-        msgspec.DecodeError
-    ):  # perhaps only a lone surrogate, which must not keep a whole page from being read
-        members = json_text.members(body.decode())
-        _refuse_repeats(members)
-        parts = dict(members)
-        metadata = msgspec.json.decode(parts.get("metadata", ""), type=_Metadata, strict=False)
-        return metadata, [part.encode() for part in json_text.elements(parts.get("results", ""))]
-    bodies = [bytes(raw) for raw in envelope.results]
-    if len(body) - sum(map(len, bodies)) - len(bodies) - len(envelope.metadata) > _PLAIN_ENVELOPE:
-        _refuse_repeats(json_text.members(body.decode()))
-    return _decode_metadata(envelope.metadata), bodies
-
-
-def _refuse_repeats(members: Sequence[tuple[str, str]]) -> None:
-    """A page that names a member twice says two things; the decoder would take the last."""
-    names = [name for name, _ in members]
-    if len(set(names)) < len(names):
-        raise ValueError("a member of the page is there twice")
-
-
-def _parts(text: str, kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """The members of a JSON object that `kind` has fields for, decoded."""
-    return {
-        name: msgspec.json.decode(part)
-        for name, part in json_text.members(text)
-        if name in kind.__struct_fields__
-    }
-
-
-def _cut_by_retention(metadata: _Metadata, query: Query) -> bool:
+def _cut_by_retention(metadata: Metadata, query: Query) -> bool:
     """Whether the answer says, in either of the ways it may, that older sessions were left out."""
     echoed = timestamps.from_datetime(metadata.createdAtGe) if metadata.createdAtGe is not None else None
     asked = query.created.lower if query.created is not None else BEGINNING

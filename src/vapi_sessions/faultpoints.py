@@ -51,8 +51,8 @@ POINTS: Final = (
     "compact.swapped",
     "erase.published",  # older snapshots are still there
     "tighten.raw_written",  # one raw file under the stricter policy
-    "tighten.derived",
-    "tighten.swapped",
+    "derive.derived",
+    "derive.swapped",
     "tighten.published",
 )
 _KNOWN: Final = frozenset(POINTS)

@@ -66,6 +66,8 @@ class _Cost(_Strict, gc=False):
     completionTokens: _BigInt | None = None  # noqa: N815 -- the source's name
     cachedPromptTokens: _BigInt | None = None  # noqa: N815 -- the source's name
     reasoningTokens: _BigInt | None = None  # noqa: N815 -- the source's name
+    seconds: _Double | None = None
+    usageComplete: bool | None = None  # noqa: N815 -- the source's name
     cost: _Double | None = None
 
 
@@ -282,6 +284,8 @@ def _costs(
         "completion_tokens": [cost.completionTokens for cost in costs],
         "cached_prompt_tokens": [cost.cachedPromptTokens for cost in costs],
         "reasoning_tokens": [cost.reasoningTokens for cost in costs],
+        "billed_seconds": plain_zeros(pa.array([cost.seconds for cost in costs], pa.float64())),
+        "usage_complete": [cost.usageComplete for cost in costs],
         "cost_usd": plain_zeros(pa.array([cost.cost for cost in costs], pa.float64())),
         "extra": [None if model[2] is None else f'{{"model":{model[2]}}}' for model in known],
     }

@@ -37,7 +37,7 @@ SESSION_COLUMNS: Final = (
 )  # fmt: skip
 MESSAGE_COLUMNS: Final = (
     "role", "content", "content_json", "name", "tool_call_id", "refusal", "sent_at", "ended_at", "seconds_from_start",
-    "duration_seconds", "tool_call_count", "metadata", "extra",
+    "duration_seconds", "confidence", "tool_call_count", "metadata", "extra",
 )  # fmt: skip
 TOOL_CALL_COLUMNS: Final = (
     "message_index", "tool_call_index", "tool_call_id", "type", "function_name", "arguments", "result",
@@ -45,7 +45,7 @@ TOOL_CALL_COLUMNS: Final = (
 )  # fmt: skip
 COST_COLUMNS: Final = (
     "cost_index", "type", "analysis_type", "model_provider", "model_name", "prompt_tokens", "completion_tokens",
-    "cached_prompt_tokens", "reasoning_tokens", "cost_usd", "extra",
+    "cached_prompt_tokens", "reasoning_tokens", "billed_seconds", "usage_complete", "cost_usd", "extra",
 )  # fmt: skip
 OUTPUT_COLUMNS: Final = ("structured_output_id", "name", "result")
 
@@ -213,6 +213,7 @@ def _message(text: str, index: int, drift: Drift) -> tuple[Row, list[Row], str |
     refusal = reader.string("refusal")
     sent, ended = reader.milliseconds("time"), reader.milliseconds("endTime")
     start, duration = reader.double("secondsFromStart"), reader.double("duration")
+    confidence = reader.double("confidence")
     metadata = reader.json("metadata")
     spoken = any(value is not None for value in (sent, ended, start, duration))
     usual = usual_keys(
@@ -237,6 +238,7 @@ def _message(text: str, index: int, drift: Drift) -> tuple[Row, list[Row], str |
         ended,
         start,
         duration,
+        confidence,
         len(calls),
         metadata,
     )
@@ -348,8 +350,9 @@ def _cost(text: str, index: int, drift: Drift) -> Row:
         reader.integer(name)
         for name in ("promptTokens", "completionTokens", "cachedPromptTokens", "reasoningTokens")
     ]
+    seconds, complete = reader.double("seconds"), reader.boolean("usageComplete")
     cost = reader.double("cost")
-    return (index, kind, analysis, provider, model_name, *tokens, cost, reader.finish())
+    return (index, kind, analysis, provider, model_name, *tokens, seconds, complete, cost, reader.finish())
 
 
 def structured_output_rows(artifact: str | None, drift: Drift) -> list[Row]:

@@ -70,7 +70,7 @@ class Messages:
 # By Arrow's reader.
 
 _TEXTS: Final = ("role", "content", "name", "tool_call_id", "refusal", "message", "toolCallId")
-_NUMBERS: Final = ("time", "endTime", "secondsFromStart", "duration")
+_NUMBERS: Final = ("time", "endTime", "secondsFromStart", "duration", "confidence")
 _FUNCTION: Final = pa.struct([("name", pa.string()), ("arguments", pa.string())])
 _CALLS: Final = pa.list_(pa.struct([("id", pa.string()), ("type", pa.string()), ("function", _FUNCTION)]))
 _LISTS: Final = ("tool_calls", "toolCalls")
@@ -203,6 +203,7 @@ class _Message(_Strict, gc=False):
     endTime: _Millis | None = None  # noqa: N815 -- the source's name
     secondsFromStart: _Double | None = None  # noqa: N815 -- the source's name
     duration: _Double | None = None
+    confidence: _Double | None = None
     tool_calls: list[_Call] | None = None
     toolCalls: list[_Call] | None = None  # noqa: N815 -- the source's name
     metadata: msgspec.Raw = ABSENT
@@ -277,6 +278,7 @@ def _messages(found: _Fields, build: Builder) -> Messages:
         ("endTime", MIN_TIME // 1000, MAX_TIME // 1000),
         ("secondsFromStart", 1 - 2**53, 2**53 - 1),
         ("duration", 1 - 2**53, 2**53 - 1),
+        ("confidence", 1 - 2**53, 2**53 - 1),
     ):
         within = pc.and_(pc.greater_equal(fields[name], lowest), pc.less_equal(fields[name], highest))
         build.doubt(pc.invert(within), owners)
@@ -302,6 +304,7 @@ def _messages(found: _Fields, build: Builder) -> Messages:
         "ended_at": build.moments(fields["endTime"], owners),
         "seconds_from_start": plain_zeros(fields["secondsFromStart"]),
         "duration_seconds": plain_zeros(fields["duration"]),
+        "confidence": plain_zeros(fields["confidence"]),
         "tool_call_count": calls,
         "metadata": fields.get("metadata"),
     }

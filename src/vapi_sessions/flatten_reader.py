@@ -195,6 +195,11 @@ class Reader:
         self.keep(name, text)
         return None
 
+    def boolean(self, name: str) -> bool | None:
+        """True or false."""
+        text = self._typed(name, "tf")
+        return None if text is None else text == "true"
+
     def milliseconds(self, name: str) -> int | None:
         """Epoch milliseconds as microseconds; `extra` has what is finer than that, or not between years 1 and 9999."""
         text = self._typed(name, "-0123456789")

@@ -136,7 +136,7 @@ def _in_raw(
                         or row.session_id in found
                         or (row.body and customers and _named(row.body, customers))
                     ):
-                        found[row.session_id] = row.created_at
+                        found[row.session_id] = row.created_at or 0
                         rows += 1
     return found, rows
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,7 +12,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from vapi_sessions.errors import VapiSessionsError, WarehouseDamagedError, other_organisation
 from vapi_sessions.flatten import Flat, flatten
-from vapi_sessions.merge import Kind, Known, Observation, Resolution, after, resolve
+from vapi_sessions.merge import (
+    Kind,
+    Known,
+    Observation,
+    Resolution,
+    Unreadable,
+    after,
+    resolve,
+    set_aside,
+    unreadable,
+)
+from vapi_sessions.page import Row, UnreadableRow
 from vapi_sessions.plan import PlannedWindow
 from vapi_sessions.timestamps import to_datetime
 from vapi_sessions.treatment import Treatment
@@ -24,7 +35,7 @@ from vapi_sessions.warehouse.suppression import Suppression
 from vapi_sessions.windows import IntervalSet
 
 if TYPE_CHECKING:
-    from vapi_sessions.client import Page, Row
+    from vapi_sessions.client import Page
 
 #: A batch is written and merged when its JSON reaches this size: large batches merge best, and memory stays flat.
 BATCH_BYTES: Final = 6_000_000
@@ -60,7 +71,7 @@ class _WindowProgress:
 class Treated:
     """One step of a walk, with its sessions as they may be stored. `sessions`: read, forgotten ones among them."""
 
-    observations: list[Observation]
+    observations: list[Observation | Unreadable]
     sessions: int
     total: int
     left: tuple[Piece, ...]
@@ -117,7 +128,7 @@ class Loader:
         self._on_batch = on_batch
         self._windows: dict[int, _WindowProgress] = {}
         self._touched: set[int] = set()
-        self._observations: list[Observation] = []
+        self._observations: list[Observation | Unreadable] = []
         self._marks: list[Observation] = []
         self._bytes = 0
         self._broken = False
@@ -125,6 +136,8 @@ class Loader:
         self._committer = ThreadPoolExecutor(1, "commit") if side_by_side else None
         self._committing: Future[None] | None = None
         self._before: tuple[Resolution, Mapping[str, Known]] | None = None
+        #: What is kept aside, once all batches so far are merged.
+        self.unreadable = store.unreadable()
 
     def adopt(self, windows: Sequence[PlannedWindow]) -> list[dict[str, Any]]:
         """Rows of the ledger for the planned windows that continue an earlier run's, to be noted before they are read."""
@@ -138,14 +151,20 @@ class Loader:
 
         Raises ConfigurationError for another organisation's rows.
         """
-        for row in step.rows:
-            if row.org_id != self._org_id:
-                raise other_organisation(self._layout.root, self._org_id, row.org_id)
+        organisations = {row.org_id for row in step.rows} | {row.org_id for row in step.unreadable}
+        for org_id in organisations - {None, self._org_id}:
+            raise other_organisation(self._layout.root, self._org_id, str(org_id))
+        policy = self._treatment.policy
         with self._admitting:
-            rows = self._suppression.admit(step.rows, self._treatment.policy)
-        observations = list(self._observe(rows, step.page))
+            rows = self._suppression.admit(step.rows, policy)
+            odd = [r for r in step.unreadable if not self._suppression.excludes(r.session_id, r.body, policy)]
+        observations = list(self._observe(rows, odd, step.page))
         return Treated(
-            observations, len(step.rows), step.page.total, step.left, sum(len(o.body) for o in observations)
+            observations,
+            len(step.rows) + len(step.unreadable),
+            step.page.total,
+            step.left,
+            sum(len(o.body) for o in observations),
         )
 
     def add(self, index: int, planned: PlannedWindow, treated: Treated) -> None:
@@ -163,14 +182,26 @@ class Loader:
         """Take rows that were read for another reason than a window of the plan; nothing is claimed by them."""
         self._take(treated)
 
+    def release(self, name: str, *, requested_at: int, seq: int) -> None:
+        """Take the proof that the source no longer lists a session that could not be read."""
+        held = self.unreadable[name]
+        created = held.created_at if held.created_at is not None else 0
+        updated = held.updated_at if held.updated_at is not None else created
+        self._mark(name, "deleted", created, updated, requested_at=requested_at, seq=seq)
+
     def mark(self, session_id: str, kind: Kind, known: Known, *, requested_at: int, seq: int) -> None:
         """Take the proof that the source lists a session no longer."""
+        self._mark(session_id, kind, known.created_at, known.updated_at, requested_at=requested_at, seq=seq)
+
+    def _mark(
+        self, session_id: str, kind: Kind, created_at: int, updated_at: int, *, requested_at: int, seq: int
+    ) -> None:
         self._marks.append(
             Observation(
                 session_id=session_id,
                 org_id=self._org_id,
-                created_at=known.created_at,
-                updated_at=known.updated_at,
+                created_at=created_at,
+                updated_at=updated_at,
                 requested_at=requested_at,
                 seq=seq,
                 run_id=self._run_id,
@@ -230,10 +261,11 @@ class Loader:
         self._marks = []
         changes = self._changes()
         self._touched.clear()
-        known = self._store.known({o.session_id: o.created_at for o in observations})
+        known = self._store.known(_created(observations))
         if self._before is not None:  # which may or may not be in the database yet
             known |= after(*self._before, (o.session_id for o in observations))
-        resolution = resolve(observations, known)
+        resolution = resolve(observations, known, self.unreadable)
+        set_aside(self.unreadable, resolution)
         return _Batch(resolution, flatten(resolution.versions), known, changes)
 
     def _commit(self, batch: _Batch) -> None:
@@ -272,9 +304,11 @@ class Loader:
             ):
                 counts.late_rows += 1
 
-    def _observe(self, rows: Sequence[Row], page: Page) -> Iterator[Observation]:
-        bodies = self._treatment.page([row.body for row in rows])
-        for row, body in zip(rows, bodies, strict=True):
+    def _observe(
+        self, rows: Sequence[Row], odd: Sequence[UnreadableRow], page: Page
+    ) -> Iterator[Observation | Unreadable]:
+        bodies = self._treatment.page([*(row.body for row in rows), *(row.body for row in odd)])
+        for row, body in zip(rows, bodies, strict=False):
             yield Observation(
                 session_id=row.session_id,
                 org_id=row.org_id,
@@ -287,6 +321,17 @@ class Loader:
                 body=body,
                 content_hash=self._treatment.hash(body),
             )
+        for one, body in zip(odd, bodies[len(rows) :], strict=True):
+            found = unreadable(
+                one,
+                body,
+                self._treatment.hash(body),
+                requested_at=page.requested_at,
+                seq=page.seq,
+                run_id=self._run_id,
+            )
+            if not self._suppression.holds(found.session_id):  # one without an id can be forgotten too
+                yield found
 
     def _changes(self) -> Changes:
         done = [self._windows[i].planned.claim for i in self._touched if not self._windows[i].left]
@@ -320,6 +365,23 @@ class Loader:
             "left_to_read": encode_pieces(window.left) if window.left else None,
             "noted_at": to_datetime(self._now()),
         }
+
+
+#: How many unreadable sessions are named to a person.
+_NAMED: Final = 20
+
+
+def describe(aside: Mapping[str, str]) -> str:
+    """What a person should hear of the sessions that cannot be read (name to problem); "" if there are none."""
+    if not aside:
+        return ""
+    one = len(aside) == 1
+    named = ", ".join(f"{name} ({problem})" for name, problem in sorted(aside.items())[:_NAMED])
+    more = f", and {len(aside) - _NAMED:,} more" if len(aside) > _NAMED else ""
+    return (
+        f"{len(aside):,} session{'' if one else 's'} cannot be read and {'is' if one else 'are'} kept aside in raw/: "
+        f"{named}{more}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,18 +422,20 @@ def recover(store: Store, layout: Layout, *, now: Callable[[], int]) -> Recovery
                 pending.append((raw.first_request(path), path))
             except WarehouseDamagedError:
                 torn.append(path)
+    aside = store.unreadable()
     done = 0
     doubtful = bool(torn) or (not merged and raw.any_put_aside(layout.raw))
     for _, path in sorted(pending):  # they may have been renamed, but later facts must replace earlier ones
         try:
             progress = raw.read_progress(path)
-            observations = [o for part in raw.read(path) for o in suppression.admit(part)]
+            observations = [o for part in raw.read(path) for o in _admitted(part, suppression)]
         except WarehouseDamagedError:
             torn.append(path)
             doubtful = True
             continue
-        known = store.known({o.session_id: o.created_at for o in observations})
-        resolution = resolve(observations, known)
+        known = store.known(_created(observations))
+        resolution = resolve(observations, known, aside)
+        set_aside(aside, resolution)
         batch = {
             "file": path.name,
             "run_id": observations[0].run_id if observations else "",
@@ -388,6 +452,19 @@ def recover(store: Store, layout: Layout, *, now: Callable[[], int]) -> Recovery
         done += 1
     # Last: as long as it lies there, a recovery that is itself interrupted knows that claims are doubtful.
     return Recovery(done, tuple(raw.put_aside(path).name for path in torn))
+
+
+def _created(observations: Iterable[Observation | Unreadable]) -> dict[str, int]:
+    """Each session's createdAt, µs: what `Store.known` looks them up by."""
+    return {o.session_id: o.created_at for o in observations if o.created_at is not None}
+
+
+def _admitted(
+    part: Sequence[Observation | Unreadable], suppression: Suppression
+) -> list[Observation | Unreadable]:
+    readable = [o for o in part if isinstance(o, Observation)]
+    odd = [o for o in part if isinstance(o, Unreadable) and not suppression.excludes(o.session_id, o.body)]
+    return [*suppression.admit(readable), *odd]
 
 
 def _encode_progress(changes: Changes) -> dict[str, Any]:

@@ -10,13 +10,18 @@ files it finds by it: content that came back at the same `updatedAt`, and a mark
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Literal, TypeAlias
+from types import MappingProxyType
+from typing import Final, Literal, TypeAlias
 
 from vapi_sessions.flatten import Version, merge_growth, message_count
+from vapi_sessions.page import UnreadableRow
 
 Kind: TypeAlias = Literal["seen", "deleted", "aged_out"]
+#: What the name of an unreadable session begins with that has no id; the rest is the beginning of its content hash.
+UNNAMED: Final = "unreadable-"
+
 Growth: TypeAlias = tuple[tuple[int, int], ...]
 
 
@@ -34,6 +39,46 @@ class Observation:
     kind: Kind
     body: bytes
     content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An element of a list that does not say what it is, kept aside until it reads well. Moments in microseconds.
+
+    `session_id` is its id if it has one (`named`), else stands for it; `problem` names what is wrong. `body` is redacted.
+    """
+
+    session_id: str
+    named: bool
+    org_id: str | None
+    created_at: int | None
+    updated_at: int | None
+    requested_at: int
+    seq: int
+    run_id: str
+    body: bytes
+    content_hash: str
+    problem: str
+    kind: Literal["unreadable"] = "unreadable"
+
+
+def unreadable(
+    row: UnreadableRow, body: bytes, content_hash: str, *, requested_at: int, seq: int, run_id: str
+) -> Unreadable:
+    """What one request told of a row that cannot be read; `body` and `content_hash`: redacted."""
+    return Unreadable(
+        session_id=row.session_id or f"{UNNAMED}{content_hash[:16]}",
+        named=row.session_id is not None,
+        org_id=row.org_id,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        requested_at=requested_at,
+        seq=seq,
+        run_id=run_id,
+        body=body,
+        content_hash=content_hash,
+        problem=row.problem,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,28 +109,61 @@ class Resolution:
 
     `keep`: observations that tell something new, to be stored in raw. `versions`: states to be written, whole.
     `earlier`: sessions whose state stays, but which were seen growing earlier than known. `marks`: the mark to stand
-    (None: lifted) for each session whose mark changes or whose row is written anew.
+    (None: lifted) for each session whose mark changes or whose row is written anew. `unreadable`: what is kept aside from
+    now on, `released`: what no longer is.
     """
 
-    keep: list[Observation]
+    keep: list[Observation | Unreadable]
     versions: list[Version]
     earlier: dict[str, tuple[int, Growth]]
     marks: dict[str, Mark | None]
+    unreadable: dict[str, Unreadable] = field(default_factory=dict)
+    released: set[str] = field(default_factory=set)
     new: int = 0
     changed: int = 0
     silent: int = 0
 
 
-def resolve(observations: Iterable[Observation], known: Mapping[str, Known]) -> Resolution:
-    """Join `observations` (any order, repeats allowed) with what is `known`."""
+def resolve(
+    observations: Iterable[Observation | Unreadable],
+    known: Mapping[str, Known],
+    aside: Mapping[str, Unreadable] = MappingProxyType({}),
+) -> Resolution:
+    """Join `observations` (any order, repeats allowed) with what is `known`, and with what is kept `aside`."""
     result = Resolution([], [], {}, {})
-    ordered = sorted(observations, key=lambda o: (o.session_id, o.updated_at, o.seq))
+    odd: dict[str, Unreadable] = {}
+    readable: list[Observation] = []
+    for one in observations:
+        if isinstance(one, Observation):
+            readable.append(one)
+        elif one.session_id not in odd or one.seq > odd[one.session_id].seq:
+            odd[one.session_id] = one
+    ordered = sorted(readable, key=lambda o: (o.session_id, o.updated_at, o.seq))
     for session_id, group in groupby(ordered, key=lambda o: o.session_id):
-        _resolve_one(session_id, list(group), known.get(session_id), result)
+        latest = _resolve_one(session_id, list(group), known.get(session_id), aside.get(session_id), result)
+        if session_id in odd and odd[session_id].seq < latest:
+            del odd[session_id]  # it read well later
+        elif session_id in aside and aside[session_id].seq < latest:
+            result.released.add(session_id)
+    for session_id, one in odd.items():
+        held = aside.get(session_id)
+        if (held is None or (held.content_hash != one.content_hash and held.seq < one.seq)) and (
+            session_id not in known or known[session_id].seq < one.seq
+        ):
+            result.released.discard(session_id)
+            result.unreadable[session_id] = one
+            result.keep.append(one)
     return result
 
 
-def _resolve_one(session_id: str, group: list[Observation], before: Known | None, result: Resolution) -> None:
+def _resolve_one(
+    session_id: str,
+    group: list[Observation],
+    before: Known | None,
+    aside: Unreadable | None,
+    result: Resolution,
+) -> int:
+    """Adds one session to the result; returns the order of the last request that could read it."""
     marks = [Mark(o.kind, o.requested_at, o.seq) for o in group if o.kind != "seen"]
     if before is not None and before.mark is not None:
         marks.append(before.mark)
@@ -99,7 +177,9 @@ def _resolve_one(session_id: str, group: list[Observation], before: Known | None
     for observation in group:
         if observation.kind != "seen":
             continue
-        lifts = mark is not None and observation.seq > mark.seq > last_seen
+        lifts = any(
+            standing is not None and observation.seq > standing.seq > last_seen for standing in (mark, aside)
+        )
         if observation.content_hash == current_hash and not lifts:
             continue
         wins = position is None or (observation.updated_at, observation.seq) > position
@@ -145,12 +225,19 @@ def _resolve_one(session_id: str, group: list[Observation], before: Known | None
         elif winner.content_hash != before.content_hash:
             result.changed += 1
             result.silent += winner.updated_at == before.updated_at
-        return
-    if before is not None:
+    elif before is not None:
         if first is not None and (growth != before.growth or first != before.first_synced_at):
             result.earlier[session_id] = (first, growth)
         if stands != before.mark:
             result.marks[session_id] = stands
+    return max(observation.seq for observation in group)
+
+
+def set_aside(aside: dict[str, Unreadable], resolution: Resolution) -> None:
+    """What is kept aside once the resolution is merged; changes `aside`."""
+    aside.update(resolution.unreadable)
+    for session_id in resolution.released:
+        aside.pop(session_id, None)
 
 
 def after(resolution: Resolution, known: Mapping[str, Known], ids: Iterable[str]) -> dict[str, Known]:

@@ -31,7 +31,7 @@ from vapi_sessions.errors import (
     WarehouseDamagedError,
 )
 from vapi_sessions.ledger import Ledger, RequestNumbers
-from vapi_sessions.load import Counts, Loader, Treated, recover
+from vapi_sessions.load import Counts, Loader, Treated, describe, recover
 from vapi_sessions.memory import fewer_collections, give_back
 from vapi_sessions.plan import PlannedWindow
 from vapi_sessions.progress import Progress, Silent
@@ -42,7 +42,7 @@ from vapi_sessions.warehouse import raw, reader
 from vapi_sessions.warehouse.compact import compact
 from vapi_sessions.warehouse.layout import Layout, disk_errors, put_aside, sync_directory, writer_lock
 from vapi_sessions.warehouse.publish import publish
-from vapi_sessions.warehouse.store import Changes, Store
+from vapi_sessions.warehouse.store import Changes, EarlierVersionError, Store
 from vapi_sessions.warehouse.suppression import Suppression
 from vapi_sessions.windows import IntervalSet
 
@@ -80,6 +80,8 @@ class Summary:
     published: bool
     recovered_files: int
     counts: Counts = field(default_factory=Counts)
+    #: Sessions that cannot be read, whether this run met them or not: name to what is wrong.
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
 
 class Run:
@@ -121,11 +123,15 @@ class Run:
             self._stack.enter_context(fewer_collections())
             self._stack.enter_context(writer_lock(layout))
             self.suppression = Suppression.open(layout, create=True)
-            if self.suppression.pending:
-                privacy.erase_forgotten(layout, self.suppression, self._clocks)
-                self.progress.note("completed a forget that had been interrupted")
+            try:
+                self._complete_forget()
+                store = Store(layout.store, layout.scratch, sleep=self._sleep)
+            except EarlierVersionError:
+                self._take_over()
+                self._complete_forget()
+                store = Store(layout.store, layout.scratch, sleep=self._sleep)
             self._stack.callback(self._compact)  # between the store's closing and the lock's release
-            self.store = self._stack.enter_context(Store(layout.store, layout.scratch, sleep=self._sleep))
+            self.store = self._stack.enter_context(store)
             self.store.close_dead_runs()
             recovery = recover(self.store, layout, now=self.environment.now)
             self._recovered = recovery.merged
@@ -260,6 +266,8 @@ class Run:
             self._handoff.drain()
         if self._loader is not None:
             self._loader.flush()
+        if warning := describe(self.unreadable):
+            self.progress.note(f"warning: {warning}")
         return self.counts
 
     def publish(self) -> bool:
@@ -276,6 +284,12 @@ class Run:
         """What the run did so far."""
         return self._loader.counts if self._loader is not None else Counts()
 
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """The sessions that cannot be read: name to what is wrong."""
+        aside = self._loader.unreadable if self._loader is not None else self.store.unreadable()
+        return {name: one.problem for name, one in aside.items()}
+
     def summary(self) -> Summary:
         """The outcome so far."""
         return Summary(
@@ -289,6 +303,7 @@ class Run:
             published=self._published,
             recovered_files=self._recovered,
             counts=self.counts,
+            unreadable=self.unreadable,
         )
 
     # -- inside --------------------------------------------------------------------------------------------------
@@ -296,6 +311,19 @@ class Run:
     @property
     def _clocks(self) -> privacy.Clocks:
         return privacy.Clocks(self.environment.now, self._sleep)
+
+    def _complete_forget(self) -> None:
+        if self.suppression.pending:
+            privacy.erase_forgotten(self._layout, self.suppression, self._clocks)
+            self.progress.note("completed a forget that had been interrupted")
+
+    def _take_over(self) -> None:
+        self.progress.note("an earlier version made this warehouse: deriving it again from raw/")
+        lost = privacy.take_over(self._layout, self.suppression, self._clocks)
+        if lost:
+            self.progress.note(
+                f"warning: raw/ lacks {len(lost):,} session(s), which stay as they were: {', '.join(lost[:20])}"
+            )
 
     def _enforce(self) -> None:
         """Put what is stored through a treatment that became stricter, before anything is read under it."""
@@ -348,6 +376,7 @@ class Run:
                 "sessions_new": counts.sessions_new,
                 "sessions_changed": counts.sessions_changed,
                 "messages_written": counts.messages_written,
+                "sessions_unreadable": len(self.unreadable),
                 "sessions_deleted": counts.deleted,
                 "sessions_aged_out": counts.aged_out,
                 "sessions_restored": counts.restored,

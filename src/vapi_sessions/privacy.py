@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from vapi_sessions import faultpoints
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.load import recover
-from vapi_sessions.merge import Observation
+from vapi_sessions.merge import Observation, Unreadable
 from vapi_sessions.policy import PersonalData
 from vapi_sessions.treatment import STATE, Treatment
 from vapi_sessions.warehouse import erase
@@ -50,9 +50,8 @@ def erase_forgotten(layout: Layout, suppression: Suppression, clocks: Clocks) ->
     holds = _remembering(suppression.holds)
     with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
         recover(store, layout, now=clocks.now)
-        ids = [
-            session_id for (session_id,) in store.rows("SELECT session_id FROM sessions") if holds(session_id)
-        ]
+        held = store.rows("SELECT session_id FROM sessions UNION SELECT session_id FROM sync.unreadable")
+        ids = [session_id for (session_id,) in held if holds(session_id)]
     observations = erase.from_raw(layout, lambda row: holds(row.session_id), ids)
     with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
         sessions = erase.from_store(store, ids)
@@ -114,18 +113,7 @@ def tighten(layout: Layout, treatment: Treatment, clocks: Clocks) -> int:
         store.checkpoint()
     written = erase.treat_raw(layout, treatment)
     erase.from_raw(layout, _nothing)  # empties torn files
-    draft = layout.scratch / "tightened.duckdb"
-    with disk_errors(draft):
-        draft.unlink(missing_ok=True)
-    with Store(draft, layout.scratch, sleep=clocks.sleep) as store:
-        recover(store, layout, now=clocks.now)
-        erase.adopt_ledger(store, layout.store)
-        store.checkpoint()
-    faultpoints.reach("tighten.derived")
-    with disk_errors(layout.root):
-        draft.rename(layout.store)
-        sync_directory(layout.root)
-    faultpoints.reach("tighten.swapped")
+    _derive_again(layout, clocks)
     with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
         publish(store, layout, now=clocks.now, force=True)
         current = store.state().get("snapshot")
@@ -136,7 +124,33 @@ def tighten(layout: Layout, treatment: Treatment, clocks: Clocks) -> int:
     return written
 
 
-def _nothing(row: Observation) -> bool:
+def take_over(layout: Layout, suppression: Suppression, clocks: Clocks) -> list[str]:
+    """Derive a database again that an earlier version of this program made; nothing is downloaded.
+
+    Returns the sessions that `raw/` could not give: their rows are taken over as they were.
+    """
+    return _derive_again(layout, clocks, lambda session_id: not suppression.holds(session_id))
+
+
+def _derive_again(layout: Layout, clocks: Clocks, keep: Callable[[str], bool] | None = None) -> list[str]:
+    """A new database from raw/ and the old one's ledger, which then takes the old one's place."""
+    draft = layout.scratch / "derived.duckdb"
+    with disk_errors(draft):
+        draft.unlink(missing_ok=True)
+    with Store(draft, layout.scratch, sleep=clocks.sleep) as store:
+        recover(store, layout, now=clocks.now)
+        lost = erase.adopt_ledger(store, layout.store, keep)
+        store.checkpoint()
+    faultpoints.reach("derive.derived")
+    with disk_errors(layout.root):
+        layout.store.with_name(layout.store.name + ".wal").unlink(missing_ok=True)  # it was folded in
+        draft.rename(layout.store)
+        sync_directory(layout.root)
+    faultpoints.reach("derive.swapped")
+    return lost
+
+
+def _nothing(row: Observation | Unreadable) -> bool:
     return False
 
 

@@ -23,11 +23,13 @@ from vapi_sessions.errors import (
     other_organisation,
 )
 from vapi_sessions.load import Counts, Loader
-from vapi_sessions.merge import Kind, Known
+from vapi_sessions.merge import Kind, Known, Unreadable
+from vapi_sessions.page import Row
 from vapi_sessions.pipeline import Environment, Run
 from vapi_sessions.progress import Progress
+from vapi_sessions.survey import ask_for_the_oldest
 from vapi_sessions.timestamps import DAY, floor_ms, show
-from vapi_sessions.walk import ALWAYS, PATIENCE, Piece, Step, walk, witnessed
+from vapi_sessions.walk import ALWAYS, PATIENCE, Piece, Step, counted, walk
 from vapi_sessions.warehouse.holdings import Holdings
 from vapi_sessions.warehouse.store import Changes
 from vapi_sessions.windows import BEGINNING, Window
@@ -108,11 +110,10 @@ class _Reconciliation:
             raise ConfigurationError(
                 "The warehouse holds nothing to reconcile yet.", "Run vapi-sessions sync first."
             )
-        probe = self._source.list(Query(limit=1))
-        if not probe.rows:
+        probe, oldest = ask_for_the_oldest(self._source, self._run.settings.page_size)
+        if oldest is None:
             self._run.progress.note("the source shows no session at all: nothing is marked")
             return False
-        oldest = probe.rows[0]
         if oldest.org_id != ledger.org_id:
             raise other_organisation(self._run.settings.warehouse, ledger.org_id, oldest.org_id)
         self._run.org_id = oldest.org_id
@@ -136,14 +137,14 @@ class _Reconciliation:
         for _ in range(1 + PATIENCE):
             # Without a lower bound: a source with a retention may refuse to be asked for what is older.
             query = Query(created=Window(BEGINNING, self._oldest), limit=1)
-            page = witnessed(partial(self._source.list, query))
-            if not page.count:
+            count, page = counted(self._source.list, query, self._run.settings.page_size)
+            if not count:
                 break
             # One that appeared meanwhile, with an earlier createdAt, is the oldest then.
             self._oldest = min([self._oldest, *(floor_ms(row.created_at) for row in page.rows)])
         else:
             raise SourceInconsistentError(
-                f"The source lists {page.count} sessions before its oldest one ({show(self._oldest)}).",
+                f"The source lists {count} sessions before its oldest one ({show(self._oldest)}).",
                 "Nothing was marked. Run again; if it stays, something between here and the source is at fault.",
             )
         if ours >= self._oldest:
@@ -201,8 +202,14 @@ class _Reconciliation:
             if row is None:
                 gone.append((session_id, held, requested_at, seq))
             else:
-                page = Page([row], 1, 1, requested_at, seq, None, len(row.body))
-                self._loader.add_unclaimed(self._loader.treat(Step([row], (), page)))
+                rows, odd = ([row], []) if isinstance(row, Row) else ([], [row])
+                page = Page(rows, 1, 1, requested_at, seq, None, len(row.body), unreadable=odd)
+                self._loader.add_unclaimed(self._loader.treat(Step(rows, (), page, odd)))
+        for name, one in list(self._loader.unreadable.items()):
+            if one.created_at is None and one.named:  # in no window, so it has to be asked for
+                row, requested_at, seq = self._source.get(name)
+                if row is None:
+                    self._loader.release(name, requested_at=requested_at, seq=seq)
         faultpoints.reach("reconcile.compared")
         # Retention moves on while we work: what it has just overtaken is not deleted.
         rows = self._source.list(Query(limit=1)).rows if gone else []
@@ -222,15 +229,23 @@ class _Reconciliation:
             return
         held = self._holdings.created(window)
         seen: set[str] = set()
-        beyond = False
+        beyond, requested_at, seq = False, 0, 0
         piece = Piece(ALWAYS, created_from=window.lower, created_until=window.upper)
         limit = partial(self._source.page_size, self._run.settings.page_size)
         for step in walk(self._source.list, [piece], limit=limit):
-            self._loader.add_unclaimed(self._loader.treat(step))
+            treated = self._loader.treat(step)
+            self._loader.add_unclaimed(treated)
             seen.update(row.session_id for row in step.rows)
+            seen.update(row.session_id for row in step.unreadable if row.session_id is not None)
+            seen.update(o.session_id for o in treated.observations if isinstance(o, Unreadable))
+            requested_at, seq = step.page.requested_at, step.page.seq
             beyond = beyond or step.page.beyond_retention
             self._run.progress.read(len(step.rows))
         self._run.suppression.listed(window, seen)
+        for name, one in list(self._loader.unreadable.items()):
+            # What could not be read has no row; that the source lists it no longer is all there is to know of it.
+            if one.created_at in window and name not in seen and name not in held:
+                self._loader.release(name, requested_at=requested_at, seq=seq)
         missing = {session_id: created for session_id, created in held.items() if session_id not in seen}
         self._missing |= missing
         if beyond:

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 SqlType = Literal["VARCHAR", "BIGINT", "INTEGER", "DOUBLE", "TIMESTAMPTZ", "BOOLEAN", "JSON"]
 
-#: Raised whenever stored data would have to be derived again; a database of another version offers `rebuild`.
-SCHEMA_VERSION: Final = 1
+#: Raised whenever stored data has to be derived again: the next run does so where it finds an older version.
+SCHEMA_VERSION: Final = 2
 
 _ARROW: Final[dict[SqlType, pa.DataType]] = {
     "VARCHAR": pa.string(),
@@ -170,6 +170,7 @@ MESSAGES: Final = Table(
         _c("ended_at", "TIMESTAMPTZ", "endTime."),
         _c("seconds_from_start", "DOUBLE", "Seconds since the conversation began."),
         _c("duration_seconds", "DOUBLE", "duration as received."),
+        _c("confidence", "DOUBLE", "How sure the transcriber is of the words, 0 to 1."),
         _c("tool_call_count", "INTEGER!", "Tool calls in this message."),
         _c(
             "first_seen_at",
@@ -218,6 +219,12 @@ COSTS: Final = Table(
         _c("completion_tokens", "BIGINT", "Tokens written."),
         _c("cached_prompt_tokens", "BIGINT", "Tokens read from the provider's cache."),
         _c("reasoning_tokens", "BIGINT", "Tokens spent on reasoning."),
+        _c("billed_seconds", "DOUBLE", "seconds: what is billed by duration."),
+        _c(
+            "usage_complete",
+            "BOOLEAN",
+            "usageComplete; false: the cost may understate what the provider charges.",
+        ),
         _c("cost_usd", "DOUBLE", "USD; null while pending."),
         _c("extra", "JSON", "Fields that have no column, the rest of the model's configuration included."),
     ),
@@ -264,6 +271,7 @@ RUNS: Final = Table(
         _c("sessions_new", "BIGINT", "Sessions seen for the first time."),
         _c("sessions_changed", "BIGINT", "Known sessions whose content was new."),
         _c("messages_written", "BIGINT", "Messages of those."),
+        _c("sessions_unreadable", "BIGINT", "Sessions that could not be read when it ended."),
         _c("sessions_deleted", "BIGINT", "Sessions newly marked as deleted at the source."),
         _c("sessions_aged_out", "BIGINT", "Sessions newly marked as aged out by retention."),
         _c("sessions_restored", "BIGINT", "Sessions whose mark was lifted: they came back."),
@@ -342,6 +350,22 @@ PARTS: Final = Table(
     ),
 )
 
+UNREADABLE: Final = Table(
+    "unreadable",
+    "One row a session that the source lists and that cannot be read; its JSON is in raw/.",
+    ("session_id",),
+    "created_at",
+    (
+        _c("session_id", "VARCHAR!", "Its id; unreadable-… where it has none."),
+        _c("created_at", "TIMESTAMPTZ", "Its createdAt, if it has one."),
+        _c("updated_at", "TIMESTAMPTZ", "Its updatedAt, if it has one."),
+        _c("problem", "VARCHAR!", "What is wrong: updatedAt is missing, say."),
+        _c("requested_at", "TIMESTAMPTZ!", "When it was first read so."),
+        _c("seq", "BIGINT!", "Order of that request."),
+        _c("content_hash", "VARCHAR!", "Hash of its redacted JSON."),
+    ),
+)
+
 STATE: Final = Table(
     "state",
     "One row a fact about the warehouse as a whole.",
@@ -358,15 +382,16 @@ STATE: Final = Table(
 )
 
 #: The machinery's own tables, in schema `sync`.
-SYNC_TABLES: Final[tuple[Table, ...]] = (RUNS, WINDOWS, BATCHES, INTERVALS, PARTS, STATE)
+SYNC_TABLES: Final[tuple[Table, ...]] = (RUNS, WINDOWS, BATCHES, INTERVALS, PARTS, UNREADABLE, STATE)
 
-#: raw/: what was observed, append-only. `kind` is 'seen', 'deleted' or 'aged_out'; `body` is redacted JSON, null for marks.
+#: raw/: what was observed, append-only. `kind` is 'seen', 'deleted', 'aged_out' or 'unreadable'; `body` is redacted JSON, null for
+#: marks. Ids and times are null only where an unreadable session has none.
 RAW: Final = pa.schema(
     [
-        pa.field("session_id", pa.string(), nullable=False),
-        pa.field("org_id", pa.string(), nullable=False),
-        pa.field("created_at", pa.timestamp("us", "UTC"), nullable=False),
-        pa.field("updated_at", pa.timestamp("us", "UTC"), nullable=False),
+        pa.field("session_id", pa.string()),
+        pa.field("org_id", pa.string()),
+        pa.field("created_at", pa.timestamp("us", "UTC")),
+        pa.field("updated_at", pa.timestamp("us", "UTC")),
         pa.field("requested_at", pa.timestamp("us", "UTC"), nullable=False),
         pa.field("seq", pa.int64(), nullable=False),
         pa.field("run_id", pa.string(), nullable=False),

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from vapi_sessions import schema
-from vapi_sessions.errors import WarehouseError
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.timestamps import show
 from vapi_sessions.warehouse import reader
@@ -37,6 +36,7 @@ class Status:
     aged_out_sessions: int
     pending_cost_sessions: int
     unmerged_raw_files: int
+    unreadable: dict[str, str]
     last_runs: list[dict[str, Any]]
     drift: dict[str, int]
     bytes: dict[str, int]
@@ -56,13 +56,8 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
         def rows(sql: str) -> list[tuple[Any, ...]]:
             return db.execute(sql).fetchall()
 
+        reader.check_version(db, warehouse)
         facts = dict(rows("SELECT key, value FROM sync.state"))
-        version = facts.get("schema_version")
-        if version != str(schema.SCHEMA_VERSION):  # its tables may lack what is asked for below
-            raise WarehouseError(
-                f"{layout.published} has schema version {version}, this program has {schema.SCHEMA_VERSION}.",
-                "Run vapi-sessions rebuild: it derives the database again from raw/.",
-            )
         ledger = Ledger(
             org_id=facts.get("org_id"),
             origin=int(facts["origin"]) if "origin" in facts else None,
@@ -95,6 +90,7 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
             f"sessions_new, sessions_changed, late_rows, silent_changes FROM sync.runs ORDER BY started_at DESC LIMIT {runs:d}"
         )
         drifts = rows("SELECT drift FROM sync.runs WHERE drift IS NOT NULL ORDER BY started_at DESC LIMIT 50")
+        unreadable = dict(rows("SELECT session_id, problem FROM sync.unreadable ORDER BY session_id"))
         merged = {file for (file,) in rows("SELECT file FROM sync.batches")}
     drift: dict[str, int] = {}
     for (text,) in drifts:
@@ -117,6 +113,7 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
         aged_out_sessions=marked[1],
         pending_cost_sessions=marked[2],
         unmerged_raw_files=sum(path.name not in merged for path in layout.raw.glob("[!.]*.parquet")),
+        unreadable=unreadable,
         last_runs=[
             {
                 name: show(value) if name.endswith("_at") and value is not None else value

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Any, Final, TypeVar
 
-from vapi_sessions.client import Page, Query, Row, Source
+from vapi_sessions.client import Page, Query, Source
 from vapi_sessions.config import Settings
-from vapi_sessions.errors import ConfigurationError, SourceInconsistentError, other_organisation
+from vapi_sessions.errors import (
+    ConfigurationError,
+    SourceInconsistentError,
+    SourceUnavailableError,
+    other_organisation,
+)
 from vapi_sessions.ledger import Ledger, unsettled_from
+from vapi_sessions.page import Row
 from vapi_sessions.plan import PlannedWindow, plan_windows
 from vapi_sessions.timestamps import floor_ms, show
-from vapi_sessions.walk import PATIENCE, Piece, decode_pieces, witnessed
+from vapi_sessions.walk import IDS_NAMED, PATIENCE, Piece, counted, decode_pieces
 from vapi_sessions.windows import BEGINNING, IntervalSet, Window
 
 _Asked = TypeVar("_Asked")
@@ -53,10 +58,9 @@ def make_plan(
 
     Returns the plan and the facts to note before the first window is read. Writes nothing.
     """
-    probe = _probe(source)
-    if not probe.rows:
+    probe, oldest = ask_for_the_oldest(source, settings.page_size)
+    if oldest is None:
         return Plan(), {}
-    oldest = probe.rows[0]
     if ledger.org_id is not None and oldest.org_id != ledger.org_id:
         raise other_organisation(settings.warehouse, ledger.org_id, oldest.org_id)
     clock = min(
@@ -68,7 +72,7 @@ def make_plan(
         bound = min(bound, floor_ms(settings.until))
     ledger, reason = _with_origin(ledger, settings, _beginning(oldest))
     if reason == OLDEST:
-        oldest = _confirm_oldest(source, oldest)
+        oldest = _confirm_oldest(source, oldest, settings.page_size)
         ledger = replace(ledger, origin=_beginning(oldest))
     origin = ledger.origin
     if origin is None:
@@ -126,18 +130,41 @@ def _beginning(oldest: Row) -> int:
     return floor_ms(min(oldest.created_at, oldest.updated_at))
 
 
-def _probe(source: Source) -> Page:
-    """The oldest session, with the source's clock; asked for again if the answer contradicts itself."""
+def ask_for_the_oldest(source: Source, page_size: int) -> tuple[Page, Row | None]:
+    """The oldest session (None: there is none), and the answer that shows it, with the source's clock.
+
+    Asked for again if the answer contradicts itself, and with whole pages if what comes first cannot be read. Raises
+    SourceInconsistentError, or SourceUnavailableError if nothing that comes first can be read.
+    """
     for _ in range(1 + PATIENCE):
         page = source.list(Query(limit=1))
-        if page.rows or page.total == 0:
-            return page
+        if page.unreadable:
+            page = source.list(Query(limit=page_size))
+        if page.listed or page.total == 0:
+            return page, _oldest(page)
     raise SourceInconsistentError(
         f"The source counts {page.total} sessions and shows none.", "Nothing was read. Run again later."
     )
 
 
-def _confirm_oldest(source: Source, oldest: Row) -> Row:
+def _oldest(page: Page) -> Row | None:
+    if not page.listed:
+        return None
+    if not page.rows:
+        names = ", ".join(f"{row.key}: {row.problem}" for row in page.unreadable[:IDS_NAMED])
+        raise SourceUnavailableError(
+            f"None of the first {len(page.unreadable)} session(s) can be read ({names}).",
+            "Nothing was read. If it stays, the API has changed: please report it.",
+        )
+    first = next((row for row in page.listed if row.created_at is not None), page.rows[0])
+    if isinstance(first, Row):
+        return first
+    created = first.created_at if first.created_at is not None else page.rows[0].created_at
+    updated = first.updated_at if first.updated_at is not None else created
+    return Row(first.key, page.rows[0].org_id, created, updated, b"")
+
+
+def _confirm_oldest(source: Source, oldest: Row, page_size: int) -> Row:
     """The oldest session, once the source counts none before it: an answer in another order would cut off all history.
 
     One that appeared meanwhile, with an earlier createdAt, is the oldest then.
@@ -145,8 +172,7 @@ def _confirm_oldest(source: Source, oldest: Row) -> Row:
     count = 0
     for _ in range(1 + PATIENCE):
         created = Window(BEGINNING, floor_ms(oldest.created_at))
-        before = witnessed(partial(source.list, Query(created=created, limit=1)))
-        count = before.count
+        count, before = counted(source.list, Query(created=created, limit=1), page_size)
         if not count:
             return oldest
         oldest = min([oldest, *before.rows], key=lambda row: row.created_at)

@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vapi_sessions import resources
-from vapi_sessions.client import Query, Row, Source
+from vapi_sessions.client import Source
 from vapi_sessions.compare import differences
 from vapi_sessions.config import Settings
 from vapi_sessions.errors import ConfigurationError, other_organisation
 from vapi_sessions.flatten import Version, flatten
 from vapi_sessions.ledger import Ledger
+from vapi_sessions.merge import unreadable
+from vapi_sessions.page import Row, UnreadableRow
 from vapi_sessions.pipeline import Environment
 from vapi_sessions.progress import Progress, Silent
+from vapi_sessions.survey import ask_for_the_oldest
 from vapi_sessions.timestamps import floor_ms, show
 from vapi_sessions.walk import ALWAYS, Piece, Step, walk
 from vapi_sessions.warehouse import fingerprints, reader
@@ -54,13 +57,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The outcome. `until`: changes before this moment (µs) were held to account."""
+    """The outcome. `until`: changes before this moment (µs) were held to account. `unreadable`: what is kept aside, name to
+    problem; it counts as held.
+    """
 
     findings: tuple[Finding, ...]
     sessions: int
     until: int
     requests: int
     seconds: float
+    unreadable: Mapping[str, str]
 
 
 def verify(
@@ -83,6 +89,7 @@ def verify(
         def rows(sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
             return db.execute(sql, list(parameters)).fetchall()
 
+        reader.check_version(db, settings.warehouse)
         ledger = _ledger(rows)
         if ledger.watermark is None:
             raise ConfigurationError("Nothing was read completely yet.", "Run vapi-sessions sync first.")
@@ -118,17 +125,22 @@ def verify(
                 ledger.watermark,
                 source.traffic.requests,
                 environment.monotonic() - started,
+                work.aside,
             )
 
 
 class _Listed(NamedTuple):
-    """A session at the source; times in µs. `hash`, `rows`: of its content; None: it is not compared, or may not be held."""
+    """A session at the source; times in µs. `hash`, `rows`: of its content; None: it is not compared, or may not be held.
+
+    `readable`: whether it says what it is. If not, an older state of it may be held, or it is kept aside.
+    """
 
     created_at: int
     updated_at: int
     allowed: bool
     hash: str | None
     rows: fingerprints.Fingerprint | None
+    readable: bool = True
 
 
 class _Verification:
@@ -155,16 +167,18 @@ class _Verification:
         self._until = floor_ms(ledger.watermark or 0)
         self._settings = settings
         self._org_id = ledger.org_id
+        found = db.execute("SELECT session_id, problem FROM sync.unreadable").fetchall()
+        self.aside: dict[str, str] = dict(found)
 
     def compare(self, *, deep: bool) -> Iterator[Finding]:
-        probe = self._source.list(Query(limit=1))
-        if not probe.rows:
+        _, first = ask_for_the_oldest(self._source, self._settings.page_size)
+        if first is None:
             raise ConfigurationError(
                 "The source shows no session at all, so nothing can be verified.", "Check the key."
             )
-        if probe.rows[0].org_id != self._org_id:
-            raise other_organisation(self._settings.warehouse, str(self._org_id), probe.rows[0].org_id)
-        oldest = floor_ms(probe.rows[0].created_at)
+        if first.org_id != self._org_id:
+            raise other_organisation(self._settings.warehouse, str(self._org_id), first.org_id)
+        oldest = floor_ms(first.created_at)
         ours = self._holdings.oldest()
         if ours is not None and ours < oldest:
             window = Window(floor_ms(ours), oldest)
@@ -191,7 +205,7 @@ class _Verification:
         self._progress.planned(0, self._holdings.count(whole))
         for step in self._walk(whole):
             self._progress.read(len(step.rows))
-            batch |= self._listed(step.rows, contents=True)
+            batch |= self._listed(step, contents=True)
             cursor = step.left[0].created_from if step.left else None
             if step.left and (len(step.left) > 1 or cursor is None or len(batch) < _SESSIONS_AT_ONCE):
                 continue
@@ -204,15 +218,26 @@ class _Verification:
     def _rows(self, window: Window) -> dict[str, _Listed]:
         found: dict[str, _Listed] = {}
         for step in self._walk(window):
-            found |= self._listed(step.rows, contents=False)
+            found |= self._listed(step, contents=False)
         return found
 
     def _walk(self, window: Window) -> Iterator[Step]:
         limit = partial(self._source.page_size, self._settings.page_size)
         return walk(self._source.list, [_piece(window)], limit=limit)
 
-    def _listed(self, rows: Sequence[Row], *, contents: bool) -> dict[str, _Listed]:
+    def _listed(self, step: Step, *, contents: bool) -> dict[str, _Listed]:
         """What is compared of a page's rows: their bodies, which may be large, need not be kept until it is."""
+        odd = zip(step.unreadable, self._treatment.page([row.body for row in step.unreadable]), strict=True)
+        return self._readable(step.rows, contents=contents) | dict(self._unreadable(*one) for one in odd)
+
+    def _unreadable(self, row: UnreadableRow, body: bytes) -> tuple[str, _Listed]:
+        found = unreadable(row, body, self._treatment.hash(body), requested_at=0, seq=0, run_id="")
+        allowed = not self._suppression.excludes(row.session_id, row.body, self._treatment.policy)
+        created = row.created_at if row.created_at is not None else 0
+        updated = row.updated_at if row.updated_at is not None else created
+        return found.session_id, _Listed(created, updated, allowed, None, None, readable=False)
+
+    def _readable(self, rows: Sequence[Row], *, contents: bool) -> dict[str, _Listed]:
         allowed = {row.session_id for row in self._suppression.allowed(rows, self._treatment.policy)}
         compared = [
             row for row in rows if contents and row.session_id in allowed and row.updated_at < self._until
@@ -244,7 +269,7 @@ class _Verification:
             return
         ours = self._holdings.ids(window)
         settled = {key: row for key, row in theirs.items() if row.updated_at < self._until and row.allowed}
-        lacking = [key for key in settled if key not in ours]
+        lacking = [key for key in settled if key not in ours and key not in self.aside]
         gone = [key for key in ours if key not in theirs]
         if lacking:
             what = "at the source and not in the warehouse"
@@ -253,7 +278,7 @@ class _Verification:
             yield _finding(window, "in the warehouse and not at the source", gone, _RECONCILE)
         if not contents:
             return
-        held = {key: row for key, row in settled.items() if key in ours}
+        held = {key: row for key, row in settled.items() if key in ours and row.readable}
         newer = [key for key, row in held.items() if row.updated_at < ours[key][0]]
         if newer:
             what = "in a newer state than at the source, and so never overwritten"

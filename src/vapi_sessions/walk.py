@@ -19,13 +19,14 @@ is open to the right may grow, and what enters it during the walk is not claimed
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from vapi_sessions.client import Order, Page, Query, Row
+from vapi_sessions.client import Order, Page, Query
 from vapi_sessions.errors import SourceInconsistentError, SourceRefusedError
+from vapi_sessions.page import Row, UnreadableRow
 from vapi_sessions.timestamps import MILLISECOND, floor_ms, show
 from vapi_sessions.windows import BEGINNING, Window
 
@@ -38,6 +39,9 @@ WITNESSES: Final = 3
 IDS_A_REQUEST: Final = 100
 #: How often a block of sessions equal in both timestamps is collected before giving up; shuffled ties need several.
 COLLECTIONS: Final = 40
+
+#: How many are named where nothing can be read for their sake.
+IDS_NAMED: Final = 20
 
 #: Every moment: for readings that are not about `updatedAt`.
 ALWAYS: Final = Window(BEGINNING, None)
@@ -68,11 +72,15 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One advance: the rows read for the first time in this walk, and all that is then left (empty: complete)."""
+    """One advance: the rows read for the first time in this walk, and all that is then left (empty: complete).
+
+    `unreadable` rows come again with each page if they have no `createdAt`.
+    """
 
     rows: list[Row]
     left: tuple[Piece, ...]
     page: Page
+    unreadable: list[UnreadableRow] = field(default_factory=list)
 
 
 def walk(fetch: FetchPage, pieces: Sequence[Piece], *, limit: int | Callable[[], int]) -> Iterator[Step]:
@@ -87,7 +95,7 @@ def walk(fetch: FetchPage, pieces: Sequence[Piece], *, limit: int | Callable[[],
         size = limit if isinstance(limit, int) else limit()
         step = _advance(fetch, piece, size)
         left = step.left + rest
-        yield Step(step.rows, left, step.page)
+        yield Step(step.rows, left, step.page, step.unreadable)
         del step  # its page need not stay in memory until the next one has arrived
 
 
@@ -102,35 +110,43 @@ def _advance(fetch: FetchPage, piece: Piece, limit: int) -> Step:
                 limit=limit,
             )
         )
-        rows = page.rows
+        rows = page.listed
         if problem := _violation(rows, piece.window, piece.created_from, piece.created_until):
             contradiction = problem
             continue
         if page.count == 0 and (empty := empty + 1) < WITNESSES:
             contradiction = "now and then an empty list"
             continue
-        distinct = len({row.session_id for row in rows})
+        distinct = len({_key(row) for row in rows})
         if page.total < distinct or (distinct < len(rows) and page.total > distinct):
             contradiction = f"{len(rows)} rows of {distinct} sessions, and a count of {page.total}"
             continue
-        fresh = _fresh(rows, piece.tied)
+        fresh = _fresh(page.rows, piece.tied)
+        odd = [row for row in page.unreadable if row.key not in piece.tied]
         if len(rows) < limit and page.total <= distinct:
-            return Step(fresh, (), page)
+            return Step(fresh, (), page, odd)
         if not rows:
             contradiction = f"no session, but a count of {page.total}"
             continue
-        cursor = floor_ms(rows[-1].created_at)
+        created = [floor_ms(row.created_at) for row in rows if row.created_at is not None]
+        if not created:
+            names = ", ".join(row.key for row in page.unreadable[:IDS_NAMED])
+            contradiction = f"a page of {len(rows)} sessions without createdAt hides all others ({names})"
+            continue
+        cursor = created[-1]
         if piece.created_from is None or cursor > piece.created_from:
-            if floor_ms(rows[0].created_at) == cursor and _any_before(fetch, piece, cursor):
+            if created[0] == cursor and _any_before(fetch, piece, cursor, limit):
                 contradiction = (
                     "the sessions are not in the order asked for"  # which a page of ties cannot show
                 )
                 continue
-            tied = frozenset(row.session_id for row in rows if floor_ms(row.created_at) == cursor)
-            return Step(fresh, (replace(piece, created_from=cursor, tied=tied),), page)
+            tied = frozenset(
+                _key(row) for row in rows if row.created_at is not None and floor_ms(row.created_at) == cursor
+            )
+            return Step(fresh, (replace(piece, created_from=cursor, tied=tied),), page, odd)
         # Every row is tied at the cursor, so the cursor cannot move.
         if len(rows) >= page.limit:
-            return _cut(fetch, piece, page, fresh, limit)
+            return _cut(fetch, piece, page, fresh, odd, limit)
         contradiction = f"{len(rows)} sessions on a page for {limit}, but a count of {page.total}"
     raise SourceInconsistentError(
         f"The source contradicts itself between {_name(piece.window)}: {contradiction}.",
@@ -138,9 +154,21 @@ def _advance(fetch: FetchPage, piece: Piece, limit: int) -> Step:
     )
 
 
-def _any_before(fetch: FetchPage, piece: Piece, cursor: int) -> bool:
+def _any_before(fetch: FetchPage, piece: Piece, cursor: int, limit: int) -> bool:
     created = Window(BEGINNING if piece.created_from is None else piece.created_from, cursor)
-    return witnessed(lambda: fetch(Query(updated=piece.window, created=created, limit=1))).count > 0
+    return counted(fetch, Query(updated=piece.window, created=created, limit=1), limit)[0] > 0
+
+
+def counted(fetch: FetchPage, query: Query, limit: int) -> tuple[int, Page]:
+    """How many sessions the source counts there, by several witnesses if none; and the answer.
+
+    What has no `createdAt` was created neither before nor after anything, and does not count: of such a source a page of
+    `limit` rows is asked for.
+    """
+    page = witnessed(lambda: fetch(query))
+    if any(row.created_at is None for row in page.unreadable):
+        page = fetch(replace(query, limit=limit))
+    return page.count - sum(row.created_at is None for row in page.unreadable), page
 
 
 def witnessed(ask: Callable[[], Page]) -> Page:
@@ -155,14 +183,19 @@ def witnessed(ask: Callable[[], Page]) -> Page:
 
 
 def _violation(
-    rows: Sequence[Row], window: Window, created_from: int | None, created_until: int | None = None
+    rows: Sequence[Row | UnreadableRow],
+    window: Window,
+    created_from: int | None,
+    created_until: int | None = None,
 ) -> str:
     """What is wrong with a response that ignores a filter or the order, to the millisecond; "" if nothing is."""
     previous = created_from if created_from is not None else -(1 << 62)
     for row in rows:
-        created, updated = floor_ms(row.created_at), floor_ms(row.updated_at)
-        if updated not in window:
+        if row.updated_at is not None and (updated := floor_ms(row.updated_at)) not in window:
             return f"a session updated at {show(updated)} lies outside the window asked for"
+        if row.created_at is None:
+            continue
+        created = floor_ms(row.created_at)
         if created_from is not None and created < created_from:
             return f"a session created at {show(created)} lies before the bound asked for"
         if created_until is not None and created >= created_until:
@@ -184,7 +217,14 @@ def _fresh(rows: Sequence[Row], known: frozenset[str]) -> list[Row]:
     return list(newest.values())
 
 
-def _cut(fetch: FetchPage, piece: Piece, page: Page, fresh: list[Row], limit: int) -> Step:
+def _key(row: Row | UnreadableRow) -> str:
+    """What tells a row from the others of a walk."""
+    return row.session_id if isinstance(row, Row) else row.key
+
+
+def _cut(
+    fetch: FetchPage, piece: Piece, page: Page, fresh: list[Row], odd: list[UnreadableRow], limit: int
+) -> Step:
     """More sessions share one `createdAt` than fit on a page: cut the window on `updatedAt`, lower part first.
 
     Lower first, because a session updated meanwhile moves up, into the part that is still to be read.
@@ -192,30 +232,30 @@ def _cut(fetch: FetchPage, piece: Piece, page: Page, fresh: list[Row], limit: in
     window, cursor = piece.window, piece.created_from
     if cursor is None:
         raise AssertionError("a piece without a cursor always advances")
-    tied = piece.tied | {row.session_id for row in fresh}
+    tied = piece.tied | {row.session_id for row in fresh} | {row.key for row in odd}
     inner = sorted({floor_ms(row.updated_at) for row in page.rows} - {window.lower})
     at = inner[len(inner) // 2] if inner else window.lower + MILLISECOND
     if window.upper is None or at < window.upper:
         lower, upper = Window(window.lower, at), Window(at, window.upper)
-        return Step(
-            fresh, (replace(piece, window=lower, tied=tied), replace(piece, window=upper, tied=tied)), page
-        )
+        parts = (replace(piece, window=lower, tied=tied), replace(piece, window=upper, tied=tied))
+        return Step(fresh, parts, page, odd)
     # One millisecond wide in both timestamps: no filter separates these sessions.
     block = _collect_block(fetch, window, cursor, limit)
-    rows = _fresh(block, piece.tied)
+    rows = _fresh([row for row in block if isinstance(row, Row)], piece.tied)
+    odd = [row for row in block if isinstance(row, UnreadableRow) and row.key not in piece.tied]
     rest = replace(piece, created_from=cursor + MILLISECOND, tied=frozenset())
     done = piece.created_until is not None and cursor + MILLISECOND >= piece.created_until
-    return Step(rows, () if done else (rest,), page)
+    return Step(rows, () if done else (rest,), page, odd)
 
 
-def _collect_block(fetch: FetchPage, updated: Window, created: int, limit: int) -> list[Row]:
+def _collect_block(fetch: FetchPage, updated: Window, created: int, limit: int) -> list[Row | UnreadableRow]:
     """All sessions equal in both timestamps: collected by page numbers in both orders, accepted only on proof.
 
     Page numbers prove nothing, so the ids collected are counted by the source itself, in chunks, against its count of
     the whole block. Only if the two agree has every session been read. Raises SourceInconsistentError otherwise.
     """
     at = Window(created, created + MILLISECOND)
-    found: dict[str, Row] = {}
+    found: dict[str, Row | UnreadableRow] = {}
     total = 0
     for collection in range(COLLECTIONS):
         number, more = 1, True
@@ -227,13 +267,13 @@ def _collect_block(fetch: FetchPage, updated: Window, created: int, limit: int) 
                 if number == 1:
                     raise
                 break  # some sources refuse a page past the end
-            if problem := _violation(page.rows, updated, at.lower, at.upper):
+            if problem := _violation(page.listed, updated, at.lower, at.upper):
                 raise SourceInconsistentError(
                     f"The source ignores a filter: {problem}.", "Nothing of this window was claimed."
                 )
-            found.update((row.session_id, row) for row in page.rows)
+            found.update((_key(row), row) for row in page.listed)
             total, limit = page.total, min(limit, page.limit)
-            more = bool(page.rows) and number * limit <= max(total, len(found))
+            more = bool(page.listed) and number * limit <= max(total, len(found))
             number += 1
         if found and len(found) >= total and _is_whole(fetch, updated, at, sorted(found)):
             return list(found.values())

@@ -18,7 +18,7 @@ import duckdb
 
 from vapi_sessions import faultpoints, schema
 from vapi_sessions.errors import WarehouseDamagedError
-from vapi_sessions.merge import Observation
+from vapi_sessions.merge import Observation, Unreadable
 from vapi_sessions.timestamps import to_datetime
 from vapi_sessions.treatment import STATE, Treatment
 from vapi_sessions.warehouse import raw
@@ -26,12 +26,14 @@ from vapi_sessions.warehouse.layout import Layout, disk_errors, sync_directory
 from vapi_sessions.warehouse.store import Store
 
 
-def observations(path: Path) -> list[Observation]:
+def observations(path: Path) -> list[Observation | Unreadable]:
     """All rows of a raw file."""
     return [observation for part in raw.read(path) for observation in part]
 
 
-def from_raw(layout: Layout, doomed: Callable[[Observation], bool], ids: Iterable[str] = ()) -> int:
+def from_raw(
+    layout: Layout, doomed: Callable[[Observation | Unreadable], bool], ids: Iterable[str] = ()
+) -> int:
     """Write the raw files that hold such rows again without them; returns how many rows went.
 
     Names and progress stay, so nothing is read again; a window that was left in the middle at one of `ids` is read anew.
@@ -101,6 +103,9 @@ def from_store(store: Store, ids: Sequence[str]) -> int:
             store.run(
                 f"DELETE FROM {table.name} WHERE session_id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
             )
+        store.run(
+            "DELETE FROM sync.unreadable WHERE session_id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
+        )
         for created in {created for _, created in held}:
             store.run(
                 "UPDATE sync.parts SET dirty = true WHERE lower_bound <= ? AND upper_bound > ?",
@@ -115,13 +120,36 @@ def from_store(store: Store, ids: Sequence[str]) -> int:
     return len(held)
 
 
-def adopt_ledger(store: Store, other: Path) -> None:
-    """Take runs, windows, batches, intervals and facts over from another database: rows are derived from raw, these are not."""
+def adopt_ledger(store: Store, other: Path, keep: Callable[[str], bool] | None = None) -> list[str]:
+    """Take runs, windows, batches, intervals and facts over from another database: rows are derived from raw, these are not.
+
+    `other` may be of an earlier version. Of the sessions that only it has, `keep` chooses those that are taken over as they
+    are (None: none); returns their ids.
+    """
+    lost: dict[str, int] = {}
     with store.attached(other) as home, store.transaction():
         for table in schema.SYNC_TABLES:
-            if table.name != "parts":
+            if table not in (schema.PARTS, schema.UNREADABLE):
                 store.run(f"DELETE FROM {home}.sync.{table.name}")
                 store.run(f"INSERT INTO {home}.sync.{table.name} BY NAME FROM sync.{table.name}")
+        store.run(
+            f"UPDATE {home}.sync.state SET value = ? WHERE key = 'schema_version'",
+            [str(schema.SCHEMA_VERSION)],
+        )
+        if keep is not None:
+            found = store.rows(
+                "SELECT session_id, epoch_us(created_at) FROM sessions "
+                f"WHERE session_id NOT IN (SELECT session_id FROM {home}.sessions) ORDER BY session_id"
+            )
+            lost = {session_id: created for session_id, created in found if keep(session_id)}
+        for table in schema.TABLES if lost else ():
+            store.run(
+                f"INSERT INTO {home}.{table.name} BY NAME "
+                f"SELECT * FROM {table.name} WHERE session_id IN (SELECT unnest(?::VARCHAR[]))",
+                [list(lost)],
+            )
+    store.touch(set(lost.values()))
+    return list(lost)
 
 
 def snapshots_with(layout: Layout, forgotten: Callable[[str], bool]) -> list[Path]:

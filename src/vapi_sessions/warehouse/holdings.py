@@ -16,7 +16,8 @@ _LISTED = "deleted_at IS NULL AND aged_out_at IS NULL AND created_at >= ? AND cr
 class Holdings:
     """Live, listed sessions, on the writer's store or on what was published: `rows(sql, parameters)` runs a query.
 
-    What was forgotten counts as held: the source lists it, and the warehouse is right not to.
+    What was forgotten counts as held: the source lists it, and the warehouse is right not to. So does what could not be
+    read, and is kept aside.
     """
 
     def __init__(self, rows: Rows, suppression: Suppression) -> None:
@@ -26,7 +27,15 @@ class Holdings:
     def count(self, window: Window) -> int:
         """How many sessions were created in the (closed) window."""
         held = int(self._rows(f"SELECT count(*) FROM sessions WHERE {_LISTED}", _bounds(window))[0][0])
-        return held + self._suppression.count(window)
+        return held + self._suppression.count(window) + len(self._aside(window))
+
+    def _aside(self, window: Window) -> set[str]:
+        """Sessions without a row that counts, whose JSON is kept aside."""
+        found = self._rows(
+            "SELECT session_id FROM sync.unreadable WHERE created_at >= ? AND created_at < ?", _bounds(window)
+        )
+        names = {name for (name,) in found}
+        return names - self.created(window).keys() if names else names
 
     def middle(self, window: Window) -> int | None:
         """A whole millisecond that leaves about half of them on each side, µs; None without a session."""

@@ -19,7 +19,9 @@ import pyarrow.parquet as pq
 from vapi_sessions import faultpoints, redact, schema
 from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.json_text import column
-from vapi_sessions.merge import Observation
+from vapi_sessions.merge import Observation, Unreadable, unreadable
+from vapi_sessions.page import UnreadableRow
+from vapi_sessions.page import read as read_header
 from vapi_sessions.treatment import STATE, hash_part
 from vapi_sessions.warehouse.layout import disk_errors, sync_directory
 
@@ -28,11 +30,11 @@ _ROWS_AT_ONCE: Final = 2_000
 
 
 def write(
-    directory: Path, name: str, observations: Sequence[Observation], progress: Mapping[str, Any]
+    directory: Path, name: str, observations: Sequence[Observation | Unreadable], progress: Mapping[str, Any]
 ) -> Path:
     """Write one batch durably: temporary name, fsync, rename. `progress` is any JSON. Raises WarehouseError."""
     columns = [
-        [o.session_id for o in observations],
+        [o.session_id if isinstance(o, Observation) or o.named else None for o in observations],
         [o.org_id for o in observations],
         [o.created_at for o in observations],
         [o.updated_at for o in observations],
@@ -118,7 +120,7 @@ def read_progress(path: Path) -> dict[str, Any]:
     return progress if isinstance(progress, dict) else {}
 
 
-def read(path: Path) -> Iterator[list[Observation]]:
+def read(path: Path) -> Iterator[list[Observation | Unreadable]]:
     """The batch's observations, a bounded number at a time. Raises WarehouseDamagedError if the file is torn."""
     with _whole(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         _check_schema(path, file)
@@ -129,29 +131,57 @@ def read(path: Path) -> Iterator[list[Observation]]:
             yield _observations(batch, treatment)
 
 
-def _observations(batch: pa.RecordBatch, treatment: str) -> list[Observation]:
+def _observations(batch: pa.RecordBatch, treatment: str) -> list[Observation | Unreadable]:
     columns = [
         (values.cast(pa.int64()) if pa.types.is_timestamp(values.type) else values).to_pylist()
         for values in batch.columns
     ]
-    return [
-        Observation(
-            session_id,
-            org_id,
-            created,
-            updated,
-            requested,
-            seq,
-            run_id,
-            kind,
-            body,
-            redact.content_hash(body, treatment) if body else "",
-        )
-        for session_id, org_id, created, updated, requested, seq, run_id, kind, text in zip(
-            *columns, strict=True
-        )
-        for body in [(text or "").encode()]
-    ]
+    return [_observation(treatment, *row) for row in zip(*columns, strict=True)]
+
+
+def _observation(
+    treatment: str,
+    session_id: str | None,
+    org_id: str | None,
+    created: int | None,
+    updated: int | None,
+    requested: int,
+    seq: int,
+    run_id: str,
+    kind: str,
+    text: str | None,
+) -> Observation | Unreadable:
+    body = (text or "").encode()
+    content_hash = redact.content_hash(body, treatment) if body else ""
+    if kind == "unreadable":
+        return unreadable(_header(body), body, content_hash, requested_at=requested, seq=seq, run_id=run_id)
+    if session_id is None or org_id is None or created is None or updated is None:
+        raise pa.ArrowInvalid(f"a row of kind {kind} lacks its id or a time")
+    return Observation(
+        session_id,
+        org_id,
+        created,
+        updated,
+        requested,
+        seq,
+        run_id,
+        kind,  # type: ignore[arg-type]  # one of those we write
+        body,
+        content_hash,
+    )
+
+
+def _header(body: bytes) -> UnreadableRow:
+    """What an unreadable session's body says of itself. What this program can read by now is kept aside until it comes again."""
+    try:
+        row = read_header(body)
+    except (ValueError, RecursionError):
+        row = UnreadableRow("", None, None, None, None, body, "it is not JSON")
+    if isinstance(row, UnreadableRow):
+        return row
+    return UnreadableRow(
+        row.session_id, row.session_id, row.org_id, row.created_at, row.updated_at, body, "unknown"
+    )
 
 
 @contextlib.contextmanager

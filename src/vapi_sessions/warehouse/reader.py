@@ -9,7 +9,13 @@ from pathlib import Path
 
 import duckdb
 
-from vapi_sessions.errors import ConfigurationError, VapiSessionsError, WarehouseDamagedError
+from vapi_sessions import schema
+from vapi_sessions.errors import (
+    ConfigurationError,
+    VapiSessionsError,
+    WarehouseDamagedError,
+    WarehouseError,
+)
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.publish import ROOT_VARIABLE
 from vapi_sessions.warehouse.store import database_errors
@@ -67,6 +73,17 @@ def reading(warehouse: str | os.PathLike[str]) -> Iterator[duckdb.DuckDBPyConnec
                     "Run vapi-sessions rebuild: it publishes everything again.",
                 ) from error
             raise
+
+
+def check_version(db: duckdb.DuckDBPyConnection, warehouse: str | os.PathLike[str]) -> None:
+    """Raises WarehouseError if another version of this program published it: columns may be missing."""
+    found = db.execute("SELECT value FROM sync.state WHERE key = 'schema_version'").fetchall()
+    if found != [(str(schema.SCHEMA_VERSION),)]:
+        version = found[0][0] if found else "unknown"
+        raise WarehouseError(
+            f"What is published in {warehouse} has schema version {version}, this program has {schema.SCHEMA_VERSION}.",
+            "Run vapi-sessions sync: it derives everything again from raw/, without a download.",
+        )
 
 
 def sessions_published(warehouse: Path) -> int:

@@ -27,7 +27,7 @@ import pyarrow as pa
 from vapi_sessions import faultpoints, schema
 from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError, WarehouseDamagedError, WarehouseError
 from vapi_sessions.ledger import Ledger
-from vapi_sessions.merge import Growth, Known, Mark, Resolution
+from vapi_sessions.merge import UNNAMED, Growth, Known, Mark, Resolution, Unreadable
 from vapi_sessions.timestamps import DAY, month_of, to_datetime
 from vapi_sessions.windows import IntervalSet
 
@@ -59,6 +59,10 @@ _DEAD_SHARE: Final = 0.4
 #: Rows. A batch fills many row groups, which go to the file at once; the remainder is written twice, by way of the log, and
 #: what it took up first stays free in the file. A multiple of 2,048, DuckDB's vectors.
 ROW_GROUP: Final = 12_288
+
+
+class EarlierVersionError(WarehouseError):
+    """An earlier version of this program made the file; what it holds has to be derived again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,29 @@ class Store:
             ).fetchall()
         return {row[0]: _known(*row[1:]) for row in found}
 
+    def unreadable(self) -> dict[str, Unreadable]:
+        """The sessions that are kept aside, without their bodies."""
+        found = self.rows(
+            "SELECT session_id, epoch_us(created_at), epoch_us(updated_at), epoch_us(requested_at), seq, problem, content_hash "
+            "FROM sync.unreadable"
+        )
+        return {
+            name: Unreadable(
+                session_id=name,
+                named=not name.startswith(UNNAMED),
+                org_id=None,
+                created_at=created,
+                updated_at=updated,
+                requested_at=requested,
+                seq=seq,
+                run_id="",
+                body=b"",
+                content_hash=content_hash,
+                problem=problem,
+            )
+            for name, created, updated, requested, seq, problem, content_hash in found
+        }
+
     def merge(
         self,
         resolution: Resolution,
@@ -210,7 +237,8 @@ class Store:
                 if session_id in known
             }
             self._set_marks(resolution, known)
-            self._touch_parts(touched)
+            self._set_aside(resolution)
+            self.touch(touched)
             facts = self._weights(heaviest)
             if replaced:
                 facts["dead_sessions"] = str(int(self.state().get("dead_sessions", "0")) + len(replaced))
@@ -410,11 +438,14 @@ class Store:
         else:
             exists = True
         if exists:
-            version = self.state().get("schema_version")
+            version = self.state().get("schema_version", "")
+            fact = f"{self.path} has schema version {version}, this program has {schema.SCHEMA_VERSION}."
+            if version.isdecimal() and int(version) < schema.SCHEMA_VERSION:
+                raise EarlierVersionError(fact, "Run vapi-sessions sync: it takes the warehouse over.")
             if version != str(schema.SCHEMA_VERSION):
                 raise WarehouseError(
-                    f"{self.path} has schema version {version}, this program has {schema.SCHEMA_VERSION}.",
-                    "Run vapi-sessions rebuild: it derives the database again from raw/.",
+                    fact,
+                    "Use the program that made it, or run vapi-sessions rebuild: it derives all from raw/.",
                 )
             self.make_room(0)
             return
@@ -491,7 +522,28 @@ class Store:
                 ],
             ).fetchall()
 
-    def _touch_parts(self, created: Collection[int]) -> None:
+    def _set_aside(self, resolution: Resolution) -> None:
+        changed = [*resolution.unreadable, *resolution.released]
+        if changed:
+            self._db.execute(
+                f"DELETE FROM sync.unreadable WHERE session_id IN ({_marks(len(changed))})", changed
+            ).fetchall()
+        for name, one in resolution.unreadable.items():
+            created, updated = (
+                to_datetime(at) if at is not None else None for at in (one.created_at, one.updated_at)
+            )
+            row = {
+                "session_id": name,
+                "created_at": created,
+                "updated_at": updated,
+                "problem": one.problem,
+                "requested_at": to_datetime(one.requested_at),
+                "seq": one.seq,
+                "content_hash": one.content_hash,
+            }
+            self._insert_row("unreadable", row)
+
+    def touch(self, created: Collection[int]) -> None:
         """Note which published ranges are stale; a month seen for the first time gets a range of its own."""
         if not created:
             return
@@ -535,7 +587,9 @@ class Store:
         if changes.claims and changes.org_id is not None:
             self._claim(changes.org_id, changes.claims)
         facts = {**changes.state, **state}
-        if "next_seq" in facts:  # files are merged in the order of their first requests, not in that of their ends
+        if (
+            "next_seq" in facts
+        ):  # files are merged in the order of their first requests, not in that of their ends
             facts["next_seq"] = str(max(int(facts["next_seq"]), int(self.state().get("next_seq", "0"))))
         if changes.settled or changes.unsettled:
             before = _spans(self.state().get("unsettled"))

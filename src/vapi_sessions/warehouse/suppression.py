@@ -119,9 +119,13 @@ class Suppression:
         """The rows that may be stored; notes nothing."""
         if self.empty:
             return list(rows)
-        return [
-            row for row in rows if not (self.holds(row.session_id) or self.names_forgotten(row.body, policy))
-        ]
+        return [row for row in rows if not self.excludes(row.session_id, row.body, policy)]
+
+    def excludes(self, session_id: str | None, body: bytes, policy: Policy | None = None) -> bool:
+        """Whether such a session may not be stored; it need not have an id."""
+        if self.empty:
+            return False
+        return (session_id is not None and self.holds(session_id)) or self.names_forgotten(body, policy)
 
     def admit(self, rows: Sequence[S], policy: Policy | None = None) -> Sequence[S]:
         """The rows that may be stored. New sessions of a forgotten customer join the list, which is then durable.

@@ -1,0 +1,250 @@
+"""A session that does not say what it is hides no other: it is kept aside, named in every run, and counts as held."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+
+from conftest import Notes, RealTransport, World
+from vapi_sessions import pipeline
+from vapi_sessions.errors import ConfigurationError, SourceUnavailableError
+from vapi_sessions.forget import Whom, forget
+from vapi_sessions.reconcile import Reconciled, reconcile
+from vapi_sessions.status import status
+from vapi_sessions.verify import Verified, verify
+from vapi_sessions.warehouse.raw import files
+
+Session = dict[str, Any]
+SECRET = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class Edited(RealTransport):
+    """The source, with each session changed on its way; `None`: as it is."""
+
+    def __init__(self, change: Callable[[Session], Any]) -> None:
+        super().__init__()
+        self._change = change
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        answer = super().handle_request(request)
+        answer.read()
+        if answer.status_code != 200:
+            return answer
+        found = json.loads(answer.content)
+        if "results" in found:
+            found["results"] = [self._change(session) for session in found["results"]]
+        else:
+            found = self._change(found)
+        headers = {name: answer.headers[name] for name in ("content-type", "date")}
+        return httpx.Response(200, headers=headers, json=found)
+
+
+class Poisoned:
+    """A world in which one session arrives as `spoil` leaves it, until `spoil` is None."""
+
+    def __init__(self, world: World, spoil: Callable[[Session], Any] | None, count: int = 30) -> None:
+        self.world = world
+        self.spoil = spoil
+        start = world.ago(days=3)
+        ids = world.insert(count, lambda n: (start + n * 1_000_000, start + n * 1_000_000), apiKey=SECRET)
+        self.poison = ids[count // 2]
+        self.others = set(ids) - {self.poison}
+
+    def _change(self, session: Session) -> Any:
+        return self.spoil(session) if self.spoil and session["id"] == self.poison else session
+
+    @property
+    def environment(self) -> pipeline.Environment:
+        clock = self.world.clock
+        return pipeline.Environment(clock.us, clock.monotonic, clock.sleep, Edited(self._change))
+
+    def sync(self, **given: object) -> tuple[pipeline.Summary, list[str]]:
+        """One sync, and what a person would have been told."""
+        notes = Notes()
+        settings = self.world.settings(page_size=7, **given)
+        return pipeline.sync(settings, environment=self.environment, progress=notes), notes.said
+
+    def verify(self, *, deep: bool = False) -> Verified:
+        return verify(self.world.settings(page_size=7), deep=deep, environment=self.environment)
+
+    def reconcile(self) -> Reconciled:
+        return reconcile(self.world.settings(page_size=7), environment=self.environment)
+
+    def held(self) -> set[str]:
+        return {name for (name,) in self.world.rows("SELECT session_id FROM sessions")}
+
+    def aside(self) -> dict[str, str]:
+        return dict(self.world.rows("SELECT session_id, problem FROM sync.unreadable"))
+
+    def raw(self) -> list[Session]:
+        """What raw/ has of sessions that cannot be read."""
+        paths = files(self.world.warehouse / "raw")
+        rows = [row for path in paths for row in pq.read_table(path).to_pylist()]
+        return [row for row in rows if row["kind"] == "unreadable"]
+
+
+def without(name: str) -> Callable[[Session], Session]:
+    return lambda session: {key: value for key, value in session.items() if key != name}
+
+
+def having(**fields: object) -> Callable[[Session], Session]:
+    return lambda session: session | fields
+
+
+SPOILT: dict[str, tuple[Callable[[Session], Any], str]] = {
+    "no updatedAt": (without("updatedAt"), "updatedAt is missing"),
+    "no organisation": (having(orgId=None), "orgId is null"),
+    "a time in words": (having(updatedAt="soon"), "updatedAt is not a time"),
+    "a number as id": (having(id=17), "id is not a text"),
+    "no createdAt": (without("createdAt"), "createdAt is missing"),
+    "no object": (lambda _: None, "it is no object"),
+    "nothing but an id": (lambda s: {"id": s["id"]}, "orgId is missing, createdAt is missing, updatedAt is missing"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("spoil", "problem"), SPOILT.values(), ids=SPOILT)
+def test_one_unreadable_session_hides_no_other(
+    world: World, spoil: Callable[[Session], Any], problem: str
+) -> None:
+    """The others arrive, the window is claimed, and every look at the warehouse names the one that is kept aside."""
+    poisoned = Poisoned(world, spoil)
+    for _ in range(2):  # the second run finds nothing new, and warns all the same
+        summary, said = poisoned.sync()
+        ((name, found),) = summary.unreadable.items()
+        assert found == problem
+        assert any(name in line and problem in line for line in said)
+        assert summary.watermark == summary.bound
+        assert poisoned.held() == poisoned.others
+    assert status(world.warehouse, now=world.clock.us()).unreadable == {name: problem}
+    assert world.rows("SELECT DISTINCT sessions_unreadable FROM sync.runs") == [(1,)]
+    for deep in (False, True):
+        done = poisoned.verify(deep=deep)
+        assert (done.findings, dict(done.unreadable)) == ((), {name: problem})
+    done = poisoned.reconcile()
+    assert (done.counts.deleted, done.counts.sessions_new, done.checked) == (0, 0, 0)
+    assert len(poisoned.raw()) == 1
+    world.rebuild()
+    assert (poisoned.held(), poisoned.aside()) == (poisoned.others, {name: problem})
+
+
+def test_it_is_stored_redacted_with_what_it_says_of_itself(world: World) -> None:
+    """Ids and times are null where it has none."""
+    poisoned = Poisoned(world, having(orgId=None, createdAt=None))
+    poisoned.sync()
+    (row,) = poisoned.raw()
+    assert (row["session_id"], row["org_id"], row["created_at"]) == (poisoned.poison, None, None)
+    assert row["updated_at"] is not None
+    assert SECRET not in row["body"]
+    assert json.loads(row["body"])["apiKey"] == "[redacted]"
+
+
+def test_when_it_reads_well_again_it_is_a_session_like_any_other(world: World) -> None:
+    """Nobody warns any more, and a rebuild agrees."""
+    poisoned = Poisoned(world, without("updatedAt"))
+    poisoned.sync()
+    poisoned.spoil = None
+    summary, said = poisoned.sync(full=True)
+    assert (summary.unreadable, poisoned.aside()) == ({}, {})
+    assert not any("cannot be read" in line for line in said)
+    assert poisoned.held() == poisoned.others | {poisoned.poison}
+    world.rebuild()
+    assert (poisoned.held(), poisoned.aside()) == (poisoned.others | {poisoned.poison}, {})
+
+
+def test_a_session_that_was_held_stays_as_it_was_meanwhile(world: World) -> None:
+    """Its row is neither lost nor marked; its being read well again is remembered although nothing in it changed."""
+    poisoned = Poisoned(world, None)
+    poisoned.sync()
+    before = world.tables()
+    poisoned.spoil = without("updatedAt")
+    poisoned.sync(full=True)
+    assert poisoned.reconcile().counts.deleted == 0
+    assert poisoned.verify(deep=True).findings == ()
+    assert list(poisoned.aside()) == [poisoned.poison]
+    assert world.tables() == before
+    poisoned.spoil = None
+    poisoned.sync(full=True)
+    assert poisoned.aside() == {}
+    world.rebuild()
+    assert poisoned.aside() == {}
+
+
+@pytest.mark.parametrize("spoil", [without("updatedAt"), without("createdAt"), having(id=None)])
+def test_one_that_goes_at_the_source_is_kept_aside_no_longer(
+    world: World, spoil: Callable[[Session], Any]
+) -> None:
+    """Reconcile finds out, and marks nothing: there never was a row."""
+    poisoned = Poisoned(world, spoil)
+    poisoned.sync()
+    assert len(poisoned.aside()) == 1
+    world.server.store.delete(world.server.org_id, poisoned.poison)
+    assert poisoned.reconcile().counts.deleted == 0
+    assert poisoned.aside() == {}
+    assert poisoned.verify().findings == ()
+    world.rebuild()
+    assert poisoned.aside() == {}
+
+
+def test_a_passing_fault_is_not_believed(world: World) -> None:
+    """A row is taken for unreadable only if several answers show it so."""
+    seen: list[str] = []
+
+    def now_and_then(session: Session) -> Session:
+        seen.append(session["id"])
+        return session if len(seen) % 2 == 0 else without("updatedAt")(session)
+
+    poisoned = Poisoned(world, now_and_then)
+    summary, _ = poisoned.sync()
+    assert (summary.unreadable, poisoned.raw()) == ({}, [])
+    assert poisoned.held() == poisoned.others | {poisoned.poison}
+
+
+def test_another_organisations_session_is_refused_even_if_it_cannot_be_read(world: World) -> None:
+    """It says whose it is."""
+    poisoned = Poisoned(world, having(orgId="somebody else", updatedAt=None))
+    with pytest.raises(ConfigurationError, match="belongs to organisation"):
+        poisoned.sync()
+
+
+def test_a_page_of_nothing_but_sessions_without_created_at_is_an_error_that_names_them(world: World) -> None:
+    """They never move the cursor, so whatever lies behind them cannot be read."""
+    poisoned = Poisoned(world, None)
+    poisoned.sync()
+    world.clock.forward(hours=1)
+    later = world.insert(9, lambda n: (world.ago(minutes=30), world.ago(minutes=30)))
+    environment = pipeline.Environment(
+        world.clock.us,
+        world.clock.monotonic,
+        world.clock.sleep,
+        Edited(lambda session: without("createdAt")(session) if session["id"] in later else session),
+    )
+    with pytest.raises(SourceUnavailableError) as caught:
+        pipeline.sync(world.settings(page_size=7), environment=environment)
+    assert caught.value.exit_code == 4
+    assert sum(name in caught.value.fact for name in later) >= 7
+
+
+def test_an_organisation_of_which_nothing_can_be_read_is_told(world: World) -> None:
+    """Nothing is claimed for what nobody understood."""
+    world.insert(3, lambda n: (world.ago(days=1), world.ago(days=1)))
+    environment = pipeline.Environment(
+        world.clock.us, world.clock.monotonic, world.clock.sleep, Edited(without("orgId"))
+    )
+    with pytest.raises(SourceUnavailableError, match=r"None of the first 3 session\(s\) can be read"):
+        pipeline.sync(world.settings(), environment=environment)
+
+
+def test_one_can_be_forgotten_by_its_name(world: World) -> None:
+    """Its JSON goes from raw/, and does not come back with the next sync."""
+    poisoned = Poisoned(world, having(id=None))
+    poisoned.sync()
+    (name,) = poisoned.aside()
+    forget(world.settings(), Whom([name]), environment=world.environment())
+    assert (poisoned.aside(), poisoned.raw()) == ({}, [])
+    summary, _ = poisoned.sync(full=True)
+    assert (summary.unreadable, poisoned.raw()) == ({}, [])
