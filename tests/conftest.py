@@ -6,6 +6,7 @@ generated conversations, for tests that only read.
 
 from __future__ import annotations
 
+import json
 import os
 import ssl
 import threading
@@ -133,6 +134,27 @@ class Watched(RealTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         self._before(request)
         return super().handle_request(request)
+
+
+class Edited(RealTransport):
+    """The source, with each session changed on its way."""
+
+    def __init__(self, change: Callable[[dict[str, Any]], Any]) -> None:
+        super().__init__()
+        self._change = change
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        answer = super().handle_request(request)
+        answer.read()
+        if answer.status_code != 200:
+            return answer
+        found = json.loads(answer.content)
+        if "results" in found:
+            found["results"] = [self._change(session) for session in found["results"]]
+        else:
+            found = self._change(found)
+        headers = {name: answer.headers[name] for name in ("content-type", "date")}
+        return httpx.Response(200, headers=headers, json=found)
 
 
 def settings_for(server: EmulatorServer, warehouse: Path, **given: object) -> Settings:

@@ -6,11 +6,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import Notes, RealTransport, World
+from conftest import Edited, Notes, World
 from vapi_sessions import pipeline
 from vapi_sessions.errors import ConfigurationError, SourceUnavailableError
 from vapi_sessions.forget import Whom, forget
@@ -21,27 +20,6 @@ from vapi_sessions.warehouse.raw import files
 
 Session = dict[str, Any]
 SECRET = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"
-
-
-class Edited(RealTransport):
-    """The source, with each session changed on its way; `None`: as it is."""
-
-    def __init__(self, change: Callable[[Session], Any]) -> None:
-        super().__init__()
-        self._change = change
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        answer = super().handle_request(request)
-        answer.read()
-        if answer.status_code != 200:
-            return answer
-        found = json.loads(answer.content)
-        if "results" in found:
-            found["results"] = [self._change(session) for session in found["results"]]
-        else:
-            found = self._change(found)
-        headers = {name: answer.headers[name] for name in ("content-type", "date")}
-        return httpx.Response(200, headers=headers, json=found)
 
 
 class Poisoned:

@@ -485,7 +485,7 @@ def _print_status(found: dict[str, Any]) -> None:
     if warning := describe(found["unreadable"]):
         line("unreadable", warning)
     if found["drift"]:
-        line("drift", ", ".join(f"{name} ({count:,})" for name, count in list(found["drift"].items())[:8]))
+        line("drift", ", ".join(f"{name} ({count:,})" for name, count in found["drift"].items()))
     print("last runs")
     for run in found["last_runs"]:
         error = f": {run['error']}" if run["error"] else ""
