@@ -601,17 +601,21 @@ def test_of_two_syncs_the_second_says_so_and_leaves(world: World) -> None:
 # -- another version's schema
 
 
-def test_an_older_schema_is_told_and_rebuilt(world: World) -> None:
-    """`status` and sync name the remedy, and after it everything is there in this version's schema."""
+@pytest.mark.parametrize(("version", "remedy"), [("0", "sync"), ("99", "rebuild")])
+def test_another_schema_is_told_with_the_remedy(world: World, version: str, remedy: str) -> None:
+    """`status` and whoever cannot go on name it, and after it everything is there in this version's schema."""
     before = contents(world)
     for name in ("store.duckdb", "vapi.duckdb"):
         with duckdb.connect(world.warehouse / name) as db:
-            db.execute("UPDATE sync.state SET value = '0' WHERE key = 'schema_version'").fetchall()
-    for command in (lambda: status(world.warehouse, now=world.clock.us()), world.sync):
-        with pytest.raises(WarehouseError, match="schema version 0, this program has") as told:
-            command()
-        assert told.value.exit_code == 5
+            db.execute(f"UPDATE sync.state SET value = '{version}' WHERE key = 'schema_version'").fetchall()
+    with pytest.raises(WarehouseError, match=f"schema version {version}, this program has") as told:
+        status(world.warehouse, now=world.clock.us())
+    assert told.value.exit_code == 5
+    assert f"vapi-sessions {remedy}" in told.value.remedy
+    if remedy == "rebuild":
+        with pytest.raises(WarehouseError, match=f"schema version {version}, this program has") as told:
+            world.sync()
         assert "vapi-sessions rebuild" in told.value.remedy
-    world.rebuild()
+    world.rebuild() if remedy == "rebuild" else world.sync()
     assert contents(world) == before
     assert status(world.warehouse, now=world.clock.us() + HOUR).rows["sessions"] == 60

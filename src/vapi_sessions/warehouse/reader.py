@@ -80,9 +80,12 @@ def check_version(db: duckdb.DuckDBPyConnection, warehouse: str | os.PathLike[st
     found = db.execute("SELECT value FROM sync.state WHERE key = 'schema_version'").fetchall()
     if found != [(str(schema.SCHEMA_VERSION),)]:
         version = found[0][0] if found else "unknown"
+        earlier = version.isdecimal() and int(version) < schema.SCHEMA_VERSION
         raise WarehouseError(
             f"What is published in {warehouse} has schema version {version}, this program has {schema.SCHEMA_VERSION}.",
-            "Run vapi-sessions sync: it derives everything again from raw/, without a download.",
+            "Run vapi-sessions sync: it derives everything again from raw/, without a download."
+            if earlier
+            else "Use the program that made it, or run vapi-sessions rebuild.",
         )
 
 
