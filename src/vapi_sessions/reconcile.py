@@ -8,6 +8,7 @@ reading that failed, was partial, or showed another organisation.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -152,6 +153,7 @@ class _Reconciliation:
         window = Window(floor_ms(ours), self._oldest)
         known = self._run.store.known(self._holdings.created(window))
         self._aged_out = [(key, held, page.requested_at, page.seq) for key, held in known.items()]
+        self._release(window, known, requested_at=page.requested_at, seq=page.seq)
 
     def compare(self) -> None:
         """Read the windows in which the counts differ: fetch what we lack, note what is no longer listed."""
@@ -242,11 +244,14 @@ class _Reconciliation:
             beyond = beyond or step.page.beyond_retention
             self._run.progress.read(len(step.rows))
         self._run.suppression.listed(window, seen)
-        for name, one in list(self._loader.unreadable.items()):
-            # What could not be read has no row; that the source lists it no longer is all there is to know of it.
-            if one.created_at in window and name not in seen and name not in held:
-                self._loader.release(name, requested_at=requested_at, seq=seq)
+        self._release(window, seen | held.keys(), requested_at=requested_at, seq=seq)
         missing = {session_id: created for session_id, created in held.items() if session_id not in seen}
         self._missing |= missing
         if beyond:
             self._beyond_retention |= set(missing)
+
+    def _release(self, window: Window, there: Container[str], *, requested_at: int, seq: int) -> None:
+        """Keep aside no longer what the source does not list in the window, by the request named, and what has no row."""
+        for name, one in list(self._loader.unreadable.items()):
+            if one.created_at in window and name not in there:
+                self._loader.release(name, requested_at=requested_at, seq=seq)

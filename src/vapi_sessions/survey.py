@@ -25,6 +25,8 @@ from vapi_sessions.windows import BEGINNING, IntervalSet, Window
 _Asked = TypeVar("_Asked")
 _Answer = TypeVar("_Answer")
 
+#: How many sessions are looked at where the oldest one cannot be read, at least.
+_FIRST: Final = 100
 #: Why history begins where it does, as `status` tells it.
 OLDEST: Final = "oldest session"
 
@@ -139,7 +141,7 @@ def ask_for_the_oldest(source: Source, page_size: int) -> tuple[Page, Row | None
     for _ in range(1 + PATIENCE):
         page = source.list(Query(limit=1))
         if page.unreadable:
-            page = source.list(Query(limit=page_size))
+            page = source.list(Query(limit=max(page_size, _FIRST)))
         if page.listed or page.total == 0:
             return page, _oldest(page)
     raise SourceInconsistentError(

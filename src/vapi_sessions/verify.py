@@ -183,7 +183,8 @@ class _Verification:
         if ours is not None and ours < oldest:
             window = Window(floor_ms(ours), oldest)
             ids = self._holdings.ids(window)
-            yield _finding(window, "no longer listed (aged out, or deleted)", list(ids), _RECONCILE)
+            if ids:  # else it is something that is kept aside
+                yield _finding(window, "no longer listed (aged out, or deleted)", list(ids), _RECONCILE)
         lower = max(oldest, self._from)
         if lower >= self._until:
             return

@@ -123,6 +123,13 @@ def make_odd(rng: random.Random, fields: Fields) -> None:
     fields["_odd"] = True
 
 
+def spoil(rng: random.Random, text: bytes) -> bytes:
+    """A body that does not say what it is."""
+    if rng.random() < 0.5:
+        return text.replace(b'"updatedAt": ', b'"changedAt": ', 1)
+    return text.replace(b'"orgId": ', b'"orgId": null, "organisation": ', 1)
+
+
 def is_odd(fields: Fields) -> bool:
     """Whether the rules of `expected` do not cover it."""
     return bool(fields.get("_odd"))

@@ -11,11 +11,11 @@ from .stops import POINTS
 _TRAFFIC: Final = (
     "create", "create_in_the_past", "append", "shrink", "complete", "bill", "bill_silently", "expire_silently",
     "make_odd", "bulk_update", "delete", "delete_many", "recreate", "bring_back", "block", "touch_block", "retention",
-    "commit_late", "restless",
+    "commit_late", "restless", "spoil",
 )  # fmt: skip
 _RECOVERIES: Final = (
     "recovered raw files", "resumed windows", "empty organisation", "block of ties by pages", "block of ties proven",
-    "circuit breaker", "late_rows", "silent_changes", "deleted", "aged_out", "restored",
+    "circuit breaker", "kept aside", "late_rows", "silent_changes", "deleted", "aged_out", "restored",
 )  # fmt: skip
 _ENDS: Final = (
     "sync done", "reconcile done", "Killed", "Interrupted", "WarehouseError", "SourceUnavailableError",

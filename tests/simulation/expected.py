@@ -53,13 +53,16 @@ def histories(directory: Path) -> dict[str, History]:
     found: dict[str, History] = defaultdict(lambda: History([], []))
     for path in directory.glob("*.parquet"):
         for row in pq.read_table(path).to_pylist():
+            if row["kind"] == "unreadable":  # kept aside, and in no table
+                continue
             for name in ("created_at", "updated_at", "requested_at"):
                 row[name] = from_datetime(row[name])
             history = found[row["session_id"]]
             (history.seen if row["kind"] == "seen" else history.marks).append(row)
     for history in found.values():
         history.seen.sort(key=lambda o: o["seq"])
-    return dict(found)
+    # What could never be read may have a mark all the same: that it is listed no longer.
+    return {session_id: history for session_id, history in found.items() if history.seen}
 
 
 def tables(histories: dict[str, History], odd: set[str]) -> Tables:

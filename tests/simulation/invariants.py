@@ -103,6 +103,11 @@ class Invariants:
         #: Sessions for which the source answered 404 by id.
         self.proven_absent: set[str] = set()
         self._held: dict[str, Held] = {}
+        #: What the warehouse names as unreadable.
+        self._aside: set[str] = set()
+        #: Whether an answer of this run may have shown another state than the newest: of what cannot be read nobody can tell
+        #: which is newer.
+        self._unsure = False
         #: The newest `updatedAt` that was merged of each session.
         self._read: dict[str, int] = {}
         self._completed = IntervalSet()
@@ -129,6 +134,7 @@ class Invariants:
         if not (world.warehouse / "store.duckdb").exists():
             return
         before = self._held, self._completed, self._digest
+        self._unsure = bool(stopped or record.faulty or world.lag or world.reordering)
         with observing(world.warehouse / "store.duckdb") as db:
             hashed = (world.publishing and not world.concluding) or foreign
             try:
@@ -154,6 +160,9 @@ class Invariants:
                     "SELECT session_id, epoch_us(created_at), epoch_us(updated_at), content_hash, "
                     "deleted_at IS NOT NULL, aged_out_at IS NOT NULL FROM sessions"
                 ).fetchall()
+            }
+            self._aside = {
+                name for (name,) in db.execute("SELECT session_id FROM sync.unreadable").fetchall()
             }
         if foreign:
             if (
@@ -313,6 +322,12 @@ class Invariants:
         return version.updated_at < frontier - self.world.lookback
 
     def _require(self, session: Session, version: Version, name: str) -> None:
+        if session.session_id in self._aside:
+            return
+        if version.spoilt:
+            if not self._unsure:
+                raise Violation("what cannot be read is named", session.session_id)
+            return
         held = self._held.get(session.session_id)
         if held is None or floor_ms(held.updated_at) < floor_ms(version.updated_at):
             state = "not there" if held is None else f"at {show(held.updated_at)}"
@@ -329,10 +344,12 @@ class Invariants:
         if record.faulty or world.page < 5 or shape.page_cap is not None or record.tied:
             return
         result = record.result
+        # What cannot be read is asked for several times, and what comes first by whole pages.
+        spoilt = sum(v.spoilt for s in world.model.sessions.values() for v in s.versions)
         gone = sum(
             world.model.sessions[key].deleted(record.ended) for key in record.listed
         )  # planned for, too
-        budget = 1.3 * (result.counts.sessions_read + gone) / world.page + 5 + 5 * result.windows
+        budget = 1.3 * (result.counts.sessions_read + gone) / world.page + 5 + 5 * result.windows + 4 * spoilt
         if result.requests > budget:
             raise Violation(
                 "requests stay within 1.3 N / page + a constant",
@@ -411,7 +428,12 @@ class Invariants:
         listed = {session.session_id: version for session, version in world.model.listed()}
         raw = expected.histories(world.warehouse / "raw")
         self._raw_is_whole(raw)
+        spoilt = {session_id for session_id, version in listed.items() if version.spoilt}
+        if self._aside != spoilt:
+            raise Violation("what cannot be read is named, and nothing else", repr(self._aside ^ spoilt))
         for session_id, version in listed.items():
+            if session_id in spoilt:
+                continue
             held = self._held.get(session_id)
             if held is None or held.deleted or held.aged_out:
                 raise Violation("every listed session is there, without a mark", f"{session_id}: {held}")

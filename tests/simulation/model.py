@@ -31,6 +31,8 @@ class Version:
     body: bytes
     silent: bool
     odd: bool
+    #: Whether it does not say what it is: the list shows it, and nobody can read it.
+    spoilt: bool = False
 
 
 @dataclass(slots=True)
@@ -114,7 +116,13 @@ class Model:
         return session
 
     def commit(
-        self, session: Session, *, delay: int | None = None, silent: bool = False, at: int | None = None
+        self,
+        session: Session,
+        *,
+        delay: int | None = None,
+        silent: bool = False,
+        at: int | None = None,
+        spoilt: bool = False,
     ) -> Version:
         """Write the session's fields as its newest version."""
         previous = session.versions[-1] if session.versions else None
@@ -124,19 +132,21 @@ class Model:
         visible = self.clock.true + (self.delay() if delay is None else delay)
         if previous is not None:
             visible = max(visible, previous.visible_at)
+        body = contents.body(
+            session.session_id,
+            ORG,
+            session.created_at,
+            updated,
+            session.fields,
+            micro=self.shape.micro_shown,
+        )
         version = Version(
             updated,
             visible,
-            contents.body(
-                session.session_id,
-                ORG,
-                session.created_at,
-                updated,
-                session.fields,
-                micro=self.shape.micro_shown,
-            ),
+            contents.spoil(self.rng, body) if spoilt else body,
             silent,
             contents.is_odd(session.fields),
+            spoilt,
         )
         session.versions.append(version)
         return version

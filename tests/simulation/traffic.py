@@ -119,6 +119,14 @@ class Traffic:
         """Unknown or retyped fields."""
         return self._change(contents.make_odd)
 
+    def spoil(self) -> bool:
+        """One changes, and from then on does not say what it is, until it changes again."""
+        alive = self.model.alive()
+        if len(alive) < 4:
+            return False
+        self.model.commit(self.rng.choice(alive), spoilt=True)
+        return True
+
     def bulk_update(self) -> bool:
         """Many sessions get the very same `updatedAt`."""
         alive = self.model.alive()

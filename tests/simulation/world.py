@@ -74,6 +74,7 @@ class Notes(Silent):
         "going on in": "resumed windows",
         "shows no session": "empty organisation",
         "what had arrived": "could not keep what had arrived",
+        "kept aside": "kept aside",
     }
 
     def __init__(self, fired: Counter[str]) -> None:
@@ -84,6 +85,10 @@ class Notes(Silent):
         for start, name in self._SAID.items():
             if start in text:
                 self._fired[f"recovery: {name}"] += 1
+
+
+#: In how many worlds some sessions do not say what they are, now and then.
+_SPOILING: Final = 0.2
 
 
 class World(httpx.BaseTransport):
@@ -170,6 +175,8 @@ class World(httpx.BaseTransport):
         self.theme = drawn(rng.random())
         if self.theme:
             self._be_about(THEMES[self.theme])
+        if check and random.Random(f"spoilt {seed}").random() < _SPOILING:
+            self.traffic.weights[self.traffic.spoil] = 2.0
 
     def _be_about(self, theme: Theme) -> None:
         for name, value in theme.world.items():

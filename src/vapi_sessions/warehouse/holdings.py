@@ -60,9 +60,10 @@ class Holdings:
         return dict(found)
 
     def oldest(self) -> int | None:
-        """When the oldest one was created, µs; None without a session."""
+        """When the oldest one was created, µs; None without a session. What is kept aside counts."""
         found = self._rows(
-            "SELECT epoch_us(min(created_at)) FROM sessions WHERE deleted_at IS NULL AND aged_out_at IS NULL",
+            "SELECT epoch_us(least(min(created_at), (SELECT min(created_at) FROM sync.unreadable))) "
+            "FROM sessions WHERE deleted_at IS NULL AND aged_out_at IS NULL",
             [],
         )[0][0]
         return int(found) if found is not None else None
