@@ -513,20 +513,24 @@ class Source:
 
     def _of_a_stranger(self, who: Stranger, status: int) -> Exception:
         """A web page in place of the API's answer: it says nothing about the key, and whose it is, is what helps."""
-        title = self._shown(who.title)
-        fact = f"{who.who} answers {status} itself, not the API" + (f': "{title}"' if title else "")
-        if status < 300:
-            return _AgainError(
-                fact,
-                address_suspect=True,
-                remedy="If the network wants a sign-in first, open any page in a browser.",
-            )
+        fact = self._said_by(who, status)
         if status >= 500:
             return _AgainError(fact)
         remedy = "The key is not the reason: look at the proxy, firewall or VPN between here and the source, and at --base-url."
         if who.is_cdn:
             remedy = "The key is not the reason: the CDN blocks this network or client. Try from another network, or ask Vapi."
         return SourceRefusedError(f"{fact[0].upper()}{fact[1:]}.", remedy)
+
+    def _in_place_of_data(self, who: Stranger, status: int) -> _AgainError:
+        return _AgainError(
+            self._said_by(who, status),
+            address_suspect=True,
+            remedy="If the network wants a sign-in first, open any page in a browser.",
+        )
+
+    def _said_by(self, who: Stranger, status: int) -> str:
+        title = self._shown(who.title)
+        return f"{who.who} answers {status} itself, not the API" + (f': "{title}"' if title else "")
 
     def _shown(self, text: str) -> str:
         """What the source says, as we may repeat it: without the key, which must go before a cut makes a part of it."""
@@ -536,7 +540,7 @@ class Source:
         """The body, if the content type says JSON; a page of HTML or an empty 200 is never "no rows"."""
         if not response.is_json:
             if (who := stranger(response.headers, response.content)) is not None:
-                raise self._of_a_stranger(who, 200)
+                raise self._in_place_of_data(who, response.status_code)
             kind = self._shown(response.content_type)
             raise _AgainError(f"an answer is {kind or 'of no declared type'}, not JSON", address_suspect=True)
         if not response.content:
