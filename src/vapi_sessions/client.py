@@ -518,7 +518,7 @@ class Source:
             return _AgainError(fact)
         remedy = "The key is not the reason: look at the proxy, firewall or VPN between here and the source, and at --base-url."
         if who.is_cdn:
-            remedy = "The key is not the reason: the CDN blocks this network or client. Try from another network, or ask Vapi."
+            remedy = "The key is not the reason: the CDN blocks this client. Look at the proxy and network you come from."
         return SourceRefusedError(f"{fact[0].upper()}{fact[1:]}.", remedy)
 
     def _in_place_of_data(self, who: Stranger, status: int) -> _AgainError:
