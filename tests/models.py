@@ -140,7 +140,7 @@ class SourceModel:
 
 
 class ModelSource:
-    """The model behind the two calls that a survey makes; counts them."""
+    """The model behind the calls that a survey makes; counts them."""
 
     def __init__(self, model: SourceModel) -> None:
         self.model = model
@@ -154,6 +154,9 @@ class ModelSource:
     ) -> int:
         """The count of one page."""
         return self.list(Query(updated=updated, created=created, ids=ids, limit=1)).total
+
+    def stop(self) -> None:
+        """Nobody waits for it."""
 
 
 def fits(query: Query, session: Session) -> bool:

@@ -212,7 +212,9 @@ BAD: Final = {
     "unreachable host": Bad(
         4, r"http://127.0.0.1:\d+ cannot be reached", "Check --base-url", prepare=_unreachable
     ),
-    "a host that answers HTML": Bad(4, "text/html, not JSON", "Check --base-url", prepare=_always("html")),
+    "a host that answers HTML": Bad(
+        4, "answers 200 itself, not the API", "Check --base-url", prepare=_always("html")
+    ),
     "the CDN's refusal": Bad(
         3, "CDN .*403.*error code: 1010", "proxy and network", prepare=_always("cdn403")
     ),
@@ -270,7 +272,7 @@ FURTHER: Final = {
     "a duration that is none": Bad(2, "'soon' is not a duration", "--settle", "sync --settle soon"),
     "nothing side by side": Bad(2, "--concurrency: .*greater than or equal to 1", "--help", "sync --concurrency 0"),
     "a setting in the environment": Bad(
-        2, "--lookback: 'long' is not a duration", "--help", environment={"VAPI_LOOKBACK": "long"}
+        2, "VAPI_LOOKBACK: 'long' is not a duration", "unset it", environment={"VAPI_LOOKBACK": "long"}
     ),
     "a warehouse below a file": Bad(
         5, "notes.txt.* not a directory", "--warehouse", prepare=_elsewhere("notes.txt/warehouse", _a_file)
@@ -529,7 +531,7 @@ def test_the_key_is_nowhere_in_the_warehouse(desk: Desk) -> None:
 
 
 def test_ctrl_c_ends_a_sync_and_the_next_one_completes_it(tmp_path: Path, source: EmulatorServer) -> None:
-    """SIGINT: exit code 130, two lines, nothing claimed falsely; the next sync brings the rest."""
+    """SIGINT: exit code 130, a line at once and two at the end, nothing claimed falsely; the next sync brings the rest."""
     desk = Desk(source, tmp_path / "warehouse")
     source.configure(faults=FaultSettings(latency_seconds=0.1))
     try:
@@ -548,8 +550,9 @@ def test_ctrl_c_ends_a_sync_and_the_next_one_completes_it(tmp_path: Path, source
         source.configure(faults=FaultSettings())
     assert "sessions to read" in first
     assert (process.returncode, out) == (130, "")
-    assert err.splitlines()[0] == "error: Interrupted."
-    assert len(err.splitlines()) == 2
+    first, *last = err.splitlines()
+    assert first.startswith("Interrupted: keeping what has arrived.")
+    assert (len(last), last[0]) == (2, "error: Interrupted.")
     assert desk.rows("SELECT count(*) FROM sessions")[0][0] < 120
     assert desk.run("sync").code == 0
     assert desk.rows("SELECT count(*) FROM sessions") == [(120,)]

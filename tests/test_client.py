@@ -27,19 +27,11 @@ from pydantic import SecretStr
 
 from models import EPOCH, ORG, FakeTime, RawServer
 from vapi_sessions import __version__
-from vapi_sessions.client import (
-    ATTEMPTS,
-    FIRST_ATTEMPTS,
-    LONGEST_RETRY_AFTER,
-    LONGEST_WAIT,
-    Pace,
-    Page,
-    Query,
-    Source,
-)
+from vapi_sessions.client import ATTEMPTS, FIRST_ATTEMPTS, LONGEST_RETRY_AFTER, Page, Query, Source
 from vapi_sessions.emulator.server import EmulatorServer
 from vapi_sessions.emulator.settings import EmulatorSettings
 from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError, VapiSessionsError
+from vapi_sessions.pace import LONGEST_WAIT, MOST_JITTER, Pace
 from vapi_sessions.timestamps import HOUR, MILLISECOND, MINUTE, SECOND, show, to_datetime
 from vapi_sessions.windows import Window
 
@@ -381,18 +373,33 @@ STATUSES: list[tuple[httpx.Response, type[VapiSessionsError], str, int]] = [
     (said(422, "no"), REFUSED, '422: "no"', 1),
     (said(401, "Invalid Key. Hot tip, …"), REFUSED, 'does not accept the key (401: "Invalid Key.', 1),
     (said(402, "Pay."), REFUSED, 'must pay first (402: "Pay.")', 1),
-    (text(403, "error code: 1010", "text/plain"), REFUSED, "CDN in front of the source blocks", 1),
+    (
+        text(403, "error code: 1010", "text/plain"),
+        REFUSED,
+        "The CDN in front of the source (Cloudflare) answers 403 itself",
+        1,
+    ),
     (said(403, "Forbidden resource"), REFUSED, "The key may not list sessions (403", 1),
     (said(404, "Cannot GET /session"), REFUSED, f"no Sessions API at {BASE} (404", 1),
     (said(408), UNAVAILABLE, "timed out (408)", ATTEMPTS),
     (said(429, "slow down"), UNAVAILABLE, "limits the rate (429)", ATTEMPTS),
     (said(500, "oops"), UNAVAILABLE, 'the source fails (500: "oops")', ATTEMPTS),
-    (text(502, "<html>Bad gateway</html>"), UNAVAILABLE, "the source fails (502)", ATTEMPTS),
+    (text(502, "<html>Bad gateway</html>"), UNAVAILABLE, "between here and the source answers 502", ATTEMPTS),
     (text(503, "busy", "text/plain"), UNAVAILABLE, 'the source fails (503: "busy")', ATTEMPTS),
     (said(504), UNAVAILABLE, "the source fails (504", ATTEMPTS),
     (text(529, ""), UNAVAILABLE, "the source fails (529)", ATTEMPTS),
-    (text(301, "", location="https://elsewhere.test/session"), REFUSED, "redirects elsewhere (301)", 1),
-    (text(307, "", location="https://elsewhere.test/session"), REFUSED, "redirects elsewhere (307)", 1),
+    (
+        text(301, "", location="https://elsewhere.test/session"),
+        REFUSED,
+        "redirects to elsewhere.test (301)",
+        1,
+    ),
+    (
+        text(307, "", location="https://elsewhere.test/session"),
+        REFUSED,
+        "redirects to elsewhere.test (307)",
+        1,
+    ),
     (text(304, ""), REFUSED, "redirects elsewhere (304)", 1),
     (said(409, "conflict"), UNAVAILABLE, '409: "conflict", which no rule here covers', 1),
     (said(418, "teapot"), UNAVAILABLE, '418: "teapot", which no rule here covers', 1),
@@ -699,14 +706,14 @@ def test_retry_after_as_a_date_is_meant_on_the_clock_that_wrote_it() -> None:
 
 @pytest.mark.parametrize("value", ["", "soon", "-5", "1.5", "Tue, 99 Foo 2026 00:00:00 GMT", "²"])
 def test_a_retry_after_that_says_nothing_is_no_retry_after(value: str) -> None:
-    """Our own waits then."""
+    """It is waited for the next minute then, as without one."""
     throttled = said(429)
     throttled.headers = httpx.Headers(
         [(b"content-type", b"application/json"), (b"retry-after", value.encode("latin-1"))]
     )
     with Fixture(Scripted(throttled, GOOD)) as fixture:
         fixture.source.list(Query())
-    assert fixture.time.elapsed == pytest.approx(1, abs=0.1)
+    assert 60 <= fixture.time.elapsed <= 60 + MOST_JITTER
 
 
 def test_a_retry_after_in_the_past_means_now() -> None:
@@ -737,7 +744,7 @@ class TestPace:
 
     @pytest.fixture
     def pace(self, time: FakeTime) -> Pace:
-        return Pace(time.monotonic, time.sleep)
+        return Pace(time.monotonic, time.sleep, chance=lambda: 0.0)
 
     def test_nothing_waits_when_nothing_is_throttled(self, pace: Pace, time: FakeTime) -> None:
         """At full speed requests do not wait for each other."""
@@ -747,15 +754,15 @@ class TestPace:
 
     def test_a_429_to_one_holds_all_back(self, pace: Pace, time: FakeTime) -> None:
         """Whoever asks next waits as long as the one that was told."""
-        wait = pace.throttled(pace.wait_turn(), None)
-        assert wait == pytest.approx(1)
+        wait = pace.throttled(pace.wait_turn(), None, EPOCH)
+        assert wait == pytest.approx(60)
         blocked_until = time.monotonic() + wait
         starts = [pace.wait_turn() for _ in range(3)]
         assert min(starts) >= blocked_until
 
     def test_starts_are_spread_after_an_episode(self, pace: Pace) -> None:
         """Workers that were held back together do not all start together."""
-        pace.throttled(pace.wait_turn(), None)
+        pace.throttled(pace.wait_turn(), None, EPOCH)
         starts = [pace.wait_turn() for _ in range(4)]
         assert all(b - a == pytest.approx(pace.interval) for a, b in itertools.pairwise(starts))
         assert pace.interval > 0
@@ -763,26 +770,26 @@ class TestPace:
     def test_answers_to_one_episode_count_once(self, pace: Pace) -> None:
         """Six workers that are told at the same time do not wait six times as long."""
         sent = [pace.wait_turn() for _ in range(6)]
-        waits = [pace.throttled(at, None) for at in sent]
-        assert waits == [pytest.approx(1)] * 6
+        waits = [pace.throttled(at, None, EPOCH) for at in sent]
+        assert waits == [pytest.approx(60)] * 6
         assert pace.interval == pytest.approx(0.05)
 
     def test_the_next_episode_waits_longer(self, pace: Pace, time: FakeTime) -> None:
-        """1, 2, 4 … s, up to the longest wait."""
-        waits = [pace.throttled(pace.wait_turn(), None) for _ in range(8)]
-        assert waits == [pytest.approx(min(2.0**n, LONGEST_WAIT)) for n in range(8)]
+        """If the next minute was not enough: 15 s, then the longest wait."""
+        waits = [pace.throttled(pace.wait_turn(), None, EPOCH) for _ in range(8)]
+        assert waits == pytest.approx([60, 15] + [LONGEST_WAIT] * 6)
 
     def test_a_longer_retry_after_in_one_episode_extends_it(self, pace: Pace) -> None:
         """The most patient answer decides."""
         sent = [pace.wait_turn(), pace.wait_turn()]
-        pace.throttled(sent[0], 2)
-        assert pace.throttled(sent[1], 9) == pytest.approx(9)
+        pace.throttled(sent[0], 2, EPOCH)
+        assert pace.throttled(sent[1], 9, EPOCH) == pytest.approx(9)
 
     def test_a_shorter_retry_after_in_one_episode_does_not_shorten_it(self, pace: Pace) -> None:
         """The same."""
         sent = [pace.wait_turn(), pace.wait_turn()]
-        pace.throttled(sent[0], 9)
-        assert pace.throttled(sent[1], 2) == pytest.approx(9)
+        pace.throttled(sent[0], 9, EPOCH)
+        assert pace.throttled(sent[1], 2, EPOCH) == pytest.approx(9)
 
     def test_a_worker_that_waits_sees_the_block_extended(self, time: FakeTime) -> None:
         """Who sleeps through a 429 of another does not start into it."""
@@ -791,29 +798,29 @@ class TestPace:
         def sleep(seconds: float) -> None:
             time.sleep(seconds)
             if not told:  # while we slept, another worker was told to wait ten seconds more
-                told.append(pace.throttled(time.monotonic(), 10))
+                told.append(pace.throttled(time.monotonic(), 10, EPOCH))
 
         pace = Pace(time.monotonic, sleep)
-        pace.throttled(pace.wait_turn(), 3)
+        pace.throttled(pace.wait_turn(), 3, EPOCH)
         begin = time.monotonic()
         assert pace.wait_turn() - begin == pytest.approx(13)
 
     def test_successes_bring_the_speed_back(self, pace: Pace) -> None:
         """The distance shrinks, and in the end is forgotten; the next episode is a first one."""
         for _ in range(4):
-            pace.throttled(pace.wait_turn(), None)
+            pace.throttled(pace.wait_turn(), None, EPOCH)
         intervals = []
         for _ in range(60):
             intervals.append(pace.interval)
             pace.succeeded()
         assert intervals == sorted(intervals, reverse=True)
         assert pace.interval == 0
-        assert pace.throttled(pace.wait_turn(), None) == pytest.approx(1)
+        assert pace.throttled(pace.wait_turn(), None, EPOCH) == pytest.approx(60)
 
     def test_the_distance_has_a_limit(self, pace: Pace) -> None:
         """However often the source throttles, there is a request every few seconds."""
         for _ in range(20):
-            pace.throttled(pace.wait_turn(), None)
+            pace.throttled(pace.wait_turn(), None, EPOCH)
         assert pace.interval <= 5
 
 

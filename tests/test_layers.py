@@ -88,9 +88,9 @@ def test_only_the_warehouse_knows_duckdb() -> None:
 
 
 def test_only_the_client_knows_http() -> None:
-    """Besides the client only the pipeline names httpx, for the type of the transport that is injected."""
+    """The client and its connections; the pipeline names httpx for the type of the transport that is injected."""
     assert "client" in _importing("httpx", EXPORTER)
-    assert _importing("httpx", EXPORTER) <= {"client", "pipeline"}
+    assert _importing("httpx", EXPORTER) <= {"client", "connection", "pipeline"}
     named = {
         ast.unparse(node)
         for node in ast.walk(ast.parse(FILES[f"{ROOT}.pipeline"].read_text()))

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from vapi_sessions import __version__, memory
+from vapi_sessions import __version__, interruption, memory
 from vapi_sessions.config import Settings, load_settings
 from vapi_sessions.errors import DifferenceError, VapiSessionsError, WarehouseError
 from vapi_sessions.timestamps import parse_duration, show
@@ -67,6 +67,7 @@ PageSize = Annotated[
 ]
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 _GOES_ON: Final = "What was merged stays; the next run goes on from there."
+_KEEPS: Final = "Interrupted: keeping what has arrived. Once more ends at once."
 _GLOBAL: Final[dict[str, Any]] = {}
 
 
@@ -366,6 +367,7 @@ def _register_emulator() -> None:
 def main() -> NoReturn:
     """Run the command line and exit. Every error is one or two lines; a traceback only with --debug."""
     memory.stay_flat()
+    interruption.listen(lambda: _KEEPS if _keeps_what_arrived() else "")
     if "emulate" in sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]) or len(sys.argv) == 1:
         _register_emulator()  # its server's imports are not what a sync should wait for
     sys.exit(_guarded(lambda: app(standalone_mode=False)))
@@ -407,8 +409,12 @@ def _guarded(command: Callable[[], object]) -> int:
 
 
 def _interrupted() -> int:
-    goes_on = _GLOBAL.get("command") in ("sync", "reconcile")
-    return _fail("Interrupted.", _GOES_ON if goes_on else "", _INTERRUPTED)
+    code = _INTERRUPTED if interruption.received is None else 128 + interruption.received
+    return _fail("Interrupted.", _GOES_ON if _keeps_what_arrived() else "", code)
+
+
+def _keeps_what_arrived() -> bool:
+    return _GLOBAL.get("command") in ("sync", "reconcile")
 
 
 def _fail(fact: str, remedy: str, code: int) -> int:

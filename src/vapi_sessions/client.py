@@ -7,17 +7,15 @@ operators appear in `Query.params` and nowhere else.
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
-import os
 import queue
-import ssl
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
-from urllib.parse import quote
+from typing import Any, Final, Literal, TypeAlias, TypeVar
+from urllib.parse import quote, urlsplit
 
 import httpx
 import msgspec
@@ -25,21 +23,32 @@ import tenacity
 from pydantic import SecretStr
 
 from vapi_sessions import __version__, timestamps
-from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError
+from vapi_sessions.connection import DEADLINE, Answer, DeadlineError, Line, new_client, unusable
+from vapi_sessions.errors import (
+    ConfigurationError,
+    SourceRefusedError,
+    SourceUnavailableError,
+    VapiSessionsError,
+)
+from vapi_sessions.pace import LONGEST_WAIT, Pace
 from vapi_sessions.page import Metadata, Row, UnreadableRow, read, split
+from vapi_sessions.proxies import proxy_for
+from vapi_sessions.strangers import Stranger, stranger
 from vapi_sessions.windows import BEGINNING, Window
 
 USER_AGENT: Final = f"vapi-sessions/{__version__} (python-httpx)"
-TIMEOUT: Final = httpx.Timeout(connect=10, read=120, write=30, pool=None)
 
-#: Waits of 0.5, 1, 2, 4, 8, 16, 30 and 30 s: 91 s in all, well beyond the recorded lockout of 21 s.
+#: Waits of 0.5, 1, 2, 4, 8, 16, 30 and 30 s: 91 s in all. Of a rate limit, as many episodes in a row: to the next minute,
+#: then 15 s and seven times 30 s.
 ATTEMPTS: Final = 9
 #: Before the first answer of any kind a wrong address is likelier than an outage, so a mistake is told within seconds.
 FIRST_ATTEMPTS: Final = 3
-LONGEST_WAIT: Final = 30.0
 LONGEST_RETRY_AFTER: Final = 300.0
 #: How many answers have to show a row that cannot be read before that is believed.
 UNREADABLE_ANSWERS: Final = 3
+#: Seconds after which a request that failed is not sent again, however few attempts there were: with a source that
+#: hangs, each may take as long as the deadline.
+PATIENCE: Final = 900.0
 
 Order: TypeAlias = Literal["ASC", "DESC"]
 
@@ -103,75 +112,23 @@ class Page:
 T = TypeVar("T")
 
 
-class _Answer(NamedTuple):
-    """A response that was read to its end. httpx's own is part of a reference cycle, and would keep megabytes for a while."""
-
-    status_code: int
-    headers: httpx.Headers
-    content: bytes
-
-
 class _AgainError(Exception):
     """An attempt failed in a way that may pass. Never leaves this module."""
 
-    def __init__(self, fact: str, *, pace_wait: float = 0.0, address_suspect: bool = False) -> None:
+    def __init__(
+        self,
+        fact: str,
+        *,
+        pace_wait: float = 0.0,
+        address_suspect: bool = False,
+        remedy: str = "",
+        kind: type[VapiSessionsError] = SourceUnavailableError,
+    ) -> None:
         super().__init__(fact)
         self.pace_wait = pace_wait  # seconds the shared pace waits; 0: wait on our own
         self.address_suspect = address_suspect  # so far a wrong address explains it as well as an outage
-
-
-class Pace:
-    """The speed that all workers share: a 429 to one of them slows all down together, and successes speed up again.
-
-    `clock` gives monotonic seconds. Without `Retry-After` the wait doubles from one throttled episode to the next;
-    afterwards requests start at least `interval` seconds apart, a distance that shrinks with every success.
-    """
-
-    def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
-        self._clock = clock
-        self._sleep = sleep
-        self._lock = threading.Lock()
-        self._next_start = 0.0
-        self._interval = 0.0
-        self._blocked_until = 0.0
-        self._episodes = 0
-
-    @property
-    def interval(self) -> float:
-        """Seconds between the starts of two requests; 0 when nothing is throttled."""
-        return self._interval
-
-    def wait_turn(self) -> float:
-        """Sleep until the next request may start; returns the moment (monotonic seconds) at which it does."""
-        with self._lock:
-            start = max(self._clock(), self._next_start, self._blocked_until)
-            self._next_start = start + self._interval
-        while (wait := start - self._clock()) > 0:
-            self._sleep(wait)
-            with self._lock:  # the block may have been extended while we slept
-                start = max(start, self._blocked_until)
-        return start
-
-    def throttled(self, sent: float, retry_after: float | None) -> float:
-        """Note a 429 to a request sent at `sent`; returns the seconds that everybody now waits."""
-        with self._lock:
-            now = self._clock()
-            if sent >= self._blocked_until:  # else: one of several answers to the same episode
-                self._episodes += 1
-                self._interval = min(max(self._interval * 2, 0.05), 5.0)
-                own = min(2.0 ** (self._episodes - 1), LONGEST_WAIT)
-                if retry_after is not None:  # believed the first time; repeated, it was too short
-                    own = max(retry_after, own / 2 if self._episodes > 1 else 0.0)
-                self._blocked_until = now + own
-            elif retry_after is not None:
-                self._blocked_until = max(self._blocked_until, now + retry_after)
-            return max(0.0, self._blocked_until - now)
-
-    def succeeded(self) -> None:
-        """Note a success: the distance between requests shrinks by a tenth, and is forgotten below 10 ms."""
-        with self._lock:
-            self._episodes = 0
-            self._interval = self._interval * 0.9 if self._interval > 0.01 else 0.0
+        self.remedy = remedy  # besides the usual one
+        self.kind = kind  # what it becomes if it does not pass before the first answer
 
 
 @dataclass(slots=True)
@@ -195,21 +152,13 @@ _LEAST_ROWS: Final = 20
 _REMEMBERED: Final = 0.75
 
 
-def _trust() -> ssl.SSLContext:
-    return _trusting(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-
-
-@functools.cache
-def _trusting(file: str | None, directory: str | None) -> ssl.SSLContext:
-    """As httpx finds the authorities by these variables; reading them costs as much as opening a database."""
-    return httpx.create_ssl_context()
-
-
 class Source:
     """A client of one Sessions API with one key. Thread-safe; use as a context manager.
 
-    `transport`, `now` (wall clock, µs), `monotonic` and `sleep` (seconds) are injected by tests. `next_seq` numbers
-    requests in the order they are sent. `on_wait(seconds, fact)` hears of every wait.
+    `transport`, `now` (wall clock, µs), `monotonic` and `sleep` (seconds; None: until `stopping`) and `chance`
+    (0 to 1) are injected by tests.
+    `next_seq` numbers requests in the order they are sent. `on_wait(seconds, fact)` hears of every wait. Once `stopping`
+    is set, nobody waits for an answer any more. Raises ConfigurationError if the environment's proxy cannot be used.
     """
 
     def __init__(
@@ -222,25 +171,30 @@ class Source:
         transport: httpx.BaseTransport | None = None,
         now: Callable[[], int] = lambda: time.time_ns() // 1000,
         monotonic: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
+        chance: Callable[[], float] = random.random,
         on_wait: Callable[[float, str], None] = lambda seconds, fact: None,
+        stopping: threading.Event | None = None,
     ) -> None:
         self._base_url = base_url
+        self._proxy = proxy_for(base_url) if transport is None else None
         self._key = key
         self._next_seq = next_seq
         self._now = now
+        self._monotonic = monotonic
         self._sleep = sleep
         self._on_wait = on_wait
         self._answered = False
-        self.pace = Pace(monotonic, self._wait)
+        self._stopping = stopping or threading.Event()
+        self.pace = Pace(monotonic, self._wait, chance)
         self.traffic = Traffic()
         self._unreadable: set[str] = set()  # keys of rows that several answers showed so
         self._seen = (0.0, 0.0)  # sessions of the last pages, and their bytes
         self._transport = transport
-        self._free: queue.LifoQueue[httpx.Client | None] = queue.LifoQueue()  # None: one that is not made yet
+        self._free: queue.LifoQueue[Line | None] = queue.LifoQueue()  # None: one that is not made yet
         for _ in range(concurrency):
             self._free.put(None)
-        self._clients: list[httpx.Client] = []
+        self._lines: set[Line] = set()
 
     def page_size(self, most: int) -> int:
         """How many sessions to ask for, at most `most`: a page of large ones would take memory that nobody has spared."""
@@ -265,8 +219,12 @@ class Source:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for client in self._clients:
-            client.close()
+        for line in self._lines:
+            line.close()
+
+    def stop(self) -> None:
+        """Let nobody wait for an answer any more: whoever does gets a SourceUnavailableError at once."""
+        self._stopping.set()
 
     def list(self, query: Query) -> Page:
         """One page. Raises SourceRefusedError or SourceUnavailableError; retries before that.
@@ -295,34 +253,31 @@ class Source:
     # -- one attempt -------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _client(self) -> Iterator[httpx.Client]:
+    def _line(self) -> Iterator[Line]:
         """One with a connection of its own, which nobody else uses meanwhile.
 
         The threads of a shared pool may close each other's connections, and whoever has already asked on one waits for the
         whole time-out (httpcore 1.0.9, encode/httpcore#1110).
         """
-        client = self._free.get()  # waits while as many requests as allowed are under way
+        line = self._free.get()  # waits while as many requests as allowed are under way
         try:
-            if client is None:
-                client = self._new_client()
-                self._clients.append(client)
-            yield client
+            if line is None:
+                line = Line(self._new_client, fake=self._transport is not None)
+                self._lines.add(line)
+            yield line
         finally:
-            self._free.put(client)
+            if line is not None and not line.is_usable:
+                self._lines.discard(line)
+                line = None
+            self._free.put(line)
 
     def _new_client(self) -> httpx.Client:
-        return httpx.Client(
-            base_url=self._base_url,
-            headers={
-                "Authorization": f"Bearer {self._key.get_secret_value()}",
-                "User-Agent": USER_AGENT,
-                "Accept": "application/json",
-            },
-            timeout=TIMEOUT,
-            verify=_trust(),
-            transport=self._transport,
-            follow_redirects=False,  # a redirect to another host must not receive the key
-        )
+        headers = {
+            "Authorization": f"Bearer {self._key.get_secret_value()}",
+            "User-Agent": USER_AGENT,
+            "Accept": "application/json",
+        }
+        return new_client(self._base_url, headers, self._proxy, self._transport)
 
     def _list_once(self, query: Query) -> Page:
         requested_at, seq = self._now(), self._next_seq()
@@ -362,56 +317,111 @@ class Source:
         except (ValueError, RecursionError) as error:
             raise _AgainError(f"an answer is not a session: {_plain(str(error))}") from None
 
-    def _expect_object(self, response: _Answer) -> None:
+    def _expect_object(self, response: Answer) -> None:
         try:
             msgspec.json.decode(self._json_body(response), type=dict[str, Any])
         except ValueError as error:
             raise _AgainError(f"an answer is not an object: {_plain(str(error))}") from None
 
-    def _send(self, path: str, params: Sequence[tuple[str, str]], *, absent_ok: bool = False) -> _Answer:
+    def _send(self, path: str, params: Sequence[tuple[str, str]], *, absent_ok: bool = False) -> Answer:
         sent = self.pace.wait_turn()
         with self.traffic.lock:
             self.traffic.requests += 1
         try:
-            with self._client() as client, client.stream("GET", path, params=list(params)) as response:
-                content = b"".join(response.iter_bytes())
-        except httpx.ConnectError as error:
+            with self._line() as line:
+                latest = self._monotonic() + DEADLINE
+                answer = line.ask(path, params, lambda: self._monotonic() > latest, self._stopping)
+        except DeadlineError:
             raise _AgainError(
-                f"{self._base_url} cannot be reached ({self._shown(str(error)) or 'no connection'})",
+                f"{self._base_url} did not answer in full within {DEADLINE:.0f} s",
                 address_suspect=True,
+                remedy="If the network is slow, try a smaller --page-size.",
             ) from None
+        except httpx.ProxyError as error:
+            raise self._proxy_failure(str(error)) from None
+        except httpx.ConnectError as error:
+            raise self._no_connection(str(error)) from None
         except httpx.TimeoutException as error:
             raise _AgainError(
                 f"{self._base_url} did not answer in time ({type(error).__name__})", address_suspect=True
             ) from None
         except httpx.HTTPError as error:  # resets, cut bodies, protocol errors
             raise _AgainError(f"the connection broke ({type(error).__name__})") from None
+        except (httpx.InvalidURL, UnicodeError) as error:  # a host that is none, of ours or the proxy's
+            raise unusable(self._base_url, self._proxy, error) from None
         with self.traffic.lock:
-            self.traffic.bytes += len(content)
-        answer = _Answer(response.status_code, response.headers, content)
-        if response.is_success or (absent_ok and response.status_code == 404):
+            self.traffic.bytes += len(answer.content)
+        if 200 <= answer.status_code < 300 or (absent_ok and answer.status_code == 404):
             return answer
         raise self._error_for(answer, sent)
 
-    def _error_for(self, response: _Answer, sent: float) -> Exception:
+    def _no_connection(self, said: str) -> Exception:
+        through = f" through the proxy {self._proxy}" if self._proxy is not None else ""
+        remedy = ""
+        if "CERTIFICATE_VERIFY_FAILED" in said:
+            remedy = "If a proxy of the network opens TLS, point SSL_CERT_FILE at its certificate; else look at the clock."
+        return _AgainError(
+            f"{self._base_url} cannot be reached{through} ({self._shown(said) or 'no connection'})",
+            address_suspect=True,
+            remedy=remedy,
+        )
+
+    def _proxy_failure(self, said: str) -> Exception:
+        """What a proxy answers to CONNECT: `407 Proxy Authentication Required`; or the failure of one that speaks SOCKS."""
+        host, proxy = urlsplit(self._base_url).hostname, self._proxy
+        if proxy is None:
+            return _AgainError("the connection broke (ProxyError)")
+        status = int(said[:3]) if said[:3].isdecimal() else None
+        if status == 407:
+            return self._wrong_password()
+        if status is not None and 400 <= status < 500 and status not in (408, 429):
+            return SourceRefusedError(
+                f"The proxy {proxy} refuses the way to {host} ({self._shown(said)}).",
+                f"Have it let {host} pass. If {host} can be reached without it, set NO_PROXY={host}.",
+            )
+        return _AgainError(
+            f"the proxy {proxy} does not reach {host} ({self._shown(said)})",
+            address_suspect=True,
+            remedy=f"Check {proxy.variable}; if {host} can be reached without the proxy, set NO_PROXY={host}.",
+            kind=SourceRefusedError,
+        )
+
+    def _wrong_password(self) -> ConfigurationError:
+        proxy = self._proxy
+        named = f"The proxy {proxy}" if proxy is not None else "A proxy between here and the source"
+        variable = proxy.variable if proxy is not None else "HTTPS_PROXY"
+        refuses = (
+            "does not accept the name and password"
+            if proxy is not None and proxy.has_password
+            else "asks for a name and a password"
+        )
+        return ConfigurationError(
+            f"{named} {refuses} (407).", f"Put them into {variable}: http://NAME:PASSWORD@HOST:PORT"
+        )
+
+    def _error_for(self, response: Answer, sent: float) -> Exception:
         """The table of statuses. The last row is for everything that has no row of its own."""
         status = response.status_code
         message = self._shown(_vendor_message(response))
         said = f': "{message}"' if message else ""
-        self._answered = self._answered or status == 429 or _is_json(response)
+        who = stranger(response.headers, response.content)
+        self._answered = self._answered or status == 429 or (who is None and response.is_json)
         match status:
-            case 429:
-                retry_after = _retry_after(response, self._now())
-                if retry_after is not None and retry_after > LONGEST_RETRY_AFTER:
-                    return SourceUnavailableError(
-                        f"The source asks to wait {retry_after:.0f} s (429).", "Run again after that."
-                    )
-                wait = self.pace.throttled(sent, retry_after)
-                with self.traffic.lock:
-                    self.traffic.throttled += 1
-                return _AgainError("the source limits the rate (429)", pace_wait=max(wait, 0.001))
+            case 407:
+                return self._wrong_password()
             case 408:
                 return _AgainError("the source timed out (408)")
+            case 429:
+                return self._throttled(response, sent)
+            case 511:
+                return SourceUnavailableError(
+                    "The network wants a sign-in before it lets anything through (511).",
+                    "Open any page in a browser, sign in, then run again.",
+                )
+            case _ if 300 <= status < 400:
+                return self._redirected(response)
+            case _ if who is not None:
+                return self._of_a_stranger(who, status)
             case _ if status >= 500:
                 return _AgainError(f"the source fails ({status}{said})")
             case 400 | 422:
@@ -429,11 +439,6 @@ class Source:
                     f"The organisation must pay first (402{said}).",
                     "Settle it in the Vapi dashboard, then run again.",
                 )
-            case 403 if "error code:" in said:
-                return SourceRefusedError(
-                    f"The CDN in front of the source blocks this client (403{said}).",
-                    "The key is not the reason: look at the proxy and network you come from.",
-                )
             case 403:
                 return SourceRefusedError(
                     f"The key may not list sessions (403{said}).",
@@ -444,25 +449,64 @@ class Source:
                     f"There is no Sessions API at {self._base_url} (404{said}).",
                     "Check --base-url or VAPI_BASE_URL.",
                 )
-            case _ if 300 <= status < 400:
-                return SourceRefusedError(
-                    f"{self._base_url} redirects elsewhere ({status}); the key is not sent on.",
-                    "Set --base-url to the final address.",
-                )
             case _:
                 return SourceUnavailableError(
                     f"The source answers {status}{said}, which no rule here covers.",
                     "Run again; if it stays, please report it.",
                 )
 
+    def _throttled(self, response: Answer, sent: float) -> Exception:
+        retry_after = _retry_after(response, self._now())
+        if retry_after is not None and retry_after > LONGEST_RETRY_AFTER:
+            return SourceUnavailableError(
+                f"The source asks to wait {retry_after:.0f} s (429).", "Run again after that."
+            )
+        wait = self.pace.throttled(sent, retry_after, _server_time(response) or self._now())
+        with self.traffic.lock:
+            self.traffic.throttled += 1
+        return _AgainError("the source limits the rate (429)", pace_wait=max(wait, 0.001))
+
+    def _redirected(self, response: Answer) -> SourceRefusedError:
+        status, target = response.status_code, urlsplit("")
+        with contextlib.suppress(ValueError):
+            target = urlsplit(response.headers.get("location", ""))
+        where = f"to {self._shown(target.netloc.rpartition('@')[2])}" if target.netloc else "elsewhere"
+        return SourceRefusedError(
+            f"{self._base_url} redirects {where} ({status}); the key is not sent on.",
+            "If that is where the source is now, set --base-url to it. If it is a page of your network to sign in, do so first.",
+        )
+
+    def _of_a_stranger(self, who: Stranger, status: int) -> Exception:
+        """A web page in place of the API's answer: it says nothing about the key, and whose it is, is what helps."""
+        fact = self._said_by(who, status)
+        if status >= 500:
+            return _AgainError(fact)
+        remedy = "The key is not the reason: look at the proxy, firewall or VPN between here and the source, and at --base-url."
+        if who.is_cdn:
+            remedy = "The key is not the reason: the CDN blocks this client. Look at the proxy and network you come from."
+        return SourceRefusedError(f"{fact[0].upper()}{fact[1:]}.", remedy)
+
+    def _in_place_of_data(self, who: Stranger, status: int) -> _AgainError:
+        return _AgainError(
+            self._said_by(who, status),
+            address_suspect=True,
+            remedy="If the network wants a sign-in first, open any page in a browser.",
+        )
+
+    def _said_by(self, who: Stranger, status: int) -> str:
+        title = self._shown(who.title)
+        return f"{who.who} answers {status} itself, not the API" + (f': "{title}"' if title else "")
+
     def _shown(self, text: str) -> str:
         """What the source says, as we may repeat it: without the key, which must go before a cut makes a part of it."""
         return _plain(_one_line(text).replace(self._key.get_secret_value(), "***"))
 
-    def _json_body(self, response: _Answer) -> bytes:
+    def _json_body(self, response: Answer) -> bytes:
         """The body, if the content type says JSON; a page of HTML or an empty 200 is never "no rows"."""
-        if not _is_json(response):
-            kind = self._shown(response.headers.get("content-type", "")).split(";")[0].strip().lower()
+        if not response.is_json:
+            if (who := stranger(response.headers, response.content)) is not None:
+                raise self._in_place_of_data(who, response.status_code)
+            kind = self._shown(response.content_type)
             raise _AgainError(f"an answer is {kind or 'of no declared type'}, not JSON", address_suspect=True)
         if not response.content:
             raise _AgainError("an answer is empty")
@@ -471,44 +515,45 @@ class Source:
     # -- retries -----------------------------------------------------------------------------------------------
 
     def _retrying(self, attempt: Callable[[], T]) -> T:
+        budget = _Budget(self)
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(_AgainError),
-            stop=self._is_last,
-            wait=_seconds_until_next,
+            retry=tenacity.retry_if_exception(budget.may_pass),
+            stop=budget.is_spent,
+            wait=budget.seconds_until_next,
             sleep=self._wait,
             before_sleep=self._announce,
         )
         try:
             result = retrying(attempt)
         except tenacity.RetryError as error:
-            last = error.last_attempt.exception()
             tries = error.last_attempt.attempt_number
-            remedy = (
-                "Check --base-url and the network, then run again."
-                if not self._answered
-                else "Run again later: nothing that was read is lost."
-            )
-            raise SourceUnavailableError(f"Gave up after {tries} attempts: {last}.", remedy) from None
+            last = error.last_attempt.exception()
+            if not isinstance(last, _AgainError):  # the retry predicate lets nothing else through
+                raise TypeError("a retry without its reason") from None
+            usual = "Run again later: nothing that was read is lost."
+            if not self._answered:
+                usual = "Check --base-url and the network, then run again."
+            kind = SourceUnavailableError if self._answered else last.kind
+            raise kind(f"Gave up after {tries} attempts: {last}.", f"{usual} {last.remedy}".strip()) from None
         self._answered = True
         self.pace.succeeded()
         return result
-
-    def _is_last(self, state: tenacity.RetryCallState) -> bool:
-        error = _failure(state)
-        hopeless = error.address_suspect and not self._answered
-        return state.attempt_number >= (FIRST_ATTEMPTS if hopeless else ATTEMPTS)
 
     def _announce(self, state: tenacity.RetryCallState) -> None:
         error = _failure(state)
         with self.traffic.lock:
             self.traffic.retries += 1
-        self._on_wait(error.pace_wait or _seconds_until_next(state), str(error))
+        planned = state.next_action.sleep if state.next_action is not None else 0.0
+        self._on_wait(error.pace_wait or planned, str(error))
 
     def _wait(self, seconds: float) -> None:
         if seconds > 0:
             with self.traffic.lock:
                 self.traffic.waited += seconds
-            self._sleep(seconds)
+            if self._sleep is not None:
+                self._sleep(seconds)
+            elif self._stopping.wait(seconds):
+                raise SourceUnavailableError("The run was stopped.")
 
 
 def _failure(state: tenacity.RetryCallState) -> _AgainError:
@@ -518,9 +563,36 @@ def _failure(state: tenacity.RetryCallState) -> _AgainError:
     return error
 
 
-def _seconds_until_next(state: tenacity.RetryCallState) -> float:
-    """0.5, 1, 2, 4 … s; none of our own after a 429, where the shared pace does the waiting."""
-    return 0.0 if _failure(state).pace_wait else min(0.5 * 2.0 ** (state.attempt_number - 1), LONGEST_WAIT)
+class _Budget:
+    """How often one request may fail, and how long it waits in between.
+
+    Answers of 429 count for all requests together: as long as any of them succeeds, the others only wait for their turn.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._began = source._monotonic()
+        self._failures = 0
+
+    def may_pass(self, error: BaseException) -> bool:
+        """Whether the attempt may be repeated at all; counts it."""
+        again = isinstance(error, _AgainError)
+        self._failures += isinstance(error, _AgainError) and not error.pace_wait
+        return again
+
+    def is_spent(self, state: tenacity.RetryCallState) -> bool:
+        """Whether this attempt was the last."""
+        source, error = self._source, _failure(state)
+        if source._monotonic() - self._began > PATIENCE:
+            return True
+        if error.pace_wait:
+            return source.pace.episodes >= ATTEMPTS
+        hopeless = error.address_suspect and not source._answered
+        return self._failures >= (FIRST_ATTEMPTS if hopeless else ATTEMPTS)
+
+    def seconds_until_next(self, state: tenacity.RetryCallState) -> float:
+        """0.5, 1, 2, 4 … s; none of our own after a 429, where the shared pace does the waiting."""
+        return 0.0 if _failure(state).pace_wait else min(0.5 * 2.0 ** (self._failures - 1), LONGEST_WAIT)
 
 
 def _plain(text: str) -> str:
@@ -533,7 +605,7 @@ def _one_line(text: str) -> str:
     return "".join(c for c in " ".join(text.split()) if c.isprintable())
 
 
-def _vendor_message(response: _Answer) -> str:
+def _vendor_message(response: Answer) -> str:
     """The message of the vendor's error body, or a plain-text body; "" for HTML."""
     try:
         said = json.loads(response.content)
@@ -544,12 +616,7 @@ def _vendor_message(response: _Answer) -> str:
         return "" if html else response.content.decode(errors="replace")
 
 
-def _is_json(response: _Answer) -> bool:
-    kind: str = response.headers.get("content-type", "").split(";")[0].strip().lower()
-    return kind == "application/json" or kind.endswith("+json")
-
-
-def _retry_after(response: _Answer, now: int) -> float | None:
+def _retry_after(response: Answer, now: int) -> float | None:
     """Seconds from a `Retry-After` header in either of its forms; None without a usable one."""
     value = response.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit():
@@ -570,7 +637,7 @@ def _cut_by_retention(metadata: Metadata, query: Query) -> bool:
     )
 
 
-def _server_time(response: _Answer) -> int | None:
+def _server_time(response: Answer) -> int | None:
     if "age" in response.headers:  # a cache answered: its Date is not the source's present
         return None
     try:

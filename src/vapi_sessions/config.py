@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
@@ -11,6 +13,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from vapi_sessions import timestamps
+from vapi_sessions.addresses import is_usable
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.policy import MessageText, PersonalData, Policy
 
@@ -88,12 +91,16 @@ class Settings(BaseSettings):
         try:
             parts = urlsplit(value)
             secret = bool(parts.username or parts.password or parts.query or parts.fragment)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            usable = parts.scheme in ("http", "https") and is_usable(parts.hostname or "") and parts.port != 0
         except ValueError:  # a port that is none
             secret, usable = "@" in value, False
         if secret:  # so it is not repeated
             raise ValueError(
                 "the base URL carries a user, a password, a query or a fragment; give the plain address"
+            )
+        if not value.isprintable() or " " in value:  # `urlsplit` passes over line breaks, httpx does not
+            raise ValueError(
+                f"{value!r} holds a space, a line break or another character that no address has"
             )
         if not usable:
             raise ValueError(f"'{value}' is not an address such as https://api.vapi.ai")
@@ -180,18 +187,28 @@ def _private_file(path: Path) -> str:
         ) from None
 
 
+def _named(field: str, given: Mapping[str, object]) -> str:
+    """The option, or the variable if that is where the value came from."""
+    variable = f"VAPI_{field.upper()}"
+    if given.get(field) is None and os.environ.get(variable):
+        return variable
+    return "--" + field.replace("_", "-")
+
+
 def load_settings(**given: object) -> Settings:
     """Settings from the environment and `given` (None means not given). Raises ConfigurationError naming the field."""
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # validated by pydantic
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        field = "--" + str(first["loc"][0]).replace("_", "-") if first["loc"] else "settings"
+        field = _named(str(first["loc"][0]), given) if first["loc"] else "settings"
         message = str(first["msg"]).removeprefix("Value error, ")
-        value = "" if "key" in field or "url" in field or "'" in message else f" (given: {first['input']})"
-        raise ConfigurationError(
-            f"{field}: {message}{value}.", f"See vapi-sessions COMMAND --help for {field}."
-        ) from None
+        secret = any(word in field.lower() for word in ("key", "url"))
+        value = "" if secret or "'" in message else f" (given: {first['input']})"
+        remedy = f"See vapi-sessions COMMAND --help for {field}."
+        if field.startswith("VAPI_"):
+            remedy = f"Correct {field}, or unset it."
+        raise ConfigurationError(f"{field}: {message}{value}.", remedy) from None
     if settings.since is not None and settings.until is not None and settings.since >= settings.until:
         raise ConfigurationError(
             f"--since {timestamps.show(settings.since)} does not lie before --until {timestamps.show(settings.until)}.",

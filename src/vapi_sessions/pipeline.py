@@ -154,6 +154,7 @@ class Run:
                     monotonic=self.environment.monotonic,
                     sleep=self._sleep,
                     on_wait=self.progress.waiting,
+                    stopping=self.stopping,
                 )
             )
             self._record("running")
@@ -447,7 +448,7 @@ def preview(settings: Settings, *, environment: Environment | None = None) -> Pr
         transport=environment.transport,
         now=environment.now,
         monotonic=environment.monotonic,
-        sleep=environment.sleep or time.sleep,
+        sleep=environment.sleep,
     ) as source:
         started = environment.monotonic()
         plan, _ = make_plan(settings, source, ledger, left_open)

@@ -100,9 +100,13 @@ def make_plan(
     planned = plan_windows(
         windows,
         lambda asked: _side_by_side(
-            lambda w: source.count(updated=_open_to_the_left(w, horizon)), asked, settings.concurrency
+            source,
+            lambda w: source.count(updated=_open_to_the_left(w, horizon)),
+            asked,
+            settings.concurrency,
         ),
         lambda asked: _side_by_side(
+            source,
             lambda nth: _sample(source, _open_to_the_left(nth[0].window, horizon), nth[1]),
             asked,
             settings.concurrency,
@@ -252,9 +256,13 @@ def _sample(source: Source, window: Window, number: int) -> int | None:
 
 
 def _side_by_side(
-    ask: Callable[[_Asked], _Answer], questions: Sequence[_Asked], concurrency: int
+    source: Source, ask: Callable[[_Asked], _Answer], questions: Sequence[_Asked], concurrency: int
 ) -> list[_Answer]:
     if concurrency == 1 or len(questions) == 1:
         return [ask(question) for question in questions]
     with ThreadPoolExecutor(min(concurrency, len(questions)), "plan") as pool:
-        return list(pool.map(ask, questions))
+        try:
+            return list(pool.map(ask, questions))
+        except BaseException:  # Ctrl-C too: nobody should wait for the other answers first
+            source.stop()
+            raise

@@ -7,7 +7,6 @@ content gives: what was lost or falsified behind the hash is found as well.
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -101,7 +100,7 @@ def verify(
             transport=environment.transport,
             now=environment.now,
             monotonic=environment.monotonic,
-            sleep=environment.sleep or time.sleep,
+            sleep=environment.sleep,
             on_wait=progress.waiting,
         ) as source:
             started = environment.monotonic()

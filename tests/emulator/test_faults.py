@@ -9,7 +9,7 @@ from vapi_sessions.emulator.faults import Fault
 from vapi_sessions.emulator.settings import FaultSettings
 from vapi_sessions.errors import ConfigurationError
 
-from .conftest import Client, FakeClock, Serve
+from .conftest import NOW, Client, FakeClock, Serve
 
 
 def statuses(client: Client, count: int) -> list[int]:
@@ -118,6 +118,35 @@ def test_a_lockout_outlasts_the_second(serve: Serve, clock: FakeClock) -> None:
     assert (response.status_code, response.headers["retry-after"]) == (429, "1")
     clock.forward(seconds=1.1)
     assert statuses(client, 1) == [200]
+
+
+def test_the_source_counts_requests_by_the_utc_minute(serve: Serve, clock: FakeClock) -> None:
+    """The window begins with the minute, not with the first request, and nothing says when to come back."""
+    client = serve(rate_limit_per_minute=3)
+    clock.now = NOW.replace(second=58)
+    assert statuses(client, 4) == [200, 200, 200, 429]
+    assert "retry-after" not in client.get("/session").headers
+    clock.forward(seconds=1)
+    assert statuses(client, 1) == [429]
+    clock.forward(seconds=1)
+    assert statuses(client, 4) == [200, 200, 200, 429]
+
+
+def test_a_limit_by_the_minute_can_say_when_to_come_back(serve: Serve, clock: FakeClock) -> None:
+    """Rounded up: who comes then is not refused again."""
+    client = serve(rate_limit_per_minute=1, retry_after=True)
+    clock.now = NOW.replace(second=12)
+    assert statuses(client, 1) == [200]
+    assert client.get("/session").headers["retry-after"] == "48"
+
+
+def test_a_limit_is_the_organisations_not_the_keys(serve: Serve) -> None:
+    """Two keys of one share it; another organisation has its own."""
+    client = serve(rate_limit_per_minute=2, keys={"a": "org-1", "b": "org-1", "c": "org-2"})
+    answers = [
+        client.get("/session", headers={"Authorization": f"Bearer {key}"}).status_code for key in "abac"
+    ]
+    assert answers == [200, 200, 429, 200]
 
 
 def test_chance_is_repeatable(serve: Serve) -> None:

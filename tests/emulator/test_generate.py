@@ -223,6 +223,24 @@ def test_embedded_configuration_occurs() -> None:
     assert any("assistant" in session and "assistantId" in session for session in sessions())
 
 
+def test_what_the_newest_contract_declares_occurs_in_a_few_sessions() -> None:
+    """Costs by duration and of unknown completeness; how sure the transcriber was, word by word, and a sender's number."""
+    items = [item for session in sessions() for item in session.get("costs") or () if item["type"] == "model"]
+    for name in ("seconds", "usageComplete"):
+        assert 0 < sum(name in item for item in items) < len(items) / 10
+    heard = [message for message in messages() if "confidenceSource" in message]
+    assert 0 < len(heard) < sum(1 for _ in messages()) / 10
+    assert {message["role"] for message in heard} == {"user"}
+    assert all(0 < message["confidence"] <= 1 for message in heard)
+    told = [message["metadata"] for message in heard]
+    assert any(part.get("source", "").startswith("+") for part in told)
+    (spoken, words) = next(
+        (m["message"], m["metadata"]["wordLevelConfidence"]) for m in heard if len(m["metadata"]) == 1
+    )
+    assert [word["word"] for word in words] == spoken.split()
+    assert words[0].keys() == {"word", "start", "end", "confidence"}
+
+
 def test_customers_come_back() -> None:
     """In new sessions, and days later in the same one."""
     numbers = Counter(session["customer"]["number"] for session in sessions() if "customer" in session)

@@ -65,6 +65,21 @@ def test_expiry_changes_what_the_switch_says(
     assert (after["updatedAt"] != before["updatedAt"]) is moved
 
 
+@pytest.mark.parametrize(("switch", "status"), [("creation", "completed"), ("inactivity", "active")])
+def test_expiry_counts_from_the_creation_or_from_the_last_change(
+    serve: Serve, clock: FakeClock, switch: str, status: str
+) -> None:
+    """The documentation says both; without a change it comes to the same."""
+    client = serve(expiry="status", expires_after=switch)
+    (session_id,) = add(client, expirationSeconds=60)
+    clock.forward(seconds=40)
+    client.patch(f"/session/{session_id}", json={"name": "again"})
+    clock.forward(seconds=40)
+    assert client.get(f"/session/{session_id}").json()["status"] == status
+    clock.forward(seconds=21)
+    assert client.get(f"/session/{session_id}").json()["status"] == "completed"
+
+
 def test_expiry_under_a_commit_delay_happens_once(serve: Serve, clock: FakeClock) -> None:
     """While the change is not visible yet, it is not made again."""
     client = serve(expiry="status+updatedAt", commit_delay_seconds=5)

@@ -96,6 +96,11 @@ class Emulator:
         if "faults" in changes:
             self.faults.configure(self.settings.faults)
 
+    def organisation(self, authorization: str) -> str | None:
+        """The organisation of a bearer key; None if it is none of ours."""
+        scheme, _, key = authorization.partition(" ")
+        return self.settings.keys.get(key.strip()) if scheme.lower() == "bearer" else None
+
     def now_us(self) -> int:
         """The clock's time in microseconds."""
         return to_us(self.clock())
@@ -150,7 +155,13 @@ def create_app(emulator: Emulator) -> App:
         },
     )
     app.router.redirect_slashes = False
-    return FaultLayer(_Frame(app, emulator), emulator.faults, emulator.stopping.is_set, emulator.record)
+    return FaultLayer(
+        _Frame(app, emulator),
+        emulator.faults,
+        emulator.stopping.is_set,
+        emulator.record,
+        lambda authorization: emulator.organisation(authorization) or authorization,
+    )
 
 
 def _no_route(request: Request, _error_: Exception) -> Response:
@@ -168,8 +179,7 @@ class _Handlers:
 
     def _organisation(self, request: Request) -> str:
         """The organisation of the bearer key, or the refusal."""
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        org_id = self._emulator.settings.keys.get(key.strip()) if scheme.lower() == "bearer" else None
+        org_id = self._emulator.organisation(request.headers.get("authorization", ""))
         if org_id is None:
             raise _Refusal(401, INVALID_KEY)
         if org_id in self._emulator.settings.must_pay:
@@ -224,8 +234,11 @@ class _Handlers:
         return b"".join((b'{"results":[', b",".join(page.bodies), b'],"metadata":', told, b"}"))
 
     def _expire(self) -> None:
-        if self._emulator.settings.expiry != "none":
-            self._emulator.store.expire(touch=self._emulator.settings.expiry == "status+updatedAt")
+        settings = self._emulator.settings
+        if settings.expiry != "none":
+            self._emulator.store.expire(
+                touch=settings.expiry == "status+updatedAt", idle=settings.expires_after == "inactivity"
+            )
 
     async def get(self, request: Request) -> Response:
         org_id, session_id = self._organisation(request), self._id(request)

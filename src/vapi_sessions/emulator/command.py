@@ -22,6 +22,7 @@ from vapi_sessions.emulator.settings import (
     DEFAULT_ORG,
     FAULT_KINDS,
     EmulatorSettings,
+    ExpiresAfter,
     Expiry,
     FaultSettings,
     LimitZero,
@@ -201,6 +202,15 @@ def emulate(
         int | None,
         typer.Option(min=1, metavar="N", help="Requests per second, then 429.", rich_help_panel=_FAULTS),
     ] = None,
+    rate_limit_per_minute: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Requests per organisation and UTC minute, as the source counts; then 429 until the next one.",
+            rich_help_panel=_FAULTS,
+        ),
+    ] = None,
     lockout: Annotated[
         float, typer.Option(min=0, metavar="S", help="How long a 429 lasts.", rich_help_panel=_FAULTS)
     ] = 0.0,
@@ -210,7 +220,9 @@ def emulate(
     fault: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KIND=PROBABILITY", help=f"Repeatable: {', '.join(FAULT_KINDS)}.", rich_help_panel=_FAULTS
+            metavar="KIND=P",
+            help=f"With probability P; repeatable: {', '.join(FAULT_KINDS)}.",
+            rich_help_panel=_FAULTS,
         ),
     ] = None,
     limit0: Annotated[
@@ -220,6 +232,12 @@ def emulate(
         PastEnd, typer.Option(help="What a page past the end gives.", rich_help_panel=_SETTINGS)
     ] = "empty",
     expiry: Annotated[Expiry, typer.Option(help="What expiry changes.", rich_help_panel=_SETTINGS)] = "none",
+    expires_after: Annotated[
+        ExpiresAfter,
+        typer.Option(
+            help="expirationSeconds after the creation, or after the last change.", rich_help_panel=_SETTINGS
+        ),
+    ] = "creation",
     late_cost: Annotated[
         Literal["moves", "silent"],
         typer.Option(help="Whether a late cost moves updatedAt.", rich_help_panel=_SETTINGS),
@@ -281,6 +299,7 @@ def emulate(
         faults = FaultSettings(
             latency_seconds=latency / 1000,
             rate_limit=rate_limit,
+            rate_limit_per_minute=rate_limit_per_minute,
             lockout_seconds=lockout,
             retry_after=retry_after,
             probabilities=parse_faults(fault or ()),
@@ -290,6 +309,7 @@ def emulate(
             limit0=limit0,
             past_end=past_end,
             expiry=expiry,
+            expires_after=expires_after,
             late_cost_moves_updated_at=late_cost == "moves",
             retention_days=retention,
             retention_style=retention_style,

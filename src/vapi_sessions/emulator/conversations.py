@@ -108,6 +108,11 @@ def costs(
     if rng.random() < 0.1:
         item["reasoningTokens"] = completion * 4
     item["cost"] = round(prompt * 2.5e-6 + completion * 1e-5, 6)
+    # By what is there, not by chance: the same seed goes on to make the same history.
+    if prompt % 41 == 0:  # billed by duration
+        item["seconds"] = round(completion / 16, 2)
+    if prompt % 43 == 0:
+        item["usageComplete"] = prompt % 2 == 0
     items = [item]
     if completed:
         for analysis in _ANALYSES:

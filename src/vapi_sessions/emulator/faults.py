@@ -25,6 +25,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_MINUTE_US: Final = 60_000_000
 _HTML: Final = (
     b"<!DOCTYPE html><html><head><title>%s</title></head><body><h1>%s</h1><hr>cloudflare</body></html>"
 )
@@ -85,6 +86,7 @@ class FaultInjector:
             self.settings = settings
             self._random = random.Random(settings.seed)
             self._recent: dict[str, deque[int]] = {}
+            self._in_minute: dict[str, tuple[int, int]] = {}  # the minute, and its requests so far
             self._locked_until_us: dict[str, int] = {}
 
     def script(self, *faults: Fault | FaultKind | None) -> None:
@@ -110,11 +112,23 @@ class FaultInjector:
         return len(self._script)
 
     def next(self, caller: str) -> Fault | None:
-        """What happens to this request of a caller (an API key); None: nothing."""
+        """What happens to this request of a caller (an organisation); None: nothing."""
         with self._lock:
             if self._script:
                 return self._script.popleft()
-            return self._over_limit(caller) or self._by_chance()
+            return self._over_limit(caller) or self._over_minute(caller) or self._by_chance()
+
+    def _over_minute(self, caller: str) -> Fault | None:
+        limit, now = self.settings.rate_limit_per_minute, self._clock_us()
+        if limit is None:
+            return None
+        minute, used = self._in_minute.get(caller, (0, 0))
+        if minute != now // _MINUTE_US:
+            minute, used = now // _MINUTE_US, 0
+        if used >= limit:
+            return self._refusal(((minute + 1) * _MINUTE_US - now) / 1e6)
+        self._in_minute[caller] = minute, used + 1
+        return None
 
     def _over_limit(self, caller: str) -> Fault | None:
         settings = self.settings
@@ -148,7 +162,10 @@ class FaultInjector:
 
 
 class FaultLayer:
-    """ASGI: delays a request, breaks it, or hands it on. `stopping` ends the hanging ones when the server stops."""
+    """ASGI: delays a request, breaks it, or hands it on. `stopping` ends the hanging ones when the server stops.
+
+    `organisation` tells whose an `Authorization` header is: limits are the organisation's, not the key's.
+    """
 
     def __init__(
         self,
@@ -156,10 +173,12 @@ class FaultLayer:
         injector: FaultInjector,
         stopping: Callable[[], bool],
         record: Callable[[Scope, int], None],
+        organisation: Callable[[str], str] = lambda authorization: authorization,
     ) -> None:
         self._app = app
         self._injector = injector
         self._stopping = stopping
+        self._organisation = organisation
         self._record = record  # for the requests that get no answer at all; status 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -170,8 +189,8 @@ class FaultLayer:
         state = scope.setdefault("state", {})
         if self._injector.settings.latency_seconds > 0:
             await asyncio.sleep(self._injector.settings.latency_seconds)
-        caller = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-        fault = self._injector.next(caller)
+        authorization = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+        fault = self._injector.next(self._organisation(authorization))
         if fault is None:
             await self._app(scope, receive, send)
             return

@@ -18,6 +18,7 @@ DEFAULT_ORG: Final = "0e111a70-0000-4000-8000-000000000001"
 LimitZero = Literal["empty", "default", "reject"]
 PastEnd = Literal["empty", "reject"]
 Expiry = Literal["none", "status", "status+updatedAt"]
+ExpiresAfter = Literal["creation", "inactivity"]
 RetentionStyle = Literal["none", "400", "flag", "silent"]
 UnknownParameters = Literal["reject", "ignore"]
 Ties = Literal["stable", "shuffled"]
@@ -34,6 +35,8 @@ class FaultSettings:
     latency_seconds: float = 0.0
     #: Requests per second and organisation; more are answered 429.
     rate_limit: int | None = None
+    #: Requests per organisation and UTC minute, as the source counts them; more are answered 429 until the next minute.
+    rate_limit_per_minute: int | None = None
     #: How long everything is refused once the rate limit was exceeded (21 s were recorded at the source).
     lockout_seconds: float = 0.0
     #: Whether a 429 says in `Retry-After` when to come back; the recorded one did not.
@@ -69,6 +72,8 @@ class EmulatorSettings:
     past_end: PastEnd = "empty"
     #: What happens to an active session when its `expirationSeconds` have passed.
     expiry: Expiry = "none"
+    #: Whether they are counted from the creation or from the last change; the documentation says both.
+    expires_after: ExpiresAfter = "creation"
     #: Whether filling in a pending cost counts as a change of the session.
     late_cost_moves_updated_at: bool = True
     retention_days: float | None = None

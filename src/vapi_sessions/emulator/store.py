@@ -379,13 +379,14 @@ class Store:
                 connection.execute("DELETE FROM sessions")
                 connection.execute("DELETE FROM bodies")
 
-    def expire(self, *, touch: bool) -> int:
-        """Complete the active sessions whose time is over; returns how many."""
+    def expire(self, *, touch: bool, idle: bool = False) -> int:
+        """Complete the active sessions whose time is over; returns how many. `idle`: it begins anew with each change."""
+        ends = "expires_us - created_us + updated_us" if idle else "expires_us"
         with self._lock:
             self._land(self.now_us())
             waiting = {write.id for write in self._delayed}  # already done, if not yet visible
             found = self._writer.execute(
-                "SELECT org_id, id FROM sessions WHERE status = 'active' AND expires_us <= ?",
+                f"SELECT org_id, id FROM sessions WHERE status = 'active' AND {ends} <= ?",
                 (self.now_us(),),
             ).fetchall()
             due = [(org_id, session_id) for org_id, session_id in found if session_id not in waiting]

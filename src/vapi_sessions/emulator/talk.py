@@ -259,7 +259,32 @@ class Talk:
             times = self._times(spoken)
             if self.rng.random() < 0.3:
                 times["duration"] = round(spoken * 1000, 1)
-            self._add({"role": "user", "message": text} | times, wait + spoken)
+            self._add({"role": "user", "message": text} | times | self._heard(text, spoken), wait + spoken)
+
+    def _heard(self, text: str, spoken: float) -> Message:
+        """How sure the transcriber was, in one session of forty; by its time, so that chance makes the same history."""
+        if self.start_us // 1000 % 40:
+            return {}
+        sure = round(0.55 + self.now_us // 1000 % 440 / 1000, 3)
+        heard: Message = {"confidence": sure, "confidenceSource": "provider" if sure > 0.7 else "derived"}
+        words = text.split()
+        if len(words) % 2:
+            at = self.now_us / SECOND_US
+            step = spoken / len(words)
+            heard["metadata"] = {
+                "wordLevelConfidence": [
+                    {
+                        "word": word,
+                        "start": round(at + n * step, 2),
+                        "end": round(at + (n + 1) * step, 2),
+                        "confidence": round(max(0.05, sure - n % 7 * 0.04), 3),
+                    }
+                    for n, word in enumerate(words)
+                ]
+            }
+        else:
+            heard["metadata"] = {"type": "sms", "source": self.customer.number}
+        return heard
 
     def _assistant(self, text: str) -> None:
         text = self._fill(text)

@@ -1,0 +1,45 @@
+"""Ctrl-C and SIGTERM: the first lets a command end in order, and says so at once; the second ends the process.
+
+Ending at once is as safe as `kill -9`, after which the next run goes on where this one was. `received` is the first
+signal, for the exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+received: int | None = None
+
+
+def listen(first_word: Callable[[], str]) -> None:
+    """From now on both signals raise KeyboardInterrupt in the main thread. `first_word` is said then, unless it is empty.
+
+    A signal that whoever started us ignores, `nohup` or a shell in the background, stays ignored.
+    """
+
+    def interrupted(number: int, frame: FrameType | None) -> None:
+        global received
+        if received is not None:
+            _say(
+                "\x1b[?25h" if sys.stderr is not None and sys.stderr.isatty() else ""
+            )  # a progress bar hides the cursor
+            os._exit(128 + number)
+        received = number
+        _say(f"{word}\n" if (word := first_word()) else "")
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupted)
+
+
+def _say(text: str) -> None:
+    """Past Python's own buffers, which may be in use at this very moment."""
+    if text and sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):
+            os.write(sys.stderr.fileno(), text.encode())
