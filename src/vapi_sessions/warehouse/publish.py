@@ -43,6 +43,8 @@ _SHOWN: Final = "shown"
 #: Name of the DuckDB variable that overrides where the views of `vapi.duckdb` look for the warehouse. It is for those who moved
 #: one and open that file directly: `connect` makes views of its own.
 ROOT_VARIABLE: Final = "vapi_warehouse"
+#: The oldest DuckDB whose file format `vapi.duckdb` has. Most tools have a DuckDB of their own, which opens no newer format.
+OLDEST_DUCKDB: Final = "v1.0.0"
 
 
 def publish(store: Store, layout: Layout, *, now: Callable[[], int], force: bool = False) -> bool:
@@ -324,7 +326,7 @@ def _new_views(store: Store, draft: Path) -> Iterator[str]:
     Those views name the tables dozens of times, and a view is bound when it is made: over the tables' own views that would
     open files each time. So they are made over empty tables of the same columns, which then give way.
     """
-    with store.attached(draft) as origin:
+    with store.attached(draft, made_for=OLDEST_DUCKDB) as origin:
         store.run("CREATE SCHEMA sync")
         for table in schema.SYNC_TABLES:
             store.run(table.ddl("sync"))

@@ -301,11 +301,12 @@ class Store:
         self._idle.append(db)
 
     @contextlib.contextmanager
-    def attached(self, path: Path) -> Iterator[str]:
+    def attached(self, path: Path, *, made_for: str | None = None) -> Iterator[str]:
         """Another database file, current while inside; yields the name of our own. A second process-wide instance of
-        DuckDB would cost more than all that is written there.
+        DuckDB would cost more than all that is written there. A new file can be opened by DuckDB `made_for` and later.
         """
-        self.run(f"ATTACH {literal(path)} AS attached_file")
+        version = f" (STORAGE_VERSION '{made_for}')" if made_for else ""
+        self.run(f"ATTACH {literal(path)} AS attached_file{version}")
         try:
             self.run("USE attached_file")
             yield "store"
