@@ -21,6 +21,7 @@ from vapi_sessions.emulator.server import EmulatorServer
 from vapi_sessions.emulator.settings import DEFAULT_ORG, EmulatorSettings
 from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.timestamps import SECOND
+from vapi_sessions.warehouse.reader import reading
 
 COUNT = "SELECT count(*) FROM sessions"
 #: Its views name those of the tables without a catalog.
@@ -197,6 +198,23 @@ def test_files_that_are_gone_are_told_when_connecting(two: tuple[Path, Path]) ->
     with pytest.raises(WarehouseDamagedError, match="missing or damaged") as told:
         vapi_sessions.connect(two[0])
     assert "rebuild" in told.value.remedy
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_published_database_with_a_hole_is_told_as_damaged(
+    readable: tuple[Path, Path], share: float
+) -> None:
+    """Wherever it is: either nothing that is read is hurt, or it is an error of ours, with the remedy."""
+    copy = Path(shutil.copytree(readable[0], readable[0].with_name(f"hole {share}"), symlinks=True))
+    data = bytearray((copy / "vapi.duckdb").read_bytes())
+    at = int(len(data) * share)
+    data[at : at + 50_000] = b"x" * 50_000
+    (copy / "vapi.duckdb").write_bytes(data)
+    try:
+        with reading(copy) as db:
+            assert rows(db, THROUGH_A_VIEW) == [(100,)]
+    except WarehouseDamagedError as told:
+        assert "rebuild" in told.remedy  # noqa: PT017  # both ends are right
 
 
 def test_a_rebuild_knows_what_was_published_though_those_files_are_gone(world: World) -> None:

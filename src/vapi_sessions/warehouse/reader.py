@@ -30,7 +30,7 @@ def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyC
     layout = Layout(warehouse_root(given))
     db = _attached(layout)
     try:
-        with _damage_told(layout.root):
+        with database_errors(layout.published), _damage_told(layout.root):
             _show(db, layout)
     except BaseException:
         db.close()
