@@ -36,7 +36,7 @@ def refusal(**given: Any) -> ConfigurationError:
 def test_defaults() -> None:
     """Without any setting: the public address, a warehouse here, pages as large as allowed."""
     settings = load_settings()
-    assert (settings.base_url, settings.warehouse) == ("https://api.vapi.ai", Path("warehouse"))
+    assert (settings.base_url, settings.warehouse) == ("https://api.vapi.ai", Path.cwd() / "warehouse")
     assert (settings.settle, settings.lookback) == (MINUTE, 15 * MINUTE)
     assert (settings.page_size, settings.full, settings.since, settings.until) == (1000, False, None, None)
 
@@ -49,7 +49,7 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAPI_WAREHOUSE", "elsewhere")
     settings = load_settings()
     assert (settings.settle, settings.since) == (2 * MINUTE, parse("2026-01-31"))
-    assert (settings.concurrency, settings.warehouse) == (3, Path("elsewhere"))
+    assert (settings.concurrency, settings.warehouse) == (3, Path.cwd() / "elsewhere")
 
 
 def test_arguments_win(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -104,7 +105,10 @@ def test_the_conversations_are_whole_in_raw_too(
 ) -> None:
     """What is stored as observed holds the same messages: redaction took nothing out of them."""
     ids, db = posted
-    root = db.execute("SELECT getvariable('vapi_warehouse')").fetchall()[0][0]
+    ((published,),) = db.execute(
+        "SELECT path FROM duckdb_databases() WHERE database_name = 'vapi'"
+    ).fetchall()
+    root = Path(published).parent
     stored = db.execute(f"SELECT session_id, body FROM read_parquet('{root}/raw/*.parquet')").fetchall()
     assert len(stored) == 200
     bodies = {session_id: json.loads(body) for session_id, body in stored}

@@ -8,7 +8,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
@@ -27,7 +26,7 @@ app = typer.Typer(
 )
 
 Warehouse = Annotated[
-    Path | None,
+    str | None,  # a Path would make "." of nothing, and "s3:/b" of "s3://b"
     typer.Option(
         "--warehouse",
         metavar="DIR",
@@ -91,9 +90,11 @@ def _main(
     _GLOBAL.update(warehouse=warehouse, base_url=base_url, debug=debug, command=context.invoked_subcommand)
 
 
-def _settings(*, warehouse: Path | None, base_url: str | None, **given: object) -> Settings:
+def _settings(*, warehouse: str | None, base_url: str | None, **given: object) -> Settings:
     return load_settings(
-        warehouse=warehouse or _GLOBAL.get("warehouse"), base_url=base_url or _GLOBAL.get("base_url"), **given
+        warehouse=warehouse if warehouse is not None else _GLOBAL.get("warehouse"),
+        base_url=base_url or _GLOBAL.get("base_url"),
+        **given,
     )
 
 
@@ -329,8 +330,8 @@ def forget(
 @app.command()
 def demo(
     directory: Annotated[
-        Path, typer.Option("--dir", metavar="DIR", help="Where the demonstration lies.")
-    ] = Path("demo"),
+        str, typer.Option("--dir", metavar="DIR", help="Where the demonstration lies.")
+    ] = "demo",
     sessions: Annotated[int, typer.Option(min=1, max=200_000, help="How many sessions to generate.")] = 2_000,
     days: Annotated[int, typer.Option(min=1, max=3650, help="Over how many days.")] = 30,
     seed: Annotated[int, typer.Option(help="Another seed, another history.")] = 1,

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from vapi_sessions import timestamps
 from vapi_sessions.addresses import is_usable
 from vapi_sessions.errors import ConfigurationError
+from vapi_sessions.paths import expanded, warehouse_root
 from vapi_sessions.policy import MessageText, PersonalData, Policy
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def _listed(value: object) -> object:
 
 Duration = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
 Moment = Annotated[int, BeforeValidator(_moment)]
+Warehouse = Annotated[Path, BeforeValidator(warehouse_root)]
+KeyFile = Annotated[Path, BeforeValidator(expanded)]
 #: In the environment separated by commas.
 Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 
@@ -51,16 +54,17 @@ Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 class Settings(BaseSettings):
     """Everything a run depends on. Moments and durations are microseconds.
 
+    `warehouse` is absolute, whatever was given (`paths.warehouse_root`).
     Environment: `VAPI_API_KEY` or `VAPI_API_KEY_FILE`, `VAPI_BASE_URL`, `VAPI_WAREHOUSE`, and likewise every other
     field (`VAPI_SETTLE=2m`). Arguments win.
     """
 
     model_config = SettingsConfigDict(env_prefix="VAPI_", frozen=True, extra="forbid", env_ignore_empty=True)
 
-    warehouse: Path = Path("warehouse")
+    warehouse: Warehouse = Path("warehouse")
     base_url: str = "https://api.vapi.ai"
     api_key: SecretStr | None = None
-    api_key_file: Path | None = None
+    api_key_file: KeyFile | None = None
 
     since: Moment | None = None
     until: Moment | None = None
@@ -73,7 +77,7 @@ class Settings(BaseSettings):
     personal_data: PersonalData = PersonalData.KEEP
     message_text: MessageText = MessageText.KEEP
     pseudonym_key: SecretStr | None = None
-    pseudonym_key_file: Path | None = None
+    pseudonym_key_file: KeyFile | None = None
     redact_names: Listed = ()
     redact_paths: Listed = ()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,19 +17,23 @@ from vapi_sessions.emulator.generate import History, fill
 from vapi_sessions.emulator.live import Traffic
 from vapi_sessions.emulator.server import EmulatorServer
 from vapi_sessions.errors import ConfigurationError
+from vapi_sessions.paths import warehouse_root
 from vapi_sessions.timestamps import show
 from vapi_sessions.warehouse import reader
 
 _MARKER = ".vapi-sessions-demo"
 
 
-def demo(directory: Path, *, sessions: int, days: int, seed: int, say: Callable[[str], None]) -> None:
+def demo(directory: str | Path, *, sessions: int, days: int, seed: int, say: Callable[[str], None]) -> None:
     """Emulate, sync, let traffic happen, sync again, answer first questions. Replaces an earlier demonstration.
 
-    Raises ConfigurationError if `directory` holds something else.
+    Raises ConfigurationError if `directory` holds something else, or if no warehouse can be there.
     """
+    directory = warehouse_root(directory)
     _make_room(directory)
     warehouse = directory / "warehouse"
+    near = warehouse.relative_to(Path.cwd()) if warehouse.is_relative_to(Path.cwd()) else warehouse
+    shown = shlex.quote(str(near))
     with EmulatorServer(store_path=directory / "emulator.sqlite") as server:
         history = History(
             org_id=server.org_id, sessions=sessions, days=days, seed=seed, until_us=server.store.now_us()
@@ -65,10 +70,10 @@ def demo(directory: Path, *, sessions: int, days: int, seed: int, say: Callable[
     say("")
     say("Try next:")
     command = ".venv/bin/vapi-sessions"
-    say(f'  {command} sql --warehouse {warehouse} "FROM session_summary LIMIT 5"')
-    say(f"  {command} status --warehouse {warehouse}")
+    say(f'  {command} sql --warehouse {shown} "FROM session_summary LIMIT 5"')
+    say(f"  {command} status --warehouse {shown}")
     say(
-        f"  VAPI_WAREHOUSE={warehouse} .venv/bin/jupyter lab notebooks/first_look.ipynb   (pip install jupyterlab)"
+        f"  VAPI_WAREHOUSE={shown} .venv/bin/jupyter lab notebooks/first_look.ipynb   (pip install jupyterlab)"
     )
     say(f"  {command} emulate --live 5     and, in another terminal, what it prints")
     say("With your own account:")
@@ -76,7 +81,7 @@ def demo(directory: Path, *, sessions: int, days: int, seed: int, say: Callable[
     say(f'  {command} sync && {command} sql "FROM cost_by_day"')
     say("")
     say(
-        f"Views to open: {warehouse / 'vapi.duckdb'} · Parquet: {warehouse / 'parquet' / 'latest'} · observations: {warehouse / 'raw'}"
+        f"Views to open: {near / 'vapi.duckdb'} · Parquet: {near / 'parquet' / 'latest'} · observations: {near / 'raw'}"
     )
 
 

@@ -32,7 +32,7 @@ def serve(settings: Settings, *, interval: int | None, cron: str | None, say: Ca
     if interval is not None and interval < 1_000_000:
         raise ConfigurationError("--every is shorter than a second.", "For example --every 15m.")
     settings.key()  # a missing key is told now, not at the first run
-    os.environ["VAPI_WAREHOUSE"] = str(settings.warehouse.resolve())
+    os.environ["VAPI_WAREHOUSE"] = str(settings.warehouse)
     os.environ["VAPI_BASE_URL"] = settings.base_url
     module = load_flow("sync")
     timing = {"cron": cron} if cron is not None else {"interval": timedelta(microseconds=interval or 0)}

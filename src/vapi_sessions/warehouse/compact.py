@@ -9,6 +9,7 @@ import duckdb
 
 from vapi_sessions import faultpoints
 from vapi_sessions.errors import WarehouseDamagedError
+from vapi_sessions.paths import literal
 from vapi_sessions.warehouse.layout import Layout, disk_errors, sync_directory
 from vapi_sessions.warehouse.store import ROW_GROUP, Store, database_errors
 
@@ -39,8 +40,8 @@ def compact(layout: Layout, *, sleep: Callable[[float], None]) -> int:
         with database_errors(layout.store), duckdb.connect(config=_CONFIG) as db:
             db.execute(f"SET memory_limit = '{memory}MiB'").fetchall()
             db.execute("SET temp_directory = ?", [str(layout.scratch)]).fetchall()
-            db.execute(f"ATTACH {_quoted(layout.store)} AS old (READ_ONLY)").fetchall()
-            db.execute(f"ATTACH {_quoted(draft)} AS new (ROW_GROUP_SIZE {ROW_GROUP})").fetchall()
+            db.execute(f"ATTACH {literal(layout.store)} AS old (READ_ONLY)").fetchall()
+            db.execute(f"ATTACH {literal(draft)} AS new (ROW_GROUP_SIZE {ROW_GROUP})").fetchall()
             db.execute("COPY FROM DATABASE old TO new").fetchall()
             db.execute("CHECKPOINT new").fetchall()  # on closing, a full disk would go unnoticed
     finally:
@@ -60,7 +61,3 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "threads": 1,  # each would have long texts of its own in memory
 }
-
-
-def _quoted(path: os.PathLike[str]) -> str:
-    return "'" + os.fspath(path).replace("'", "''") + "'"

@@ -19,6 +19,7 @@ import duckdb
 from vapi_sessions import faultpoints, schema
 from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.merge import Observation, Unreadable
+from vapi_sessions.paths import pattern
 from vapi_sessions.timestamps import to_datetime
 from vapi_sessions.treatment import STATE, Treatment
 from vapi_sessions.warehouse import raw
@@ -156,7 +157,7 @@ def snapshots_with(layout: Layout, forgotten: Callable[[str], bool]) -> list[Pat
     """The published snapshots that hold a session, or cannot be read, which is treated as if they did."""
     found = []
     for snapshot in snapshots(layout):
-        files = [str(path) for path in snapshot.glob("sessions/*/*.parquet")]
+        files = [pattern(path) for path in snapshot.glob("sessions/*/*.parquet")]
         try:
             with duckdb.connect() as db:
                 ids = (

@@ -12,14 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vapi_sessions.errors import WarehouseBusyError, WarehouseError
+from vapi_sessions.paths import warehouse_root
 from vapi_sessions.timestamps import to_datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The paths of one warehouse."""
+    """The paths of one warehouse. Raises ConfigurationError if there can be none of that path."""
 
     root: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", warehouse_root(self.root))
 
     @property
     def store(self) -> Path:

@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vapi_sessions import faultpoints, resources, schema, timestamps
+from vapi_sessions.paths import literal, pattern
 from vapi_sessions.warehouse.layout import Layout, disk_errors, sync_directory
 from vapi_sessions.warehouse.store import Changes, Store, database_errors
 
@@ -39,8 +40,11 @@ KEEP: Final = 24 * timestamps.HOUR
 KEEP_SNAPSHOTS: Final = 3
 #: The fact of the state that says since when each snapshot has been shown, µs.
 _SHOWN: Final = "shown"
-#: Name of the DuckDB variable that overrides where the views look for the warehouse: set by `connect`.
+#: Name of the DuckDB variable that overrides where the views of `vapi.duckdb` look for the warehouse. It is for those who moved
+#: one and open that file directly: `connect` makes views of its own.
 ROOT_VARIABLE: Final = "vapi_warehouse"
+#: The oldest DuckDB whose file format `vapi.duckdb` has. Most tools have a DuckDB of their own, which opens no newer format.
+OLDEST_DUCKDB: Final = "v1.0.0"
 
 
 def publish(store: Store, layout: Layout, *, now: Callable[[], int], force: bool = False) -> bool:
@@ -297,7 +301,9 @@ def _publish_views(store: Store, layout: Layout, snapshot: str) -> None:
         for table in schema.SYNC_TABLES:
             store.run(f"INSERT INTO sync.{table.name} BY NAME FROM {origin}.sync.{table.name}")
         for table in schema.TABLES:
-            store.run(_view(table, layout, snapshot))
+            root = f"coalesce(getvariable('{ROOT_VARIABLE}'), {literal(pattern(layout.root))})"
+            columns = [(column.name, column.type) for column in table.published]
+            store.run(view_of(table.name, columns, f"{root} || {literal(below_root(snapshot, table.name))}"))
         store.checkpoint()  # on detaching, a full disk would go unnoticed
     _fsync(draft)
     faultpoints.reach("publish.views_built")
@@ -320,7 +326,7 @@ def _new_views(store: Store, draft: Path) -> Iterator[str]:
     Those views name the tables dozens of times, and a view is bound when it is made: over the tables' own views that would
     open files each time. So they are made over empty tables of the same columns, which then give way.
     """
-    with store.attached(draft) as origin:
+    with store.attached(draft, made_for=OLDEST_DUCKDB) as origin:
         store.run("CREATE SCHEMA sync")
         for table in schema.SYNC_TABLES:
             store.run(table.ddl("sync"))
@@ -334,17 +340,17 @@ def _new_views(store: Store, draft: Path) -> Iterator[str]:
         yield origin
 
 
-def _view(table: schema.Table, layout: Layout, snapshot: str) -> str:
-    """A view that finds its files wherever the warehouse lies, if the reader says so, else where it lay when published."""
-    columns = ", ".join(
-        f"{c.name}::JSON AS {c.name}" if c.type == "JSON" else c.name for c in table.published
+def view_of(table: str, columns: Iterable[tuple[str, str]], files: str) -> str:
+    """The statement that makes a table's view: its columns with their types, and SQL for the pattern of its files."""
+    selected = ", ".join(
+        f'"{name}"::JSON AS "{name}"' if kind == "JSON" else f'"{name}"' for name, kind in columns
     )
-    root = str(layout.root.resolve()).replace("'", "''")
-    return (
-        f"CREATE VIEW {table.name} AS SELECT {columns} FROM read_parquet("
-        f"coalesce(getvariable('{ROOT_VARIABLE}'), '{root}') || '/parquet/{snapshot}/{table.name}/*/*.parquet', "
-        "hive_partitioning = false)"
-    )
+    return f"CREATE OR REPLACE VIEW {table} AS SELECT {selected} FROM read_parquet({files}, hive_partitioning = false)"
+
+
+def below_root(snapshot: str, table: str) -> str:
+    """The pattern of a table's files, from the warehouse on."""
+    return f"/parquet/{snapshot}/{table}/*/*.parquet"
 
 
 def _remove_old_snapshots(store: Store, layout: Layout, current: str, now: int) -> None:

@@ -16,63 +16,98 @@ from vapi_sessions.errors import (
     WarehouseDamagedError,
     WarehouseError,
 )
+from vapi_sessions.paths import literal, pattern, warehouse_root
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.publish import ROOT_VARIABLE
+from vapi_sessions.warehouse.publish import ROOT_VARIABLE, below_root, view_of
 from vapi_sessions.warehouse.store import database_errors
 
 
 def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB that shows one published state of the warehouse, in UTC.
 
-    `warehouse` defaults to `VAPI_WAREHOUSE`, then `./warehouse`. All tables and views are in the search path
-    (`FROM sessions`, `FROM sync.runs`); tables of your own can be created beside them. The state shown stays the same
-    for at least a day (as long as its snapshot is kept), blocks no sync, and works in a warehouse that was moved or copied.
+    `warehouse` defaults to `VAPI_WAREHOUSE`, then `./warehouse`. All tables and views are there by their names (`FROM sessions`,
+    `FROM sync.runs`), for cursors and other threads too; tables of your own can be created beside them. The state shown stays
+    the same for at least a day (as long as its snapshot is kept), blocks no sync, and works in a warehouse that was moved or
+    copied. Another warehouse's `vapi.duckdb` can be attached; it shows its own files.
     Raises ConfigurationError if nothing was published there, WarehouseError if it is no directory or cannot be read.
     """
-    root = Path(
-        warehouse if warehouse is not None else os.environ.get("VAPI_WAREHOUSE") or "warehouse"
-    ).resolve()
-    layout = Layout(root)
-    layout.check()
-    published = layout.published
-    if not published.is_file():
-        raise ConfigurationError(
-            f"There is no published warehouse in {root}.",
-            "Run vapi-sessions sync first, or give another directory.",
-        )
-    db = duckdb.connect(config={"autoinstall_known_extensions": "false"})
+    given = warehouse if warehouse is not None else os.environ.get("VAPI_WAREHOUSE") or "warehouse"
+    layout = Layout(warehouse_root(given))
+    db = _attached(layout)
     try:
-        with database_errors(published):
-            db.execute("SET TimeZone = 'UTC'").fetchall()
-            path = str(published).replace("'", "''")
-            db.execute(f"ATTACH '{path}' AS vapi (READ_ONLY)").fetchall()
-            db.execute(f"SET VARIABLE {ROOT_VARIABLE} = ?", [str(root)]).fetchall()
-            db.execute("CREATE SCHEMA sync").fetchall()
-            for (name,) in db.execute(
-                "SELECT table_name FROM duckdb_tables() WHERE database_name = 'vapi' AND schema_name = 'sync'"
-            ).fetchall():
-                db.execute(f"CREATE VIEW sync.{name} AS FROM vapi.sync.{name}").fetchall()
-            db.execute("SET search_path = 'memory.main,vapi.main'").fetchall()
+        with database_errors(layout.published), _damage_told(layout.root):
+            _show(db, layout)
     except BaseException:
         db.close()
         raise
     return db
 
 
+def _attached(layout: Layout) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB with the published database attached as `vapi`: its ledger can be read, whatever became of the files."""
+    layout.check()
+    published = layout.published
+    if not published.is_file():
+        raise ConfigurationError(
+            f"There is no published warehouse in {layout.root}.",
+            "Run vapi-sessions sync first, or give another directory.",
+        )
+    db = duckdb.connect(config={"autoinstall_known_extensions": "false"})
+    try:
+        with database_errors(published):
+            db.execute("SET GLOBAL TimeZone = 'UTC'").fetchall()  # without GLOBAL, not for cursors
+            db.execute(f"ATTACH {literal(published)} AS vapi (READ_ONLY)").fetchall()
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _show(db: duckdb.DuckDBPyConnection, layout: Layout) -> None:
+    """Put what `vapi` has into the database in memory, which is every cursor's own without a search path.
+
+    The views are copied as they are, without being bound, which would open files dozens of times. The tables' views are made
+    again over the files that are here; those of `vapi` name the place where it was published.
+    """
+    ((snapshot,),) = db.execute("SELECT value FROM vapi.sync.state WHERE key = 'snapshot'").fetchall()
+    db.execute("COPY FROM DATABASE vapi TO memory (SCHEMA)").fetchall()
+    for of_schema, name in db.execute(
+        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'memory'"
+    ).fetchall():
+        db.execute(f'DROP TABLE memory."{of_schema}"."{name}"').fetchall()
+        db.execute(
+            f'CREATE VIEW memory."{of_schema}"."{name}" AS FROM vapi."{of_schema}"."{name}"'
+        ).fetchall()
+    root = pattern(layout.root)
+    # What a session says holds for no cursor of it, and for every database attached. To look at columns it will do; DuckDB's own
+    # table of them takes half as long as all the rest.
+    db.execute(f"SET VARIABLE {ROOT_VARIABLE} = ?", [root]).fetchall()
+    for table in schema.TABLES:
+        columns = [(name, kind) for name, kind, *_ in db.execute(f"DESCRIBE vapi.{table.name}").fetchall()]
+        files = literal(root + below_root(snapshot, table.name))
+        db.execute(view_of(table.name, columns, files)).fetchall()
+    db.execute(f"RESET VARIABLE {ROOT_VARIABLE}").fetchall()
+
+
+@contextlib.contextmanager
+def _damage_told(warehouse: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.Error as error:
+        text = " ".join(str(error).split())
+        if isinstance(error, duckdb.IOException) or "arquet" in text:
+            raise WarehouseDamagedError(
+                f"The published files in {warehouse} are missing or damaged: {text[:160]}",
+                "Run vapi-sessions rebuild: it publishes everything again.",
+            ) from error
+        raise
+
+
 @contextlib.contextmanager
 def reading(warehouse: str | os.PathLike[str]) -> Iterator[duckdb.DuckDBPyConnection]:
     """`connect`, closed at the end, with damage of the published files told as such. Raises WarehouseDamagedError."""
-    with connect(warehouse) as db:
-        try:
-            yield db
-        except duckdb.Error as error:
-            text = " ".join(str(error).split())
-            if isinstance(error, duckdb.IOException) or "arquet" in text:
-                raise WarehouseDamagedError(
-                    f"The published files in {warehouse} are missing or damaged: {text[:160]}",
-                    "Run vapi-sessions rebuild: it publishes everything again.",
-                ) from error
-            raise
+    with connect(warehouse) as db, _damage_told(warehouse):
+        yield db
 
 
 def check_version(db: duckdb.DuckDBPyConnection, warehouse: str | os.PathLike[str]) -> None:
@@ -90,10 +125,10 @@ def check_version(db: duckdb.DuckDBPyConnection, warehouse: str | os.PathLike[st
 
 
 def sessions_published(warehouse: Path) -> int:
-    """How many sessions readers see; 0 if that cannot be told."""
+    """How many sessions readers see; 0 if that cannot be told. Asks the ledger only, whatever became of the files."""
     try:
-        with connect(warehouse) as db:
-            ((sessions,),) = db.execute("SELECT coalesce(sum(sessions), 0) FROM sync.parts").fetchall()
+        with _attached(Layout(warehouse)) as db:
+            ((sessions,),) = db.execute("SELECT coalesce(sum(sessions), 0) FROM vapi.sync.parts").fetchall()
     except (VapiSessionsError, duckdb.Error):
         return 0
     return int(sessions)

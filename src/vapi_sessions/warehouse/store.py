@@ -28,6 +28,7 @@ from vapi_sessions import faultpoints, schema
 from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError, WarehouseDamagedError, WarehouseError
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.merge import UNNAMED, Growth, Known, Mark, Resolution, Unreadable
+from vapi_sessions.paths import literal
 from vapi_sessions.timestamps import DAY, month_of, to_datetime
 from vapi_sessions.windows import IntervalSet
 
@@ -328,11 +329,12 @@ class Store:
         self._idle.append(db)
 
     @contextlib.contextmanager
-    def attached(self, path: Path) -> Iterator[str]:
+    def attached(self, path: Path, *, made_for: str | None = None) -> Iterator[str]:
         """Another database file, current while inside; yields the name of our own. A second process-wide instance of
-        DuckDB would cost more than all that is written there.
+        DuckDB would cost more than all that is written there. A new file can be opened by DuckDB `made_for` and later.
         """
-        self.run(f"ATTACH '{_quoted(path)}' AS attached_file")
+        version = f" (STORAGE_VERSION '{made_for}')" if made_for else ""
+        self.run(f"ATTACH {literal(path)} AS attached_file{version}")
         try:
             self.run("USE attached_file")
             yield "store"
@@ -709,17 +711,13 @@ def _attach(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
         }
     )
     try:
-        db.execute(f"ATTACH '{_quoted(path)}' AS store (ROW_GROUP_SIZE {ROW_GROUP})").fetchall()
+        db.execute(f"ATTACH {literal(path)} AS store (ROW_GROUP_SIZE {ROW_GROUP})").fetchall()
         db.execute("USE store").fetchall()
         db.execute("SET GLOBAL TimeZone = 'UTC'").fetchall()  # for cursors as well
     except BaseException:
         db.close()
         raise
     return db
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
 
 
 def _open(path: Path, scratch: Path, sleep: Callable[[float], None]) -> duckdb.DuckDBPyConnection:

@@ -1,0 +1,99 @@
+"""`vapi.duckdb` opens in the DuckDB that other tools have: it is written in the format of 1.0, and its views ask for 1.3 at most."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import pytest
+
+from vapi_sessions import resources
+from vapi_sessions.schema import SYNC_TABLES, TABLES
+from vapi_sessions.warehouse.publish import OLDEST_DUCKDB
+
+#: Older ones open the file and lack what the tables' views need: 1.0 has no variables.
+VERSIONS: Final = ("1.1.3", "1.2.2", "1.3.2", "1.4.4")
+#: Views that some of these lack something for.
+NEEDS: Final = {"structured_output_values": (1, 3)}  # json_each
+#: Prints the rows of each view and table as text, or what is wrong with it.
+READING: Final = """
+import json, sys, duckdb
+found = {"version": duckdb.__version__}
+with duckdb.connect(sys.argv[1], read_only=True) as db:
+    db.execute("SET TimeZone = 'UTC'")
+    for name in sys.argv[2:]:
+        try:
+            found[name] = sorted(map(str, db.execute(f"SELECT COLUMNS(*)::VARCHAR FROM {name}").fetchall()))
+        except duckdb.Error as error:
+            found[name] = str(error)
+print(json.dumps(found))
+"""
+NAMES: Final = (
+    *(table.name for table in TABLES),
+    *(f"sync.{table.name}" for table in SYNC_TABLES),
+    *(file.stem for file in resources.sql_files("views")),
+)
+
+
+def read(warehouse: Path, packages: Path | None = None) -> dict[str, object]:
+    """What a process reads that has this directory's packages before ours."""
+    done = subprocess.run(
+        [sys.executable, "-c", READING, str(warehouse / "vapi.duckdb"), *NAMES],
+        env={**os.environ, "PYTHONPATH": str(packages or "")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def test_the_file_has_an_old_format(demo_warehouse: Path) -> None:
+    """As its header and DuckDB itself say: 64 is the format of 0.10 to 1.1."""
+    header = (demo_warehouse / "vapi.duckdb").read_bytes()[:20]
+    assert header[8:12] == b"DUCK"
+    assert int.from_bytes(header[12:20], "little") == 64
+    with duckdb.connect(demo_warehouse / "vapi.duckdb", read_only=True) as db:
+        ((tags,),) = db.execute("SELECT tags FROM duckdb_databases() WHERE database_name = 'vapi'").fetchall()
+    assert tags["storage_version"].startswith(OLDEST_DUCKDB)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("version", VERSIONS)
+def test_older_versions_read_the_same_rows(demo_warehouse: Path, tmp_path: Path, version: str) -> None:
+    """Every table and view that the version knows the functions of, in every column."""
+    uv = Path(sys.executable).with_name("uv")
+    if not uv.exists():
+        pytest.skip("no uv beside this Python: make setup brings it")
+    packages = tmp_path / "packages"
+    installed = subprocess.run(
+        [
+            uv,
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            sys.executable,
+            "--target",
+            packages,
+            f"duckdb=={version}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if installed.returncode:
+        pytest.skip(f"duckdb {version} cannot be installed here: {installed.stderr.strip()[-300:]}")
+    ours, theirs = read(demo_warehouse), read(demo_warehouse, packages)
+    assert theirs.pop("version") == version
+    del ours["version"]
+    too_old = {name for name, least in NEEDS.items() if tuple(map(int, version.split(".")[:2])) < least}
+    assert {name for name, rows in theirs.items() if isinstance(rows, str)} == too_old
+    assert len(ours) > 20
+    assert {name for name in ours if ours[name] != theirs[name]} == too_old
