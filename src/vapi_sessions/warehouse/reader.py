@@ -9,10 +9,10 @@ from pathlib import Path
 
 import duckdb
 
-from vapi_sessions.errors import ConfigurationError, VapiSessionsError, WarehouseDamagedError
+from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.publish import ROOT_VARIABLE
-from vapi_sessions.warehouse.store import database_errors
+from vapi_sessions.warehouse.refusals import database_errors, disk_errors, published_errors
 
 
 def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
@@ -29,7 +29,9 @@ def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyC
     layout = Layout(root)
     layout.check()
     published = layout.published
-    if not published.is_file():
+    with disk_errors(published):
+        found = published.is_file()
+    if not found:
         raise ConfigurationError(
             f"There is no published warehouse in {root}.",
             "Run vapi-sessions sync first, or give another directory.",
@@ -55,25 +57,19 @@ def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyC
 
 @contextlib.contextmanager
 def reading(warehouse: str | os.PathLike[str]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """`connect`, closed at the end, with damage of the published files told as such. Raises WarehouseDamagedError."""
-    with connect(warehouse) as db:
-        try:
-            yield db
-        except duckdb.Error as error:
-            text = " ".join(str(error).split())
-            if isinstance(error, duckdb.IOException) or "arquet" in text:
-                raise WarehouseDamagedError(
-                    f"The published files in {warehouse} are missing or damaged: {text[:160]}",
-                    "Run vapi-sessions rebuild: it publishes everything again.",
-                ) from error
-            raise
+    """`connect`, closed at the end, with errors of files told as such. Raises WarehouseError."""
+    with connect(warehouse) as db, published_errors(warehouse):
+        yield db
 
 
 def sessions_published(warehouse: Path) -> int:
-    """How many sessions readers see; 0 if that cannot be told."""
+    """How many sessions readers see; 0 if nothing is published, or what is cannot be understood.
+
+    Raises WarehouseError if the disk refuses: that says nothing of what is published.
+    """
     try:
-        with connect(warehouse) as db:
+        with reading(warehouse) as db:
             ((sessions,),) = db.execute("SELECT coalesce(sum(sessions), 0) FROM sync.parts").fetchall()
-    except (VapiSessionsError, duckdb.Error):
+    except (ConfigurationError, WarehouseDamagedError, duckdb.Error):
         return 0
     return int(sessions)
