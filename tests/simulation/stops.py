@@ -123,7 +123,9 @@ class Stops:
                 )
             stack.enter_context(mock.patch.object(pq, "write_table", self._on_disk(pq.write_table)))
             # No place to stop at, but nothing that the dead do: removing what a publication that failed had begun.
-            stack.enter_context(mock.patch.object(publish, "_discard", self._wrapped("discarding", publish._discard)))
+            stack.enter_context(
+                mock.patch.object(publish, "_discard", self._wrapped("discarding", publish._discard))
+            )
             yield
 
     def _wrapped(self, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:

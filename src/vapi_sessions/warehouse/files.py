@@ -87,7 +87,7 @@ def point_link(link: Path, name: str) -> bool:
     draft.unlink(missing_ok=True)
     with _unless(_NO_SYMBOLIC_LINKS):
         draft.symlink_to(name)
-        draft.rename(link)
+        replace_derived(draft, link)
         return True
     link.unlink(missing_ok=True)
     return False
@@ -98,7 +98,7 @@ def replace_derived(draft: Path, target: Path) -> None:
     try:
         draft.rename(target)
     except OSError as error:
-        if error.errno not in _NO_REPLACING or not target.exists():
+        if error.errno not in _NO_REPLACING or not os.path.lexists(target):
             raise
         target.unlink()
         draft.rename(target)
