@@ -75,8 +75,10 @@ def demo(directory: Path, *, sessions: int, days: int, seed: int, say: Callable[
     say("  export VAPI_API_KEY=…   (a private key)")
     say(f'  {command} sync && {command} sql "FROM cost_by_day"')
     say("")
+    latest = warehouse / "parquet" / "latest"
+    parquet = latest if latest.exists() else latest.parent  # a file system without symbolic links
     say(
-        f"Views to open: {warehouse / 'vapi.duckdb'} · Parquet: {warehouse / 'parquet' / 'latest'} · observations: {warehouse / 'raw'}"
+        f"Views to open: {warehouse / 'vapi.duckdb'} · Parquet: {parquet} · observations: {warehouse / 'raw'}"
     )
 
 
