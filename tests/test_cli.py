@@ -362,7 +362,7 @@ def test_a_read_only_warehouse_is_told(read_only: Desk, command: str) -> None:
     ran = read_only.run(command)
     assert (ran.code, ran.out) == (5, "")
     assert str(read_only.warehouse) in ran.message[0]
-    assert "cannot be written" in ran.message[0]
+    assert "cannot be read or written" in ran.message[0]
     assert "--warehouse" in ran.message[1]
     assert len(ran.message) == 2
     assert read_only.contents() == before

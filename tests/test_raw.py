@@ -20,7 +20,8 @@ from vapi_sessions.errors import VapiSessionsError, WarehouseDamagedError, Wareh
 from vapi_sessions.merge import Observation
 from vapi_sessions.timestamps import MINUTE
 from vapi_sessions.warehouse import raw
-from vapi_sessions.warehouse.layout import Layout, disk_errors, put_aside
+from vapi_sessions.warehouse.layout import Layout, put_aside
+from vapi_sessions.warehouse.refusals import disk_errors
 
 BATCH = [
     observation("a", 1, messages=3, name='quotes " and é and \n'),
@@ -236,8 +237,8 @@ def test_flipped_bits_are_no_bug_of_ours(tmp_path: Path) -> None:
         (errno.ENOSPC, "The disk is full (/w/file).", "the next run continues"),
         (errno.EDQUOT, "The disk is full (/w/file).", "the next run continues"),
         (errno.EROFS, "/w/file cannot be written", "directory of your own"),
-        (errno.EACCES, "/w/file cannot be written", "directory of your own"),
-        (errno.EPERM, "/w/file cannot be written", "directory of your own"),
+        (errno.EACCES, "/w/file cannot be read or written", "directory of your own"),
+        (errno.EPERM, "/w/file cannot be read or written", "directory of your own"),
         (errno.ENOTDIR, "/w/file lies below a file", "Give a directory"),
         (errno.EIO, "/w/file: Input/output error.", "Look at the disk"),
     ],

@@ -28,7 +28,7 @@ from vapi_sessions.timestamps import DAY, HOUR, MINUTE, SECOND, to_datetime
 from vapi_sessions.warehouse import erase, store
 from vapi_sessions.warehouse.compact import compact
 from vapi_sessions.warehouse.layout import Layout, writer_lock
-from vapi_sessions.warehouse.store import LOCK_PATIENCE, Changes, Store, database_errors
+from vapi_sessions.warehouse.store import LOCK_PATIENCE, Changes, Store
 from vapi_sessions.windows import IntervalSet
 
 BATCH = {
@@ -782,7 +782,7 @@ def test_a_stream_that_is_left_early_is_in_nobodys_way(warehouse: Warehouse) -> 
         with warehouse.store.batches("FROM sessions", [], 8) as (_, batches):
             assert sum(batch.num_rows for batch in batches) == 50
     with pytest.raises(WarehouseDamagedError), warehouse.store.batches("FROM sessions", [], 8):
-        raise duckdb.Error
+        raise duckdb.Error("Corrupt database file")
     with warehouse.store.batches("FROM sessions", [], 8) as (_, batches):
         assert sum(batch.num_rows for batch in batches) == 50
 
@@ -911,56 +911,3 @@ def test_somebody_who_closes_the_database_in_time_does_no_harm(held: Held) -> No
 
     with Store(layout.store, layout.scratch, sleep=sleep) as store:
         assert store.state()["schema_version"] == str(schema.SCHEMA_VERSION)
-
-
-# -- errors of DuckDB --------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("error", "kind", "fact"),
-    [
-        (
-            duckdb.IOException("Could not set lock on file: Conflicting lock is held in x (PID 7)"),
-            WarehouseBusyError,
-            "pid 7",
-        ),
-        (duckdb.IOException("Could not set lock on file"), WarehouseBusyError, "pid unknown"),
-        (
-            duckdb.IOException("Could not write file: No space left on device"),
-            WarehouseError,
-            "ran out of room",
-        ),
-        (duckdb.OutOfMemoryException("could not allocate"), WarehouseError, "ran out of memory"),
-        (
-            duckdb.TransactionException("Failed to commit: failed to pin block of size 256.0 KiB"),
-            WarehouseError,
-            "ran out of memory",
-        ),
-        (
-            duckdb.IOException("Checkpoint failed. Original error: failed to pin block of size 256.0 KiB"),
-            WarehouseError,
-            "ran out of memory",
-        ),
-        (duckdb.IOException("Cannot open file: Permission denied"), WarehouseError, "cannot be written"),
-        (duckdb.IOException("Read-only file system"), WarehouseError, "cannot be written"),
-        (duckdb.IOException("Corrupt database file"), WarehouseDamagedError, "is damaged"),
-        (duckdb.SerializationException("odd"), WarehouseDamagedError, "is damaged"),
-        (duckdb.FatalException("odd"), WarehouseDamagedError, "is damaged"),
-        (duckdb.InternalException("odd"), WarehouseDamagedError, "is damaged"),
-    ],
-    ids=lambda value: value.args[0][:30] if isinstance(value, Exception) else "",
-)
-def test_errors_of_the_file_become_ours(error: Exception, kind: type[WarehouseError], fact: str) -> None:
-    """Each with what to do."""
-    with pytest.raises(WarehouseError, match=fact) as caught, database_errors(Path("/w/store.duckdb")):
-        raise error
-    assert isinstance(caught.value, kind)
-    assert isinstance(caught.value, WarehouseDamagedError) == (kind is WarehouseDamagedError)
-    assert caught.value.remedy
-
-
-@pytest.mark.parametrize("error", [duckdb.BinderException("x"), duckdb.ConstraintException("x")], ids=str)
-def test_errors_of_our_own_sql_stay_what_they_are(error: Exception) -> None:
-    """They are bugs."""
-    with pytest.raises(type(error)), database_errors(Path("/w/store.duckdb")):
-        raise error

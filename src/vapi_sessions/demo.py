@@ -80,9 +80,9 @@ def demo(directory: str | Path, *, sessions: int, days: int, seed: int, say: Cal
     say("  export VAPI_API_KEY=…   (a private key)")
     say(f'  {command} sync && {command} sql "FROM cost_by_day"')
     say("")
-    say(
-        f"Views to open: {near / 'vapi.duckdb'} · Parquet: {near / 'parquet' / 'latest'} · observations: {near / 'raw'}"
-    )
+    latest = warehouse / "parquet" / "latest"
+    parquet = latest if latest.exists() else latest.parent  # a file system without symbolic links
+    say(f"Views to open: {near / 'vapi.duckdb'} · Parquet: {parquet} · observations: {near / 'raw'}")
 
 
 def _make_room(directory: Path) -> None:

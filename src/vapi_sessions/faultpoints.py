@@ -34,11 +34,11 @@ POINTS: Final = (
     "publish.file_written",
     "publish.snapshot_drafted",
     "publish.snapshot_renamed",
-    "publish.latest_swapped",
     "publish.snapshot_noted",
     "publish.views_built",
     "publish.views_renamed",
     "publish.old_removed",
+    "publish.latest_swapped",
     "reconcile.compared",  # what is missing is known, nothing is marked
     "reconcile.marked",
     "rebuild.derived",

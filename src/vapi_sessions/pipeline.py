@@ -40,8 +40,10 @@ from vapi_sessions.timestamps import to_datetime
 from vapi_sessions.walk import walk
 from vapi_sessions.warehouse import raw, reader
 from vapi_sessions.warehouse.compact import compact
-from vapi_sessions.warehouse.layout import Layout, disk_errors, put_aside, sync_directory, writer_lock
+from vapi_sessions.warehouse.files import sync_directory
+from vapi_sessions.warehouse.layout import Layout, put_aside, writer_lock
 from vapi_sessions.warehouse.publish import publish
+from vapi_sessions.warehouse.refusals import disk_errors
 from vapi_sessions.warehouse.store import Changes, EarlierVersionError, Store
 from vapi_sessions.warehouse.suppression import Suppression
 from vapi_sessions.windows import IntervalSet
@@ -275,7 +277,7 @@ class Run:
         """Publish the committed state for readers; returns whether data files were written."""
         self._record("done")
         give_back()
-        self._published = publish(self.store, self._layout, now=self.environment.now)
+        self._published = publish(self.store, self._layout, now=self.environment.now, note=self.progress.note)
         return self._published
 
     # -- results -------------------------------------------------------------------------------------------------
@@ -494,7 +496,8 @@ def rebuild(
         explained = recovery.torn or suppression.pending
         published = 0 if explained else reader.sessions_published(layout.root)
         if sessions < published:
-            draft.unlink()
+            with disk_errors(draft):
+                draft.unlink()
             raise WarehouseDamagedError(
                 f"{layout.raw} gives {sessions:,} sessions, and {published:,} are published: files of it are missing.",
                 "Put them back from a copy. To go on with those that are there, move vapi.duckdb away, and rebuild again.",
@@ -507,7 +510,7 @@ def rebuild(
             sync_directory(layout.root)
         faultpoints.reach("rebuild.swapped")
         with Store(layout.store, layout.scratch, sleep=environment.sleep or time.sleep) as store:
-            publish(store, layout, now=environment.now, force=True)
+            publish(store, layout, now=environment.now, force=True, note=(progress or Silent()).note)
             store.checkpoint()
         if suppression.pending:  # an interrupted forget: what was put aside holds what was to go
             privacy.erase_forgotten(

@@ -18,8 +18,10 @@ from vapi_sessions.policy import PersonalData
 from vapi_sessions.treatment import STATE, Treatment
 from vapi_sessions.warehouse import erase
 from vapi_sessions.warehouse.compact import compact
-from vapi_sessions.warehouse.layout import Layout, disk_errors, sync_directory
+from vapi_sessions.warehouse.files import replace_derived, sync_directory
+from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.publish import publish
+from vapi_sessions.warehouse.refusals import disk_errors
 from vapi_sessions.warehouse.store import Changes, Store
 from vapi_sessions.warehouse.suppression import Suppression
 
@@ -144,7 +146,7 @@ def _derive_again(layout: Layout, clocks: Clocks, keep: Callable[[str], bool] | 
     faultpoints.reach("derive.derived")
     with disk_errors(layout.root):
         layout.store.with_name(layout.store.name + ".wal").unlink(missing_ok=True)  # it was folded in
-        draft.rename(layout.store)
+        replace_derived(draft, layout.store)
         sync_directory(layout.root)
     faultpoints.reach("derive.swapped")
     return lost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, Final
 from vapi_sessions import schema
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.timestamps import show
-from vapi_sessions.warehouse import reader
+from vapi_sessions.warehouse import raw, reader
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.windows import IntervalSet
 
@@ -111,7 +112,7 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
         deleted_sessions=marked[0],
         aged_out_sessions=marked[1],
         pending_cost_sessions=marked[2],
-        unmerged_raw_files=sum(path.name not in merged for path in layout.raw.glob("[!.]*.parquet")),
+        unmerged_raw_files=sum(path.name not in merged for path in raw.files(layout.raw)),
         unreadable=unreadable,
         last_runs=[
             {
@@ -137,6 +138,7 @@ def _size(path: Path) -> int:
     seen: dict[int, int] = {}
     for directory, _, names in os.walk(path):
         for name in names:
-            stat = Path(directory, name).lstat()
-            seen[stat.st_ino] = stat.st_size
+            with contextlib.suppress(FileNotFoundError):  # a run may remove files meanwhile
+                stat = Path(directory, name).lstat()
+                seen[stat.st_ino] = stat.st_size
     return sum(seen.values())

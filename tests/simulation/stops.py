@@ -46,8 +46,8 @@ POINTS: Final[dict[str, tuple[Any, str]]] = {
     "checkpoint": (Store, "checkpoint"),
     "publication": (pipeline, "publish"),
     "publication, part": (publish, "_write_part"),
-    "publication, link": (publish, "_link"),
-    "publication, fsync": (publish, "_fsync"),
+    "publication, link": (publish, "link_or_copy"),
+    "publication, fsync": (publish, "sync_file"),
     "publication, latest": (publish, "_point_latest"),
     "publication, noted": (Store, "note_publication"),
     "publication, views": (publish, "_publish_views"),
@@ -122,6 +122,10 @@ class Stops:
                     mock.patch.object(owner, attribute, self._wrapped(name, getattr(owner, attribute)))
                 )
             stack.enter_context(mock.patch.object(pq, "write_table", self._on_disk(pq.write_table)))
+            # No place to stop at, but nothing that the dead do: removing what a publication that failed had begun.
+            stack.enter_context(
+                mock.patch.object(publish, "_discard", self._wrapped("discarding", publish._discard))
+            )
             yield
 
     def _wrapped(self, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,8 +10,10 @@ import duckdb
 from vapi_sessions import faultpoints
 from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.paths import literal
-from vapi_sessions.warehouse.layout import Layout, disk_errors, sync_directory
-from vapi_sessions.warehouse.store import ROW_GROUP, Store, database_errors
+from vapi_sessions.warehouse.files import make_private, replace_derived, sync_directory, sync_file
+from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.refusals import database_errors, disk_errors
+from vapi_sessions.warehouse.store import ROW_GROUP, Store
 
 
 def compact(layout: Layout, *, sleep: Callable[[float], None]) -> int:
@@ -47,11 +49,10 @@ def compact(layout: Layout, *, sleep: Callable[[float], None]) -> int:
     finally:
         os.umask(mask)
     with disk_errors(layout.store):
-        draft.chmod(0o600)
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
+        make_private(draft)
+        sync_file(draft)
         faultpoints.reach("compact.copied")
-        draft.rename(layout.store)
+        replace_derived(draft, layout.store)
         sync_directory(layout.root)
         faultpoints.reach("compact.swapped")
         return before - layout.store.stat().st_size

@@ -23,7 +23,9 @@ from vapi_sessions.paths import pattern
 from vapi_sessions.timestamps import to_datetime
 from vapi_sessions.treatment import STATE, Treatment
 from vapi_sessions.warehouse import raw
-from vapi_sessions.warehouse.layout import Layout, disk_errors, sync_directory
+from vapi_sessions.warehouse.files import sync_directory, visible
+from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.refusals import disk_errors, published_errors
 from vapi_sessions.warehouse.store import Store
 
 
@@ -57,7 +59,7 @@ def from_raw(
             erased += len(rows) - len(kept)
             faultpoints.reach("erase.raw_written")
     with disk_errors(layout.raw):
-        for path in layout.raw.glob("*.torn"):
+        for path in raw.torn(layout.raw):
             os.truncate(path, 0)
     return erased
 
@@ -154,16 +156,14 @@ def adopt_ledger(store: Store, other: Path, keep: Callable[[str], bool] | None =
 
 
 def snapshots_with(layout: Layout, forgotten: Callable[[str], bool]) -> list[Path]:
-    """The published snapshots that hold a session, or cannot be read, which is treated as if they did."""
+    """The published snapshots that hold a session, or are damaged, which is treated as if they did. Raises WarehouseError."""
     found = []
     for snapshot in snapshots(layout):
-        files = [pattern(path) for path in snapshot.glob("sessions/*/*.parquet")]
+        files = [pattern(path) for path in visible(snapshot.glob("sessions/*/*.parquet"))]
         try:
-            with duckdb.connect() as db:
-                ids = (
-                    db.execute("SELECT session_id FROM read_parquet(?)", [files]).fetchall() if files else []
-                )
-        except duckdb.Error:
+            with published_errors(layout.root), duckdb.connect() as db:
+                ids = db.execute("SELECT session_id FROM read_parquet(?)", [files]).fetchall()
+        except (WarehouseDamagedError, duckdb.Error):
             found.append(snapshot)
             continue
         if any(forgotten(session_id) for (session_id,) in ids):
@@ -172,11 +172,11 @@ def snapshots_with(layout: Layout, forgotten: Callable[[str], bool]) -> list[Pat
 
 
 def snapshots(layout: Layout) -> list[Path]:
-    """The published snapshots, oldest first."""
+    """The published snapshots, oldest first, and copies of them under other names; nothing else that somebody put there."""
     return sorted(
         path
         for path in layout.parquet.iterdir()
-        if path.is_dir() and not path.is_symlink() and not path.name.startswith(".")
+        if not path.is_symlink() and any((path / table.name).is_dir() for table in schema.TABLES)
     )
 
 

@@ -1,10 +1,8 @@
-"""Where things lie in a warehouse directory, who may write, and what the operating system's refusals mean."""
+"""Where things lie in a warehouse directory, and who may write."""
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -14,6 +12,8 @@ from pathlib import Path
 from vapi_sessions.errors import WarehouseBusyError, WarehouseError
 from vapi_sessions.paths import warehouse_root
 from vapi_sessions.timestamps import to_datetime
+from vapi_sessions.warehouse import files
+from vapi_sessions.warehouse.refusals import disk_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,9 @@ class Layout:
 
     def check(self) -> None:
         """Raises WarehouseError if a file stands where the directory should be."""
-        if self.root.exists() and not self.root.is_dir():
+        with disk_errors(self.root):
+            is_file = self.root.exists() and not self.root.is_dir()
+        if is_file:
             raise WarehouseError(
                 f"{self.root} is a file, not a directory.",
                 "Give a directory with --warehouse or VAPI_WAREHOUSE.",
@@ -67,36 +69,9 @@ class Layout:
 
 
 @contextlib.contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals into WarehouseError, with the remedy for each."""
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or path
-        match error.errno:
-            case errno.ENOSPC | errno.EDQUOT:
-                fact, remedy = (
-                    f"The disk is full ({where}).",
-                    "Make room and run again: the next run continues.",
-                )
-            case errno.EROFS | errno.EACCES | errno.EPERM:
-                fact, remedy = (
-                    f"{where} cannot be written ({error.strerror}).",
-                    "Give a directory of your own with --warehouse.",
-                )
-            case errno.ENOTDIR:
-                fact, remedy = (
-                    f"{where} lies below a file, not a directory.",
-                    "Give a directory with --warehouse or VAPI_WAREHOUSE.",
-                )
-            case _:
-                fact, remedy = f"{where}: {error.strerror or error}.", "Look at the disk, then run again."
-        raise WarehouseError(fact, remedy) from error
-
-
-@contextlib.contextmanager
 def writer_lock(layout: Layout) -> Iterator[None]:
-    """Hold the warehouse for writing. Raises WarehouseBusyError, with the holder's pid, if another process has it.
+    """Hold the warehouse for writing. Raises WarehouseBusyError, with the holder's pid, if another process has it, and
+    WarehouseError if there can be no lock.
 
     A lock file of our own, because DuckDB's lock on its file is lost when the process opens that file a second time.
     The kernel releases it with the process, however that ends.
@@ -104,38 +79,35 @@ def writer_lock(layout: Layout) -> Iterator[None]:
     with disk_errors(layout.root):
         descriptor = os.open(layout.root / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
-            raise WarehouseBusyError(
-                f"Another run (pid {holder}) is writing to {layout.root}.",
-                "Wait until it is done, then run again.",
-            ) from None
         with disk_errors(layout.root):
+            if not files.lock(descriptor, layout.root):
+                raise WarehouseBusyError(
+                    f"Another run (pid {_holder(descriptor)}) is writing to {layout.root}.",
+                    "Wait until it is done, then run again.",
+                )
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        _clear(layout.scratch)  # drafts and spilled data of a process that was killed
+            _clear(layout.scratch)  # drafts and spilled data of a process that was killed
         yield
     finally:
         os.close(descriptor)
 
 
+def _holder(descriptor: int) -> str:
+    """The pid that is written in the lock file; some file systems let nobody else read what is locked."""
+    with contextlib.suppress(OSError):
+        return os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+    return "unknown"
+
+
 def _clear(directory: Path) -> None:
+    """Remove what is in it. What NFS keeps of files that somebody has open (`.nfs…`) goes by itself."""
     for path in directory.glob("*"):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make renames in `directory` durable."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        with contextlib.nullcontext() if not path.name.startswith(".") else contextlib.suppress(OSError):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def put_aside(layout: Layout, now: int) -> Path | None:
@@ -148,5 +120,5 @@ def put_aside(layout: Layout, now: int) -> Path | None:
         if log.exists():
             log.rename(kept.with_name(kept.name + ".wal"))
         layout.store.rename(kept)
-        sync_directory(layout.root)
+        files.sync_directory(layout.root)
     return kept

@@ -10,20 +10,32 @@ import contextlib
 import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vapi_sessions import faultpoints, resources, schema, timestamps
+from vapi_sessions.errors import WarehouseError
 from vapi_sessions.paths import literal, pattern
-from vapi_sessions.warehouse.layout import Layout, disk_errors, sync_directory
-from vapi_sessions.warehouse.store import Changes, Store, database_errors
+from vapi_sessions.warehouse.files import (
+    PARTS,
+    link_or_copy,
+    make_private,
+    point_link,
+    replace_derived,
+    sync_directory,
+    sync_file,
+)
+from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.refusals import database_errors, disk_errors
+from vapi_sessions.warehouse.store import Changes, Store
 
 #: A file covers at most this many sessions (ties of one instant apart): what one change costs to publish.
 SESSIONS_A_FILE: Final = 8_000
@@ -40,6 +52,8 @@ KEEP: Final = 24 * timestamps.HOUR
 KEEP_SNAPSHOTS: Final = 3
 #: The fact of the state that says since when each snapshot has been shown, µs.
 _SHOWN: Final = "shown"
+#: The fact of the state that says that a person was told of what `parquet/latest` lacks.
+_NO_LATEST: Final = "told_of_no_links"
 #: Name of the DuckDB variable that overrides where the views of `vapi.duckdb` look for the warehouse. It is for those who moved
 #: one and open that file directly: `connect` makes views of its own.
 ROOT_VARIABLE: Final = "vapi_warehouse"
@@ -47,14 +61,23 @@ ROOT_VARIABLE: Final = "vapi_warehouse"
 OLDEST_DUCKDB: Final = "v1.0.0"
 
 
-def publish(store: Store, layout: Layout, *, now: Callable[[], int], force: bool = False) -> bool:
-    """Publish the committed state; returns whether data files were written. `now` gives µs.
+def publish(
+    store: Store,
+    layout: Layout,
+    *,
+    now: Callable[[], int],
+    force: bool = False,
+    note: Callable[[str], None] = lambda text: None,
+) -> bool:
+    """Publish the committed state; returns whether data files were written. `now` gives µs; `note` takes what to tell a person.
 
     Without changed data only `vapi.duckdb` is built anew, for the ledger's sake. Files of the current snapshot that
     are missing or torn are written again, in a new snapshot; `force` writes everything again, which also mends what
-    rotted inside a file. Raises WarehouseError.
+    rotted inside a file. A publication that fails leaves no snapshot behind. Raises WarehouseError.
     """
     faultpoints.reach("publish.begun")
+    with disk_errors(layout.parquet):
+        _remove_unfinished(store, layout)
     current = store.state().get("snapshot")
     missing = current is None or not (layout.parquet / current).is_dir()
     if force or missing:
@@ -65,10 +88,11 @@ def publish(store: Store, layout: Layout, *, now: Callable[[], int], force: bool
         with disk_errors(layout.parquet):
             current = _publish_snapshot(store, layout, None if missing else current, now)
     with disk_errors(layout.published):
-        _point_latest(layout, str(current))
         _publish_views(store, layout, str(current))
         _remove_old_snapshots(store, layout, str(current), now())
-    faultpoints.reach("publish.old_removed")
+        faultpoints.reach("publish.old_removed")
+        _point_latest(store, layout, str(current), note)
+    faultpoints.reach("publish.latest_swapped")
     return changed
 
 
@@ -78,7 +102,26 @@ def _publish_snapshot(store: Store, layout: Layout, previous: str | None, now: C
     generation = 1 + max(int(store.state().get("generation", "0")), *taken, 0)
     name = f"{timestamps.to_datetime(now()):%Y%m%dT%H%M%SZ}-{generation:06d}"
     target, draft = layout.parquet / name, layout.parquet / f".{name}.tmp"
-    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        written = _write_snapshot(store, layout, previous, draft, generation)
+        faultpoints.reach("publish.snapshot_drafted")
+        draft.rename(target)
+        sync_directory(layout.parquet)
+        faultpoints.reach("publish.snapshot_renamed")
+        store.note_publication(
+            written, {"snapshot": name, "generation": str(generation), "published_at": str(now())}
+        )
+    except BaseException:  # nobody has seen it; if it was noted all the same, the next publication misses it
+        _discard(draft, target)
+        raise
+    faultpoints.reach("publish.snapshot_noted")
+    return name
+
+
+def _write_snapshot(
+    store: Store, layout: Layout, previous: str | None, draft: Path, generation: int
+) -> list[dict[str, object]]:
+    """All files of a snapshot; returns the ranges that were written, as `note_publication` takes them."""
     draft.mkdir(mode=0o700)
     for table in schema.TABLES:
         (draft / table.name).mkdir(mode=0o700)
@@ -95,7 +138,7 @@ def _publish_snapshot(store: Store, layout: Layout, previous: str | None, now: C
             if all((layout.parquet / previous / path).exists() for path in files):
                 for path in files:
                     (draft / path).parent.mkdir(mode=0o700, exist_ok=True)
-                    _link(layout.parquet / previous / path, draft / path)
+                    link_or_copy(layout.parquet / previous / path, draft / path)
                 continue
         stale.append((lower, upper))
 
@@ -110,21 +153,16 @@ def _publish_snapshot(store: Store, layout: Layout, previous: str | None, now: C
     else:
         written = [write(part) for part in stale]
     for table in schema.TABLES:
-        if not any((draft / table.name).iterdir()):  # a glob over the directory must find a schema
+        if not any((draft / table.name).glob(PARTS)):  # a glob over the directory must find a schema
             _write_empty(table, draft / table.name / "created_month=1970-01" / "empty.parquet")
     for directory, _, _ in os.walk(draft):
         sync_directory(Path(directory))
-    faultpoints.reach("publish.snapshot_drafted")
-    draft.rename(target)
-    sync_directory(layout.parquet)
-    faultpoints.reach("publish.snapshot_renamed")
-    _point_latest(layout, name)
-    faultpoints.reach("publish.latest_swapped")
-    store.note_publication(
-        written, {"snapshot": name, "generation": str(generation), "published_at": str(now())}
-    )
-    faultpoints.reach("publish.snapshot_noted")
-    return name
+    return written
+
+
+def _discard(*directories: Path) -> None:
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def torn_files(rows: Callable[[str], list[tuple[Any, ...]]], snapshot: Path) -> list[Path]:
@@ -147,18 +185,22 @@ def _mark_torn(store: Store, snapshot: Path) -> bool:
     for file in torn:
         store.run("UPDATE sync.parts SET dirty = true WHERE file = ?", [file])
     # A table without a row has a file all the same; where there is none at all, a glob finds no schema.
-    return bool(torn) or not all(any((snapshot / t.name).glob("*/*.parquet")) for t in schema.TABLES)
+    return bool(torn) or not all(any((snapshot / t.name).glob(PARTS)) for t in schema.TABLES)
 
 
 def _looks_whole(path: Path) -> bool:
-    """Whether a Parquet file is there with its end, which names its own length: cheap enough to ask each time."""
-    try:
-        with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - 8))
-            end = file.read(8)
-    except OSError:
-        return False
+    """Whether a Parquet file is there with its end, which names its own length: cheap enough to ask each time.
+
+    Raises WarehouseError if the disk does not say: that is no reason to write the file again.
+    """
+    with disk_errors(path):
+        try:
+            with path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - 8))
+                end = file.read(8)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return False
     return end[4:] == b"PAR1" and size >= 12 + int.from_bytes(end[:4], "little")
 
 
@@ -184,7 +226,7 @@ def _split_large_parts(store: Store) -> None:
             [pieces, *bounds],
         )
         edges = [lower, *(cut for (cut,) in cuts if lower < cut < upper), upper]
-        with database_errors(store.path), store.transaction():
+        with store.transaction():
             store.run("DELETE FROM sync.parts WHERE epoch_us(lower_bound) = ?", [lower])
             for start, end in itertools.pairwise(edges):
                 store.run(
@@ -264,31 +306,13 @@ def _parquet(target: Path, table: schema.Table, columns: pa.Schema) -> Iterator[
         os.fsync(file.fileno())
 
 
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, target)
-        target.chmod(0o600)
-        _fsync(target)
-
-
-def _fsync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _point_latest(layout: Layout, name: str) -> None:
-    latest, temporary = layout.parquet / "latest", layout.parquet / ".latest.tmp"
-    if latest.is_symlink() and latest.readlink() == Path(name):
-        return
-    if (
-        latest.is_dir() and not latest.is_symlink()
-    ):  # somebody copied the warehouse, and the links as directories
-        shutil.rmtree(latest)
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(name)
-    temporary.rename(latest)
+def _point_latest(store: Store, layout: Layout, name: str, note: Callable[[str], None]) -> None:
+    """Let `parquet/latest` show the snapshot that `vapi.duckdb` shows. Where that is impossible, it is said once."""
+    if not point_link(layout.parquet / "latest", name) and _NO_LATEST not in store.state():
+        note(
+            f"the file system has no symbolic links, so there is no {layout.parquet / 'latest'}: use vapi.duckdb"
+        )
+        store.note(Changes(state={_NO_LATEST: "true"}))
 
 
 def _publish_views(store: Store, layout: Layout, snapshot: str) -> None:
@@ -297,7 +321,7 @@ def _publish_views(store: Store, layout: Layout, snapshot: str) -> None:
     for left in (draft, _log_of(draft)):  # by a process that died
         left.unlink(missing_ok=True)
     with database_errors(draft), _new_views(store, draft) as origin:
-        draft.chmod(0o600)
+        make_private(draft)
         for table in schema.SYNC_TABLES:
             store.run(f"INSERT INTO sync.{table.name} BY NAME FROM {origin}.sync.{table.name}")
         for table in schema.TABLES:
@@ -305,11 +329,11 @@ def _publish_views(store: Store, layout: Layout, snapshot: str) -> None:
             columns = [(column.name, column.type) for column in table.published]
             store.run(view_of(table.name, columns, f"{root} || {literal(below_root(snapshot, table.name))}"))
         store.checkpoint()  # on detaching, a full disk would go unnoticed
-    _fsync(draft)
+    sync_file(draft)
     faultpoints.reach("publish.views_built")
     # By somebody who opened the old one to write in it, and died or is still there: for the new one it would count as damage.
     _log_of(layout.published).unlink(missing_ok=True)
-    draft.rename(layout.published)
+    replace_derived(draft, layout.published)
     sync_directory(layout.root)
     faultpoints.reach("publish.views_renamed")
 
@@ -350,34 +374,61 @@ def view_of(table: str, columns: Iterable[tuple[str, str]], files: str) -> str:
 
 def below_root(snapshot: str, table: str) -> str:
     """The pattern of a table's files, from the warehouse on."""
-    return f"/parquet/{snapshot}/{table}/*/*.parquet"
+    return f"/parquet/{snapshot}/{table}/{PARTS}"
+
+
+def _remove_unfinished(store: Store, layout: Layout) -> None:
+    """Drop what a process that died had not shown to anybody: drafts, and snapshots newer than the one that `vapi.duckdb` shows.
+
+    The snapshot that the state names stays, shown or not. Where nobody can say what is shown, nothing goes.
+    """
+    for draft in layout.parquet.glob(".*.tmp"):
+        if draft.is_dir() and not draft.is_symlink():
+            _discard(draft)
+    facts = store.state()
+    newest = max(map(_generation, _times_shown(facts)), default=0)
+    newer = [
+        s for s in _snapshots(layout) if _generation(s.name) > newest and s.name != facts.get("snapshot")
+    ]
+    if newer and (shown := _shown(store, layout)):
+        _discard(*(snapshot for snapshot in newer if _generation(snapshot.name) > _generation(shown)))
+
+
+def _times_shown(facts: Mapping[str, str]) -> dict[str, int]:
+    """Since when each snapshot has been shown, µs."""
+    return msgspec.json.decode(facts.get(_SHOWN, "{}"), type=dict[str, int])
+
+
+def _shown(store: Store, layout: Layout) -> str | None:
+    """The snapshot that `vapi.duckdb` shows; None if there is none, or that cannot be told."""
+    try:
+        with store.attached(layout.published, read_only=True):
+            return str(store.rows("SELECT value FROM sync.state WHERE key = 'snapshot'")[0][0])
+    except (WarehouseError, duckdb.Error, IndexError):
+        return None
 
 
 def _remove_old_snapshots(store: Store, layout: Layout, current: str, now: int) -> None:
-    """Drop snapshots that nobody can have opened for a day, except the newest three; and drafts of a process that died.
+    """Drop snapshots that nobody can have opened for a day, except the newest three.
 
     A snapshot is opened until another one is shown, however old it is by then: where little changes, or where runs die
     between a snapshot and its views, for days. So the state remembers since when `vapi.duckdb` has shown each.
     """
     present = _snapshots(layout)
-    noted = msgspec.json.decode(store.state().get(_SHOWN, "{}"), type=dict[str, int])
+    noted = _times_shown(store.state())
     shown = {current: now} | {s.name: noted[s.name] for s in present if s.name in noted}
     if shown != noted:
         store.note(Changes(state={_SHOWN: msgspec.json.encode(shown).decode()}))
     opened = max((_generation(name) for name, since in shown.items() if since < now - KEEP), default=0)
     for snapshot in present[:-KEEP_SNAPSHOTS]:
-        if snapshot.name != current and _is_ours(snapshot.name) and _generation(snapshot.name) < opened:
-            shutil.rmtree(snapshot, ignore_errors=True)
-    for draft in layout.parquet.glob(".*.tmp"):
-        if draft.is_dir():
-            shutil.rmtree(draft, ignore_errors=True)
+        if snapshot.name != current and _generation(snapshot.name) < opened:
+            _discard(snapshot)
 
 
 def _snapshots(layout: Layout) -> list[Path]:
+    """Ours, oldest first: others' directories are left alone, and are none of those that are kept."""
     return sorted(
-        p
-        for p in layout.parquet.iterdir()
-        if p.is_dir() and not p.is_symlink() and not p.name.startswith(".")
+        p for p in layout.parquet.iterdir() if _is_ours(p.name) and p.is_dir() and not p.is_symlink()
     )
 
 

@@ -17,13 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vapi_sessions import faultpoints, redact, schema
-from vapi_sessions.errors import WarehouseDamagedError
+from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
 from vapi_sessions.json_text import column
 from vapi_sessions.merge import Observation, Unreadable, unreadable
 from vapi_sessions.page import UnreadableRow
 from vapi_sessions.page import read as read_header
 from vapi_sessions.treatment import STATE, hash_part
-from vapi_sessions.warehouse.layout import disk_errors, sync_directory
+from vapi_sessions.warehouse.files import sync_directory, visible
+from vapi_sessions.warehouse.refusals import disk_errors
 
 _PROGRESS: Final = b"vapi_sessions.progress"
 _ROWS_AT_ONCE: Final = 2_000
@@ -79,13 +80,13 @@ def write(
 
 def files(directory: Path) -> list[Path]:
     """The batches in the order of their names, which is that of their first requests unless somebody renamed them."""
-    return sorted(path for path in directory.glob("*.parquet") if not path.name.startswith("."))
+    return visible(directory.glob("*.parquet"))
 
 
 def remove_unfinished(directory: Path) -> None:
     """Drop what a process that died had not given its name yet. Only inside the writer's lock."""
     with disk_errors(directory):
-        for path in directory.glob(".*.tmp"):
+        for path in directory.glob(".*.parquet.tmp"):
             path.unlink(missing_ok=True)
 
 
@@ -100,7 +101,12 @@ def put_aside(path: Path) -> Path:
 
 def any_put_aside(directory: Path) -> bool:
     """Whether a torn file was found here once."""
-    return any(directory.glob("*.torn"))
+    return bool(torn(directory))
+
+
+def torn(directory: Path) -> list[Path]:
+    """What was put aside."""
+    return visible(directory.glob("*.parquet.torn"))
 
 
 def first_request(path: Path) -> int:
@@ -189,6 +195,11 @@ def _whole(path: Path) -> Iterator[None]:
     """Whatever pyarrow or msgspec say of a file that cannot be read: it is torn. A disk that refuses is not that."""
     try:
         yield
+    except pa.ArrowMemoryError as error:  # of a file that is torn, or of one that is large
+        raise WarehouseError(
+            f"Reading {path} took more memory than there is.",
+            "Free memory and run again. If it stays, the file is damaged: move it out of raw/.",
+        ) from error
     except (OSError, pa.ArrowException, msgspec.MsgspecError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             with disk_errors(path):

@@ -10,16 +10,11 @@ from pathlib import Path
 import duckdb
 
 from vapi_sessions import schema
-from vapi_sessions.errors import (
-    ConfigurationError,
-    VapiSessionsError,
-    WarehouseDamagedError,
-    WarehouseError,
-)
+from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError, WarehouseError
 from vapi_sessions.paths import literal, pattern, warehouse_root
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.publish import ROOT_VARIABLE, below_root, view_of
-from vapi_sessions.warehouse.store import database_errors
+from vapi_sessions.warehouse.refusals import database_errors, disk_errors, published_errors
 
 
 def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
@@ -35,7 +30,7 @@ def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyC
     layout = Layout(warehouse_root(given))
     db = _attached(layout)
     try:
-        with database_errors(layout.published), _damage_told(layout.root):
+        with published_errors(layout.root):
             _show(db, layout)
     except BaseException:
         db.close()
@@ -47,7 +42,9 @@ def _attached(layout: Layout) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB with the published database attached as `vapi`: its ledger can be read, whatever became of the files."""
     layout.check()
     published = layout.published
-    if not published.is_file():
+    with disk_errors(published):
+        found = published.is_file()
+    if not found:
         raise ConfigurationError(
             f"There is no published warehouse in {layout.root}.",
             "Run vapi-sessions sync first, or give another directory.",
@@ -90,23 +87,9 @@ def _show(db: duckdb.DuckDBPyConnection, layout: Layout) -> None:
 
 
 @contextlib.contextmanager
-def _damage_told(warehouse: str | os.PathLike[str]) -> Iterator[None]:
-    try:
-        yield
-    except duckdb.Error as error:
-        text = " ".join(str(error).split())
-        if isinstance(error, duckdb.IOException) or "arquet" in text:
-            raise WarehouseDamagedError(
-                f"The published files in {warehouse} are missing or damaged: {text[:160]}",
-                "Run vapi-sessions rebuild: it publishes everything again.",
-            ) from error
-        raise
-
-
-@contextlib.contextmanager
 def reading(warehouse: str | os.PathLike[str]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """`connect`, closed at the end, with damage of the published files told as such. Raises WarehouseDamagedError."""
-    with connect(warehouse) as db, _damage_told(warehouse):
+    """`connect`, closed at the end, with errors of files told as such. Raises WarehouseError."""
+    with connect(warehouse) as db, published_errors(warehouse):
         yield db
 
 
@@ -125,10 +108,14 @@ def check_version(db: duckdb.DuckDBPyConnection, warehouse: str | os.PathLike[st
 
 
 def sessions_published(warehouse: Path) -> int:
-    """How many sessions readers see; 0 if that cannot be told. Asks the ledger only, whatever became of the files."""
+    """How many sessions readers see; 0 if nothing is published, or what is cannot be understood.
+
+    Asks the ledger only, whatever became of the files. Raises WarehouseError if the disk refuses: that says nothing of what is
+    published.
+    """
     try:
         with _attached(Layout(warehouse)) as db:
             ((sessions,),) = db.execute("SELECT coalesce(sum(sessions), 0) FROM vapi.sync.parts").fetchall()
-    except (VapiSessionsError, duckdb.Error):
+    except (ConfigurationError, WarehouseDamagedError, duckdb.Error):
         return 0
     return int(sessions)

@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import math
 import os
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -25,11 +24,13 @@ import msgspec
 import pyarrow as pa
 
 from vapi_sessions import faultpoints, schema
-from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError, WarehouseDamagedError, WarehouseError
+from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError, WarehouseError
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.merge import UNNAMED, Growth, Known, Mark, Resolution, Unreadable
 from vapi_sessions.paths import literal
 from vapi_sessions.timestamps import DAY, month_of, to_datetime
+from vapi_sessions.warehouse.files import make_private
+from vapi_sessions.warehouse.refusals import database_errors, disk_errors
 from vapi_sessions.windows import IntervalSet
 
 #: How long another process's DuckDB lock on the file is waited for, seconds.
@@ -117,7 +118,7 @@ class Store:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        with contextlib.ExitStack() as stack:
+        with database_errors(self.path), contextlib.ExitStack() as stack:
             stack.callback(os.umask, self._umask)
             for db in (self._db, *self._idle):  # the file is let go when the last one is closed
                 stack.callback(db.close)
@@ -221,7 +222,7 @@ class Store:
         }
         heaviest = self._heaviest_vector(tables if resolution.versions else {})
         self.make_room(len(replaced), heaviest)
-        with database_errors(self.path), self.transaction():
+        with self.transaction():
             faultpoints.reach("merge.begun")
             self._delete(replaced)
             faultpoints.reach("merge.deleted")
@@ -249,12 +250,12 @@ class Store:
 
     def note(self, changes: Changes) -> None:
         """One transaction that writes progress and state only."""
-        with database_errors(self.path), self.transaction():
+        with self.transaction():
             self._note(changes)
 
     def note_publication(self, parts: Sequence[Mapping[str, Any]], state: Mapping[str, str]) -> None:
         """One transaction: which files now hold which ranges (`lower`, `file`, `tables`, `sessions`), and the snapshot."""
-        with database_errors(self.path), self.transaction():
+        with self.transaction():
             for part in parts:
                 self._db.execute(
                     "UPDATE sync.parts SET file = ?, tables = ?, sessions = ?, dirty = false WHERE epoch_us(lower_bound) = ?",
@@ -264,7 +265,7 @@ class Store:
 
     def put_run(self, row: Mapping[str, Any]) -> None:
         """Write or replace one row of `sync.runs`."""
-        with database_errors(self.path), self.transaction():
+        with self.transaction():
             self._db.execute("DELETE FROM sync.runs WHERE run_id = ?", [row["run_id"]])
             self._insert_row("runs", row)
 
@@ -300,15 +301,16 @@ class Store:
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Everything inside becomes durable together, or not at all."""
-        self._db.begin()
-        try:
-            yield
-            self._db.commit()
-        except BaseException:
-            self._forget()
-            with contextlib.suppress(duckdb.Error):
-                self._db.rollback()
-            raise
+        with database_errors(self.path):
+            self._db.begin()
+            try:
+                yield
+                self._db.commit()
+            except BaseException:
+                self._forget()
+                with contextlib.suppress(duckdb.Error):
+                    self._db.rollback()
+                raise
 
     @contextlib.contextmanager
     def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -329,12 +331,13 @@ class Store:
         self._idle.append(db)
 
     @contextlib.contextmanager
-    def attached(self, path: Path, *, made_for: str | None = None) -> Iterator[str]:
+    def attached(self, path: Path, *, made_for: str | None = None, read_only: bool = False) -> Iterator[str]:
         """Another database file, current while inside; yields the name of our own. A second process-wide instance of
         DuckDB would cost more than all that is written there. A new file can be opened by DuckDB `made_for` and later.
         """
-        version = f" (STORAGE_VERSION '{made_for}')" if made_for else ""
-        self.run(f"ATTACH {literal(path)} AS attached_file{version}")
+        version = [f"STORAGE_VERSION '{made_for}'"] if made_for else []
+        options = ", ".join([*version, *(["READ_ONLY"] if read_only else [])])
+        self.run(f"ATTACH {literal(path)} AS attached_file{f' ({options})' if options else ''}")
         try:
             self.run("USE attached_file")
             yield "store"
@@ -356,7 +359,7 @@ class Store:
         ((alive,),) = self.rows("SELECT count(*) FROM sessions")
         if dead < COMPACT_FROM or dead < alive * _DEAD_SHARE:
             return False
-        with database_errors(self.path), self.transaction():
+        with self.transaction():
             self._set_state({"dead_sessions": "0"})
         return True
 
@@ -726,55 +729,17 @@ def _open(path: Path, scratch: Path, sleep: Callable[[float], None]) -> duckdb.D
         try:
             with database_errors(path):
                 db = _attach(path, scratch)
-            path.chmod(0o600)
         except WarehouseBusyError:
             if waited >= LOCK_PATIENCE:
                 raise
             sleep(0.5)
             waited += 0.5
         else:
-            return db
-
-
-@contextlib.contextmanager
-def database_errors(path: Path) -> Iterator[None]:
-    """Turn DuckDB's errors about the file into ours; errors in our own SQL stay what they are: bugs."""
+            break
     try:
-        yield
-    except duckdb.Error as error:
-        text = " ".join(str(error).split())
-        if "Conflicting lock" in text or "Could not set lock" in text:
-            holder = re.search(r"PID (\d+)", text)
-            raise WarehouseBusyError(
-                f"{path} is open in another process (pid {holder[1] if holder else 'unknown'}).",
-                "Close it there and run again. To read, open vapi.duckdb: it is never locked.",
-            ) from None
-        if "No space left" in text or "Disk quota" in text:
-            raise WarehouseError(
-                f"DuckDB ran out of room: {text[:160]}",
-                "Free disk and run again: the next run continues.",
-            ) from error
-        # A commit and a checkpoint that want for memory have no class of their own.
-        if isinstance(error, duckdb.OutOfMemoryException) or re.search(
-            "failed to (pin|allocate|reserve)", text
-        ):
-            raise WarehouseError(
-                f"DuckDB ran out of memory: {text[:160]}",
-                "Free memory and run again: the next run continues.",
-            ) from error
-        if "Permission denied" in text or "read-only" in text.lower():
-            raise WarehouseError(
-                f"{path} cannot be written: {text[:160]}", "Give a directory of your own with --warehouse."
-            ) from error
-        if type(error) is duckdb.Error or isinstance(  # what fails a checksum has no class of its own
-            error,
-            duckdb.IOException
-            | duckdb.SerializationException
-            | duckdb.FatalException
-            | duckdb.InternalException,
-        ):
-            raise WarehouseDamagedError(
-                f"{path} is damaged: {text[:160]}",
-                "Run vapi-sessions rebuild: it derives the database again from raw/.",
-            ) from error
+        with disk_errors(path):
+            make_private(path)
+    except BaseException:  # see Store.__init__
+        db.close()
         raise
+    return db

@@ -22,7 +22,9 @@ import msgspec
 from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.json_text import decode
 from vapi_sessions.policy import PersonalData, Policy, normalised
-from vapi_sessions.warehouse.layout import Layout, disk_errors, sync_directory
+from vapi_sessions.warehouse.files import sync_directory
+from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.refusals import disk_errors
 from vapi_sessions.windows import Window
 
 #: What a customer can be named by, and where that stands in a session.
@@ -72,22 +74,27 @@ class Suppression:
     def open(cls, layout: Layout, *, create: bool = False) -> Suppression:
         """The list as it is; empty if there is none yet, with a new key that `create` writes down.
 
-        Raises WarehouseDamagedError if it cannot be read: without it, what was forgotten would come back.
+        Raises WarehouseDamagedError if it is not what was written: without it, what was forgotten would come back; WarehouseError
+        if the disk refuses it.
         """
         path = layout.root / "suppression.json"
-        try:
-            content = msgspec.json.decode(path.read_bytes(), type=_File)
-        except FileNotFoundError:
+        with disk_errors(path):
+            try:
+                text = path.read_bytes()
+            except FileNotFoundError:
+                text = None
+        if text is None:
             made = cls(path, _File(secrets.token_hex(32)))
             if create:
                 made._write()
             return made
-        except (OSError, msgspec.DecodeError) as error:
+        try:
+            return cls(path, msgspec.json.decode(text, type=_File))
+        except msgspec.DecodeError as error:
             raise WarehouseDamagedError(
                 f"{path}, the list of what was forgotten, cannot be read ({type(error).__name__}).",
                 "Restore it from a copy. Without it what was forgotten comes back: remove it only if that is acceptable.",
             ) from None
-        return cls(path, content)
 
     def __repr__(self) -> str:
         return (

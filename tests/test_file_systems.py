@@ -1,0 +1,252 @@
+"""File systems that cannot do everything: what is done without it, and what nothing can be done without."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from conftest import Notes
+from vapi_sessions import forget
+from vapi_sessions.errors import WarehouseBusyError, WarehouseError
+from vapi_sessions.warehouse import files
+from vapi_sessions.warehouse.layout import Layout, writer_lock
+
+if TYPE_CHECKING:
+    from conftest import World
+
+Refuse = Callable[[str, int], None]
+
+
+@pytest.fixture
+def refuse(monkeypatch: pytest.MonkeyPatch) -> Refuse:
+    """The operating system's answer to a call, each time from now on; `fsync`: of directories only, `replace`: of existing ones."""
+    fsync, rename = os.fsync, os.rename
+
+    def begin(call: str, number: int) -> None:
+        def refused(*given: Any, **named: Any) -> Any:
+            if call == "fsync" and not stat.S_ISDIR(os.fstat(given[0]).st_mode):
+                return fsync(*given)
+            if call == "rename" and not os.path.lexists(given[1]):
+                return rename(*given)
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(fcntl if call in ("flock", "fcntl") else os, call, refused)
+
+    return begin
+
+
+@pytest.fixture
+def two(world: World) -> World:
+    """A source with two sessions that have settled."""
+    world.insert(2, lambda n: (world.ago(hours=5),) * 2)
+    return world
+
+
+def change(world: World) -> None:
+    """One session changes, and that settles."""
+    world.clock.forward(hours=1)
+    org = world.server.org_id
+    world.server.store.update(org, world.server.store.ids(org)[0], lambda s: s.update(name="Changed"))
+    world.clock.forward(hours=1)
+
+
+LACKS = {
+    "symbolic links": [("symlink", errno.EPERM)],
+    "symbolic links, as a shared folder says it": [("symlink", errno.EROFS)],
+    "sync of directories": [("fsync", errno.EINVAL)],
+    "sync of directories, as others say it": [("fsync", errno.EBADF)],
+    "permissions": [("chmod", errno.EPERM)],
+    "permissions, as others say it": [("chmod", errno.ENOTSUP)],
+    "hard links": [("link", errno.EPERM)],
+    "flock": [("flock", errno.ENOLCK)],
+    "all of it": [
+        ("symlink", errno.EOPNOTSUPP),
+        ("fsync", errno.ENOTSUP),
+        ("chmod", errno.ENOSYS),
+        ("link", errno.EOPNOTSUPP),
+        ("flock", errno.EOPNOTSUPP),
+    ],
+}
+
+
+@pytest.mark.parametrize("lacking", LACKS.values(), ids=LACKS)
+def test_syncs_work_without(two: World, refuse: Refuse, lacking: list[tuple[str, int]]) -> None:
+    """The first and the next one: all rows are there, and each run ends well."""
+    for call, number in lacking:
+        refuse(call, number)
+    two.sync()
+    change(two)
+    two.sync()
+    assert two.here() == two.there()
+    assert two.rows("SELECT count(*) FROM sessions WHERE name = 'Changed'") == [(1,)]
+
+
+def test_everything_else_works_without_them_as_well(two: World, refuse: Refuse) -> None:
+    """Rebuilding and forgetting."""
+    for call, number in LACKS["all of it"]:
+        refuse(call, number)
+    two.sync()
+    two.rebuild()
+    assert two.here() == two.there()
+    gone, *_ = two.server.store.ids(two.server.org_id)
+    forget.forget(two.settings(), forget.Whom(sessions=[gone]), environment=two.environment())
+    assert gone not in {session_id for session_id, *_ in two.here()}
+
+
+def test_without_symbolic_links_there_is_no_latest_and_this_is_said_once(two: World, refuse: Refuse) -> None:
+    """A stale one is worse than none; `vapi.duckdb` shows the newest snapshot."""
+    two.sync()
+    latest = two.warehouse / "parquet" / "latest"
+    assert latest.is_symlink()
+    refuse("symlink", errno.EPERM)
+    notes = Notes()
+    for _ in range(2):
+        change(two)
+        two.sync(progress=notes)
+        assert not os.path.lexists(latest)
+    assert [text for text in notes.said if "no symbolic links" in text and str(latest) in text] == [
+        text for text in notes.said if "links" in text
+    ]
+    assert sum("no symbolic links" in text for text in notes.said) == 1
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.ESTALE])
+@pytest.mark.parametrize("call", ["symlink", "fsync", "chmod"])
+def test_a_disk_that_fails_is_no_file_system_that_lacks_something(
+    two: World, refuse: Refuse, call: str, number: int
+) -> None:
+    """Exit code 5."""
+    refuse(call, number)
+    with pytest.raises(WarehouseError) as told:
+        two.sync()
+    assert told.value.exit_code == 5
+
+
+def test_a_file_that_cannot_be_synced_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing else makes it durable."""
+    (tmp_path / "file").touch()
+
+    def refused(descriptor: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, "fsync", refused)
+    files.sync_directory(tmp_path)
+    with pytest.raises(OSError, match="Invalid argument"):
+        files.sync_file(tmp_path / "file")
+
+
+def test_without_renames_over_a_file_what_can_be_derived_goes_first(tmp_path: Path, refuse: Refuse) -> None:
+    """The views, say; where there is nothing in the way, a refusal is a refusal."""
+    (tmp_path / "draft").write_text("new")
+    (tmp_path / "old").write_text("old")
+    refuse("rename", errno.EPERM)
+    files.replace_derived(tmp_path / "draft", tmp_path / "old")
+    assert (tmp_path / "old").read_text() == "new"
+    assert not (tmp_path / "draft").exists()
+
+
+def test_a_rename_that_is_refused_for_another_reason_removes_nothing(tmp_path: Path, refuse: Refuse) -> None:
+    """A broken disk."""
+    (tmp_path / "draft").write_text("new")
+    (tmp_path / "old").write_text("old")
+    refuse("rename", errno.EIO)
+    with pytest.raises(OSError, match="Input/output error"):
+        files.replace_derived(tmp_path / "draft", tmp_path / "old")
+    assert (tmp_path / "old").read_text() == "old"
+
+
+def test_publication_works_without_renames_over_a_file(two: World, refuse: Refuse) -> None:
+    """The second one meets the views of the first."""
+    two.sync()
+    refuse("rename", errno.EPERM)
+    change(two)
+    two.sync()
+    assert two.here() == two.there()
+    ((shown,),) = two.rows("SELECT value FROM sync.state WHERE key = 'snapshot'")
+    assert (two.warehouse / "parquet" / "latest").readlink() == Path(shown)
+
+
+# -- locks
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """A warehouse."""
+    made = Layout(tmp_path / "warehouse")
+    made.create()
+    return made
+
+
+@pytest.fixture
+def without_flock(refuse: Refuse) -> None:
+    """As an NFS server without its lock daemon says it, or some FUSE."""
+    refuse("flock", errno.ENOLCK)
+
+
+@pytest.mark.usefixtures("without_flock")
+def test_without_flock_two_runs_still_exclude_each_other(layout: Layout) -> None:
+    """In one process, where the one refused must not drop the other's lock by closing the file."""
+    with writer_lock(layout):
+        for _ in range(2):
+            with pytest.raises(WarehouseBusyError, match=f"pid {os.getpid()}"), writer_lock(layout):
+                pass
+    with writer_lock(layout):
+        pass
+
+
+@pytest.mark.usefixtures("without_flock")
+def test_without_flock_processes_still_exclude_each_other(layout: Layout) -> None:
+    """Until the other one ends, however."""
+    code = (
+        "import errno, fcntl, sys; from pathlib import Path\n"
+        "from vapi_sessions.warehouse.layout import Layout, writer_lock\n"
+        "def flock(*given): raise OSError(errno.ENOLCK, 'No locks available')\n"
+        "fcntl.flock = flock\n"
+        "with writer_lock(Layout(Path(sys.argv[1]))): print('ready', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(layout.root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        with pytest.raises(WarehouseBusyError, match=f"pid {other.pid}"), writer_lock(layout):
+            pass
+        other.kill()
+        other.wait()
+        with writer_lock(layout):
+            pass
+
+
+@pytest.mark.usefixtures("without_flock")
+def test_without_any_lock_nothing_is_written(layout: Layout, refuse: Refuse) -> None:
+    """Two runs at once would damage the warehouse: that is said before anything happens."""
+    refuse("fcntl", errno.ENOLCK)
+    with pytest.raises(WarehouseError, match="file system without locks") as told, writer_lock(layout):
+        pytest.fail("it was written")
+    assert told.value.exit_code == 5
+    assert not isinstance(told.value, WarehouseBusyError)
+
+
+@pytest.fixture
+def broken(refuse: Refuse) -> None:
+    """A server that forgot the file."""
+    refuse("flock", errno.ESTALE)
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_lock_that_fails_is_told(layout: Layout) -> None:
+    """As what the system says."""
+    with pytest.raises(WarehouseError, match="Stale file handle"), writer_lock(layout):
+        pytest.fail("it was written")

@@ -1,0 +1,160 @@
+"""Files of others in the warehouse's directories: what macOS, editors, copying and synchronising programs leave there."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from conftest import Notes
+from vapi_sessions import forget, pipeline
+from vapi_sessions.errors import WarehouseError
+from vapi_sessions.status import status
+from vapi_sessions.warehouse import erase
+from vapi_sessions.warehouse.layout import Layout
+
+if TYPE_CHECKING:
+    from conftest import World
+
+APPLE_DOUBLE: Final = b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(4000)
+
+
+def litter(path: Path) -> list[Path]:
+    """Beside a file: what others make of its name."""
+    foreign = {
+        f"._{path.name}": APPLE_DOUBLE,
+        ".DS_Store": b"\0\0\0\1Bud1" + bytes(6000),
+        f".{path.name}.swp": b"b0VIM 9.0",
+        f"{path.name}~": b"an editor's",
+        f"{path.name}.tmp": b"half",
+        "Thumbs.db": b"\xd0\xcf\x11\xe0",
+    }
+    made = []
+    for name, content in foreign.items():
+        made.append(path.with_name(name))
+        made[-1].write_bytes(content)
+    return made
+
+
+def copies(path: Path) -> list[Path]:
+    """Beside a file: the same under the names that other programs give to copies."""
+    made = []
+    for name in (
+        "{} copy.parquet",
+        "{} copy 2.parquet",
+        "{} (1).parquet",
+        "Copy of {}.parquet",
+        "{}~.parquet",
+    ):
+        made.append(path.with_name(name.format(path.stem)))
+        shutil.copyfile(path, made[-1])
+    return made
+
+
+def part(world: World, table: str = "sessions") -> Path:
+    """A file of the snapshot that is shown."""
+    ((snapshot,),) = world.rows("SELECT value FROM sync.state WHERE key = 'snapshot'")
+    return next((world.warehouse / "parquet" / snapshot / table).glob("*/*.parquet"))
+
+
+@pytest.fixture
+def three(world: World) -> World:
+    """Three sessions, synced."""
+    world.insert(3, lambda n: (world.ago(hours=5),) * 2)
+    world.sync()
+    return world
+
+
+def go_on(world: World) -> None:
+    """A sync without and one with a change, and both leave what is right."""
+    world.sync()
+    assert world.here() == world.there()
+    world.clock.forward(hours=2)
+    world.insert(1, lambda n: (world.ago(hours=1),) * 2)
+    world.sync()
+    assert world.here() == world.there()
+
+
+@pytest.mark.parametrize("table", ["sessions", "messages", "costs"])
+def test_what_others_leave_in_a_snapshot_is_no_data(three: World, table: str) -> None:
+    """Readers and syncs go on, also in a table without a row; nothing of it is removed, or copied into the next snapshot."""
+    made = litter(part(three, table))
+    assert three.here() == three.there()
+    status(three.warehouse, now=three.clock.us())
+    go_on(three)
+    assert all(path.exists() for path in made)
+    new = part(three, table).parent
+    assert [path.name for path in new.iterdir() if path.name in {p.name for p in made}] == []
+
+
+def test_copies_in_a_snapshot_double_nothing(three: World) -> None:
+    """The views know their files by name."""
+    file = part(three)
+    copies(file)
+    shutil.copytree(file.parent, file.parent.with_name(file.parent.name + " copy"))
+    assert three.rows("SELECT count(*) FROM sessions") == [(3,)]
+    go_on(three)
+
+
+def test_what_others_leave_in_raw_is_no_data(three: World) -> None:
+    """A sync, a rebuild from it, and the count of what is not merged."""
+    (file,) = (three.warehouse / "raw").glob("*.parquet")
+    made = litter(file)
+    (file.parent / "a directory.parquet").mkdir()
+    (file.parent / f"._{file.name}.torn").write_bytes(APPLE_DOUBLE)
+    notes = Notes()
+    go_on(three)
+    pipeline.rebuild(three.warehouse, environment=three.environment(), progress=notes)
+    assert three.here() == three.there()
+    assert not [text for text in notes.said if "torn" in text]
+    assert status(three.warehouse, now=three.clock.us()).unmerged_raw_files == 0
+    assert all(path.exists() for path in made)
+    assert (file.parent / f"._{file.name}.torn").stat().st_size == len(APPLE_DOUBLE)
+
+
+def test_what_others_leave_elsewhere_is_left_alone(three: World) -> None:
+    """At the top, beside the snapshots, and in a snapshot; a directory of one's own is none of the snapshots that are kept."""
+    ((snapshot,),) = three.rows("SELECT value FROM sync.state WHERE key = 'snapshot'")
+    made = [
+        *litter(three.warehouse / "vapi.duckdb"),
+        *litter(three.warehouse / "parquet" / snapshot),
+        *litter(three.warehouse / "parquet" / snapshot / "sessions"),
+    ]
+    (three.warehouse / "parquet" / "my notes").mkdir()
+    (three.warehouse / "parquet" / "@eaDir").mkdir()
+    go_on(three)
+    assert all(path.exists() for path in made)
+    assert "my notes" not in [path.name for path in erase.snapshots(Layout(three.warehouse))]
+
+
+def test_erasing_goes_by_litter_and_finds_copies(three: World) -> None:
+    """A copy of a snapshot holds people too; what is no Parquet file of anybody's is no reason to remove a snapshot."""
+    file = part(three)
+    litter(file)
+    shutil.copytree(file.parents[2], three.warehouse / "parquet" / "backup")
+    layout = Layout(three.warehouse)
+    assert erase.snapshots_with(layout, lambda session_id: False) == []
+    gone = next(iter(three.here()))[0]
+    assert len(erase.snapshots_with(layout, lambda session_id: session_id == gone)) == 2
+    forget.forget(three.settings(), forget.Whom(sessions=[gone]), environment=three.environment())
+    assert not (three.warehouse / "parquet" / "backup").exists()
+    assert gone not in {session_id for session_id, *_ in three.here()}
+
+
+def test_a_snapshot_that_the_disk_does_not_show_is_not_removed(
+    three: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forgetting removes what is damaged, because it may hold the person; of what cannot be opened now, that is not known."""
+    layout = Layout(three.warehouse)
+    file = part(three)
+    file.write_bytes(b"torn")
+    assert erase.snapshots_with(layout, lambda session_id: False) == [file.parents[2]]
+
+    def refused(*given: object) -> None:
+        raise erase.duckdb.IOException(f'IO Error: Cannot open file "{file}": Too many open files')
+
+    monkeypatch.setattr(erase.duckdb, "connect", refused)
+    with pytest.raises(WarehouseError, match="Too many open files"):
+        erase.snapshots_with(layout, lambda session_id: False)
