@@ -261,7 +261,7 @@ def test_a_refusal_is_not_taken_for_nothing_published(
         raise WarehouseError("vapi.duckdb: Input/output error.")
 
     assert reader.sessions_published(demo_warehouse) > 500
-    monkeypatch.setattr(reader, "connect", refused)
+    monkeypatch.setattr(reader, "_attached", refused)
     with pytest.raises(WarehouseError, match="Input/output error"):
         reader.sessions_published(demo_warehouse)
 
