@@ -7,6 +7,10 @@ from typing import NoReturn
 
 from vapi_sessions import streams
 
+# Prefect starts the process of a scheduled run by importing this module; it has the streams of `vapi-sessions schedule`.
+if "multiprocessing.spawn" in sys.modules:
+    streams.secure()
+
 
 def main() -> NoReturn:
     """`vapi-sessions`; see `cli`."""
