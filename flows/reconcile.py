@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+if __name__ == "__main__":
+    from vapi_sessions import streams
+
+    streams.secure()  # before Prefect opens files and starts its server
+
 from vapi_sessions.config import load_settings
 from vapi_sessions.reconcile import reconcile
 from vapi_sessions.schedule import load_flow

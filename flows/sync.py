@@ -8,6 +8,11 @@ from __future__ import annotations
 
 import os
 
+if __name__ == "__main__":
+    from vapi_sessions import streams
+
+    streams.secure()  # before Prefect opens files and starts its server
+
 os.environ.setdefault(
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "60"
 )  # the first start takes 11 to 17 s

@@ -1,13 +1,20 @@
-"""Where the command begins: Ctrl-C is an interruption from its first moment on, while modules are still being imported."""
+"""Where the command begins: its streams cannot fail, and Ctrl-C is an interruption, while modules are still being imported."""
 
 from __future__ import annotations
 
 import sys
 from typing import NoReturn
 
+from vapi_sessions import streams
+
+# Prefect starts the process of a scheduled run by importing this module; it has the streams of `vapi-sessions schedule`.
+if "multiprocessing.spawn" in sys.modules:
+    streams.secure()
+
 
 def main() -> NoReturn:
     """`vapi-sessions`; see `cli`."""
+    streams.secure()  # before any other file is opened
     try:
         from vapi_sessions.cli import main as run
     except KeyboardInterrupt:

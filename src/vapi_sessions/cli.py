@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 import traceback
@@ -12,9 +11,9 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from vapi_sessions import __version__, interruption, memory
+from vapi_sessions import __version__, interruption, memory, streams
 from vapi_sessions.config import Settings, load_settings
-from vapi_sessions.errors import DifferenceError, VapiSessionsError, WarehouseError
+from vapi_sessions.errors import ConfigurationError, DifferenceError, VapiSessionsError, WarehouseError
 from vapi_sessions.timestamps import parse_duration, show
 
 app = typer.Typer(
@@ -67,6 +66,8 @@ PageSize = Annotated[
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 _GOES_ON: Final = "What was merged stays; the next run goes on from there."
 _KEEPS: Final = "Interrupted: keeping what has arrived. Once more ends at once."
+#: Commands that are of no use without what they print.
+_ANSWERING: Final = ("plan", "sql", "status")
 _GLOBAL: Final[dict[str, Any]] = {}
 
 
@@ -196,8 +197,20 @@ def sql(
     from vapi_sessions.warehouse import query as querying
 
     settings = _settings(warehouse=warehouse, base_url=None)
-    text = sys.stdin.read() if query == "-" else query
+    text = _read_query(query)
+    streams.demand()
     querying.run(settings.warehouse, text, output, sys.stdout)
+    sys.stdout.flush()
+
+
+def _read_query(given: str) -> str:
+    try:
+        text = sys.stdin.read() if given == "-" else given
+        text.encode()  # fails for bytes of another encoding, which Python lets pass as surrogates
+    except (OSError, UnicodeError) as error:
+        why = (error.strerror or "") if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigurationError(f"The query cannot be read: {why}.", "Give it as text in UTF-8.") from None
+    return text
 
 
 @app.command()
@@ -371,7 +384,7 @@ def main() -> NoReturn:
     interruption.listen(lambda: _KEEPS if _keeps_what_arrived() else "")
     if "emulate" in sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]) or len(sys.argv) == 1:
         _register_emulator()  # its server's imports are not what a sync should wait for
-    sys.exit(_guarded(lambda: app(standalone_mode=False)))
+    sys.exit(_with_loss(_guarded(lambda: app(standalone_mode=False))))
 
 
 def _guarded(command: Callable[[], object]) -> int:
@@ -381,18 +394,14 @@ def _guarded(command: Callable[[], object]) -> int:
         return _fail(error.fact, error.remedy, error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         return _interrupted()
+    except streams.OutputLostError:
+        return 0  # until `_with_loss` has looked why
     except SystemExit as end:
-        if not isinstance(end.__context__, BrokenPipeError):
+        if not isinstance(end.__context__, OSError):
             raise
-        # Typer ends the process where nobody reads on, `vapi-sessions sql … | head` say; that is no failure.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _fail_of_system(end.__context__)  # typer takes every broken pipe for that of stdout
     except OSError as error:
-        return _fail(
-            f"{error.filename or 'The system'}: {error.strerror}.",
-            "Look at the disk, then run again.",
-            WarehouseError.exit_code,
-        )
+        return _fail_of_system(error)
     except Exception as error:
         if hasattr(error, "show") and hasattr(
             error, "exit_code"
@@ -407,6 +416,26 @@ def _guarded(command: Callable[[], object]) -> int:
     if result == _INTERRUPTED:  # what typer makes of Ctrl-C
         return _interrupted()
     return result if isinstance(result, int) else 0
+
+
+def _with_loss(code: int) -> int:
+    """The exit code, after a look at whether stdout took all that was printed. A reader that stopped reading is no loss."""
+    lost = streams.lost()
+    if lost is None or streams.reader_gone(lost):
+        return code
+    fact = f"stdout cannot be written: {lost.strerror}."
+    if code == 0 and _GLOBAL.get("command") in _ANSWERING:
+        return _fail(fact, "Make room or give another place, then run again.", WarehouseError.exit_code)
+    print(f"warning: {fact} Some of the output is lost.", file=sys.stderr)
+    return code
+
+
+def _fail_of_system(error: OSError) -> int:
+    return _fail(
+        f"{error.filename or 'The system'}: {error.strerror}.",
+        "Look at the disk, then run again.",
+        WarehouseError.exit_code,
+    )
 
 
 def _interrupted() -> int:

@@ -8,6 +8,7 @@ import io
 import json
 import re
 import shutil
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,12 +21,18 @@ from vapi_sessions.warehouse import reader
 
 FORMATS = ("table", "csv", "json")
 _ROWS_IN_A_TABLE = 200
+_BATCH = 256  # rows; some have megabytes
+#: What a table is drawn with, and with what where an encoding has none of these.
+_LINES = "┌┐└┘├┤┬┴┼─│"
+_PLAIN_LINES = str.maketrans(_LINES, "+++++++++-|")
+_Rows = list[tuple[Any, ...]]
 
 
 def run(warehouse: Path, query: str, output: str, out: TextIO) -> None:
     """Execute `query` and write its rows to `out`. Raises ConfigurationError for SQL or a format that does not work.
 
-    CSV and JSON carry every row; a table shows the first 200. Moments are ISO 8601 in UTC. In CSV a text that a
+    CSV and JSON carry every row, a few hundred at a time in memory; a table shows 200 of the first 10,000. Of columns
+    with equal names the later ones are renamed. Moments are ISO 8601 in UTC. In CSV a text that a
     spreadsheet would take for a formula gets an apostrophe before it (and so does one that begins with apostrophes
     before such a sign: taking one off gives the original).
     """
@@ -33,36 +40,96 @@ def run(warehouse: Path, query: str, output: str, out: TextIO) -> None:
         raise ConfigurationError(f"'{output}' is not a format.", f"Choose from: {', '.join(FORMATS)}.")
     with reader.reading(warehouse) as db:
         try:
-            relation = db.sql(query)
-            if relation is None:
-                return
             if output == "table":
-                width = shutil.get_terminal_size((200, 50)).columns if out.isatty() else 500
-                shown = io.StringIO()
-                with contextlib.redirect_stdout(shown):
-                    relation.show(max_rows=_ROWS_IN_A_TABLE, max_width=width)
-                out.write(_CONTROL.sub(_escape, shown.getvalue()))
-                return
-            names, types = list(relation.columns), [str(kind) for kind in relation.types]
-            rows = relation.fetchall()
+                _show(db, query, out)
+            else:
+                _stream(db, query, _write_csv if output == "csv" else _write_json, out)
         except duckdb.Error as error:
             of_files = isinstance(error, duckdb.IOException) or "arquet" in str(error)
             if of_files and not any(name in str(error) for name in _PATH.findall(query)):
                 raise  # ours, not those that the query names
             text = str(error).strip().splitlines()
             raise ConfigurationError(f"DuckDB does not accept the query: {text[0]}", _hint(text)) from None
-    if output == "csv":
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(names)
-        cell = _visible if out.isatty() else _plain
+
+
+def _show(db: duckdb.DuckDBPyConnection, query: str, out: TextIO) -> None:
+    relation = db.sql(query)
+    if relation is None:
+        return
+    names = distinct(relation.columns)
+    if names != relation.columns:
+        relation = relation.project(
+            ", ".join(f"#{n} AS {_quoted(name)}" for n, name in enumerate(names, start=1))
+        )
+    width = shutil.get_terminal_size((200, 50)).columns if out.isatty() else 500
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown):
+        relation.show(max_rows=_ROWS_IN_A_TABLE, max_width=width)
+    text = _CONTROL.sub(_escape, shown.getvalue())
+    try:
+        _LINES.encode(out.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = text.translate(_PLAIN_LINES)
+    out.write(text)
+
+
+def _stream(
+    db: duckdb.DuckDBPyConnection,
+    query: str,
+    write: Callable[[list[str], list[str], Iterator[_Rows], TextIO], None],
+    out: TextIO,
+) -> None:
+    result = db.execute(query)
+    if result is None:  # nothing but comments
+        return
+    names = distinct(column[0] for column in result.description)
+    types = [str(column[1]) for column in result.description]
+    write(names, types, iter(lambda: result.fetchmany(_BATCH), []), out)
+
+
+def _write_csv(names: list[str], _types: list[str], batches: Iterator[_Rows], out: TextIO) -> None:
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    cell = _visible if out.isatty() else _plain
+    for rows in batches:
         writer.writerows([cell(value) for value in row] for row in rows)
-    else:
+
+
+def _write_json(names: list[str], types: list[str], batches: Iterator[_Rows], out: TextIO) -> None:
+    columns = list(zip(names, types, strict=True))
+    before = "["
+    for rows in batches:
         decoded = [
-            {name: _decoded(value, kind) for name, value, kind in zip(names, row, types, strict=True)}
+            {name: _decoded(value, kind) for (name, kind), value in zip(columns, row, strict=True)}
             for row in rows
         ]
         encoded = msgspec.json.encode(decoded, enc_hook=str).decode()
-        out.write(_CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", encoded) + "\n")
+        out.write(before + _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", encoded[1:-1]))
+        before = ","
+    out.write("]\n" if before == "," else "[]\n")
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """`a, a, A` as `a, a_1, A_2`: as DuckDB renames the columns of a subquery, to which case makes no difference."""
+    found: list[str] = []
+    used: dict[bytes, int] = {}
+    for name in names:
+        new, key = name, _folded(name)
+        while _folded(new) in used:
+            new = f"{name}_{used[key]}"
+            used[key] += 1
+        used[_folded(new)] = 1
+        found.append(new)
+    return found
+
+
+def _folded(name: str) -> bytes:
+    return name.encode().lower()  # of bytes, only A to Z have a lower case, as in DuckDB
+
+
+def _quoted(name: str) -> str:
+    doubled = name.replace('"', '""')
+    return f'"{doubled}"'
 
 
 def _hint(lines: list[str]) -> str:

@@ -1,0 +1,150 @@
+"""What `vapi-sessions sql` writes: equal names told apart, rows on their way before the last one is known."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import pytest
+
+from vapi_sessions.errors import ConfigurationError
+from vapi_sessions.warehouse import query
+
+
+def written(warehouse: Path, output: str, sql: str) -> str:
+    """All of it."""
+    out = io.StringIO()
+    query.run(warehouse, sql, output, out)
+    return out.getvalue()
+
+
+#: Two of a name, one that differs in case only, and one that has what the second would be called.
+EQUAL: Final = "SELECT 1 a, 2 a, 3 A, 4 a_1"
+RENAMED: Final = ["a", "a_1", "A_2", "a_1_1"]
+
+
+def test_equal_names_are_told_apart_in_json(demo_warehouse: Path) -> None:
+    """No column is lost."""
+    (row,) = json.loads(written(demo_warehouse, "json", EQUAL))
+    assert list(row.items()) == list(zip(RENAMED, (1, 2, 3, 4), strict=True))
+
+
+def test_equal_names_are_told_apart_in_csv(demo_warehouse: Path) -> None:
+    """The same names."""
+    header, row = csv.reader(io.StringIO(written(demo_warehouse, "csv", EQUAL)))
+    assert (header, row) == (RENAMED, ["1", "2", "3", "4"])
+
+
+def test_equal_names_are_told_apart_in_a_table(demo_warehouse: Path) -> None:
+    """The same names."""
+    lines = written(demo_warehouse, "table", EQUAL).splitlines()
+    assert lines[1].replace("│", " ").split() == RENAMED
+    assert lines[4].replace("│", " ").split() == ["1", "2", "3", "4"]
+
+
+def test_names_are_those_of_a_subquery() -> None:
+    """DuckDB's own rule, for any names."""
+    chance = random.Random(4)
+    with duckdb.connect() as db:
+        for _ in range(300):
+            names = chance.choices(
+                ["a", "A", "a_1", "A_1", "a_2", "b", "a_1_1", "Ä", "ä"], k=chance.randint(1, 9)
+            )
+            columns = ", ".join(f'{n} AS "{name}"' for n, name in enumerate(names))
+            assert query.distinct(names) == db.sql(f"FROM (SELECT {columns})").columns, names
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"), [(0, "[]\n"), (1, '[{"n":0}]\n'), (3, '[{"n":0},{"n":1},{"n":2}]\n')]
+)
+def test_json_is_one_list(demo_warehouse: Path, rows: int, expected: str) -> None:
+    """Of none, one and several."""
+    assert written(demo_warehouse, "json", f"SELECT range::INTEGER AS n FROM range({rows})") == expected
+
+
+@pytest.mark.parametrize("rows", [query._BATCH - 1, query._BATCH, query._BATCH + 1, 3000])
+def test_batches_leave_no_seam(demo_warehouse: Path, rows: int) -> None:
+    """Every row once, in order."""
+    sql = f"SELECT range AS n, 'a,b' AS t FROM range({rows}) ORDER BY n"
+    assert json.loads(written(demo_warehouse, "json", sql)) == [{"n": n, "t": "a,b"} for n in range(rows)]
+    _, *lines = csv.reader(io.StringIO(written(demo_warehouse, "csv", sql)))
+    assert lines == [[str(n), "a,b"] for n in range(rows)]
+
+
+@pytest.mark.parametrize("output", query.FORMATS)
+@pytest.mark.parametrize(("sql", "header"), [("-- nothing", ""), ("SET threads = 2; SELECT 1 AS one", "one")])
+def test_what_is_no_single_query_works(demo_warehouse: Path, output: str, sql: str, header: str) -> None:
+    """Nothing but a comment prints nothing; of several statements the last one is shown."""
+    shown = written(demo_warehouse, output, sql)
+    assert (header in shown) if header else shown == ""
+
+
+class _EnoughError(Exception):
+    """A reader has seen enough."""
+
+
+class _Impatient(io.StringIO):
+    """Takes a few writes."""
+
+    left = 3
+
+    def write(self, text: str) -> int:
+        self.left -= 1
+        if not self.left:
+            raise _EnoughError
+        return super().write(text)
+
+
+@pytest.mark.parametrize("output", ["csv", "json"])
+def test_the_first_rows_are_written_before_the_last_one_is_known(demo_warehouse: Path, output: str) -> None:
+    """At once, the result would not fit into the memory that it may use."""
+    limits = "SET memory_limit = '100MB'; SET max_temp_directory_size = '0KB'"
+    rows = "SELECT range AS n, repeat(md5(range::VARCHAR), 3) AS t FROM range(20000000)"
+    with pytest.raises(_EnoughError):
+        query.run(demo_warehouse, f"{limits}; {rows}", output, _Impatient())
+
+
+def test_a_table_reads_no_more_than_it_may_show(demo_warehouse: Path) -> None:
+    """Nor here."""
+    shown = written(demo_warehouse, "table", "SELECT range AS n FROM range(1000000000000)")
+    assert "(>9999 rows, 200 shown)" in shown
+
+
+@pytest.mark.parametrize("output", query.FORMATS)
+def test_a_row_that_fails_late_is_told(demo_warehouse: Path, output: str) -> None:
+    """What was written before it stays; the error is that of a query."""
+    sql = "SELECT CASE WHEN range < 9000 THEN '1' ELSE 'one' END::INTEGER AS n FROM range(10000)"
+    with pytest.raises(ConfigurationError, match="DuckDB does not accept the query: Conversion Error"):
+        written(demo_warehouse, output, sql)
+
+
+#: `ru_maxrss` would count the memory of the process that started this one.
+PEAK: Final = """
+import sys
+from pathlib import Path
+from vapi_sessions.warehouse import query
+sql = "SELECT repeat('x', 1000) || range AS t, range AS n FROM range(" + sys.argv[3] + ")"
+with open("/dev/null", "w") as out:
+    query.run(Path(sys.argv[1]), sql, sys.argv[2], out)
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("output", query.FORMATS)
+def test_memory_does_not_grow_with_the_rows(demo_warehouse: Path, tmp_path: Path, output: str) -> None:
+    """300 MB of text need less than 80 MB more than none."""
+    script = tmp_path / "peak.py"
+    script.write_text(PEAK)
+    few, many = (
+        int(subprocess.check_output([sys.executable, script, demo_warehouse, output, rows]))
+        for rows in ("0", "300000")
+    )
+    assert many - few < 80_000
