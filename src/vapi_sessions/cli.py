@@ -381,10 +381,11 @@ def _register_emulator() -> None:
 def main() -> NoReturn:
     """Run the command line and exit. Every error is one or two lines; a traceback only with --debug."""
     memory.stay_flat()
-    interruption.listen(lambda: _KEEPS if _keeps_what_arrived() else "")
-    if "emulate" in sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]) or len(sys.argv) == 1:
-        _register_emulator()  # its server's imports are not what a sync should wait for
-    sys.exit(_with_loss(_guarded(lambda: app(standalone_mode=False))))
+    with interruption.listening(lambda: _KEEPS if _keeps_what_arrived() else ""):
+        if "emulate" in sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]) or len(sys.argv) == 1:
+            _register_emulator()  # its server's imports are not what a sync should wait for
+        code = _with_loss(_guarded(lambda: app(standalone_mode=False)))
+    sys.exit(code)
 
 
 def _guarded(command: Callable[[], object]) -> int:

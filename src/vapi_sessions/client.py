@@ -219,7 +219,7 @@ class Source:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for line in self._lines:
+        for line in tuple(self._lines):  # a thread that is being stopped may still add one
             line.close()
 
     def stop(self) -> None:

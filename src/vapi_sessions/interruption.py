@@ -10,17 +10,20 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 received: int | None = None
 
 
-def listen(first_word: Callable[[], str]) -> None:
-    """From now on both signals raise KeyboardInterrupt in the main thread. `first_word` is said then, unless it is empty.
+@contextlib.contextmanager
+def listening(first_word: Callable[[], str]) -> Iterator[None]:
+    """Inside, both signals raise KeyboardInterrupt in the main thread. `first_word` is said then, unless it is empty.
 
     A signal that whoever started us ignores, `nohup` or a shell in the background, stays ignored.
     """
+    global received
+    received = None
 
     def interrupted(number: int, frame: FrameType | None) -> None:
         global received
@@ -33,9 +36,18 @@ def listen(first_word: Callable[[], str]) -> None:
         _say(f"{word}\n" if (word := first_word()) else "")
         raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, interrupted)
+    before = {
+        number: handler
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if (handler := signal.getsignal(number)) is not signal.SIG_IGN
+    }
+    for number in before:
+        signal.signal(number, interrupted)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _say(text: str) -> None:
