@@ -39,7 +39,7 @@ def listening(first_word: Callable[[], str]) -> Iterator[None]:
     before = {
         number: handler
         for number in (signal.SIGINT, signal.SIGTERM)
-        if (handler := signal.getsignal(number)) is not signal.SIG_IGN
+        if (handler := signal.getsignal(number)) not in (signal.SIG_IGN, None)
     }
     for number in before:
         signal.signal(number, interrupted)
