@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pyarrow.parquet as pq
 import pytest
 
@@ -215,6 +216,41 @@ def test_an_organisation_of_which_nothing_can_be_read_is_told(world: World) -> N
     )
     with pytest.raises(SourceUnavailableError, match=r"None of the first 3 session\(s\) can be read"):
         pipeline.sync(world.settings(), environment=environment)
+
+
+def test_one_that_no_window_of_changes_shows_is_found_by_its_created_at(world: World) -> None:
+    """A source may leave what has no `updatedAt` out of every filter on it: verify names it, and reconcile keeps it aside."""
+    poisoned = Poisoned(world, None)
+    poisoned.sync()
+    world.clock.forward(hours=1)
+    (poison,) = world.insert(1, lambda n: (world.ago(minutes=30), world.ago(minutes=30)))
+
+    class Filtered(Edited):
+        """Without the poison where `updatedAt` is filtered on."""
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            answer = super().handle_request(request)
+            if not any(name.startswith("updatedAt") for name in request.url.params):
+                return answer
+            found = json.loads(answer.content)
+            kept = [s for s in found["results"] if s["id"] != poison]
+            found["metadata"]["totalItems"] -= len(found["results"]) - len(kept)
+            headers = {name: answer.headers[name] for name in ("content-type", "date")}
+            return httpx.Response(200, headers=headers, json=found | {"results": kept})
+
+    def change(session: Session) -> Session:
+        return without("updatedAt")(session) if session["id"] == poison else session
+
+    clock = world.clock
+    environment = pipeline.Environment(clock.us, clock.monotonic, clock.sleep, Filtered(change))
+    settings = world.settings()
+    pipeline.sync(settings, environment=environment)
+    assert poison not in poisoned.held() | poisoned.aside().keys()
+    (finding,) = verify(settings, environment=environment).findings
+    assert (finding.ids, finding.remedy) == ((poison,), "vapi-sessions reconcile")
+    reconcile(settings, environment=environment)
+    assert list(poisoned.aside()) == [poison]
+    assert verify(settings, environment=environment).findings == ()
 
 
 def test_one_can_be_forgotten_by_its_name(world: World) -> None:

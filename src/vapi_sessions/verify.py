@@ -269,11 +269,18 @@ class _Verification:
             return
         ours = self._holdings.ids(window)
         settled = {key: row for key, row in theirs.items() if row.updated_at < self._until and row.allowed}
-        lacking = [key for key in settled if key not in ours and key not in self.aside]
+        lacking = [key for key, row in settled.items() if key not in ours and row.readable]
+        odd = [
+            key
+            for key, row in settled.items()
+            if not row.readable and key not in ours and key not in self.aside
+        ]
         gone = [key for key in ours if key not in theirs]
         if lacking:
             what = "at the source and not in the warehouse"
             yield _finding(window, what, lacking, _read_again(settled[key] for key in lacking))
+        if odd:  # a source that leaves them out of windows of updatedAt shows them to nobody else
+            yield _finding(window, "at the source that cannot be read, and not kept aside", odd, _RECONCILE)
         if gone:
             yield _finding(window, "in the warehouse and not at the source", gone, _RECONCILE)
         if not contents:
