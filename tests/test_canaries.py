@@ -15,15 +15,15 @@ from uuid import UUID
 import pytest
 
 import contract
-from beside import needs_contract
+from beside import CONTRACT, needs_contract
 from conftest import KEY, World
 from contract import ConflictError, Place, plant
+from reduced import REDUCED, reduced
 from searching import found_in
 from vapi_sessions import redact
 from vapi_sessions.emulator.rows import make_row
 from vapi_sessions.warehouse import query
 
-pytestmark = needs_contract
 CANARY = r"c4n4ry\d{5}z"
 #: They decide which session it is, and when: no text of anybody's choosing.
 GIVEN = {"id", "orgId", "createdAt", "updatedAt"}
@@ -67,6 +67,12 @@ def planted() -> list[dict[str, Any]]:
                 sessions.append(session)
             break
     return sessions
+
+
+@needs_contract
+def test_the_reduced_copy_is_the_contracts() -> None:
+    """What these tests read is what the script makes of the vendor's document."""
+    assert REDUCED.read_text("utf-8") == reduced(json.loads(CONTRACT.read_text("utf-8")))
 
 
 def test_every_place_of_the_contract_is_classified() -> None:
