@@ -6,14 +6,14 @@ import bisect
 import json
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from conftest import RealTransport
+from conftest import RealTransport, new_world
 from vapi_sessions import reconcile as module
 from vapi_sessions.compare import differences
 from vapi_sessions.emulator.rows import decode
@@ -37,13 +37,25 @@ MARKED: Final = "SELECT session_id FROM sessions WHERE deleted_at IS NOT NULL OR
 AGED_OUT: Final = "SELECT session_id FROM sessions WHERE aged_out_at IS NOT NULL ORDER BY 1"
 
 
-@pytest.fixture
-def world(world: World) -> World:
-    """120 sessions, one an hour, the newest two hours old; all of them read."""
+def _fill(world: World) -> None:
     world.insert(120, lambda n: (world.ago(hours=2 + 119 - n), world.ago(hours=2 + 119 - n) + SECOND))
-    world.sync()
-    world.clock.forward(minutes=5)
-    world.forget_requests()
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """120 sessions, one an hour, the newest two hours old; all of them read."""
+    with new_world(tmp_path_factory.mktemp("reconcile") / "warehouse") as made:
+        _fill(made)
+        made.sync()
+        made.clock.forward(minutes=5)
+        yield made
+
+
+@pytest.fixture
+def world(world: World, template: World) -> World:
+    """That source, and a copy of that warehouse."""
+    _fill(world)
+    world.adopt(template)
     return world
 
 

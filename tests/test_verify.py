@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
 
+from conftest import new_world
 from vapi_sessions import cli
 from vapi_sessions.emulator.rows import make_row
 from vapi_sessions.errors import ConfigurationError
@@ -24,13 +25,25 @@ if TYPE_CHECKING:
 NEW_ID = "ffffffff-0000-4000-8000-000000000000"
 
 
-@pytest.fixture
-def world(world: World) -> World:
-    """300 sessions over some twelve days, all of them read."""
+def _fill(world: World) -> None:
     world.insert(300, lambda n: (world.ago(hours=300 - n), world.ago(hours=300 - n) + SECOND))
-    world.sync()
-    world.clock.forward(minutes=5)
-    world.forget_requests()
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """300 sessions over some twelve days, all of them read."""
+    with new_world(tmp_path_factory.mktemp("verify") / "warehouse") as made:
+        _fill(made)
+        made.sync()
+        made.clock.forward(minutes=5)
+        yield made
+
+
+@pytest.fixture
+def world(world: World, template: World) -> World:
+    """That source, and a copy of that warehouse."""
+    _fill(world)
+    world.adopt(template)
     return world
 
 
