@@ -31,16 +31,20 @@ SCRATCH = $(shell test "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -n 1
 # They allocate little and often: with more of it kept at hand by glibc, the simulation takes a twelfth less. Others ignore this.
 MALLOC = GLIBC_TUNABLES=glibc.malloc.tcache_count=4000:glibc.malloc.tcache_max=1048576
 
-test: setup  ## all tests
-	@$(SCRATCH) $(MALLOC) $(BIN)/python -m pytest --numprocesses logical --dist worksteal --ignore tests/simulation --ignore tests/test_flows.py
-	@$(SCRATCH) $(MALLOC) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/test_flows.py tests/simulation  # one Prefect server; processes of their own
+PYTEST = $(SCRATCH) $(MALLOC) $(BIN)/python -m pytest
+
+test: setup  ## every behaviour once, in two or three minutes
+	@$(PYTEST) -m "not proof" --numprocesses logical --dist worksteal
+
+proof: setup  ## the rest of the tests, for half an hour: 500 seeds, all planted mistakes, every crash point, Prefect's own server, …
+	@$(PYTEST) -m proof --numprocesses 2 --dist loadfile  # by file: one Prefect server; and the simulation has processes of its own
 
 soak: setup  ## 20,000 simulated seeds, and a minute of mutated pages; SEEDS=100000, or SECONDS=3600 for a given time
 	@$(BIN)/python -m tests.simulation soak $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SECONDS),--seconds $(SECONDS))
 	@$(BIN)/python -m tests.fuzz --seconds 60
 
-proof: setup  ## which planted mistakes the simulation stops, and what the rules of others lose in it
-	@$(BIN)/python -m tests.simulation proof
+compare: setup  ## the README's table: what the rules of others lose; and which seed stops which planted mistake
+	@$(BIN)/python -m tests.simulation compare
 
 bench: setup $(if $(filter no,$(DLT)),,$(DLT_INSTALLED))  ## how fast, against downloading and dlt; ONLY=full,memory RUNS=3 SESSIONS=50000 QUICK=1 DLT=no
 	@$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS)) \
@@ -77,4 +81,4 @@ lock: setup  ## resolve the dependencies again
 clean:  ## remove the environment and everything that was built
 	rm -rf .venv .venv-bench build dist .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help setup demo test soak proof bench lint audit format docs lock clean
+.PHONY: help setup demo test proof soak compare bench lint audit format docs lock clean

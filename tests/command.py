@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from vapi_sessions import cli, faultpoints
+
+COMMAND: Final = str(Path(sys.executable).with_name("vapi-sessions"))
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,26 @@ def run(
             faultpoints.arm(None)
     assert isinstance(end.value.code, int)
     return Ran(end.value.code, _text(out), _text(err))
+
+
+def start(
+    *arguments: str,
+    environment: Mapping[str, str],
+    directory: Path | None = None,
+    wrapper: Sequence[str] = (),
+) -> Ran:
+    """The same in a process of its own, for what only that can show; the code is negative for a signal."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("VAPI_")}
+    done = subprocess.run(
+        [*wrapper, COMMAND, *arguments],
+        env=others | dict(environment),
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
 
 
 def _stream() -> io.TextIOWrapper:

@@ -27,7 +27,7 @@ from pydantic import SecretStr
 
 import command
 import vapi_sessions
-from command import Ran
+from command import COMMAND, Ran
 from conftest import KEY, settings_for, tables_of
 from vapi_sessions import __main__ as entry
 from vapi_sessions import pipeline
@@ -37,7 +37,6 @@ from vapi_sessions.emulator.server import EmulatorServer
 from vapi_sessions.emulator.settings import EmulatorSettings, FaultSettings
 from vapi_sessions.schema import TABLES
 
-COMMAND: Final = str(Path(sys.executable).with_name("vapi-sessions"))
 COMMANDS: Final = (
     "demo",
     "emulate",
@@ -83,16 +82,12 @@ class Desk:
 
     def start(self, *arguments: str) -> Ran:
         """Run the command to its end, in a process of its own."""
-        done = subprocess.run(
-            [*self.wrapper, COMMAND, *arguments],
-            env=self.environment,
-            cwd=self.warehouse.parent,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
+        return command.start(
+            *arguments,
+            environment=self.environment,
+            directory=self.warehouse.parent,
+            wrapper=self.wrapper,
         )
-        return Ran(done.returncode, done.stdout, done.stderr)
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a query on what is published."""

@@ -961,13 +961,15 @@ def test_threads_do_not_close_each_others_connections(monkeypatch: pytest.Monkey
 def test_no_more_requests_at_once_than_allowed() -> None:
     """Whoever comes while that many are under way waits; the connections are then used again."""
     lock, under_way, most = threading.Lock(), 0, 0
+    two = threading.Barrier(2)
 
     def answer(request: httpx.Request) -> httpx.Response:
         nonlocal under_way, most
         with lock:
             under_way += 1
             most = max(most, under_way)
-        time.sleep(0.01)
+        two.wait(200)
+        time.sleep(0.01)  # for a third one
         with lock:
             under_way -= 1
         return page()

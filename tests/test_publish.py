@@ -263,12 +263,29 @@ def heavy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Published
         yield made
 
 
+def test_no_pool_of_threads_is_made_for_heavy_sessions(
+    three_months: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each thread that reads has a vector of its own in memory."""
+
+    def no_pool(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(publication, "ThreadPoolExecutor", no_pool)
+    with pytest.raises(AssertionError):
+        three_months.publish(force=True)
+    monkeypatch.setattr(store.Store, "heavy", True)
+    assert three_months.publish(force=True)
+
+
+@pytest.mark.proof
 def test_heavy_sessions_are_published_by_one_thread(heavy: Published) -> None:
     """Each thread that reads has a vector of its own in memory."""
     assert heavy.publish()
     assert heavy.ask("SELECT count(*), count(DISTINCT artifact) FROM sessions") == [(5_000, 5_000)]
 
 
+@pytest.mark.proof
 def test_by_two_they_could_not_be(heavy: Published) -> None:
     """The measure can see it: one reader has what it needs, a second one that goes on from where it is has not."""
     sql = "SELECT artifact FROM sessions WHERE created_at >= ?"
@@ -469,7 +486,6 @@ def test_the_database_of_views_opens_by_itself(three_months: Published, tmp_path
         text=True,
         check=False,
         cwd=tmp_path,
-        timeout=60,
     )
     assert done.stdout == "[(6,)]\n", done.stderr
 
@@ -591,7 +607,7 @@ def test_drafts_of_a_process_that_died_are_removed(three_months: Published) -> N
         "db.execute('CREATE SCHEMA sync').fetchall(); db.execute('CREATE TABLE sync.runs (a INT)').fetchall()\n"
         "os._exit(9)"
     )
-    subprocess.run([sys.executable, "-c", code, str(layout.scratch / "vapi.duckdb")], check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", code, str(layout.scratch / "vapi.duckdb")], check=False)
     assert (layout.scratch / "vapi.duckdb.wal").exists()
     three_months.publish()
     assert not draft.exists()
@@ -610,7 +626,7 @@ def test_whoever_wrote_in_the_published_database_and_died_is_in_nobodys_way(
     three_months.publish()
     before = three_months.ask("SELECT sum(sessions), count(*) FROM sync.parts")
     code = f"import duckdb, os, sys; db = duckdb.connect(sys.argv[1]); db.execute('{statement}').fetchall(); os._exit(9)"
-    subprocess.run([sys.executable, "-c", code, str(three_months.layout.published)], check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", code, str(three_months.layout.published)], check=False)
     log = three_months.layout.root / "vapi.duckdb.wal"
     assert log.exists()
     three_months.publish()

@@ -73,7 +73,7 @@ def reading(program: str, warehouse: Path) -> Iterator[Reader]:
         yield reader
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(30) == 0
+        assert process.wait() == 0
 
 
 def rows(db: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
@@ -182,7 +182,7 @@ def test_every_reading_during_publications_is_of_one_state(world: World) -> None
     reader = threading.Thread(target=read)
     reader.start()
     try:
-        for _ in range(5):
+        while len(states) < 4:
             world.insert(3, lambda n: (world.clock.us(),) * 2)
             world.clock.forward(minutes=1)
             world.sync()
@@ -190,7 +190,6 @@ def test_every_reading_during_publications_is_of_one_state(world: World) -> None
         done.set()
         reader.join()
     assert torn == []
-    assert len(states) > 2
 
 
 def test_a_moved_warehouse_is_read_and_synced_where_it_lies(world: World) -> None:

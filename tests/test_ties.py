@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from selection import first
 from vapi_sessions.errors import SourceInconsistentError
 from vapi_sessions.timestamps import DAY, SECOND
 
@@ -29,13 +30,16 @@ def _moments(world: World, shared: set[str], *, inside: bool = False) -> Times:
 
 @pytest.mark.parametrize(
     ("count", "shared", "page_size"),
-    [
-        (10_000, {"updated"}, 500),
-        (2_000, {"created"}, 1000),
-        (2_000, {"created"}, 200),
-        (2_000, {"created", "updated"}, 1000),
-        (2_000, {"created", "updated"}, 200),
-    ],
+    first(
+        [
+            (2_000, {"created"}, 200),
+            (2_000, {"created", "updated"}, 1000),
+            (2_000, {"created"}, 1000),
+            (2_000, {"created", "updated"}, 200),
+            (10_000, {"updated"}, 500),
+        ],
+        2,
+    ),
     ids=lambda value: "+".join(sorted(value)) if isinstance(value, set) else str(value),
 )
 def test_thousands_that_share_a_timestamp_arrive(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from pydantic import SecretStr
 
+import command
 from conftest import new_world
-from vapi_sessions import cli
 from vapi_sessions.emulator.rows import make_row
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.reconcile import reconcile
@@ -210,24 +210,49 @@ def test_another_content_is_found_row_by_row(world: World, change: Callable[[Wor
     assert run(world, deep=True).findings == ()
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "UPDATE sessions SET status = 'false', cost_usd = 99999",
-        "UPDATE messages SET content = 'False'",
-        "UPDATE costs SET cost_usd = 123",
-        "DELETE FROM costs",
-        "DELETE FROM structured_outputs",
-        "UPDATE tool_calls SET arguments = NULL",
-    ],
+FALSE_ROWS: Final = (
+    "UPDATE sessions SET status = 'false', cost_usd = 99999",
+    "UPDATE messages SET content = 'False'",
+    "UPDATE costs SET cost_usd = 123",
+    "DELETE FROM costs",
+    "DELETE FROM structured_outputs",
+    "UPDATE tool_calls SET arguments = NULL",
 )
-def test_rows_that_are_not_what_the_content_gives_are_found_row_by_row(world: World, statement: str) -> None:
-    """Behind a content hash that agrees; the remedy derives them again."""
-    table = statement.split("FROM ")[-1] if "FROM" in statement else statement.split()[1]
+
+
+def _table_of(statement: str) -> str:
+    return statement.split("FROM ")[-1] if "FROM" in statement else statement.split()[1]
+
+
+def test_rows_that_are_not_what_the_content_gives_are_found_row_by_row(world: World) -> None:
+    """Behind a content hash that agrees, in each table; the remedy derives them again."""
     world.generate(40, days=3)
     world.sync(full=True)
     world.clock.forward(minutes=5)
-    ((session_id,),) = world.rows(f"SELECT session_id FROM {table} ORDER BY session_id LIMIT 1")
+    falsified = set[str]()
+    for statement in FALSE_ROWS:
+        found = world.rows(f"SELECT session_id FROM {_table_of(statement)} ORDER BY session_id")
+        falsified.add(session_id := next(row[0] for row in found if row[0] not in falsified))
+        plant(world, f"{statement} WHERE session_id = '{session_id}'")
+    finding = only(run(world, deep=True))
+    assert set(finding.ids) == falsified
+    assert "with other rows than their content gives" in finding.what
+    heal(world, finding)
+    assert run(world, deep=True).findings == ()
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("statement", FALSE_ROWS)
+def test_rows_of_one_table_that_are_not_what_the_content_gives_are_found_row_by_row(
+    world: World, statement: str
+) -> None:
+    """Behind a content hash that agrees; the remedy derives them again."""
+    world.generate(40, days=3)
+    world.sync(full=True)
+    world.clock.forward(minutes=5)
+    ((session_id,),) = world.rows(
+        f"SELECT session_id FROM {_table_of(statement)} ORDER BY session_id LIMIT 1"
+    )
     plant(world, f"{statement} WHERE session_id = '{session_id}'")
     finding = only(run(world, deep=True))
     assert finding.ids == (session_id,)
@@ -382,32 +407,22 @@ def test_there_is_nothing_to_verify_before_the_first_sync(world: World) -> None:
 
 
 @pytest.mark.parametrize("deep", [(), ("--deep",)])
-def test_the_command_names_the_difference_and_exits_with_6(
-    world: World,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    deep: tuple[str, ...],
-) -> None:
+def test_the_command_names_the_difference_and_exits_with_6(world: World, deep: tuple[str, ...]) -> None:
     """Window, ids and remedy on stdout, the sum on stderr; 0 where there is none."""
-
-    def command() -> tuple[int, str, str]:
-        arguments = ["verify", "--warehouse", str(world.warehouse), "--base-url", world.server.url, *deep]
-        monkeypatch.setattr("sys.argv", ["vapi-sessions", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        said = capsys.readouterr()
-        return int(str(end.value.code)), said.out, said.err
-
-    monkeypatch.setenv("VAPI_API_KEY", world.server.key)
-    code, out, _ = command()
-    assert (code, "300 sessions agree with the source" in out) == (0, True)
+    environment = {
+        "VAPI_API_KEY": world.server.key,
+        "VAPI_BASE_URL": world.server.url,
+        "VAPI_WAREHOUSE": str(world.warehouse),
+    }
+    ran = command.run("verify", *deep, environment=environment)
+    assert (ran.code, "300 sessions agree with the source" in ran.out) == (0, True)
     lost = ids(world)[123]
     lose(world, [lost])
-    code, out, err = command()
-    assert code == 6
-    assert lost in out
-    assert "vapi-sessions sync --since" in out
-    assert "1 difference(s)" in err
+    ran = command.run("verify", *deep, environment=environment)
+    assert ran.code == 6
+    assert lost in ran.out
+    assert "vapi-sessions sync --since" in ran.out
+    assert "1 difference(s)" in ran.err
 
 
 def test_findings_hold_no_content(world: World) -> None:

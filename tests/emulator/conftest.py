@@ -80,7 +80,7 @@ def serve(running: EmulatorServer, clock: FakeClock) -> Iterator[Serve]:
 
 def connect(server: EmulatorServer, key: str | None = None) -> Client:
     headers = {"Authorization": f"Bearer {key or server.key}", "User-Agent": "tests"}
-    client = Client(base_url=server.url, headers=headers, timeout=10)
+    client = Client(base_url=server.url, headers=headers, timeout=60)
     client.server = server
     return client
 
