@@ -15,9 +15,13 @@ setup: $(INSTALLED)  ## create .venv with the locked dependencies; .venv/bin/vap
 $(INSTALLED): requirements/uv.txt requirements/development.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "vapi-sessions needs Python 3.11 or newer; '$(PYTHON)' is older. Try: make PYTHON=python3.12 setup" >&2; exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt
+	@echo "Setting up .venv, which later commands use again. A first time takes a minute or two."
+	@test -x $(BIN)/python || { echo "  a virtual environment of $$($(PYTHON) --version)"; $(PYTHON) -m venv .venv; }
+	@echo "  uv, which installs the rest"
+	@$(BIN)/python -m pip install --quiet --quiet --require-hashes --requirement requirements/uv.txt
+	@echo "  $$(grep -c == requirements/development.txt) locked packages"
 	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/uv.txt requirements/development.txt
+	@echo "  vapi-sessions itself"
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q src flows  # what is installed is compiled; where Python may write no bytecode, this saves 0.3 s a command
 	@touch $@
@@ -31,13 +35,16 @@ SCRATCH = $(shell test "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -n 1
 # They allocate little and often: with more of it kept at hand by glibc, the simulation takes a twelfth less. Others ignore this.
 MALLOC = GLIBC_TUNABLES=glibc.malloc.tcache_count=4000:glibc.malloc.tcache_max=1048576
 
-PYTEST = $(SCRATCH) $(MALLOC) $(BIN)/python -m pytest
+# What pytest makes of the files of tests is kept, even where Python may write no bytecode: to make it takes seconds in each process.
+PYTEST = $(SCRATCH) $(MALLOC) PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 
 test: setup  ## every behaviour once, in two or three minutes
+	@echo "Every behaviour once, on $$(nproc 2>/dev/null || echo all) cores, in two or three minutes; make proof runs the rest."
 	@$(PYTEST) -m "not proof" --numprocesses logical --dist worksteal
 
-proof: setup  ## the rest of the tests, for half an hour: 500 seeds, all planted mistakes, every crash point, Prefect's own server, …
-	@$(PYTEST) -m proof --numprocesses 2 --dist loadfile  # by file: one Prefect server; and the simulation has processes of its own
+# By file: there is one Prefect server, and the simulation has processes of its own. Hypothesis tries four times as much.
+proof: setup  ## the other tests, for half an hour: 500 seeds, all planted mistakes, every crash point, Prefect's own server, …
+	@THOROUGH=1 $(PYTEST) -m "proof or hypothesis" --numprocesses 2 --dist loadfile
 
 soak: setup  ## 20,000 simulated seeds, and a minute of mutated pages; SEEDS=100000, or SECONDS=3600 for a given time
 	@$(BIN)/python -m tests.simulation soak $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SECONDS),--seconds $(SECONDS))

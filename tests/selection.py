@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import pytest
+from hypothesis import settings
+
+#: Set by `make proof`.
+THOROUGH: Final = bool(os.environ.get("THOROUGH"))
 
 Cases = list[Any]
 
@@ -25,3 +30,8 @@ def some(cases: Iterable[Any], *chosen: Any) -> Cases:
 def in_proof(case: Any) -> Any:
     """One for the proof; a tuple is a case of several arguments."""
     return pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.proof)
+
+
+def examples(count: int) -> settings:
+    """So many examples of what hypothesis makes up, always the same ones; but for the proof, a quarter of them."""
+    return settings(max_examples=count if THOROUGH else max(10, count // 4), deadline=None, derandomize=True)

@@ -21,11 +21,12 @@ from urllib.parse import unquote
 import httpcore
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from models import EPOCH, ORG, FakeTime, RawServer
+from selection import examples
 from vapi_sessions import __version__
 from vapi_sessions.client import (
     ATTEMPTS,
@@ -480,7 +481,7 @@ def test_a_200_that_is_no_list_of_sessions_is_never_taken_for_one(body: bytes) -
 
 
 @given(st.integers(0, len(WHOLE) - 1))
-@settings(deadline=None, derandomize=True, max_examples=60)
+@examples(60)
 def test_no_prefix_of_a_page_is_a_page(length: int) -> None:
     """A body cut anywhere, without anybody noticing, is not taken for fewer rows."""
     cut = httpx.Response(200, content=WHOLE[:length], headers={"content-type": "application/json"})

@@ -16,11 +16,11 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models import EPOCH, ORG, Warehouse, observation
-from selection import first
+from selection import examples, first
 from vapi_sessions import schema
 from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError, WarehouseDamagedError, WarehouseError
 from vapi_sessions.flatten import flatten, merge_growth, message_count
@@ -445,7 +445,7 @@ BORN = {"a": EPOCH, "b": EPOCH, "c": EPOCH - 40 * DAY}
 
 
 @given(TELLINGS)
-@settings(deadline=None, derandomize=True, max_examples=15)
+@examples(15)
 def test_the_store_holds_what_the_merge_says(
     tmp_path_factory: pytest.TempPathFactory, tellings: list[tuple[str, int, int, Any, bool]]
 ) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import models
 from models import EPOCH, ORG, Answer, ModelSource, Session, SourceModel, by_id, spread
+from selection import examples
 from vapi_sessions.client import Page, Query, Row
 from vapi_sessions.config import Settings
 from vapi_sessions.errors import ConfigurationError, SourceInconsistentError, VapiSessionsError
@@ -446,7 +446,7 @@ DAYS = st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=5)
 
 
 @given(DAYS, DAYS, DAYS, st.sampled_from([1, 6]))
-@hypothesis_settings(deadline=None, derandomize=True, max_examples=60)
+@examples(60)
 def test_a_plan_holds_what_has_to_be_read_and_nothing_twice(
     completed: list[tuple[int, int]],
     unsettled: list[tuple[int, int]],
