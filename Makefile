@@ -43,7 +43,7 @@ test: setup  ## every behaviour once, in two or three minutes
 	@$(PYTEST) -m "not proof" --numprocesses logical --dist worksteal
 
 # By file: there is one Prefect server, and the simulation has processes of its own. Hypothesis tries four times as much.
-proof: setup  ## the other tests, for half an hour: 500 seeds, all planted mistakes, every crash point, Prefect's own server, …
+proof: setup  ## all other tests, in some ten minutes: 500 seeds, all planted mistakes, every crash point, Prefect's own server, …
 	@THOROUGH=1 $(PYTEST) -m "proof or hypothesis" --numprocesses 2 --dist loadfile
 
 soak: setup  ## 20,000 simulated seeds, and a minute of mutated pages; SEEDS=100000, or SECONDS=3600 for a given time

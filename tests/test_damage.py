@@ -455,7 +455,7 @@ def no_fault_stays() -> Iterator[None]:
 @pytest.mark.usefixtures("no_fault_stays")
 @pytest.mark.parametrize(
     "point",
-    first(["raw.written", "publish.file_written:2", "publish.snapshot_renamed", "publish.views_built"], 2),
+    first(["raw.written", "publish.file_written:2", "publish.snapshot_renamed", "publish.views_built"]),
 )
 def test_a_full_disk_ends_the_run_and_the_next_one_continues(world: World, point: str) -> None:
     """Exit code 5, readers see what they saw before, and with room again nothing is missing."""
