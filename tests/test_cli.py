@@ -65,6 +65,8 @@ class Desk:
     environment: dict[str, str] = field(default_factory=dict)
     #: What comes before the command.
     wrapper: list[str] = field(default_factory=list)
+    #: The warehouse's contents in the beginning.
+    held: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("VAPI_")}
@@ -96,10 +98,8 @@ class Desk:
             return db.execute(sql).fetchall()
 
     def contents(self) -> dict[str, Any]:
-        """What nobody may lose: the rows of the five tables, and the raw files."""
-        return tables_of(self.warehouse) | {
-            path.name: path.read_bytes() for path in (self.warehouse / "raw").iterdir()
-        }
+        """What nobody may lose."""
+        return contents(self.warehouse)
 
     def files(self) -> dict[str, tuple[bytes, int]]:
         """Content and time of change of every file of the warehouse, but for the lock, which notes its last holder."""
@@ -108,6 +108,12 @@ class Desk:
             for path in self.warehouse.rglob("*")
             if path.is_file() and path.name != ".lock"
         }
+
+
+def contents(warehouse: Path) -> dict[str, Any]:
+    """The rows of the five tables, and the raw files."""
+    raw = {path.name: path.read_bytes() for path in (warehouse / "raw").iterdir()}
+    return tables_of(warehouse) | raw
 
 
 @pytest.fixture(scope="module")
@@ -137,12 +143,18 @@ def source(common_source: EmulatorServer) -> Iterator[EmulatorServer]:
     common_source.faults.forget_script()
 
 
+@pytest.fixture(scope="module")
+def held(synced: Path) -> dict[str, Any]:
+    """What it holds."""
+    return contents(synced)
+
+
 @pytest.fixture
-def desk(source: EmulatorServer, synced: Path, tmp_path: Path) -> Desk:
+def desk(source: EmulatorServer, synced: Path, held: dict[str, Any], tmp_path: Path) -> Desk:
     """A warehouse of one's own, and its source."""
     warehouse = tmp_path / "warehouse"
     shutil.copytree(synced, warehouse, symlinks=True)
-    return Desk(source, warehouse)
+    return Desk(source, warehouse, held=held)
 
 
 # -- bad input
@@ -288,7 +300,6 @@ FURTHER: Final = {
 
 def _check(desk: Desk, bad: Bad, run: Callable[..., Ran]) -> None:
     """Do it wrong, and look at what is said and at what is left."""
-    held = desk.contents()
     for name, value in bad.environment.items():
         desk.environment[name] = value if value is not None else ""
         if value is None:
@@ -306,7 +317,7 @@ def _check(desk: Desk, bad: Bad, run: Callable[..., Ran]) -> None:
     assert bad.remedy in ran.message[-1]
     above = ran.err.splitlines()[: -len(ran.message)]
     assert all(re.match(r"sync: waiting \d+ s: |Usage: |Try |$", line) for line in above), ran.err
-    assert desk.files() == files or desk.contents() == held
+    assert desk.files() == files or desk.contents() == desk.held
     assert not (desk.warehouse.parent / "elsewhere").exists()
 
 

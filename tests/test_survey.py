@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import models
+import selection
 from models import EPOCH, ORG, Answer, ModelSource, Session, SourceModel, by_id, spread
 from selection import examples
 from vapi_sessions.client import Page, Query, Row
@@ -643,15 +644,20 @@ def run_after_run(seed: int, failures: float) -> None:
             assert settled - read == set(), f"seed {seed}"
 
 
-def test_changes_that_show_late_are_read_by_runs_that_succeed() -> None:
+SEEDS = selection.first([range(6), range(6, 25)])
+
+
+@pytest.mark.parametrize("seeds", SEEDS, ids=["six", "more"])
+def test_changes_that_show_late_are_read_by_runs_that_succeed(seeds: range) -> None:
     """Within the settling delay and the lookback no lag loses a session."""
-    for seed in range(25):
+    for seed in seeds:
         run_after_run(seed, failures=0)
 
 
-def test_changes_that_show_late_are_read_although_runs_fail() -> None:
+@pytest.mark.parametrize("seeds", SEEDS, ids=["six", "more"])
+def test_changes_that_show_late_are_read_although_runs_fail(seeds: range) -> None:
     """The same, where every other run stops somewhere, and the next one goes on."""
-    for seed in range(25):
+    for seed in seeds:
         run_after_run(seed, failures=0.5)
 
 
