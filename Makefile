@@ -15,9 +15,13 @@ setup: $(INSTALLED)  ## create .venv with the locked dependencies; .venv/bin/vap
 $(INSTALLED): requirements/uv.txt requirements/development.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "vapi-sessions needs Python 3.11 or newer; '$(PYTHON)' is older. Try: make PYTHON=python3.12 setup" >&2; exit 2; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/uv.txt
+	@echo "Setting up .venv, which later commands use again. A first time takes a minute or two."
+	@test -x $(BIN)/python || { echo "  a virtual environment of $$($(PYTHON) --version)"; $(PYTHON) -m venv .venv; }
+	@echo "  uv, which installs the rest"
+	@$(BIN)/python -m pip install --quiet --quiet --require-hashes --requirement requirements/uv.txt
+	@echo "  $$(grep -c == requirements/development.txt) locked packages"
 	@$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/uv.txt requirements/development.txt
+	@echo "  vapi-sessions itself"
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -q src flows  # what is installed is compiled; where Python may write no bytecode, this saves 0.3 s a command
 	@touch $@
@@ -31,16 +35,23 @@ SCRATCH = $(shell test "$$(df -k --output=avail /dev/shm 2>/dev/null | tail -n 1
 # They allocate little and often: with more of it kept at hand by glibc, the simulation takes a twelfth less. Others ignore this.
 MALLOC = GLIBC_TUNABLES=glibc.malloc.tcache_count=4000:glibc.malloc.tcache_max=1048576
 
-test: setup  ## all tests
-	@$(SCRATCH) $(MALLOC) $(BIN)/python -m pytest --numprocesses logical --dist worksteal --ignore tests/simulation --ignore tests/test_flows.py
-	@$(SCRATCH) $(MALLOC) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/test_flows.py tests/simulation  # one Prefect server; processes of their own
+# What pytest makes of the files of tests is kept, even where Python may write no bytecode: to make it takes seconds in each process.
+PYTEST = $(SCRATCH) $(MALLOC) PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
+
+test: setup  ## every behaviour once, in two or three minutes
+	@echo "Every behaviour once, on $$(nproc 2>/dev/null || echo all) cores, in two or three minutes; make proof runs the rest."
+	@$(PYTEST) -m "not proof" --numprocesses logical --dist worksteal
+
+# By file: there is one Prefect server, and the simulation has processes of its own. Hypothesis tries four times as much.
+proof: setup  ## all other tests, in some ten minutes: 500 seeds, all planted mistakes, every crash point, Prefect's own server, …
+	@THOROUGH=1 $(PYTEST) -m "proof or hypothesis" --numprocesses 2 --dist loadfile
 
 soak: setup  ## 20,000 simulated seeds, and a minute of mutated pages; SEEDS=100000, or SECONDS=3600 for a given time
 	@$(BIN)/python -m tests.simulation soak $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SECONDS),--seconds $(SECONDS))
 	@$(BIN)/python -m tests.fuzz --seconds 60
 
-proof: setup  ## which planted mistakes the simulation stops, and what the rules of others lose in it
-	@$(BIN)/python -m tests.simulation proof
+compare: setup  ## the README's table: what the rules of others lose; and which seed stops which planted mistake
+	@$(BIN)/python -m tests.simulation compare
 
 bench: setup $(if $(filter no,$(DLT)),,$(DLT_INSTALLED))  ## how fast, against downloading and dlt; ONLY=full,memory RUNS=3 SESSIONS=50000 QUICK=1 DLT=no
 	@$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS)) \
@@ -77,4 +88,4 @@ lock: setup  ## resolve the dependencies again
 clean:  ## remove the environment and everything that was built
 	rm -rf .venv .venv-bench build dist .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help setup demo test soak proof bench lint audit format docs lock clean
+.PHONY: help setup demo test proof soak compare bench lint audit format docs lock clean

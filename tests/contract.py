@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal
 
-from beside import CONTRACT
+from reduced import REDUCED
 
 Treatment = Literal["redacted", "url", "harmless"]
 
@@ -84,8 +84,8 @@ class Place:
 
 @cache
 def schemas() -> dict[str, Any]:
-    """The contract's schemas."""
-    found: dict[str, Any] = json.loads(CONTRACT.read_text())["components"]["schemas"]
+    """The contract's schemas, reduced to names and structure."""
+    found: dict[str, Any] = json.loads(REDUCED.read_text("utf-8"))["components"]["schemas"]
     return found
 
 

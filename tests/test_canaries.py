@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,16 +12,17 @@ from uuid import UUID
 
 import pytest
 
+import command
 import contract
-from beside import needs_contract
+from beside import CONTRACT, needs_contract
 from conftest import KEY, World
 from contract import ConflictError, Place, plant
+from reduced import REDUCED, reduced
 from searching import found_in
 from vapi_sessions import redact
 from vapi_sessions.emulator.rows import make_row
 from vapi_sessions.warehouse import query
 
-pytestmark = needs_contract
 CANARY = r"c4n4ry\d{5}z"
 #: They decide which session it is, and when: no text of anybody's choosing.
 GIVEN = {"id", "orgId", "createdAt", "updatedAt"}
@@ -67,6 +66,12 @@ def planted() -> list[dict[str, Any]]:
                 sessions.append(session)
             break
     return sessions
+
+
+@needs_contract
+def test_the_reduced_copy_is_the_contracts() -> None:
+    """What these tests read is what the script makes of the vendor's document."""
+    assert REDUCED.read_text("utf-8") == reduced(json.loads(CONTRACT.read_text("utf-8")))
 
 
 def test_every_place_of_the_contract_is_classified() -> None:
@@ -128,28 +133,14 @@ def test_no_secret_is_in_any_file_log_or_answer(
 def test_no_secret_is_in_a_traceback(synced: tuple[World, str], point: str, tmp_path: Path) -> None:
     """With --debug a failed sync shows where it failed, and neither what it held nor the key."""
     world, _ = synced
-    done = command(
-        world, "--debug", "sync", "--warehouse", str(tmp_path / "other"), VAPI_SESSIONS_FAULT_POINT=point
-    )
-    assert done.returncode == 5, done.stderr
-    assert "Traceback" in done.stderr
-    assert re.findall(CANARY, done.stdout + done.stderr) == []
-    assert KEY not in done.stdout + done.stderr
-
-
-def command(world: World, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """One command line against this world."""
-    given = {
+    environment = {
         "VAPI_API_KEY": KEY,
         "VAPI_BASE_URL": world.server.url,
-        "VAPI_WAREHOUSE": str(world.warehouse),
+        "VAPI_WAREHOUSE": str(tmp_path / "other"),
+        "VAPI_SESSIONS_FAULT_POINT": point,
     }
-    program = "import sys; from vapi_sessions.cli import main; sys.argv[0] = 'vapi-sessions'; main()"
-    return subprocess.run(
-        [sys.executable, "-c", program, *arguments],
-        env={**os.environ, **given, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    ran = command.run("--debug", "sync", environment=environment)
+    assert ran.code == 5, ran.err
+    assert "Traceback" in ran.err
+    assert re.findall(CANARY, ran.out + ran.err) == []
+    assert KEY not in ran.out + ran.err

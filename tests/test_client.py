@@ -21,11 +21,12 @@ from urllib.parse import unquote
 import httpcore
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from models import EPOCH, ORG, FakeTime, RawServer
+from selection import examples
 from vapi_sessions import __version__
 from vapi_sessions.client import ATTEMPTS, FIRST_ATTEMPTS, LONGEST_RETRY_AFTER, Page, Query, Source
 from vapi_sessions.emulator.server import EmulatorServer
@@ -481,7 +482,7 @@ def test_a_200_that_is_no_list_of_sessions_is_never_taken_for_one(body: bytes) -
 
 
 @given(st.integers(0, len(WHOLE) - 1))
-@settings(deadline=None, derandomize=True, max_examples=60)
+@examples(60)
 def test_no_prefix_of_a_page_is_a_page(length: int) -> None:
     """A body cut anywhere, without anybody noticing, is not taken for fewer rows."""
     cut = httpx.Response(200, content=WHOLE[:length], headers={"content-type": "application/json"})
@@ -962,13 +963,15 @@ def test_threads_do_not_close_each_others_connections(monkeypatch: pytest.Monkey
 def test_no_more_requests_at_once_than_allowed() -> None:
     """Whoever comes while that many are under way waits; the connections are then used again."""
     lock, under_way, most = threading.Lock(), 0, 0
+    two = threading.Barrier(2)
 
     def answer(request: httpx.Request) -> httpx.Response:
         nonlocal under_way, most
         with lock:
             under_way += 1
             most = max(most, under_way)
-        time.sleep(0.01)
+        two.wait(200)
+        time.sleep(0.01)  # for a third one
         with lock:
             under_way -= 1
         return page()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import duckdb
 import pytest
 
-from conftest import Notes, World
+from conftest import Notes, World, new_world
 from vapi_sessions import pipeline
 from vapi_sessions.errors import WarehouseError
 from vapi_sessions.timestamps import SECOND
@@ -16,15 +18,34 @@ SESSIONS = 60
 TALK = [{"role": "user", "content": "word " * 400}] * 20
 
 
-@pytest.fixture
-def growing(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A warehouse in which each session has been replaced five times, and nothing was compacted yet."""
-    monkeypatch.setattr(store, "COMPACT_FROM", 1_000_000)
+def _grow(world: World) -> Iterator[None]:
+    """Sessions that all change, again and again."""
     start = world.ago(hours=9)
     world.insert(SESSIONS, lambda n: (start + n * SECOND,) * 2, messages=TALK)
     for _ in range(6):
         _change_all(world)
-        world.sync()
+        yield
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A warehouse in which each session has been replaced five times, and nothing was compacted yet."""
+    with (
+        new_world(tmp_path_factory.mktemp("compact") / "warehouse") as made,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(store, "COMPACT_FROM", 1_000_000)
+        for _ in _grow(made):
+            made.sync()
+        yield made
+
+
+@pytest.fixture
+def growing(world: World, template: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """That source, and a copy of that warehouse, from now on to be compacted."""
+    for _ in _grow(world):
+        pass
+    world.adopt(template)
     monkeypatch.setattr(store, "COMPACT_FROM", 20)
     return world
 

@@ -28,6 +28,7 @@ import test_forget
 import test_tighten
 import vapi_sessions
 from conftest import RealTransport, settings_for
+from selection import some
 from vapi_sessions import faultpoints, pipeline
 from vapi_sessions.emulator.generate import History, fill
 from vapi_sessions.emulator.server import EmulatorServer
@@ -236,7 +237,19 @@ CASES: Final = [
 ]
 
 
-@pytest.mark.parametrize(("name", "point"), CASES, ids=[f"{name}, {point}" for name, point in CASES])
+#: One death in each part of a run.
+SOME: Final = (
+    ("first sync", "raw.renamed:3"),
+    ("sync", "merge.noted"),
+    ("sync", "publish.snapshot_renamed"),
+    ("reconcile", "reconcile.marked"),
+    ("rebuild", "rebuild.swapped"),
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "point"), some(CASES, *SOME), ids=[f"{name}, {point}" for name, point in CASES]
+)
 def test_killed_and_started_again_it_is_as_if_never_killed(
     scene: Scene, tmp_path: Path, name: str, point: str
 ) -> None:

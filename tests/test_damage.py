@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from selection import first, some
 from vapi_sessions import faultpoints, pipeline
 from vapi_sessions.emulator.rows import decode
 from vapi_sessions.emulator.server import EmulatorServer
@@ -141,7 +142,7 @@ def changed(world: World) -> None:
 
 @pytest.mark.parametrize(
     "how",
-    [GARBAGE["half of it"], GARBAGE["nothing"], OTHER_HALF_ZEROS, GARBAGE_AT_ITS_HEAD],
+    first([GARBAGE["half of it"], GARBAGE["nothing"], OTHER_HALF_ZEROS, GARBAGE_AT_ITS_HEAD]),
     ids=["half of it", "nothing", "second half zeros", "garbage at its head"],
 )
 def test_a_damaged_store_is_told_kept_aside_and_rebuilt(world: World, how: Damage) -> None:
@@ -176,11 +177,13 @@ def image(world: World) -> World:
 
 @pytest.mark.parametrize(
     "how",
-    [
-        *(lambda b, share=share: b[: int(len(b) * share)] for share in (0.2, 0.5, 0.99)),
-        GARBAGE["garbage"],
-        GARBAGE["zeros"],
-    ],
+    first(
+        [
+            *(lambda b, share=share: b[: int(len(b) * share)] for share in (0.2, 0.5, 0.99)),
+            GARBAGE["garbage"],
+            GARBAGE["zeros"],
+        ]
+    ),
     ids=["cut at 20 %", "at 50 %", "at 99 %", "garbage", "zeros"],
 )
 def test_whatever_a_cut_log_lost_is_in_raw(image: Any, how: Damage) -> None:
@@ -244,9 +247,10 @@ UNPUBLISHED: Final[dict[str, Callable[[World], object]]] = {
     "a file is garbage": lambda world: damage(data_file(world), GARBAGE["garbage"]),
     "latest is gone": lambda world: (world.warehouse / "parquet" / "latest").unlink(),
 }
+FEW: Final = ("vapi.duckdb is gone", "all snapshots are gone", "a file is gone", "a file is cut")
 
 
-@pytest.mark.parametrize("harm", UNPUBLISHED.values(), ids=UNPUBLISHED)
+@pytest.mark.parametrize("harm", some(UNPUBLISHED.values(), *map(UNPUBLISHED.get, FEW)), ids=UNPUBLISHED)
 def test_what_is_missing_or_torn_is_published_anew_by_the_next_sync(
     world: World, harm: Callable[[World], object]
 ) -> None:
@@ -305,7 +309,7 @@ TEARS: Final = {
 }
 
 
-@pytest.mark.parametrize("tear", TEARS.values(), ids=TEARS)
+@pytest.mark.parametrize("tear", first(TEARS.values()), ids=TEARS)
 def test_a_torn_file_that_was_never_merged_is_read_from_the_source_again(
     world: World, tear: Callable[[Path], object]
 ) -> None:
@@ -333,7 +337,7 @@ def test_a_torn_file_that_was_never_merged_is_read_from_the_source_again(
 
 @pytest.mark.parametrize(
     ("which", "tear"),
-    [(0, "rot in the middle"), (1, "half of it"), (2, "nothing")],
+    first([(0, "rot in the middle"), (1, "half of it"), (2, "nothing")]),
 )
 def test_a_torn_file_that_was_merged_is_missed_only_by_a_rebuild(world: World, which: int, tear: str) -> None:
     """A sync needs it no more; a rebuild puts it aside, says so, claims nothing after it, and the next sync fills in."""
@@ -362,8 +366,8 @@ def test_a_torn_file_that_was_merged_is_missed_only_by_a_rebuild(world: World, w
     assert summary.watermark == summary.bound
 
 
-@pytest.mark.parametrize("how", [GARBAGE["half of it"], ROT], ids=["half of it", "rot in the middle"])
-@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("how", first([GARBAGE["half of it"], ROT]), ids=["half of it", "rot in the middle"])
+@pytest.mark.parametrize("times", first([2, 1]))
 def test_what_rests_on_a_torn_file_is_not_claimed(
     world: World, monkeypatch: pytest.MonkeyPatch, times: int, how: Damage
 ) -> None:
@@ -451,12 +455,7 @@ def no_fault_stays() -> Iterator[None]:
 @pytest.mark.usefixtures("no_fault_stays")
 @pytest.mark.parametrize(
     "point",
-    [
-        "raw.written",
-        "publish.file_written:2",
-        "publish.snapshot_renamed",
-        "publish.views_built",
-    ],
+    first(["raw.written", "publish.file_written:2", "publish.snapshot_renamed", "publish.views_built"]),
 )
 def test_a_full_disk_ends_the_run_and_the_next_one_continues(world: World, point: str) -> None:
     """Exit code 5, readers see what they saw before, and with room again nothing is missing."""
@@ -492,7 +491,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-@pytest.mark.parametrize("room", [16, 256, 2_048])
+@pytest.mark.parametrize("room", first([256, 16, 2_048]))
 def test_a_disk_that_is_really_full(world: World, small_disk: Callable[[str], Path], room: int) -> None:
     """With so many kB left, whatever fails first fails with exit code 5, and with room again the sync goes on."""
     world.warehouse = small_disk("64m") / "warehouse"

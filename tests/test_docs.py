@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+import command
 import vapi_sessions
 import write_docs
 from vapi_sessions import errors
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
-COMMAND = Path(sys.executable).with_name("vapi-sessions")
 QUERIES = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
 
 
@@ -49,7 +48,7 @@ def test_the_python_of_the_readme_runs(demo_warehouse: Path, monkeypatch: pytest
 
 def test_every_command_of_the_readme_exists() -> None:
     """Each command that the README shows is one that the help lists."""
-    listed = subprocess.run([COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
+    listed = command.run("--help", environment={}).out
     shown = set(re.findall(r"vapi-sessions (?:--debug )?([a-z]+)", README)) - {"pipeline"}
     shown |= {
         match.split()[0]

@@ -14,10 +14,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from beside import CORPUS, needs_corpus
+from selection import examples
 from vapi_sessions import schema
 from vapi_sessions.flatten import Flat, Version, _generic, flatten, merge_growth, message_count
 from vapi_sessions.flatten_fast import batches
@@ -26,7 +27,7 @@ from vapi_sessions.flatten_reader import Drift
 from vapi_sessions.timestamps import parse
 
 CREATED, UPDATED = "2026-03-01T10:00:00.123Z", "2026-03-02T11:00:00.456Z"
-FEW = settings(max_examples=80, deadline=None, derandomize=True)
+FEW = examples(80)
 
 
 def session(**fields: Any) -> dict[str, Any]:
@@ -405,7 +406,7 @@ def test_message_count_is_what_flatten_counts(body: dict[str, Any]) -> None:
     assert message_count(item.body) == rows(flatten([item]), "sessions")[0]["message_count"]
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@examples(25)
 @given(st.lists(SESSIONS, min_size=1, max_size=6))
 def test_every_json_column_casts_in_duckdb(bodies: list[dict[str, Any]]) -> None:
     """Whatever the source sends, the published views' cast to JSON takes it."""
@@ -425,7 +426,7 @@ STEPS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)), max_size=5)
 
 
 @given(STEPS, STEPS, STEPS)
-@settings(deadline=None, derandomize=True)
+@examples(100)
 def test_growth_does_not_depend_on_the_order_of_arrival(a: Any, b: Any, c: Any) -> None:
     """merge_growth is commutative, associative and idempotent."""
     assert merge_growth(a, b) == merge_growth(b, a)
@@ -434,7 +435,7 @@ def test_growth_does_not_depend_on_the_order_of_arrival(a: Any, b: Any, c: Any) 
 
 
 @given(STEPS)
-@settings(deadline=None, derandomize=True)
+@examples(100)
 def test_growth_ascends_in_both(steps: Any) -> None:
     """What is left is a staircase on which nothing is dominated."""
     merged = merge_growth(steps, None)

@@ -17,6 +17,7 @@ from vapi_sessions.emulator.generate import History, generate
 from vapi_sessions.emulator.planted import MARKER
 from vapi_sessions.emulator.server import EmulatorServer
 
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(1200)]
 ROOT = Path(__file__).resolve().parents[1]
 KEY = "a-key-that-must-not-show"
 #: `python flows/sync.py`, then `python flows/backfill.py 2020-01-01`, in one process: Prefect and its server take far longer to
@@ -62,7 +63,6 @@ def flow_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=280,
             check=False,
         )
     assert done.returncode == 0, done.stderr[-2000:]

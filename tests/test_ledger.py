@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from selection import examples
 from vapi_sessions import timestamps
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.windows import IntervalSet
 
-moderate = settings(deadline=None, derandomize=True, max_examples=300)
+moderate = examples(300)
 
 #: Small numbers stand for milliseconds: bounds are whole ones.
 MS = timestamps.MILLISECOND

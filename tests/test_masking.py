@@ -6,9 +6,10 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from selection import examples
 from vapi_sessions.masking import CARD, EMAIL, IBAN, PHONE, drop, mask
 
 
@@ -50,7 +51,7 @@ def test_a_text_without_any_is_the_same_object() -> None:
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=200) | st.text("0123456789 +-().@aDE/", max_size=60))
-@settings(max_examples=300, deadline=None, derandomize=True)
+@examples(300)
 def test_any_text_can_be_masked_and_dropped(text: str) -> None:
     """Masking twice is masking once, and a dropped text keeps its length and nothing else."""
     once = mask(text)

@@ -8,15 +8,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models import EPOCH, observation
+from selection import examples
 from vapi_sessions.flatten import merge_growth, message_count
 from vapi_sessions.merge import Known, Mark, Observation, after, resolve
 from vapi_sessions.timestamps import MINUTE
 
-moderate = settings(deadline=None, derandomize=True, max_examples=200)
+moderate = examples(200)
 
 Warehouse = dict[str, Known]
 

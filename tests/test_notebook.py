@@ -45,7 +45,7 @@ def executed(demo_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     client = NotebookClient(
         notebook,
         kernel_manager_class=ThisInterpreter,
-        timeout=120,
+        timeout=None,  # the test has its own
         resources={"metadata": {"path": str(elsewhere)}},
     )
     client.execute(env=environment)
@@ -76,6 +76,7 @@ def test_committed_notebook_knows_no_machine(committed: Any) -> None:
     assert "vapi_sessions.connect()" in text
 
 
+@pytest.mark.proof
 def test_every_cell_runs(executed: Any) -> None:
     """Each code cell was executed, in order, and none ended in an error."""
     cells = code_cells(executed)
@@ -83,6 +84,7 @@ def test_every_cell_runs(executed: Any) -> None:
     assert [output for cell in cells for output in cell.outputs if output.output_type == "error"] == []
 
 
+@pytest.mark.proof
 def test_no_cell_warns(executed: Any) -> None:
     """Nothing is written to stderr: no warning greets the reader."""
     assert [
@@ -93,6 +95,7 @@ def test_no_cell_warns(executed: Any) -> None:
     ] == []
 
 
+@pytest.mark.proof
 def test_every_picture_is_drawn(executed: Any) -> None:
     """Each cell that shows a figure shows exactly one, and there are several."""
     drawing = [cell for cell in code_cells(executed) if "plt.show()" in cell.source]
@@ -104,6 +107,7 @@ def test_every_picture_is_drawn(executed: Any) -> None:
         assert len(pictures) == 1, cell.id
 
 
+@pytest.mark.proof
 def test_notebook_reads_the_warehouse_it_was_given(executed: Any, demo_warehouse: Path) -> None:
     """The first table counts the sessions of the warehouse that VAPI_WAREHOUSE names."""
     with vapi_sessions.connect(demo_warehouse) as connection:
@@ -112,6 +116,7 @@ def test_notebook_reads_the_warehouse_it_was_given(executed: Any, demo_warehouse
     assert f"<td>{sessions}</td>" in cell.outputs[0].data["text/html"]
 
 
+@pytest.mark.proof
 def test_transcript_is_readable(executed: Any) -> None:
     """One conversation is printed, with the customer's and the assistant's words."""
     (cell,) = (cell for cell in executed.cells if cell.id == "transcript")
@@ -120,6 +125,7 @@ def test_transcript_is_readable(executed: Any) -> None:
     assert re.search(r"\d\d:\d\d:\d\d  assistant  \S", text)
 
 
+@pytest.mark.proof
 def test_no_planted_secret_is_in_what_it_shows(executed: Any) -> None:
     """Not in a table, a text or an error of any cell."""
     assert MARKER not in nbformat.writes(executed)

@@ -9,15 +9,16 @@ import random
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from selection import examples
 from vapi_sessions.plan import PAGES_A_WINDOW, PlannedWindow, plan_windows
 from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND, parse
 from vapi_sessions.walk import Piece
 from vapi_sessions.windows import IntervalSet, Window
 
-moderate = settings(deadline=None, derandomize=True, max_examples=150)
+moderate = examples(150)
 
 ORIGIN = parse("2023-08-01")
 BOUND = parse("2026-08-01")

@@ -11,10 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models import EPOCH, observation
+from selection import examples
 from vapi_sessions import schema
 from vapi_sessions.errors import VapiSessionsError, WarehouseDamagedError, WarehouseError
 from vapi_sessions.merge import Observation
@@ -64,7 +65,7 @@ def test_progress_comes_back_as_it_was(tmp_path: Path) -> None:
         max_leaves=8,
     )
 )
-@settings(deadline=None, derandomize=True, max_examples=30)
+@examples(30)
 def test_any_json_is_progress(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     """The footer does not mind what it carries."""
     directory = tmp_path_factory.mktemp("raw")

@@ -11,14 +11,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from selection import examples
 from vapi_sessions.redact import Extra, content_hash, redact, redact_page
 from vapi_sessions.redact_text import _SHAPES, REDACTED, redact_text
 
 CANARY = "c4n4ry"
-FEW = settings(max_examples=200, deadline=None, derandomize=True)
+FEW = examples(200)
 
 #: Names from the contract and from practice, in the spellings that occur.
 SECRET_NAMES = [
@@ -439,7 +440,7 @@ def test_the_scan_passes_nothing_that_the_walk_would_change(
 
 
 @pytest.mark.parametrize("shape", _SHAPES)
-@settings(FEW, max_examples=30)
+@examples(30)
 @given(data=st.data(), escaped=st.booleans(), depth=st.integers(0, 2))
 def test_a_telling_shape_is_found_however_json_writes_it(
     shape: str, data: st.DataObject, escaped: bool, depth: int

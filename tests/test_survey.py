@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import models
+import selection
 from models import EPOCH, ORG, Answer, ModelSource, Session, SourceModel, by_id, spread
+from selection import examples
 from vapi_sessions.client import Page, Query, Row
 from vapi_sessions.config import Settings
 from vapi_sessions.errors import ConfigurationError, SourceInconsistentError, VapiSessionsError
@@ -446,7 +447,7 @@ DAYS = st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=5)
 
 
 @given(DAYS, DAYS, DAYS, st.sampled_from([1, 6]))
-@hypothesis_settings(deadline=None, derandomize=True, max_examples=60)
+@examples(60)
 def test_a_plan_holds_what_has_to_be_read_and_nothing_twice(
     completed: list[tuple[int, int]],
     unsettled: list[tuple[int, int]],
@@ -643,15 +644,20 @@ def run_after_run(seed: int, failures: float) -> None:
             assert settled - read == set(), f"seed {seed}"
 
 
-def test_changes_that_show_late_are_read_by_runs_that_succeed() -> None:
+SEEDS = selection.first([range(6), range(6, 25)])
+
+
+@pytest.mark.parametrize("seeds", SEEDS, ids=["six", "more"])
+def test_changes_that_show_late_are_read_by_runs_that_succeed(seeds: range) -> None:
     """Within the settling delay and the lookback no lag loses a session."""
-    for seed in range(25):
+    for seed in seeds:
         run_after_run(seed, failures=0)
 
 
-def test_changes_that_show_late_are_read_although_runs_fail() -> None:
+@pytest.mark.parametrize("seeds", SEEDS, ids=["six", "more"])
+def test_changes_that_show_late_are_read_although_runs_fail(seeds: range) -> None:
     """The same, where every other run stops somewhere, and the next one goes on."""
-    for seed in range(25):
+    for seed in seeds:
         run_after_run(seed, failures=0.5)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from selection import first
 from vapi_sessions.errors import SourceInconsistentError
 from vapi_sessions.timestamps import DAY, SECOND
 
@@ -29,13 +30,16 @@ def _moments(world: World, shared: set[str], *, inside: bool = False) -> Times:
 
 @pytest.mark.parametrize(
     ("count", "shared", "page_size"),
-    [
-        (10_000, {"updated"}, 500),
-        (2_000, {"created"}, 1000),
-        (2_000, {"created"}, 200),
-        (2_000, {"created", "updated"}, 1000),
-        (2_000, {"created", "updated"}, 200),
-    ],
+    first(
+        [
+            (2_000, {"created"}, 200),
+            (2_000, {"created", "updated"}, 1000),
+            (2_000, {"created"}, 1000),
+            (2_000, {"created", "updated"}, 200),
+            (10_000, {"updated"}, 500),
+        ],
+        2,
+    ),
     ids=lambda value: "+".join(sorted(value)) if isinstance(value, set) else str(value),
 )
 def test_thousands_that_share_a_timestamp_arrive(
@@ -49,7 +53,7 @@ def test_thousands_that_share_a_timestamp_arrive(
     assert summary.watermark == summary.bound
 
 
-@pytest.mark.parametrize("inside", [False, True], ids=["equal", "equal to the millisecond"])
+@pytest.mark.parametrize("inside", first([True, False]), ids=["equal to the millisecond", "equal"])
 @pytest.mark.parametrize("shared", [{"created"}, {"created", "updated"}], ids=["createdAt", "both"])
 def test_ties_in_a_changing_order_arrive(world: World, shared: set[str], inside: bool) -> None:
     """A block of several pages arrives whole although its order changes with each request, among others that are not tied."""
@@ -61,6 +65,7 @@ def test_ties_in_a_changing_order_arrive(world: World, shared: set[str], inside:
     assert world.here() == world.there()
 
 
+@pytest.mark.proof
 def test_two_thousand_shuffled_ties_arrive(world: World) -> None:
     """Two pages of sessions equal in both timestamps, in another order each time, arrive whole."""
     world.server.configure(ties="shuffled")

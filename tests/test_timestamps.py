@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from selection import examples
 from vapi_sessions import timestamps
 from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 
-moderate = settings(deadline=None, derandomize=True, max_examples=200)
+moderate = examples(200)
 
 #: 1900 to 2100: every moment that can occur in a session, and some that cannot.
 MOMENTS = st.integers(-2_208_988_800 * SECOND, 4_102_444_800 * SECOND)

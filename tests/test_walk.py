@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import models
 from models import EPOCH, Answer, Fault, Session, SourceModel, block, busy, by_id, spread
+from selection import examples
 from vapi_sessions.client import Page, Query, Row
 from vapi_sessions.errors import SourceInconsistentError, SourceUnavailableError
 from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND
@@ -317,7 +318,7 @@ PIECES = st.builds(
 
 
 @given(st.lists(PIECES, max_size=4).map(tuple))
-@settings(deadline=None, derandomize=True, max_examples=100)
+@examples(100)
 def test_what_is_left_survives_json(pieces: tuple[Piece, ...]) -> None:
     """Encoding and decoding gives the same pieces."""
     assert decode_pieces(json.loads(encode_pieces(pieces))) == pieces

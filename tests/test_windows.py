@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from selection import examples
 from vapi_sessions.windows import IntervalSet, Window
 
-moderate = settings(deadline=None, derandomize=True, max_examples=300)
+moderate = examples(300)
 
 #: Small numbers, so that intervals meet, touch and overlap all the time; some are empty or upside down.
 SPANS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=8)

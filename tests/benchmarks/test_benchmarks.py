@@ -25,6 +25,7 @@ from .dataset import HOUR, Dataset, build, build_hours, read_at
 from .pages import END, PLANTED, Mix, iso
 from .replay import ReplayServer
 
+pytestmark = pytest.mark.proof
 SESSIONS = 500
 CHANGES = 20
 
@@ -144,7 +145,7 @@ def test_a_sync_through_the_server_brings_exactly_its_sessions(
 
 def test_the_server_counts_requests_and_when_all_slots_are_taken(server: ReplayServer) -> None:
     """Three at once through a latency fill three slots for a while, one alone never does."""
-    server.set(latency=0.1, slots=3)
+    server.set(latency=2, slots=3)
     threads = [threading.Thread(target=_list, args=(server,)) for _ in range(3)]
     for thread in threads:
         thread.start()
@@ -191,7 +192,7 @@ def test_hours_show_conversations_as_they_grow(tmp_path: Path) -> None:
 
 _BUSY = """
 import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", "import time; held = b'x' * 80_000_000; time.sleep(0.6)"])
+child = subprocess.Popen([sys.executable, "-c", "import time; held = b'x' * 80_000_000; time.sleep(2)"])
 until = time.process_time() + 0.3
 while time.process_time() < until:
     pass
@@ -205,7 +206,7 @@ def test_cpu_and_memory_of_the_whole_tree_are_measured() -> None:
     measured = measure.run([sys.executable, "-c", _BUSY])
     assert measured.output == "done\n"
     assert measured.cpu >= 0.3
-    assert measured.wall >= 0.6
+    assert measured.wall >= 2
     assert 80_000_000 < measured.memory < 400_000_000
     idle = measure.run([sys.executable, "-c", "import time; time.sleep(0.2)"])
     assert idle.memory < measured.memory

@@ -40,7 +40,7 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]
         yield process, said
     finally:
         process.kill()
-        process.communicate()
+        process.communicate(timeout=250)
 
 
 def fail(*arguments: str) -> str:
@@ -68,7 +68,7 @@ def test_it_says_what_to_type_next_and_works(tmp_path: Path) -> None:
         answer = httpx.get(f"{exported['VAPI_BASE_URL']}/session", headers={"Authorization": "Bearer my-key"})
         assert answer.json()["metadata"]["totalItems"] >= 20
         process.send_signal(signal.SIGTERM)
-        _, rest = process.communicate(timeout=10)
+        _, rest = process.communicate(timeout=250)
         assert (process.returncode, rest) == (0, "")
     with EmulatorServer(store_path=store) as server:
         assert server.store.count() >= 20
@@ -83,7 +83,7 @@ def test_a_store_that_is_filled_is_not_filled_again(tmp_path: Path) -> None:
         assert "holds 1 sessions already" in said[0]
         assert "with 1 sessions" in said[1]
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
+        process.communicate(timeout=250)
         assert process.returncode == 0
 
 

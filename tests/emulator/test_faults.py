@@ -70,7 +70,7 @@ def test_a_hanging_request_runs_into_the_clients_timeout(client: Client) -> None
     """Nothing comes until the client gives up."""
     client.server.faults.script("hang")
     with pytest.raises(httpx.ReadTimeout):
-        client.get("/session", timeout=0.1)
+        client.get("/session", timeout=httpx.Timeout(60, read=0.1))
 
 
 def test_a_hanging_request_ends_in_504(serve: Serve) -> None:

@@ -134,7 +134,7 @@ def test_on_an_empty_store_sessions_begin(tmp_path: Path) -> None:
 def test_the_thread_works_and_stops(at: Fixture) -> None:
     """Many changes a second until it is told to stop, and not one after."""
     with Traffic(at.store, ORG, rate=500) as traffic:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 200
         while sum(traffic.made.values()) < 20 and time.monotonic() < end:
             time.sleep(0.01)
     made = sum(traffic.made.values())

@@ -11,6 +11,7 @@ import pytest
 
 from vapi_sessions.emulator.generate import History, fill
 from vapi_sessions.emulator.server import EmulatorServer
+from vapi_sessions.emulator.settings import EmulatorSettings, FaultSettings
 from vapi_sessions.errors import ConfigurationError
 
 from .conftest import Client, connect
@@ -26,7 +27,7 @@ def test_it_listens_on_loopback_and_a_free_port() -> None:
 def test_it_stops_at_once_with_connections_open_and_leaves_nothing() -> None:
     """Keep-alive connections and hanging requests do not hold it up; no thread, no file stays behind."""
     before = set(threading.enumerate())
-    server = EmulatorServer().start()
+    server = EmulatorServer(EmulatorSettings(faults=FaultSettings(hang_seconds=86_400))).start()
     folder = server.store.path.parent
     server.faults.script("hang")
     errors: list[Exception] = []
@@ -41,9 +42,7 @@ def test_it_stops_at_once_with_connections_open_and_leaves_nothing() -> None:
         while server.faults.scripted:
             time.sleep(0.005)
         idle.get("/session")
-        begun = time.monotonic()
         server.stop()
-        assert time.monotonic() - begun < server.settings.faults.hang_seconds / 2
         hanging.join()
     server.stop()
     assert errors == []
@@ -73,7 +72,7 @@ def test_it_stops_when_the_test_fails() -> None:
     with pytest.raises(ZeroDivisionError), EmulatorServer() as server:
         raise ZeroDivisionError
     with pytest.raises(OSError, match="refused"):
-        socket.create_connection((server.host, server.port), timeout=1)
+        socket.create_connection((server.host, server.port))
 
 
 def test_a_restart_goes_on_with_the_same_store(tmp_path: Path) -> None:
@@ -127,8 +126,11 @@ def test_many_requests_at_once_are_served(client: Client) -> None:
 def test_small_answers_are_not_held_back(client: Client) -> None:
     """Without TCP_NODELAY each would wait 40 ms for the client's acknowledgement."""
     client.get("/session")
-    fastest = min(client.get("/session").elapsed.total_seconds() for _ in range(10))
-    assert fastest < 0.04
+    served_by = client.server._uvicorn
+    assert served_by is not None
+    sockets = [one.transport.get_extra_info("socket") for one in served_by.server_state.connections]
+    assert sockets
+    assert all(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in sockets)
 
 
 def test_traffic_follows_the_settings(client: Client) -> None:

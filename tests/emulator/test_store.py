@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,8 +50,8 @@ def test_sessions_survive_a_restart(tmp_path: Path) -> None:
     second.close()
 
 
-def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
-    """Neither a text file nor somebody else's database is touched."""
+def test_a_file_that_is_no_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a text file nor somebody else's database is touched, nor left open."""
     text = tmp_path / "notes.txt"
     text.write_text("not a database, but long enough to be read as one" * 20)
     other = tmp_path / "other.sqlite"
@@ -59,10 +60,21 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     connection.commit()
     connection.close()
     before = other.read_bytes()
+    connect, opened = sqlite3.connect, list[sqlite3.Connection]()
+
+    def connecting(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(connect(*arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", connecting)
     for path in (text, other, tmp_path / "missing" / "x.sqlite"):
         with pytest.raises(ConfigurationError, match="Cannot use"):
             Store(path)
     assert other.read_bytes() == before
+    assert len(opened) == 2
+    for connection in opened:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connection.execute("SELECT 1")
 
 
 def test_the_body_begins_with_the_fixed_fields(store: Store) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from .run import fuzz, world
+from .run import for_seconds, fuzz, world
 
 parser = argparse.ArgumentParser(prog="tests.fuzz")
 parser.add_argument("--seconds", type=float, default=60)
@@ -14,5 +14,5 @@ given = parser.parse_args()
 if given.seed is not None:
     print(f"{world(given.seed):,} sessions got through")
 else:
-    worlds, sessions = fuzz(given.seconds, given.first)
+    worlds, sessions = fuzz(for_seconds(given.seconds, given.first))
     print(f"{worlds:,} worlds of mutated pages, {sessions:,} sessions got through, nothing fell over")

@@ -14,5 +14,5 @@
     mutants      planted mistakes: a suite that cannot fail proves nothing
     connectors   the paging and cursor rules of others, in the same simulator
 
-`python -m tests.simulation --help` replays a seed, soaks, and prints the tables of the proof.
+`python -m tests.simulation --help` replays a seed, soaks, and prints the tables.
 """

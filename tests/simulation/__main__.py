@@ -1,8 +1,8 @@
-"""Replay one seed, soak, or print the tables of the proof.
+"""Replay one seed, soak, or print the tables.
 
 python -m tests.simulation replay 17            one seed, with every request
 python -m tests.simulation soak --seeds 20000   many; --seconds 3600 for a given time
-python -m tests.simulation proof                mutants and connectors, as Markdown
+python -m tests.simulation compare              mutants and connectors, as Markdown
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     replay = commands.add_parser("replay", help="one seed, with every request")
     replay.add_argument("seed", type=int)
-    replay.add_argument("--mutant", type=int, help="number of a planted mistake, as the proof lists them")
+    replay.add_argument("--mutant", type=int, help="number of a planted mistake, as `compare` lists them")
     soak = commands.add_parser("soak", help="many seeds")
     soak.add_argument("--seeds", type=int)
     soak.add_argument("--seconds", type=float)
     soak.add_argument("--first", type=int, default=0)
-    proof = commands.add_parser("proof", help="the mutants and the connectors")
-    proof.add_argument("--mutant", type=int, help="only this one")
+    compare = commands.add_parser("compare", help="the mutants and the connectors")
+    compare.add_argument("--mutant", type=int, help="only this one")
     given = parser.parse_args()
     if given.command == "replay":
         return _replay(given.seed, given.mutant)
     if given.command == "soak":
         return _soak(given.first, given.seeds, given.seconds)
-    return _proof(given.mutant)
+    return _compare(given.mutant)
 
 
 def _replay(seed: int, mutant: int | None) -> int:
@@ -63,7 +63,7 @@ def _soak(first: int, seeds: int | None, seconds: float | None) -> int:
     return 1 if outcome.failures or absent else 0
 
 
-def _proof(only: int | None) -> int:
+def _compare(only: int | None) -> int:
     print("| # | planted mistake | stopped by seed | because |\n|---|---|---|---|")
     alive = 0
     kills: list[Kill] = []

@@ -129,7 +129,7 @@ def hunt_all(hints: Mapping[str, int] = MappingProxyType({})) -> Iterator[Kill]:
 
 
 def last_killers() -> dict[str, int]:
-    """The seed that stopped each mutant when `make proof` ran last. Only a shorter way: what it misses is searched for."""
+    """The seed that stopped each mutant when `make compare` ran last. Only a shorter way: what it misses is searched for."""
     return dict(msgspec.json.decode(KILLERS.read_bytes(), type=dict[str, int])) if KILLERS.exists() else {}
 
 

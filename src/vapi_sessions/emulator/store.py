@@ -122,8 +122,8 @@ class Store:
         try:
             self._writer = self._connect()
             try:
-                self._prepare()
-            except sqlite3.Error:
+                self._next_seq = self._prepare()
+            except BaseException:
                 self._writer.close()
                 raise
         except sqlite3.Error as error:
@@ -131,17 +131,21 @@ class Store:
                 f"Cannot use {self.path} as a store of the emulator: {error}.",
                 "Give another path, or remove the file.",
             ) from error
-        self._next_seq = self._writer.execute("SELECT coalesce(max(seq), 0) + 1 FROM sessions").fetchone()[0]
 
     # -- opening and closing
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
-        connection.execute("PRAGMA cache_size = -65536")
-        connection.execute("PRAGMA mmap_size = 4294967296")
+        try:
+            connection.execute("PRAGMA cache_size = -65536")
+            connection.execute("PRAGMA mmap_size = 4294967296")
+        except BaseException:  # where the file is no database
+            connection.close()
+            raise
         return connection
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> int:
+        """Make the tables where there are none; returns the next `seq`."""
         connection = self._writer
         connection.execute("PRAGMA page_size = 16384")  # a body of 6 KB fits without overflow pages
         found = connection.execute("PRAGMA application_id").fetchone()[0]
@@ -155,6 +159,8 @@ class Store:
             connection.executescript(
                 f"BEGIN; {_SCHEMA} PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {_FORMAT}; COMMIT;"
             )
+        following: int = connection.execute("SELECT coalesce(max(seq), 0) + 1 FROM sessions").fetchone()[0]
+        return following
 
     def close(self) -> None:
         """Commit what was delayed and close every connection."""
