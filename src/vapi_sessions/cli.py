@@ -368,6 +368,11 @@ def main() -> NoReturn:
     sys.exit(_guarded(lambda: app(standalone_mode=False)))
 
 
+def end_with(command: Callable[[], object]) -> NoReturn:
+    """Run something else as a command of ours, with the same messages and exit codes: `python flows/….py`."""
+    sys.exit(_guarded(command))
+
+
 def _guarded(command: Callable[[], object]) -> int:
     try:
         result = command()
