@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
-from vapi_sessions import pipeline
+from vapi_sessions import pipeline, resources
 from vapi_sessions.config import load_settings
 from vapi_sessions.display import display
 from vapi_sessions.emulator.generate import History, fill
@@ -63,21 +65,32 @@ def demo(directory: Path, *, sessions: int, days: int, seed: int, say: Callable[
     say("")
     _answers(warehouse, say)
     say("")
-    say("Try next:")
-    command = ".venv/bin/vapi-sessions"
-    say(f'  {command} sql --warehouse {warehouse} "FROM session_summary LIMIT 5"')
-    say(f"  {command} status --warehouse {warehouse}")
-    say(
-        f"  VAPI_WAREHOUSE={warehouse} .venv/bin/jupyter lab notebooks/first_look.ipynb   (pip install jupyterlab)"
-    )
-    say(f"  {command} emulate --live 5     and, in another terminal, what it prints")
-    say("With your own account:")
-    say("  export VAPI_API_KEY=…   (a private key)")
-    say(f'  {command} sync && {command} sql "FROM cost_by_day"')
+    next_steps(warehouse, say)
     say("")
     say(
         f"Views to open: {warehouse / 'vapi.duckdb'} · Parquet: {warehouse / 'parquet' / 'latest'} · observations: {warehouse / 'raw'}"
     )
+
+
+def next_steps(warehouse: Path, say: Callable[[str], None]) -> None:
+    """Commands that work when they are pasted, in whatever directory: all their paths are absolute."""
+    beside = Path(sys.executable).with_name("vapi-sessions")
+    python = shlex.quote(sys.executable)
+    command = shlex.quote(str(beside)) if beside.exists() else f"{python} -m vapi_sessions"
+    place = shlex.quote(str(warehouse.resolve()))
+    say("Try next:")
+    say(f'  {command} sql --warehouse {place} "FROM session_summary LIMIT 5"')
+    say(f"  {command} status --warehouse {place}")
+    notebook = resources.directory("notebooks") / "first_look.ipynb"
+    if notebook.exists():  # in a checkout
+        say("The notebook (the first line once):")
+        say(f"  {python} -m pip install jupyterlab")
+        say(f"  VAPI_WAREHOUSE={place} {python} -m jupyterlab {shlex.quote(str(notebook))}")
+    say("An emulator with traffic; in another terminal, what it prints:")
+    say(f"  {command} emulate --live 5")
+    say("With your own account and its private key:")
+    say("  export VAPI_API_KEY=…")
+    say(f'  {command} sync && {command} sql "FROM cost_by_day"')
 
 
 def _make_room(directory: Path) -> None:
