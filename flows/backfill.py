@@ -20,7 +20,7 @@ _sync = load_flow("sync")
 @flow(name="vapi-sessions backfill", task_runner=_sync.RUNNER, persist_result=False)
 def backfill_flow(since: str, until: str | None = None) -> Any:
     """Read `[since, until)` (ISO 8601, UTC) again; without `until`, up to now."""
-    return _sync.whole(lambda: _sync.run_steps(load_settings(since=since, until=until), "backfill flow"))
+    return _sync.told(lambda: _sync.run_steps(load_settings(since=since, until=until), "backfill flow"))
 
 
 def settings(arguments: list[str]) -> Settings:

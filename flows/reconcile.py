@@ -18,7 +18,7 @@ _sync = load_flow("sync")
 @flow(name="vapi-sessions reconcile", persist_result=False)
 def reconcile_flow(recheck_hours: float = 48, accept_deletions: bool = False) -> Any:
     """Compare counts, mark what is gone, read again what was created lately. The key comes from the environment."""
-    return _sync.whole(lambda: _reconcile(recheck_hours, accept_deletions))
+    return _sync.told(lambda: _reconcile(recheck_hours, accept_deletions))
 
 
 def _reconcile(recheck_hours: float, accept_deletions: bool) -> None:

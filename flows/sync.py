@@ -29,6 +29,9 @@ RUNNER: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=8)
 _STEP: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False, "retries": 0}
 #: Tasks get the run's id, never the run: it holds the client, and parameters are shown and stored.
 _runs: dict[str, pipeline.Run] = {}
+# A scheduled run ends with the schedule that started it. Its process imports this before it does anything else, and waits for
+# Prefect's server soon after, for ever if that ended as well. Where nothing of the kind started the process, this does nothing.
+child.follow_parent()
 #: What a task's state says is logged as "Finished in state …" as well, without the repr of the state and an empty traceback.
 logging.getLogger("prefect.task_runs").addFilter(
     lambda record: not record.getMessage().startswith("Task run failed with state:")
@@ -47,12 +50,6 @@ def told(step: Callable[[], object]) -> Any:
         error = caught.with_traceback(None)
         error.__cause__ = error.__context__ = None
         return Failed(message=f"{error.fact} {error.remedy}".strip(), data=error)
-
-
-def whole(run: Callable[[], object]) -> Any:
-    """Do a flow's work, `told`, in a process that ends with the schedule that started it."""
-    child.follow_parent()
-    return told(run)
 
 
 @task(name="plan", **_STEP)
@@ -136,7 +133,7 @@ def command(settings: Callable[[], Settings], run: Callable[[], object]) -> NoRe
 @flow(name="vapi-sessions sync", task_runner=RUNNER, persist_result=False)  # type: ignore[arg-type]  # Prefect declares it invariant
 def sync_flow() -> Any:
     """One incremental sync. No parameters: settings and key come from the environment."""
-    return whole(lambda: run_steps(load_settings(), "sync flow"))
+    return told(lambda: run_steps(load_settings(), "sync flow"))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ import multiprocessing, sys, time
 from vapi_sessions import child
 
 def run():
-    child.follow_parent()
+    %s
     print("follows", flush=True)
     time.sleep(600)
 
@@ -142,12 +142,22 @@ def test_a_child_that_does_not_end_is_killed() -> None:
     assert done.returncode == -signal.SIGKILL
 
 
+@pytest.mark.parametrize(
+    "following",
+    [
+        "child.follow_parent()",
+        # a run of a schedule, which Prefect starts: before it asks Prefect's server for anything
+        pytest.param(
+            "from vapi_sessions import schedule; schedule.load_flow('sync')", marks=pytest.mark.proof
+        ),
+    ],
+)
 def test_a_process_of_multiprocessing_follows_its_parent(
-    tmp_path: Path, started: list[psutil.Process]
+    following: str, tmp_path: Path, started: list[psutil.Process]
 ) -> None:
-    """So do the runs of a schedule, which Prefect starts."""
+    """As soon as it has said that it wants to."""
     script = tmp_path / "family.py"
-    script.write_text(FAMILY)
+    script.write_text(FAMILY % following)
     parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     run = psutil.Process(int(parent.stdout.readline()))

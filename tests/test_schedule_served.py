@@ -147,9 +147,12 @@ def test_two_schedules_on_one_server_do_not_touch_each_other(
     assert other.poll() is None
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "requests"),
+    [(signal.SIGKILL, 6), (signal.SIGTERM, 6), (signal.SIGKILL, 0), (signal.SIGTERM, 0)],
+)
 def test_nothing_is_left_of_a_schedule_that_ends_in_the_middle_of_a_run(
-    number: signal.Signals, tmp_path: Path, schedules: Schedules
+    number: signal.Signals, requests: int, tmp_path: Path, schedules: Schedules
 ) -> None:
     """Neither its own server nor the run, which would hold the warehouse; and a proxy plays no part in any of it."""
     slow = EmulatorSettings(keys={KEY: DEFAULT_ORG}, faults=FaultSettings(latency_seconds=1.0))
@@ -165,13 +168,18 @@ def test_nothing_is_left_of_a_schedule_that_ends_in_the_middle_of_a_run(
             VAPI_PAGE_SIZE="1",
         )
         served = schedules.start(tmp_path / "warehouse", given)
-        wait_until(lambda: len(source.requests) > 5 or served.poll() is not None)
+
+        def amid() -> bool:
+            started = any("spawn_main" in " ".join(one.cmdline()) for one in served.children())
+            return (started and len(source.requests) >= requests) or served.poll() is not None
+
+        wait_until(amid)
         family = served.children(recursive=True)
         assert len(family) >= 2, (tmp_path / "warehouse.log").read_text()
         served.send_signal(number)
         assert served.wait() == (0 if number == signal.SIGTERM else -number)
         wait_until(lambda: not any(map(lives, family)))
-        with (tmp_path / "warehouse" / ".lock").open() as lock:
+        with (tmp_path / "warehouse" / ".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 

@@ -79,7 +79,7 @@ def _serve(flow: Any, name: str, timing: dict[str, Any], say: Callable[[str], No
 
         # limit: one process at a time. A run that is due while another one works waits for it; the warehouse's own lock is
         # the safety. Not Prefect's limit for deployments (`global_limit`): how many slots are taken is in the server's
-        # database, but by whom in its memory, so that what was taken when the server was killed never becomes free again (measured with Prefect 3.8.8).
+        # database, but by whom in its memory. After `kill -9` in a run, Prefect 3.8.8 cancelled all later ones.
         runner = EndingRunner(name=name, limit=1)
         try:
             await runner.aadd_flow(flow, name=name, **timing)
