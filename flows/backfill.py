@@ -6,27 +6,37 @@ What did not change is not written. A range that begins before the warehouse's o
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 if __name__ == "__main__":
     from vapi_sessions import streams
 
     streams.secure()  # before Prefect opens files and starts its server
 
-from vapi_sessions.config import load_settings
+from prefect import flow
+
+from vapi_sessions.config import Settings, load_settings
+from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.schedule import load_flow
 
-_sync = load_flow("sync")  # first: it prepares Prefect's environment
-
-from prefect import flow  # noqa: E402  # after that
+_sync = load_flow("sync")
 
 
 @flow(name="vapi-sessions backfill", task_runner=_sync.RUNNER, persist_result=False)
-def backfill_flow(since: str, until: str | None = None) -> None:
+def backfill_flow(since: str, until: str | None = None) -> Any:
     """Read `[since, until)` (ISO 8601, UTC) again; without `until`, up to now."""
-    _sync.run_steps(load_settings(since=since, until=until), "backfill flow")
+    return _sync.told(lambda: _sync.run_steps(load_settings(since=since, until=until), "backfill flow"))
+
+
+def settings(arguments: list[str]) -> Settings:
+    """Those of a run with these arguments. Raises ConfigurationError if they are not one or two dates."""
+    if len(arguments) not in (1, 2):
+        raise ConfigurationError(
+            f"A backfill needs one or two dates, not {len(arguments)} arguments.",
+            "python flows/backfill.py SINCE [UNTIL]   (ISO 8601, UTC: 2026-01-31 or 2026-01-31T12:00:00Z)",
+        )
+    return load_settings(**dict(zip(("since", "until"), arguments, strict=False)))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3):
-        sys.exit("usage: python flows/backfill.py SINCE [UNTIL]   (dates in ISO 8601, UTC)")
-    backfill_flow(*sys.argv[1:])
+    _sync.command(lambda: settings(sys.argv[1:]), lambda: backfill_flow(*sys.argv[1:]))

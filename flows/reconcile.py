@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 if __name__ == "__main__":
     from vapi_sessions import streams
 
     streams.secure()  # before Prefect opens files and starts its server
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_table_artifact
 
 from vapi_sessions.config import load_settings
 from vapi_sessions.reconcile import reconcile
 from vapi_sessions.schedule import load_flow
 from vapi_sessions.timestamps import HOUR
 
-load_flow("sync")  # first: it prepares Prefect's environment
-
-from prefect import flow, get_run_logger  # noqa: E402  # after that
-from prefect.artifacts import create_table_artifact  # noqa: E402
+_sync = load_flow("sync")
 
 
 @flow(name="vapi-sessions reconcile", persist_result=False)
-def reconcile_flow(recheck_hours: float = 48, accept_deletions: bool = False) -> None:
+def reconcile_flow(recheck_hours: float = 48, accept_deletions: bool = False) -> Any:
     """Compare counts, mark what is gone, read again what was created lately. The key comes from the environment."""
+    return _sync.told(lambda: _reconcile(recheck_hours, accept_deletions))
+
+
+def _reconcile(recheck_hours: float, accept_deletions: bool) -> None:
     done = reconcile(load_settings(), recheck=int(recheck_hours * HOUR), accept_deletions=accept_deletions)
     facts = {
         "marked as deleted": done.counts.deleted,
@@ -40,4 +46,4 @@ def reconcile_flow(recheck_hours: float = 48, accept_deletions: bool = False) ->
 
 
 if __name__ == "__main__":
-    reconcile_flow()
+    _sync.command(load_settings, reconcile_flow)

@@ -1,32 +1,30 @@
 """The main job as a Prefect flow: plan, fetch windows as mapped tasks, merge, publish, leave a table of the run.
 
 `python flows/sync.py` runs it once, with the same settings as the command line (`VAPI_API_KEY`, `VAPI_BASE_URL`,
-`VAPI_WAREHOUSE`, …). The logic is `vapi_sessions.pipeline`'s: the flow and `vapi-sessions sync` are two doors to it.
+`VAPI_WAREHOUSE`, …), and ends with the same messages and exit codes. The logic is `vapi_sessions.pipeline`'s: the flow and
+`vapi-sessions sync` are two doors to it.
 """
 
 from __future__ import annotations
-
-import os
 
 if __name__ == "__main__":
     from vapi_sessions import streams
 
     streams.secure()  # before Prefect opens files and starts its server
 
-os.environ.setdefault(
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "60"
-)  # the first start takes 11 to 17 s
-
 import logging
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from vapi_sessions import pipeline
+from vapi_sessions import child, pipeline, schedule
 from vapi_sessions.config import Settings, load_settings
+from vapi_sessions.errors import VapiSessionsError
 from vapi_sessions.progress import LogProgress
 from vapi_sessions.timestamps import show
 
@@ -36,52 +34,73 @@ RUNNER: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=8)
 _STEP: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False, "retries": 0}
 #: Tasks get the run's id, never the run: it holds the client, and parameters are shown and stored.
 _runs: dict[str, pipeline.Run] = {}
+# A scheduled run ends with the schedule that started it. Its process imports this before it does anything else, and waits for
+# Prefect's server soon after, for ever if that ended as well. Where nothing of the kind started the process, this does nothing.
+child.follow_parent()
+#: What a task's state says is logged as "Finished in state …" as well, without the repr of the state and an empty traceback.
+logging.getLogger("prefect.task_runs").addFilter(
+    lambda record: not record.getMessage().startswith("Task run failed with state:")
+)
+
+
+def told(step: Callable[[], object]) -> Any:
+    """Do a step; an error of ours becomes the state *Failed* with its message. Raised, Prefect would print its traceback.
+
+    The state carries the error: whoever asks a flow or a future for its result gets it raised. Prefect keeps states to the
+    end of the process, so the error lets go of the frames that it went through: they hold the run, and its database.
+    """
+    try:
+        return step()
+    except VapiSessionsError as caught:
+        error = caught.with_traceback(None)
+        error.__cause__ = error.__context__ = None
+        return Failed(message=f"{error.fact} {error.remedy}".strip(), data=error)
 
 
 @task(name="plan", **_STEP)
-def plan(run_id: str) -> int:
+def plan(run_id: str) -> Any:
     """Fix the bound and cut what is to be read into windows; returns how many."""
-    return len(_runs[run_id].plan().windows)
+    return told(lambda: len(_runs[run_id].plan().windows))
 
 
 @task(name="fetch window", task_run_name="fetch window {index}", **_STEP)
-def fetch_window(index: int, run_id: str) -> int:
+def fetch_window(index: int, run_id: str) -> Any:
     """Read one window completely; returns its sessions."""
-    return _runs[run_id].fetch(index)
+    return told(lambda: _runs[run_id].fetch(index))
 
 
 @task(name="merge", **_STEP)
-def merge(run_id: str) -> None:
+def merge(run_id: str) -> Any:
     """Wait until everything fetched is committed."""
-    _runs[run_id].finish()
+    return told(lambda: _runs[run_id].finish())
 
 
 @task(name="publish", **_STEP)
-def publish(run_id: str) -> bool:
+def publish(run_id: str) -> Any:
     """Publish the committed state; returns whether data files were written."""
-    return _runs[run_id].publish()
+    return told(lambda: _runs[run_id].publish())
 
 
-def run_steps(settings: Settings, command: str) -> pipeline.Summary:
+def run_steps(settings: Settings, command: str) -> None:
     """One run, each step a task. Call it inside a flow."""
     logger = get_run_logger()
     with pipeline.Run(settings, progress=LogProgress(logger.info), command=command) as run:
         _runs[run.run_id] = run
         try:
-            futures = fetch_window.map(list(range(plan(run.run_id))), run_id=run.run_id)
+            windows = plan(run.run_id, return_state=True).result()
+            futures = fetch_window.map(list(range(windows)), run_id=run.run_id)
             try:
                 futures.result()
             except BaseException:
                 run.stopping.set()
                 futures.wait()
                 raise
-            merge(run.run_id)
-            publish(run.run_id)
+            merge(run.run_id, return_state=True).result()
+            publish(run.run_id, return_state=True).result()
             summary = run.summary()
         finally:
             del _runs[run.run_id]
     _leave_table(summary)
-    return summary
 
 
 def _leave_table(summary: pipeline.Summary) -> None:
@@ -108,12 +127,19 @@ def _leave_table(summary: pipeline.Summary) -> None:
     )
 
 
+def command(settings: Callable[[], Settings], run: Callable[[], object]) -> NoReturn:
+    """`python flows/….py`: run the flow once, and end as `vapi-sessions` does, with its messages and exit codes."""
+    from vapi_sessions import cli
+
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    cli.end_with(lambda: schedule.run_now(settings(), run))
+
+
 @flow(name="vapi-sessions sync", task_runner=RUNNER, persist_result=False)  # type: ignore[arg-type]  # Prefect declares it invariant
-def sync_flow() -> None:
+def sync_flow() -> Any:
     """One incremental sync. No parameters: settings and key come from the environment."""
-    run_steps(load_settings(), "sync flow")
+    return told(lambda: run_steps(load_settings(), "sync flow"))
 
 
 if __name__ == "__main__":
-    logging.getLogger("httpx").setLevel(logging.WARNING)
-    sync_flow()
+    command(load_settings, sync_flow)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,7 +25,7 @@ from pydantic import SecretStr
 
 import vapi_sessions
 from simulation.connections import made_once
-from vapi_sessions import pipeline
+from vapi_sessions import child, pipeline, schedule
 from vapi_sessions.config import Settings, load_settings
 from vapi_sessions.emulator.generate import History, fill
 from vapi_sessions.emulator.live import Traffic
@@ -341,3 +342,22 @@ def demo_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Traffic(server.store, server.org_id, seed=2).steps(60)
         pipeline.sync(settings_for(server, warehouse))
     return warehouse
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A server of Prefect's for as long as the tests run: what of the environment leads to it. Its start takes 10 to 20 s."""
+    home = tmp_path_factory.mktemp("prefect")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {"PREFECT_HOME": str(home), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+    server = child.start(
+        "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port),
+        environment={**os.environ, **environment},
+    )  # fmt: skip
+    try:
+        schedule.wait_until_up(environment["PREFECT_API_URL"], server)
+        yield environment
+    finally:
+        child.stop(server)

@@ -26,14 +26,19 @@ BOTH = """
 import runpy, sys
 for arguments in (["flows/sync.py"], ["flows/backfill.py", "2020-01-01"]):
     sys.argv = arguments
-    runpy.run_path(arguments[0], run_name="__main__")
+    try:
+        runpy.run_path(arguments[0], run_name="__main__")
+    except SystemExit as end:
+        assert end.code == 0, end.code
     for stream in (sys.stdout, sys.stderr):
         print("=== that was", arguments[0], file=stream, flush=True)
 """
 
 
 @pytest.fixture(scope="module")
-def flow_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+def flow_run(
+    tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str]
+) -> tuple[Path, str, str]:
     """One `python flows/sync.py`, then one backfill: the warehouse, and what each printed."""
     home = tmp_path_factory.mktemp("flows")
     from vapi_sessions.emulator.settings import DEFAULT_ORG, EmulatorSettings
@@ -52,7 +57,7 @@ def flow_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
             "VAPI_API_KEY": KEY,
             "VAPI_BASE_URL": server.url,
             "VAPI_WAREHOUSE": str(home / "warehouse"),
-            "PREFECT_HOME": str(home / "prefect"),
+            **prefect_server,
             "PREFECT_LOGGING_LEVEL": "DEBUG",
             "VAPI_PAGE_SIZE": "50",
         }
@@ -83,18 +88,20 @@ def test_the_flow_syncs_everything_in_mapped_tasks(flow_run: tuple[Path, str, st
     assert all(f"fetch window {index}" in synced for index in range(windows))
 
 
-def test_the_flow_leaves_a_table_artifact_of_the_run(flow_run: tuple[Path, str, str]) -> None:
+def test_the_flow_leaves_a_table_artifact_of_the_run(
+    flow_run: tuple[Path, str, str], prefect_server: dict[str, str]
+) -> None:
     """Prefect's database holds the table, with what was read."""
     import sqlite3
 
     home, _, _ = flow_run
-    with sqlite3.connect(home / "prefect" / "prefect.db") as db:
-        rows = db.execute(
-            "SELECT data FROM artifact WHERE key = 'vapi-sessions-run' ORDER BY created"
-        ).fetchall()
+    db = sqlite3.connect(Path(prefect_server["PREFECT_HOME"]) / "prefect.db")
+    rows = db.execute("SELECT data FROM artifact WHERE key = 'vapi-sessions-run'").fetchall()
     db.close()
-    facts = {row["fact"]: row["value"] for row in json.loads(json.loads(rows[0][0]))}
-    assert facts["sessions new"] == "300"
+    with vapi_sessions.connect(home / "warehouse") as ours:
+        ((run_id,),) = ours.execute("SELECT run_id FROM sync.runs WHERE command = 'sync flow'").fetchall()
+    tables = [{row["fact"]: row["value"] for row in json.loads(json.loads(data))} for (data,) in rows]
+    assert [facts["sessions new"] for facts in tables if facts["run"] == run_id] == ["300"]
 
 
 def test_a_backfill_reads_again_and_changes_nothing(flow_run: tuple[Path, str, str]) -> None:
@@ -107,17 +114,23 @@ def test_a_backfill_reads_again_and_changes_nothing(flow_run: tuple[Path, str, s
     assert runs == [(300, 0, 0)]
 
 
-def test_the_key_is_in_nothing_that_prefect_prints_or_stores(flow_run: tuple[Path, str, str]) -> None:
+def test_the_key_is_in_nothing_that_prefect_prints_or_stores(
+    flow_run: tuple[Path, str, str], prefect_server: dict[str, str]
+) -> None:
     """Neither the debug log, nor Prefect's own files, nor the warehouse hold it."""
     home, synced, backfilled = flow_run
     assert KEY not in synced + backfilled
-    files = [path for path in home.rglob("*") if path.is_file()]
+    places = (home, Path(prefect_server["PREFECT_HOME"]))
+    files = [path for place in places for path in place.rglob("*") if path.is_file()]
     assert len(files) > 10
     assert [path.name for path in files if KEY.encode() in path.read_bytes()] == []
 
 
-def test_no_planted_secret_is_in_what_prefect_prints_or_stores(flow_run: tuple[Path, str, str]) -> None:
+def test_no_planted_secret_is_in_what_prefect_prints_or_stores(
+    flow_run: tuple[Path, str, str], prefect_server: dict[str, str]
+) -> None:
     """Neither the debug log, nor Prefect's database with its states and artifacts, nor the warehouse hold one."""
     home, synced, backfilled = flow_run
     assert MARKER not in synced + backfilled
     assert found_in(home, MARKER) == {}
+    assert found_in(Path(prefect_server["PREFECT_HOME"]), MARKER) == {}

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from jupyter_client.kernelspec import KernelSpec
 from nbclient import NotebookClient
 
 import vapi_sessions
+from vapi_sessions.demo import next_steps
 from vapi_sessions.emulator.planted import MARKER
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "first_look.ipynb"
@@ -33,20 +35,38 @@ def committed() -> Any:
 
 
 @pytest.fixture(scope="module")
-def executed(demo_warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def pasted(demo_warehouse: Path) -> tuple[dict[str, str], Path]:
+    """What a shell makes of the notebook's command that `demo` prints: the variables it sets, and the notebook."""
+    printed: list[str] = []
+    next_steps(demo_warehouse, printed.append)
+    (command,) = (line for line in printed if "-m jupyterlab " in line)
+    words = shlex.split(command)
+    variables = dict(word.split("=", 1) for word in words if "=" in word)
+    assert words[len(variables) :][:3] == [sys.executable, "-m", "jupyterlab"]
+    return variables, Path(words[-1])
+
+
+@pytest.fixture(scope="module")
+def executed(pasted: tuple[dict[str, str], Path], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The notebook as Jupyter runs it after that command: in the notebook's own directory."""
+    variables, path = pasted
+    assert path == NOTEBOOK.resolve()
     elsewhere = tmp_path_factory.mktemp("notebook")
-    environment = os.environ | {
-        "VAPI_WAREHOUSE": str(demo_warehouse),
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "MPLCONFIGDIR": str(elsewhere),  # nobody's own style changes the pictures
-        "IPYTHONDIR": str(elsewhere),
-    }
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    environment = (
+        os.environ
+        | {
+            "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+            "MPLCONFIGDIR": str(elsewhere),  # nobody's own style changes the pictures
+            "IPYTHONDIR": str(elsewhere),
+        }
+        | variables
+    )
+    notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
         notebook,
         kernel_manager_class=ThisInterpreter,
         timeout=None,  # the test has its own
-        resources={"metadata": {"path": str(elsewhere)}},
+        resources={"metadata": {"path": str(path.parent)}},
     )
     client.execute(env=environment)
     return notebook

@@ -388,6 +388,11 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
+def end_with(command: Callable[[], object]) -> NoReturn:
+    """Run something else as a command of ours, with the same messages and exit codes: `python flows/….py`."""
+    sys.exit(_guarded(command))
+
+
 def _guarded(command: Callable[[], object]) -> int:
     try:
         result = command()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
-from vapi_sessions import pipeline
+from vapi_sessions import pipeline, resources
 from vapi_sessions.config import load_settings
 from vapi_sessions.display import display
 from vapi_sessions.emulator.generate import History, fill
@@ -33,7 +34,6 @@ def demo(directory: str | Path, *, sessions: int, days: int, seed: int, say: Cal
     _make_room(directory)
     warehouse = directory / "warehouse"
     near = warehouse.relative_to(Path.cwd()) if warehouse.is_relative_to(Path.cwd()) else warehouse
-    shown = shlex.quote(str(near))
     with EmulatorServer(store_path=directory / "emulator.sqlite") as server:
         history = History(
             org_id=server.org_id, sessions=sessions, days=days, seed=seed, until_us=server.store.now_us()
@@ -68,21 +68,32 @@ def demo(directory: str | Path, *, sessions: int, days: int, seed: int, say: Cal
     say("")
     _answers(warehouse, say)
     say("")
-    say("Try next:")
-    command = ".venv/bin/vapi-sessions"
-    say(f'  {command} sql --warehouse {shown} "FROM session_summary LIMIT 5"')
-    say(f"  {command} status --warehouse {shown}")
-    say(
-        f"  VAPI_WAREHOUSE={shown} .venv/bin/jupyter lab notebooks/first_look.ipynb   (pip install jupyterlab)"
-    )
-    say(f"  {command} emulate --live 5     and, in another terminal, what it prints")
-    say("With your own account:")
-    say("  export VAPI_API_KEY=…   (a private key)")
-    say(f'  {command} sync && {command} sql "FROM cost_by_day"')
+    next_steps(warehouse, say)
     say("")
     latest = warehouse / "parquet" / "latest"
     parquet = latest if latest.exists() else latest.parent  # a file system without symbolic links
     say(f"Views to open: {near / 'vapi.duckdb'} · Parquet: {parquet} · observations: {near / 'raw'}")
+
+
+def next_steps(warehouse: Path, say: Callable[[str], None]) -> None:
+    """Commands that work when they are pasted, in whatever directory: all their paths are absolute."""
+    beside = Path(sys.executable).with_name("vapi-sessions")
+    python = shlex.quote(sys.executable)
+    command = shlex.quote(str(beside)) if beside.exists() else f"{python} -m vapi_sessions"
+    place = shlex.quote(str(warehouse.resolve()))
+    say("Try next:")
+    say(f'  {command} sql --warehouse {place} "FROM session_summary LIMIT 5"')
+    say(f"  {command} status --warehouse {place}")
+    notebook = resources.directory("notebooks") / "first_look.ipynb"
+    if notebook.exists():  # in a checkout
+        say("The notebook (the first line once):")
+        say(f"  {python} -m pip install jupyterlab")
+        say(f"  VAPI_WAREHOUSE={place} {python} -m jupyterlab {shlex.quote(str(notebook))}")
+    say("An emulator with traffic; in another terminal, what it prints:")
+    say(f"  {command} emulate --live 5")
+    say("With your own account and its private key:")
+    say("  export VAPI_API_KEY=…")
+    say(f'  {command} sync && {command} sql "FROM cost_by_day"')
 
 
 def _make_room(directory: Path) -> None:

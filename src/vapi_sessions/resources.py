@@ -1,4 +1,4 @@
-"""Where `sql/` and `flows/` lie: inside an installed wheel, or beside `src/` in a checkout."""
+"""Where `sql/` and `flows/` lie: inside an installed wheel, or beside `src/` in a checkout (`notebooks/` only there)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def directory(name: str) -> Path:
-    """The directory `name` ('sql' or 'flows')."""
+    """The directory `name` ('sql', 'flows' or 'notebooks')."""
     inside = _PACKAGE / f"_{name}"
     return inside if inside.is_dir() else _PACKAGE.parents[1] / name
 

@@ -1,0 +1,169 @@
+"""Child processes end with their parent, however the parent ends, and whatever they have started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from vapi_sessions import child
+
+#: A module that starts a process, tells both ids, and would go on for ever.
+SERVER = """
+import os, pathlib, subprocess, sys, time
+below = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+note = pathlib.Path(sys.argv[1])
+note.with_suffix(".new").write_text(f"{os.getpid()} {below.pid}")
+note.with_suffix(".new").rename(note)
+time.sleep(600)
+"""
+#: Its parent, which has another process that inherits whatever can be inherited.
+PARENT = """
+import os, subprocess, sys, time
+from vapi_sessions import child
+server = child.start("a_server", sys.argv[1], environment=os.environ)
+other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], close_fds=False)
+print(other.pid, flush=True)
+time.sleep(600)
+"""
+#: A parent whose child was made by multiprocessing.
+FAMILY = """
+import multiprocessing, sys, time
+from vapi_sessions import child
+
+def run():
+    %s
+    print("follows", flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    process = multiprocessing.get_context("spawn").Process(target=run)
+    process.start()
+    print(process.pid, flush=True)
+    process.join()
+"""
+#: So long a busy machine may take; nothing waits for it where all is well.
+LONG = 120
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """One in which the module can be imported."""
+    (tmp_path / "a_server.py").write_text(SERVER)
+    return {**os.environ, "PYTHONPATH": str(tmp_path)}
+
+
+@pytest.fixture
+def started() -> Iterator[list[psutil.Process]]:
+    """Whatever a test notes in here is gone after it."""
+    processes: list[psutil.Process] = []
+    yield processes
+    for process in processes:
+        if process.is_running():
+            process.kill()
+
+
+def living(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that do not end, however long one waits. An orphan that nobody has buried yet is dead."""
+
+    def lives(process: psutil.Process) -> bool:
+        try:
+            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    for _ in range(LONG * 20):
+        if not any(map(lives, processes)):
+            break
+        time.sleep(0.05)
+    return [process for process in processes if lives(process)]
+
+
+def noted(path: Path, process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The processes that a file names, as soon as it is there."""
+    for _ in range(LONG * 20):
+        if path.exists():
+            return [psutil.Process(int(pid)) for pid in path.read_text().split()]
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.05)
+    pytest.fail("the child did not start")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_a_child_ends_with_its_parent_and_takes_its_own_children_along(
+    number: signal.Signals, environment: dict[str, str], tmp_path: Path, started: list[psutil.Process]
+) -> None:
+    """Also when the parent cannot do anything about it, and has other processes that live on."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(tmp_path / "note")], env=environment, stdout=subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    other = psutil.Process(int(parent.stdout.readline()))
+    family = noted(tmp_path / "note", parent)
+    started += [psutil.Process(parent.pid), other, *family]
+    parent.send_signal(number)
+    assert parent.wait(LONG) == -number
+    parent.stdout.close()
+    assert living(family) == []
+    assert other.is_running()
+
+
+def test_a_child_can_be_stopped(
+    environment: dict[str, str], tmp_path: Path, started: list[psutil.Process]
+) -> None:
+    """`stop` comes back when it is gone."""
+    server = child.start("a_server", str(tmp_path / "note"), environment=environment)
+    started += noted(tmp_path / "note", server)
+    child.stop(server)
+    assert server.returncode is not None
+    assert living(started) == []
+
+
+def test_a_child_that_does_not_end_is_killed() -> None:
+    """One that ignores the polite signal gets the other."""
+    stubborn = (
+        "import signal; from vapi_sessions import child; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "child._end_with_parent(0, 0.01)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", stubborn],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        timeout=LONG,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    "following",
+    [
+        "child.follow_parent()",
+        # a run of a schedule, which Prefect starts: before it asks Prefect's server for anything
+        pytest.param(
+            "from vapi_sessions import schedule; schedule.load_flow('sync')", marks=pytest.mark.proof
+        ),
+    ],
+)
+def test_a_process_of_multiprocessing_follows_its_parent(
+    following: str, tmp_path: Path, started: list[psutil.Process]
+) -> None:
+    """As soon as it has said that it wants to."""
+    script = tmp_path / "family.py"
+    script.write_text(FAMILY % following)
+    parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    run = psutil.Process(int(parent.stdout.readline()))
+    started += [psutil.Process(parent.pid), run]
+    assert parent.stdout.readline() == b"follows\n"
+    parent.kill()
+    parent.wait(LONG)
+    parent.stdout.close()
+    assert living([run]) == []
