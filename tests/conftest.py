@@ -6,6 +6,8 @@ generated conversations, for tests that only read.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import os
 import shutil
@@ -19,11 +21,11 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+import duckdb
 import httpx
 import pytest
 from pydantic import SecretStr
 
-import vapi_sessions
 from simulation.connections import made_once
 from vapi_sessions import child, pipeline, schedule
 from vapi_sessions.config import Settings, load_settings
@@ -32,6 +34,7 @@ from vapi_sessions.emulator.live import Traffic
 from vapi_sessions.emulator.rows import make_row
 from vapi_sessions.emulator.server import EmulatorServer
 from vapi_sessions.emulator.settings import DEFAULT_ORG, EmulatorSettings
+from vapi_sessions.paths import literal, pattern
 from vapi_sessions.progress import Progress, Silent
 from vapi_sessions.schema import TABLES
 from vapi_sessions.timestamps import MILLISECOND, from_datetime, parse, to_datetime
@@ -173,9 +176,31 @@ def settings_for(server: EmulatorServer, warehouse: Path, **given: object) -> Se
     )
 
 
+@functools.cache
+def _observer() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(config={"threads": 1, "enable_external_file_cache": "false"})
+
+
+@contextlib.contextmanager
+def looking(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """What is published, in UTC, for a moment. One connection serves all looks: to open one takes longer than most tests ask
+    for. `vapi_sessions.connect` has tests of its own.
+    """
+    db = _observer()
+    db.execute("SET TimeZone = 'UTC'")
+    db.execute(f"SET VARIABLE {publish.ROOT_VARIABLE} = ?", [pattern(warehouse.resolve())])
+    db.execute(f"ATTACH {literal(warehouse.resolve() / 'vapi.duckdb')} AS looked_at (READ_ONLY)")
+    db.execute("USE looked_at")
+    try:
+        yield db
+    finally:
+        db.execute("USE memory")
+        db.execute("DETACH looked_at")
+
+
 def tables_of(warehouse: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of the five tables, as published."""
-    with vapi_sessions.connect(warehouse) as db:
+    with looking(warehouse) as db:
         return {table.name: db.execute(f"FROM {table.name} ORDER BY ALL").fetchall() for table in TABLES}
 
 
@@ -266,7 +291,7 @@ class World:
 
     def answers(self, queries: Iterable[str]) -> list[list[tuple[Any, ...]]]:
         """All rows of several queries on one published state; connecting costs more than asking."""
-        with vapi_sessions.connect(self.warehouse) as db:
+        with looking(self.warehouse) as db:
             return [db.execute(sql).fetchall() for sql in queries]
 
     def here(self) -> set[tuple[str, int, int]]:

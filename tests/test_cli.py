@@ -28,7 +28,7 @@ from pydantic import SecretStr
 import command
 import vapi_sessions
 from command import COMMAND, Ran
-from conftest import KEY, settings_for, tables_of
+from conftest import KEY, looking, settings_for, tables_of
 from selection import first
 from vapi_sessions import __main__ as entry
 from vapi_sessions import pipeline
@@ -94,7 +94,7 @@ class Desk:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of a query on what is published."""
-        with vapi_sessions.connect(self.warehouse) as db:
+        with looking(self.warehouse) as db:
             return db.execute(sql).fetchall()
 
     def contents(self) -> dict[str, Any]:

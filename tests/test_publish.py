@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import vapi_sessions
-from conftest import NEW_VIEWS
+from conftest import NEW_VIEWS, looking
 from models import EPOCH, Warehouse, observation
 from selection import first
 from vapi_sessions import resources, schema
@@ -62,7 +62,7 @@ class Published(Warehouse):
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """A reader's question."""
-        with vapi_sessions.connect(self.layout.root) as db:
+        with looking(self.layout.root) as db:
             return db.execute(sql).fetchall()
 
 

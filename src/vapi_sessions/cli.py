@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import time
@@ -372,19 +373,25 @@ def schedule(
     serve(settings, interval=interval, cron=cron, say=lambda text: print(text, file=sys.stderr))
 
 
-def _register_emulator() -> None:
-    from vapi_sessions.emulator.command import emulate
+@functools.cache
+def _commands(*, emulator: bool) -> Callable[..., object]:
+    """All commands as one that can be called; typer makes it from signatures, which takes longer than most of them.
 
-    app.command("emulate")(emulate)
+    Without the `emulator` its server's imports are spared, which is nothing that a sync should wait for.
+    """
+    if emulator:
+        from vapi_sessions.emulator.command import emulate
+
+        app.command("emulate")(emulate)
+    return typer.main.get_command(app)
 
 
 def main() -> NoReturn:
     """Run the command line and exit. Every error is one or two lines; a traceback only with --debug."""
     memory.stay_flat()
     with interruption.listening(lambda: _KEEPS if _keeps_what_arrived() else ""):
-        if "emulate" in sys.argv[1:] or {"-h", "--help"} & set(sys.argv[1:]) or len(sys.argv) == 1:
-            _register_emulator()  # its server's imports are not what a sync should wait for
-        code = _with_loss(_guarded(lambda: app(standalone_mode=False)))
+        emulator = bool({"emulate", "-h", "--help"} & set(sys.argv[1:])) or len(sys.argv) == 1
+        code = _with_loss(_guarded(lambda: _commands(emulator=emulator)(standalone_mode=False)))
     sys.exit(code)
 
 
