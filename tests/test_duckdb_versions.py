@@ -19,7 +19,7 @@ from vapi_sessions.warehouse.publish import OLDEST_DUCKDB
 #: Older ones open the file and lack what the tables' views need: 1.0 has no variables.
 VERSIONS: Final = ("1.1.3", "1.2.2", "1.3.2", "1.4.4")
 #: Views that some of these lack something for.
-NEEDS: Final = {"structured_output_values": (1, 3)}  # json_each
+NEEDS: Final = {"drift": (1, 3), "structured_output_values": (1, 3)}  # json_each
 #: Prints the rows of each view and table as text, or what is wrong with it.
 READING: Final = """
 import json, sys, duckdb

@@ -322,14 +322,11 @@ class Invariants:
         return version.updated_at < frontier - self.world.lookback
 
     def _require(self, session: Session, version: Version, name: str) -> None:
-        if session.session_id in self._aside:
-            return
-        if version.spoilt:
-            if not self._unsure:
-                raise Violation("what cannot be read is named", session.session_id)
-            return
         held = self._held.get(session.session_id)
         if held is None or floor_ms(held.updated_at) < floor_ms(version.updated_at):
+            if session.session_id in self._aside or (version.spoilt and self._unsure):
+                return
+            name = "what cannot be read is named" if version.spoilt else name
             state = "not there" if held is None else f"at {show(held.updated_at)}"
             raise Violation(name, f"{session.session_id} of {show(version.updated_at)} is {state}")
 

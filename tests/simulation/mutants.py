@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from unittest import mock
 
 from vapi_sessions import client, compare, ledger, load, merge, pipeline, plan, reconcile, survey, walk
-from vapi_sessions.warehouse import holdings, publish, store
+from vapi_sessions.warehouse import publish, store
 
 if TYPE_CHECKING:
     from .world import World
@@ -72,7 +72,7 @@ _SHOWS: Final[dict[Shows, Callable[[World], bool]]] = {
     "faults": lambda world: world.fault_rate > 0.1,
     "faults by id": lambda world: world.fault_rate_by_id > 0.1,
     "published": lambda world: world.publishing,
-    "spoilt": lambda world: world.traffic.spoil in world.traffic.weights,
+    "spoilt": lambda world: world.spoiling,
     "traffic": lambda world: world.busy > 0,
     "reordered": lambda world: world.busy > 0 and world.reordering and world.knobs["batch_bytes"] < 10_000,
     "micro": lambda world: world.model.shape.micro_shown,
@@ -155,7 +155,6 @@ MUTANTS: Final = (
     _m("a window that was left in the middle counts as read", survey, "_resume", ("resumed.append(PlannedWindow(", "str(PlannedWindow("), shows="stops in batches"),
     _m("what cannot be read is dropped", load.Loader, "_observe", ("for one, body in zip(odd, bodies[len(rows) :], strict=True):", "for one, body in ():"), shows="spoilt"),
     _m("what reads well again is named for ever", merge, "resolve", ("result.released.add(session_id)", "pass"), shows="spoilt"),
-    _m("what cannot be read does not count as held", holdings.Holdings, "count", ("len(self._aside(window))", "0"), shows="spoilt"),
     # -- from rows to tables
     _m("raw written after the merge", load.Loader, "_commit", ("raw.write(self._layout.raw, name, keep, _encode_progress(changes))", "later = (name, keep, _encode_progress(changes))"), ("self._count(batch)\n", "if keep:\n        raw.write(self._layout.raw, *later)\n    self._count(batch)\n"), shows="stops"),
     _m("raw files that were not merged are left alone", load, "recover", ("if path.name not in merged:", "if False:"), shows="stops"),

@@ -175,7 +175,8 @@ class World(httpx.BaseTransport):
         self.theme = drawn(rng.random())
         if self.theme:
             self._be_about(THEMES[self.theme])
-        if check and random.Random(f"spoilt {seed}").random() < _SPOILING:
+        self.spoiling = random.Random(f"spoilt {seed}").random() < _SPOILING
+        if check and self.spoiling:
             self.traffic.weights[self.traffic.spoil] = 2.0
 
     def _be_about(self, theme: Theme) -> None:
@@ -468,7 +469,8 @@ class World(httpx.BaseTransport):
         if faulty and self.rng.random() < 0.3 and url in self._cache and self.key == KEY:
             reply, faulty = self._aged(self._cache[url]), False
             self._count(record, "cached page")
-        if self.key == KEY and params.get("limit") == "1" and len(params) == 3:
+        # The second is asked where what comes first cannot be read.
+        if self.key == KEY and params.get("limit") in ("1", "100") and len(params) == 3:
             self._cache[url] = reply
             self._note_bound(record, reply, before)
         if len(answer.rows) > 1 and len({s.created_at // MILLISECOND for s, _ in answer.rows}) == 1:
