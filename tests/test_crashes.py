@@ -240,7 +240,6 @@ CASES: Final = [
 #: One death in each part of a run.
 SOME: Final = (
     ("first sync", "raw.renamed:3"),
-    ("sync", "merge.noted"),
     ("sync", "publish.snapshot_renamed"),
     ("reconcile", "reconcile.marked"),
     ("rebuild", "rebuild.swapped"),
