@@ -16,7 +16,7 @@ import pytest
 
 from conftest import Clock, World
 from selection import first
-from vapi_sessions import pipeline
+from vapi_sessions import interruption, pipeline
 from vapi_sessions.emulator.faults import Fault
 from vapi_sessions.emulator.server import EmulatorServer
 from vapi_sessions.emulator.settings import FaultSettings
@@ -630,7 +630,7 @@ def test_an_interruption_while_windows_are_started_ends_those_that_run(
     """They are not read to their ends first: that could take hours."""
     _spread(world, 120)
     world.server.configure(faults=FaultSettings(latency_seconds=0.02))
-    monkeypatch.setattr(pipeline, "ThreadPoolExecutor", _InterruptedStart)
+    monkeypatch.setattr(interruption, "ThreadPoolExecutor", _InterruptedStart)
     with pytest.raises(KeyboardInterrupt):
         world.sync(page_size=3, concurrency=4)
     assert len(world.here()) < 40

@@ -12,7 +12,6 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from vapi_sessions import __version__, faultpoints, privacy
+from vapi_sessions import __version__, faultpoints, interruption, privacy
 from vapi_sessions.client import Source
 from vapi_sessions.config import Settings
 from vapi_sessions.errors import (
@@ -48,8 +47,6 @@ from vapi_sessions.warehouse.store import Changes, EarlierVersionError, Store
 from vapi_sessions.warehouse.suppression import Suppression
 from vapi_sessions.windows import IntervalSet
 
-#: Seconds. A signal may be delivered to a thread of a library; ours notices it only when it wakes up.
-_SIGNALS_EVERY: Final = 0.2
 #: Pages that are treated side by side: each is in memory several times meanwhile, and more than two are not faster.
 _TREATED_AT_ONCE: Final = 2
 #: Walks beyond the requests that are allowed at once: while one's page is treated, another asks for its next.
@@ -525,21 +522,8 @@ def fetch_all(run: Run, windows: int) -> None:
         for index in range(windows):
             run.fetch(index)
         return
-    with ThreadPoolExecutor(run.settings.concurrency + _SPARE_WALKS, "fetch") as pool:
-        futures: list[Future[int]] = []
-        try:
-            # In here, because Ctrl-C may come while they are being started.
-            futures.extend(pool.submit(run.fetch, index) for index in range(windows))
-            pending = set(futures)
-            while pending:
-                done, pending = wait(pending, timeout=_SIGNALS_EVERY, return_when=FIRST_EXCEPTION)
-                for future in done:
-                    future.result()
-        except BaseException:
-            run.stopping.set()
-            for future in futures:
-                future.cancel()
-            raise
+    workers = run.settings.concurrency + _SPARE_WALKS
+    interruption.side_by_side(run.fetch, range(windows), workers=workers, name="fetch", stop=run.stopping.set)
 
 
 def _reason(error: BaseException | None) -> str | None:
@@ -567,7 +551,7 @@ class _Handoff:
             if self._abandoned:
                 raise SourceUnavailableError("The run was stopped.")
             try:
-                self._queue.put((index, planned, treated), timeout=_SIGNALS_EVERY)
+                self._queue.put((index, planned, treated), timeout=interruption.SIGNALS_EVERY)
             except queue.Full:
                 continue
             return
@@ -577,7 +561,7 @@ class _Handoff:
         if self._thread.is_alive():
             self._queue.put(None)
         while self._thread.is_alive():
-            self._thread.join(_SIGNALS_EVERY)
+            self._thread.join(interruption.SIGNALS_EVERY)
         if self._error is not None:
             raise self._error
 

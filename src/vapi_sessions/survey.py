@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
+from vapi_sessions import interruption
 from vapi_sessions.client import Page, Query, Source
 from vapi_sessions.config import Settings
 from vapi_sessions.errors import (
@@ -260,9 +260,5 @@ def _side_by_side(
 ) -> list[_Answer]:
     if concurrency == 1 or len(questions) == 1:
         return [ask(question) for question in questions]
-    with ThreadPoolExecutor(min(concurrency, len(questions)), "plan") as pool:
-        try:
-            return list(pool.map(ask, questions))
-        except BaseException:  # Ctrl-C too: nobody should wait for the other answers first
-            source.stop()
-            raise
+    workers = min(concurrency, len(questions))
+    return interruption.side_by_side(ask, questions, workers=workers, name="plan", stop=source.stop)
