@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 import socket
 import ssl
 import threading
@@ -60,6 +61,13 @@ def _the_developers_own_settings_stay_out() -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith("VAPI_")]:
             patch.delenv(name)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_is_heard() -> None:
+    """A shell starts what it puts into the background with SIGINT ignored, and so would be all that the tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
