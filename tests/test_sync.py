@@ -494,7 +494,7 @@ def test_whatever_the_contract_leaves_open_the_sync_is_complete(
             "empty",
             "garbage",
         ],
-        4,
+        3,
     ),
     ids=lambda fault: fault if isinstance(fault, str) else f"{fault.kind}-{fault.retry_after or fault.keep}",
 )
