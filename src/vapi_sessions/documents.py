@@ -43,6 +43,14 @@ _exact: Final = json.JSONDecoder(
 ).decode
 
 
+def read(body: bytes) -> Any:
+    """A document, decoded as `rewrite` does it. ValueError: not JSON. RecursionError: too deep."""
+    try:
+        return _decode(body)
+    except (ValueError, OverflowError):
+        return _exact(body.decode("utf-8", "surrogatepass"))
+
+
 def rewrite(body: bytes, change: Change) -> bytes:
     """A document with `change` applied; the same object if nothing changed. ValueError: not JSON. RecursionError: too deep."""
     try:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from vapi_sessions import faultpoints, privacy
 from vapi_sessions.config import Settings
 from vapi_sessions.errors import ConfigurationError
+from vapi_sessions.identity import normalised
 from vapi_sessions.load import recover
 from vapi_sessions.pipeline import Environment
-from vapi_sessions.policy import Policy, normalised
+from vapi_sessions.policy import Policy
 from vapi_sessions.treatment import KEY_STATE, Treatment
 from vapi_sessions.warehouse import erase, raw
 from vapi_sessions.warehouse.layout import Layout, writer_lock

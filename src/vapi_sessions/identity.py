@@ -102,6 +102,14 @@ def _e164(number: phonenumbers.PhoneNumber) -> str:
 
 
 @lru_cache(4096)
+def region_of(number: str) -> str | None:
+    """The country (ISO 3166) that an international telephone number says it is of; None if it says none."""
+    found = _parsed(number, None)
+    region: str | None = None if found is None else phonenumbers.region_code_for_number(found)
+    return region
+
+
+@lru_cache(4096)
 def _parts(value: str, region: str | None) -> tuple[str, str]:
     """A number's country code ("" if it cannot be told) and its digits without it; ("", "") for what is no number."""
     text = normalised("number", value, region).partition(";")[0]
@@ -134,7 +142,7 @@ class Known:
             pieces = _fold(text).split()
             word = " ".join(pieces)
             if len(word) + sum(c >= "\u2e80" for c in word) >= SHORTEST:
-                self._words.append(_Word(word, max(pieces, key=len), kind, value))
+                self._words.append(_Word(tuple(pieces), max(pieces, key=len), kind, value))
 
     def __bool__(self) -> bool:
         return bool(self._words or self._numbers)
@@ -164,7 +172,7 @@ class Known:
         """Where the values are in a folded text (start, stop), with kind and value."""
         hits = list[tuple[int, int, str, str]]()
         for word in self._words:
-            if word.piece in folded:  # else nothing need be copied
+            if word.longest in folded:
                 hits += _words_in(folded, word)
         if self._numbers:
             compact = folded.encode("ascii", "ignore").translate(None, _BETWEEN)
@@ -176,10 +184,10 @@ class Known:
 
 
 class _Word(NamedTuple):
-    """Folded; `piece`: its longest part without a blank."""
+    """Folded, cut at blanks; `longest` of the pieces is looked for first."""
 
-    word: str
-    piece: str
+    pieces: tuple[str, ...]
+    longest: str
     kind: str
     value: str
 
@@ -194,13 +202,26 @@ class _Number(NamedTuple):
 
 
 def _words_in(folded: str, word: _Word) -> Iterator[tuple[int, int, str, str]]:
-    text, at = (folded, None) if word.word == word.piece else _single_blanks(folded)
-    start = text.find(word.word)
+    first, *others = word.pieces
+    start = folded.find(first)
     while start >= 0:
-        stop = start + len(word.word)
-        if not (_joined(text, start - 1, start) or _joined(text, stop, stop - 1)):
-            yield (at[start], at[stop - 1] + 1, *word[2:]) if at is not None else (start, stop, *word[2:])
-        start = text.find(word.word, start + 1)
+        stop: int | None = start + len(first)
+        for piece in others:
+            stop = _after_blanks(folded, stop, piece)
+            if stop is None:
+                break
+        else:
+            if not (_joined(folded, start - 1, start) or _joined(folded, stop, stop - 1)):
+                yield start, stop, word.kind, word.value
+        start = folded.find(first, start + 1)
+
+
+def _after_blanks(folded: str, at: int, piece: str) -> int | None:
+    """Where `piece` ends if it follows after some white space."""
+    start = at
+    while folded[start : start + 1].isspace():
+        start += 1
+    return start + len(piece) if start > at and folded.startswith(piece, start) else None
 
 
 def _numbers_in(
@@ -269,23 +290,21 @@ def _joined(folded: str, outside: int, edge: int) -> bool:
 _ESCAPE: Final = re.compile(
     r"\\+u[dD][89abAB][0-9a-fA-F]{2}\\+u[dD][c-fC-F][0-9a-fA-F]{2}|\\+u[0-9a-fA-F]{4}|\\+[nrtbf]|\\+(?=[\"'/])|(?:%[0-9a-fA-F]{2})+"
 )
+_PLAIN_ESCAPES: Final = (*((f"\\{c}", " ") for c in "nrtbf"), *((f"\\{c}", c) for c in "\"'/"))
 _TOKEN: Final = re.compile(rf"{_ESCAPE.pattern}|.", re.DOTALL)
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
 
 
 def _fold(text: str) -> str:
     """Lower case, without accents and marks that cannot be seen, plain digits, dashes and quotes, and with escapes resolved."""
-    if "\\" in text or "%" in text:
+    if "%" in text or "\\u" in text or "\\\\" in text:
         text = _ESCAPE.sub(_unescaped, text)
+    elif "\\" in text:
+        for escape, meant in _PLAIN_ESCAPES:  # the same, ten times as fast
+            text = text.replace(escape, meant)
     if not text.isascii():
         text = _NOT_ASCII.sub(_evened, text)
     return text.lower()
-
-
-def _single_blanks(folded: str) -> tuple[str, list[int]]:
-    """A folded text with one blank for each run of white space, and where in it each character was."""
-    at = [n for n, c in enumerate(folded) if not c.isspace() or not folded[n - 1 : n].isspace()]
-    return "".join(" " if folded[n].isspace() else folded[n] for n in at), at
 
 
 def _spans(text: str) -> list[tuple[int, int]]:

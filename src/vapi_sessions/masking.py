@@ -34,7 +34,7 @@ _DATE: Final = re.compile(r"\d{4}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./ ]\d{1,2}
 SUSPECT: Final = r"@|[0-9](?:[^0-9A-Za-z\"]{0,4}[0-9]){6}|[A-Za-z]{2}[0-9]{2}[ -]?[A-Za-z0-9]"
 
 
-def mask(text: str) -> str:
+def mask(text: str, region: str | None = None) -> str:
     """The text with the kinds in place of the values; the same object if there are none."""
     clean = text
     if "@" in clean:

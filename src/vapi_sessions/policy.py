@@ -1,17 +1,17 @@
-"""What of a person is kept: one level for the customer's particulars, one for what was said. Pure.
+"""What of a person is kept: one level for what a person is known by, one for what was said. Pure.
 
-Applied to redacted sessions before anything is written. Two kinds of places are told apart, at any depth:
+Applied to redacted sessions before anything is written. `places` says what stands where; this module says what becomes of it:
 
-- *Particulars*: number, e-mail, name, SIP URI, external id and extension in every `customer` object (and `customers[]`), the
-  session's own `name`, and in `metadata` and `variableValues` what has such a name. Pseudonyms are HMAC-SHA-256 under the
-  user's key, so equal values stay equal across sessions and joins still work. The customer's particulars are also
-  replaced where they occur word for word in other texts, prompts with substituted values say, except in a conversation
-  that is kept as it is.
-- *Text*: what was said, called and answered, wherever it stands: messages, tool calls, transcripts, prompts, extracted
-  outputs. `mask` replaces what identifies by its kind; `drop` leaves lengths, counts and numbers of extracted outputs. With
-  either, links to recordings and logs go too, because what is masked here is plain there.
+- *Personal data* (`VAPI_PERSONAL_DATA`): pseudonyms are HMAC-SHA-256 under the user's key, so equal values stay equal across
+  sessions and joins still work. With `drop` they are null. The customer's particulars are also replaced where prompts and
+  whatever is free contain them, in any spelling (`identity`), except in a conversation that is kept as it is.
+- *Text* (`VAPI_MESSAGE_TEXT`): what was said, called and answered, prompts, extracted outputs. `mask` replaces what identifies by
+  its kind; `drop` leaves lengths and counts. With either, recordings and links to them go too, because what is masked here is
+  plain there.
 
-`customerId`, the source's own id of a saved customer, is a pseudonym already; it goes with `drop` alone.
+What `places` does not know is personal, and was said: `drop` of personal data leaves nothing of it, `mask` and `drop` of text treat it
+as text, names of members included, and JSON inside strings. `customerId`, the source's own id of a saved customer, is a
+pseudonym already; it goes with `drop` alone.
 """
 
 from __future__ import annotations
@@ -22,22 +22,31 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
 from vapi_sessions import masking
 from vapi_sessions.documents import (
+    Members,
     change_list,
     change_object,
+    cut,
     is_object,
+    join,
     looks_like_json,
+    read,
+    rewrite,
     rewrite_or_stub,
     rewrite_text,
 )
+from vapi_sessions.identity import Known, normalised, region_of
+from vapi_sessions.places import ANY, KEPT, Class, Place, members
+from vapi_sessions.redact_text import REDACTED
 
 #: Part of every content hash: raise it when a rule changes, and what is stored is treated again.
-POLICY_VERSION: Final = 1
+POLICY_VERSION: Final = 2
 
 
 class PersonalData(StrEnum):
@@ -93,26 +102,17 @@ _OWN_NAMES: Final = (
     ),
 )
 _PSEUDONYM: Final = re.compile("psn_[0-9a-f]{32}")
-_TEXT_NAMES: Final = frozenset({
-    "content", "message", "text", "transcript", "originalMessage", "refusal", "arguments", "result", "prompt",
-    "globalPrompt", "systemPrompt", "firstMessage", "endCallMessage", "voicemailMessage", "exact", "summary",
-    "conversationalContext", "customGreeting", "messages",
-})  # fmt: skip
-_FREE: Final = frozenset({"metadata", "variableValues", "variables"})
-_RECORDINGS: Final = re.compile(
-    r"(?:presigned|recording|log|pcap|video|stereo|mono|combined|assistant|customer)\w*Url\Z"
-)
-#: A particular shorter than this is not looked for in other texts.
-_SHORTEST: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The two levels, and the key of the pseudonyms. Falsy if everything is kept."""
+    """The two levels, and what they need. Falsy if everything is kept."""
 
     personal: PersonalData = PersonalData.KEEP
     text: MessageText = MessageText.KEEP
     key: bytes | None = field(default=None, repr=False)
+    #: ISO 3166, of telephone numbers that are written without a country.
+    region: str | None = None
 
     def __post_init__(self) -> None:
         if self.personal is PersonalData.PSEUDONYMISE and not self.key:
@@ -132,17 +132,37 @@ class Policy:
         """The bodies of a page under this policy; the same objects where nothing applies."""
         if not self:
             return list(bodies)
-        return [rewrite_or_stub(body, self.apply) for body in bodies]
+        return [self._body(body) for body in bodies]
 
     def apply(self, session: Any) -> Any:
         """One decoded session under this policy; the same object if there was nothing to do."""
-        return _Walk(self, session).session(session) if is_object(session) else session
+        walk = _Walk(self, _particulars(session))
+        return walk.session(session) if is_object(session) else walk.free(session)
+
+    def _body(self, body: bytes) -> bytes:
+        """One body, member by member: most hold nothing of the session's own customer, and then there is less to do; those that
+        describe an assistant come again in every session of it.
+        """
+        parts = cut(body)
+        if parts is None or not parts.keys() <= members(_SESSION).keys():
+            return rewrite_or_stub(body, self.apply)
+        try:
+            particulars = _particulars({"customer": read(parts["customer"])}) if "customer" in parts else []
+            own = _Walk(self, particulars)
+            others = _stranger(self, own.region)
+            changed = {
+                name: own.part(name, part) if own.known.found(part.decode()) else others.part(name, part)
+                for name, part in parts.items()
+            }
+        except (RecursionError, ValueError):
+            return rewrite_or_stub(body, self.apply)
+        return body if changed == parts else join(changed)
 
     def pseudonym(self, kind: str, value: str) -> str:
         """`psn_` and 32 hexadecimal digits, the same for the same value of a kind."""
         if _PSEUDONYM.fullmatch(value):
             return value
-        message = f"{kind}\0{normalised(kind, value)}".encode("utf-8", "surrogatepass")
+        message = f"{kind}\0{normalised(kind, value, self.region)}".encode("utf-8", "surrogatepass")
         return "psn_" + hmac.new(self.key or b"", message, hashlib.sha256).hexdigest()[:32]
 
     def replaced(self, kind: str, value: Any) -> Any:
@@ -162,161 +182,308 @@ class Policy:
         return value if clean == value else clean
 
 
-def normalised(kind: str, value: str) -> str:
-    """The spelling that counts: people write one number, and one address, in many ways."""
-    value = value.strip()
-    if kind == "number":
-        bare = re.sub(r"[\s().\u2010-\u2015/-]", "", value)
-        return bare or value
-    return value.lower() if kind in ("email", "sipUri") else value
+class _Walk:
+    """A session, walked by the table of places; `particulars` is what its customer is known by."""
+
+    def __init__(
+        self, policy: Policy, particulars: Sequence[tuple[str, str]], region: str | None = None
+    ) -> None:
+        self._policy = policy
+        self._personal = policy.personal is not PersonalData.KEEP
+        self._gone = policy.personal is PersonalData.DROP
+        self._masks = policy.text is MessageText.MASK
+        self._silent = policy.text is MessageText.DROP
+        numbers = (value for kind, value in particulars if kind == "number")
+        self.region = policy.region or region or next(filter(None, map(region_of, numbers)), None)
+        self.known = Known(particulars, self.region)
+        self._replaces = self._personal and bool(self.known)
+        speaks = self._masks or self._silent
+        self._by_class: dict[Class, Callable[[Any, Place], Any]] = {
+            **dict.fromkeys(KEPT, self._kept),
+            Class.PERSONAL: self._particular if self._personal else _same,
+            Class.PROMPT: self._said if speaks else self._prompt if self._replaces else _same,
+            Class.SPOKEN: self._said if speaks else _same,
+            Class.EXTRACTED: self._said if speaks else _same,
+            Class.WORDS: self._counted if speaks else _same,
+            Class.RECORDING: _nothing if speaks else _same,
+            Class.FREE: lambda value, _: self.free(value),
+        }
+
+    def session(self, session: Any) -> Any:
+        return self._object(session, _SESSION)
+
+    def part(self, name: str, part: bytes) -> bytes:
+        """A member of the session, as JSON. Raises ValueError and RecursionError, as `rewrite` does."""
+        place = members(_SESSION)[name]
+        if name in _GIVEN or (place.kept and part[0] not in b'[{"'):
+            return part
+        if name in _REPEATED and not self.known and len(part) <= _LONGEST_REPEATED:
+            return _repeated(self, name, part)
+        return rewrite(part, lambda value: self._value(value, place))
+
+    # -- what the table knows ------------------------------------------------------------------------------------
+
+    def _object(self, value: Any, schemas: frozenset[str]) -> Any:
+        """An object that the table describes."""
+        known = members(schemas)
+        other = known.get(ANY)
+        changed = dict[str, Any]()
+        strange = False
+        if type(value) is Members:
+            return self._repeating(value, schemas)
+        for name, member in value.items():
+            place = known.get(name)
+            if place is None:
+                strange = True
+                if other is None:
+                    clean = self._undeclared(name, member, customer=CUSTOMER in schemas)
+                else:
+                    clean = self._value(member, other)
+            elif (
+                (
+                    place.kept
+                    and (
+                        type(member) in _PLAIN or (type(member) is str and place.text and not self._replaces)
+                    )
+                )
+                or member is None
+                or (schemas is _SESSION and name in _GIVEN)
+            ):
+                continue
+            else:
+                clean = self._value(member, place)
+            if clean is not member:
+                changed[name] = clean
+        clean = {**value, **changed} if changed else value
+        return self._renamed(clean) if strange else clean
+
+    def _repeating(self, value: Members, schemas: frozenset[str]) -> Any:
+        """The same for one in which a name stands twice."""
+        pairs = [(name, self._object({name: member}, schemas)) for name, member in value]
+        clean = [(new_name, new) for _, one in pairs for new_name, new in one.items()]
+        same = all(new[0] == old[0] and new[1] is old[1] for new, old in zip(clean, value, strict=True))
+        return value if same else Members(clean)
+
+    def _value(self, value: Any, place: Place) -> Any:
+        if place.leads_to:
+            if is_object(value):
+                return self._object(value, place.leads_to)
+            if type(value) is list:
+                return change_list(value, lambda item: self._value(item, place))
+        return self._by_class[place.place](value, place)
+
+    def _kept(self, value: Any, place: Place) -> Any:
+        """What stays, if it is what the table says: a text where a number belongs, or an object, is anybody's."""
+        if type(value) is str:
+            if not place.text and not _NUMERIC.fullmatch(value):
+                return self.free(value)
+            return self._without_known(value)
+        if type(value) is list:
+            return change_list(value, lambda item: self._kept(item, place))
+        return self.free(value) if is_object(value) else value
+
+    def _particular(self, value: Any, place: Place) -> Any:
+        if place.kind == "customerId":  # a pseudonym already
+            return None if self._gone else value
+        return self._policy.replaced(place.kind, value)
+
+    def _prompt(self, value: Any, _: Place) -> Any:
+        """What the organisation wrote, with the customer's particulars put in."""
+        return _leaves(value, self._without_known)
+
+    def _counted(self, value: Any, _: Place) -> Any:
+        return _leaves(value, masking.drop)
+
+    # -- what was said -------------------------------------------------------------------------------------------
+
+    def _said(self, value: Any, place: Place) -> Any:
+        """What was said, in `mask` or `drop`: every leaf, but for the type of a part of a message."""
+        if place.place is Class.SPOKEN and type(value) is list:
+            return change_list(
+                value,
+                lambda item: self._part(item) if is_object(item) else self._spoken(item, numbers=False),
+            )
+        return self._spoken(value, numbers=place.place is Class.EXTRACTED)
+
+    def _part(self, value: Any) -> Any:
+        """A part of a message: `{"type": "text", "text": …}`."""
+
+        def each(name: str, member: Any) -> Any:
+            if name == "type" and type(member) is str and _NAME.fullmatch(member):
+                return member
+            return self._spoken_member(name, member, numbers=False)
+
+        return self._renamed(change_object(value, each))
+
+    def _spoken(self, value: Any, *, numbers: bool) -> Any:
+        if type(value) is str:
+            return self._text(value, numbers=numbers)
+        if type(value) is list:
+            return change_list(value, lambda item: self._spoken(item, numbers=numbers))
+        if is_object(value):
+            return self._renamed(
+                change_object(value, lambda name, member: self._spoken_member(name, member, numbers=numbers))
+            )
+        if value is None or type(value) is bool or (numbers and _is_measure(value)):
+            return value
+        return None if self._silent else self._masked_number(value)
+
+    def _spoken_member(self, name: str, value: Any, *, numbers: bool) -> Any:
+        return None if name in _MEDIA else self._spoken(value, numbers=numbers)
+
+    def _text(self, text: str, *, numbers: bool = False) -> str | None:
+        """A text in `mask` or `drop`. Bytes of a recording or a picture are nothing that can be masked."""
+        if text == REDACTED:
+            return text
+        if self._silent:
+            return masking.drop(text)
+        if looks_like_json(text):
+            inner = rewrite_text(text, lambda value: self._spoken(value, numbers=numbers))
+            if inner is not None:
+                return inner
+        if len(text) >= _SHORTEST_BYTES and _BYTES.match(text):
+            return None
+        clean = self.known.replace(masking.mask(text, self.region), _by_kind)
+        return text if clean == text else clean
+
+    def _masked_number(self, value: Any) -> Any:
+        if _is_measure(value):
+            return value
+        text = _number_text(value)
+        clean = self.known.replace(masking.mask(text, self.region), _by_kind)
+        return value if clean == text else clean
+
+    # -- what nobody knows ---------------------------------------------------------------------------------------
+
+    def _undeclared(self, name: str, value: Any, *, customer: bool) -> Any:
+        """A member without a line in the table."""
+        if self._personal and not self._gone:
+            kind = _own_kind(name)
+            if kind is not None or (customer and not (is_object(value) or type(value) is list)):
+                return self._policy.replaced(kind or "other", value)
+        return self.free(value)
+
+    def free(self, value: Any) -> Any:
+        """Whatever anybody put there: personal, and said."""
+        if value is None or type(value) is bool or value == REDACTED:
+            return value
+        if self._gone:
+            return None
+        if type(value) is str:
+            return self._free_text(value)
+        if type(value) is list:
+            return change_list(value, self.free)
+        if is_object(value):
+            return self._renamed(
+                change_object(value, lambda name, member: self._undeclared(name, member, customer=False))
+            )
+        if self._silent:
+            return None
+        return self._masked_number(value) if self._masks else value
+
+    def _free_text(self, text: str) -> Any:
+        if self._personal and looks_like_json(text):
+            inner = rewrite_text(text, self.free)
+            if inner is not None:
+                text = inner
+        clean = self._without_known(text)
+        return self._text(clean) if self._masks or self._silent else clean
+
+    def _renamed(self, value: Any) -> Any:
+        """An object whose names are anybody's choice: what identifies is taken out of them; `drop` leaves those that look like one."""
+        pairs = [(self._name(name), member) for name, member in _pairs(value)]
+        if all(new[0] is old[0] for new, old in zip(pairs, _pairs(value), strict=True)):
+            return value
+        found = dict(pairs)
+        return found if len(found) == len(pairs) else Members(pairs)
+
+    def _name(self, name: str) -> str:
+        if (self._silent or self._gone) and not _NAME.fullmatch(name):
+            return masking.drop(name)
+        clean = self._without_known(name)
+        if self._masks:
+            clean = self.known.replace(masking.mask(clean, self.region), _by_kind)
+        return name if clean == name else clean
+
+    def _without_known(self, text: str) -> str:
+        return self.known.replace(text, self._instead) if self._replaces else text
+
+    def _instead(self, kind: str, value: str) -> str:
+        return _by_kind(kind, value) if self._gone else self._policy.pseudonym(kind, value)
+
+
+_SESSION: Final = frozenset({"Session"})
+CUSTOMER: Final = "CreateCustomerDTO"
+#: What says which session it is, and when.
+_GIVEN: Final = frozenset({"id", "orgId", "createdAt", "updatedAt"})
+#: Values that hold no text.
+_PLAIN: Final = frozenset({int, bool, type(None), msgspec.Raw})
+#: Members that describe an assistant, and how long one may be that is kept at hand, in bytes.
+_REPEATED: Final = frozenset({"assistant", "assistantOverrides", "squad", "squadOverrides", "phoneNumber"})
+_LONGEST_REPEATED: Final = 65_536
+
+
+@lru_cache(maxsize=8)
+def _stranger(policy: Policy, region: str | None) -> _Walk:
+    """For what holds nothing of the session's customer."""
+    return _Walk(policy, (), region)
+
+
+@lru_cache(maxsize=256)
+def _repeated(walk: _Walk, name: str, part: bytes) -> bytes:
+    place = members(_SESSION)[name]
+    return rewrite(part, lambda value: walk._value(value, place))
+
+
+def _leaves(value: Any, change: Callable[[str], str]) -> Any:
+    """Every text in it changed."""
+    if type(value) is str:
+        return change(value)
+    if type(value) is list:
+        return change_list(value, lambda item: _leaves(item, change))
+    if is_object(value):
+        return change_object(value, lambda _, member: _leaves(member, change))
+    return value
+
+
+#: A number that is written as a text.
+_NUMERIC: Final = re.compile(r"-?\d{1,6}(?:\.\d{1,20})?")
+#: A member's name as programs give them, and nothing that anybody said.
+_NAME: Final = re.compile(
+    r"[A-Za-z_$](?:[A-Za-z_$.-]|\d{1,3}(?!\d)){0,63}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+)
+#: Parts of messages that are no text.
+_MEDIA: Final = frozenset({
+    "audio", "file", "file_data", "image", "image_url", "input_audio", "input_file", "input_image", "input_video", "video", "video_url",
+})  # fmt: skip
+_BYTES: Final = re.compile(r"\s*(?:data:[\w.+-]*/?[\w.+-]*[;,]|[A-Za-z0-9+/_-]{256,}={0,2}\s*\Z)")
+_SHORTEST_BYTES: Final = 5
+#: From here on a number may be somebody's.
+_MEASURE: Final = 1_000_000
+
+
+def _is_measure(value: Any) -> bool:
+    """Whether a decoded number is a score, a count or an amount: telephone numbers and dates of birth have seven digits."""
+    try:
+        return abs(float(_number_text(value))) < _MEASURE
+    except (ValueError, OverflowError):
+        return False
+
+
+def _same(value: Any, _: Place) -> Any:
+    return value
+
+
+def _nothing(value: Any, _: Place) -> None:
+    return None
+
+
+def _by_kind(kind: str, _: str) -> str:
+    return f"[{kind}]"
 
 
 def _number_text(value: Any) -> str:
     return bytes(value).decode() if isinstance(value, msgspec.Raw) else str(value)
-
-
-class _Walk:
-    """One session: its customer's particulars are gathered first, then everything is walked."""
-
-    def __init__(self, policy: Policy, session: Any) -> None:
-        self._policy = policy
-        self._personal = policy.personal is not PersonalData.KEEP
-        self._said: Callable[[str], str] = {
-            MessageText.KEEP: _same,
-            MessageText.MASK: masking.mask,
-            MessageText.DROP: masking.drop,
-        }[policy.text]
-        self._speaks = policy.text is not MessageText.KEEP
-        known = _particulars(session)
-        self._kinds = {value: kind for kind, value in known}
-        words = sorted((re.escape(value) for value in self._kinds), key=len, reverse=True)
-        self._known = re.compile(rf"(?<!\w)(?:{'|'.join(words)})(?!\w)") if words else None
-
-    def session(self, session: Any) -> Any:
-        return change_object(session, self._top)
-
-    def _top(self, name: str, value: Any) -> Any:
-        if name in ("id", "orgId", "createdAt", "updatedAt"):
-            return value
-        if name == "name":
-            return self._policy.replaced("sessionName", value)
-        if name == "customerId":
-            return None if self._policy.personal is PersonalData.DROP else value
-        return self._member(name, value, conversation=name in ("messages", "artifact"), free=False)
-
-    def _member(self, name: str, value: Any, *, conversation: bool, free: bool) -> Any:
-        if self._personal:
-            if name == "customer" and is_object(value):
-                value = change_object(value, self._particular)
-            elif name == "customers" and type(value) is list:
-                value = change_list(
-                    value, lambda item: change_object(item, self._particular) if is_object(item) else item
-                )
-            elif free and (kind := _own_kind(name)) is not None:
-                return self._policy.replaced(kind, value)
-            if name == "variableValues" and self._policy.personal is PersonalData.DROP:
-                return None
-        if self._speaks:
-            if _RECORDINGS.search(name) and type(value) is str:
-                return None
-            if name in _TEXT_NAMES:
-                return self._text(value, labels=_labels(name, value))
-            if name in ("structuredOutputs", "scorecards", "analysis"):
-                return self._text(value, labels=_MESSAGE, numbers=True)
-        return self._walk(value, conversation=conversation, free=free or name in _FREE)
-
-    def _walk(self, value: Any, *, conversation: bool, free: bool) -> Any:
-        if type(value) is str:
-            return self._other_text(value, conversation=conversation, free=free)
-        if type(value) is list:
-            return change_list(value, lambda item: self._walk(item, conversation=conversation, free=free))
-        if is_object(value):
-            return change_object(
-                value, lambda name, member: self._member(name, member, conversation=conversation, free=free)
-            )
-        return value
-
-    def _particular(self, name: str, value: Any) -> Any:
-        kind = PARTICULARS.get(name)
-        return value if kind is None else self._policy.replaced(kind, value)
-
-    def _other_text(self, text: str, *, conversation: bool, free: bool) -> str:
-        """A text that is not what was said: the customer's particulars in it are replaced."""
-        if free and self._speaks:
-            text = masking.mask(text)
-        if self._personal and (free or not conversation) and self._known is not None:
-            return self._without_known(text)
-        return text
-
-    def _without_known(self, text: str) -> str:
-        def instead(match: re.Match[str]) -> str:
-            kind = self._kinds[match[0]]
-            return (
-                f"[{kind}]"
-                if self._policy.personal is PersonalData.DROP
-                else self._policy.pseudonym(kind, match[0])
-            )
-
-        clean = self._known.sub(instead, text) if self._known is not None else text
-        return text if clean == text else clean
-
-    def _text(self, value: Any, *, labels: frozenset[str], numbers: bool = False) -> Any:
-        """What was said: every leaf, except what a message is. Numbers stay only where they are extracted measures."""
-        if type(value) is str:
-            return self._said_text(value)
-        if type(value) is list:
-            return change_list(value, lambda item: self._text(item, labels=labels, numbers=numbers))
-        if is_object(value):
-            return change_object(
-                value, lambda name, member: self._text_member(name, member, labels=labels, numbers=numbers)
-            )
-        if value is None or type(value) is bool or numbers:
-            return value
-        if self._policy.text is MessageText.DROP:
-            return None
-        text = _number_text(value)
-        clean = masking.mask(text)
-        return value if clean == text else clean
-
-    def _text_member(self, name: str, value: Any, *, labels: frozenset[str], numbers: bool) -> Any:
-        if name in labels:
-            return value
-        if self._personal and name == "customer" and is_object(value):
-            value = change_object(value, self._particular)
-        inner = _labels(name, value) if name in _TEXT_NAMES else labels
-        return self._text(value, labels=_NOTHING if name in _FREE else inner, numbers=numbers)
-
-    def _said_text(self, text: str) -> str:
-        if self._policy.text is MessageText.DROP:
-            return masking.drop(text)
-        if looks_like_json(text):
-            inner = rewrite_text(text, lambda value: self._text(value, labels=_NOTHING))
-            if inner is not None:
-                return inner
-        clean = self._said(text)
-        if self._known is not None:
-            clean = self._known.sub(lambda match: f"[{self._kinds[match[0]]}]", clean)
-        return text if clean == text else clean
-
-
-#: What a message is, and when it was said, for how long, and how sure the source is of it.
-_MESSAGE: Final = frozenset({
-    "role", "type", "id", "toolCallId", "tool_call_id", "name",
-    "time", "endTime", "secondsFromStart", "duration", "startTime", "confidence", "wordLevelConfidence", "cost",
-})  # fmt: skip
-_PART: Final = frozenset({"type"})
-_NOTHING: Final = frozenset[str]()
-
-
-def _labels(name: str, value: Any) -> frozenset[str]:
-    """The members that stay in an object under this name: those of messages, and the type of a part of one."""
-    if name == "messages":
-        return _MESSAGE
-    return _PART if name == "content" and type(value) is list else _NOTHING
-
-
-def _same(text: str) -> str:
-    return text
 
 
 def _own_kind(name: str) -> str | None:
@@ -325,16 +492,18 @@ def _own_kind(name: str) -> str | None:
 
 
 def _particulars(session: Any) -> list[tuple[str, str]]:
-    """Kind and value of what the session's own customer is known by, where it is long enough to be told from a word."""
+    """Kind and value of what the session's own customer is known by."""
     customers = [value for name, value in _pairs(session) if name == "customer"]
-    return [
-        (PARTICULARS[name], value)
+    found = [
+        (kind, _number_text(value) if type(value) is int else value)
         for customer in customers
         for name, value in _pairs(customer)
-        if name in PARTICULARS
-        and type(value) is str
-        and len(value) >= _SHORTEST
-        and not _PSEUDONYM.fullmatch(value)
+        if (kind := PARTICULARS.get(name) or _own_kind(name)) is not None
+    ]
+    return [
+        (kind, value)
+        for kind, value in found
+        if type(value) is str and value.strip() and not _PSEUDONYM.fullmatch(value)
     ]
 
 

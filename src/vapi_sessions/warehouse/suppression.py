@@ -20,8 +20,9 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 
 from vapi_sessions.errors import WarehouseDamagedError
+from vapi_sessions.identity import normalised
 from vapi_sessions.json_text import decode
-from vapi_sessions.policy import PersonalData, Policy, normalised
+from vapi_sessions.policy import PersonalData, Policy
 from vapi_sessions.warehouse.files import sync_directory
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.refusals import disk_errors
