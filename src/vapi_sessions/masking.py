@@ -1,47 +1,66 @@
 """Message text with what identifies a person replaced by its kind, or gone but for its length. Pure.
 
-Masked are e-mail addresses, IBANs (by their check digits), card numbers (by theirs) and telephone numbers (any 7 to 15
-digits that are written like one). No library: `phonenumbers` needs to know the country of a number without prefix, which a
-session does not say, and passes over what it cannot place, while a mask should rather take too much; the check digits of
-cards and IBANs are a line each. Names, addresses and numbers said in words stay.
+Masked are e-mail addresses, IBANs, card numbers and telephone numbers, in the text as it reads (`masking_reading`): an escape,
+a full-width digit or a mark without width hides nothing. Names, postal addresses, dates of birth and numbers said in words
+stay.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
+from vapi_sessions.masking_numbers import CARD, PHONE, numbers
+from vapi_sessions.masking_reading import read
+from vapi_sessions.masking_words import REACH
+
+__all__ = ["CARD", "EMAIL", "IBAN", "MASKING_VERSION", "PHONE", "drop", "mask"]
+
 #: Part of every content hash: raise it when a rule changes.
-MASKING_VERSION: Final = 1
+MASKING_VERSION: Final = 2
 
 EMAIL: Final = "[email]"
 IBAN: Final = "[iban]"
-CARD: Final = "[card number]"
-PHONE: Final = "[phone number]"
 
-_EMAIL: Final = re.compile(
-    r"(?<![\w.+%-])[\w.+%-]{1,64}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![\w-])", re.UNICODE
+#: A text without any of these is left as it is; so is one in which seven digits never stand near each other.
+_AT: Final = ("@", "\uff20", "%40", "u0040", "&#64;", "&commat;", "(at)", "[at]")
+_DIGITS: Final = re.compile(r"\d(?:\D{0,16}\d){6}")
+
+_SIGN: Final = r"(?:[ ]?[(\[{][ ]?at[ ]?[)\]}][ ]?|[ ]?@[ ]?)"
+_DOT: Final = r"(?:\.|[ ]?[(\[{][ ]?dot[ ]?[)\]}][ ]?)"
+_ADDRESS: Final = re.compile(
+    rf"(?:\"[^\"\n@]{{1,64}}\"|(?<![\w.+%&'-])[\w.+%-][\w.+%&'-]*){_SIGN}"
+    rf"(?:[\w-]{{1,63}}{_DOT}){{1,8}}(?:xn--[a-z0-9-]{{2,59}}|[^\W\d_]{{2,24}})(?![\w-])",
+    re.IGNORECASE,
 )
-_IBAN: Final = re.compile(
-    r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}(?![A-Za-z0-9])", re.IGNORECASE
-)
-#: Digits with the signs that people put between them; not inside a word, an id or a decimal number.
-_DIGITS: Final = re.compile(
-    r"(?<![\w.,:/-])(?:\+|\(|00)?\d(?:[ ./()\u2010-\u2015-]{0,3}\d){6,18}(?![\w])(?![.,:/-]\d)", re.ASCII
-)
-_DATE: Final = re.compile(r"\d{4}[-./ ]\d{1,2}[-./ ]\d{1,2}|\d{1,2}[-./ ]\d{1,2}[-./ ]\d{4}")
-#: Every text that is masked matches this; for a scan over whole pages, in Rust.
-SUSPECT: Final = r"@|[0-9](?:[^0-9A-Za-z\"]{0,4}[0-9]){6}|[A-Za-z]{2}[0-9]{2}[ -]?[A-Za-z0-9]"
+_SPOKEN_WORD: Final = r"[\w.+-]+(?:[ ](?:dot|underscore|dash|hyphen|plus)[ ][\w.+-]+)*"
+_SPOKEN: Final = re.compile(rf"(?<![\w.+-]){_SPOKEN_WORD}[ ]at[ ][\w-]+(?:[ ]dot[ ][\w-]+)+", re.IGNORECASE)
+
+_ACCOUNT: Final = re.compile(r"[0-9](?<=[A-Za-z]{2}[0-9])[0-9](?:[ .-]?[A-Za-z0-9]){11}")
+_ALPHANUMERIC: Final = re.compile(r"[ .-]?([A-Za-z0-9])")
 
 
-def mask(text: str, region: str | None = None) -> str:
-    """The text with the kinds in place of the values; the same object if there are none."""
+def mask(text: str, region: str | None = None, *, name: str = "") -> str:
+    """The text with the kinds in place of the values; the same object if there are none.
+
+    `region` is the country (ISO 3166, two letters) whose national numbers are known; elsewhere they are known by how they are
+    written. `name` is the member of an object that the text was the value of: it says what a bare number is.
+    """
+    reading = None
     clean = text
-    if "@" in clean:
-        clean = _EMAIL.sub(EMAIL, clean)
-    if sum(map(str.isdigit, clean)) >= 7:
-        clean = _IBAN.sub(_iban, clean)
-        clean = _DIGITS.sub(_digits, clean)
+    if any(sign in clean for sign in _AT) or " dot " in clean:
+        reading = read(clean)
+        if spans := list(_addresses(reading.text)):
+            clean, reading = reading.replaced(clean, spans), None
+    if _DIGITS.search(clean):
+        reading = reading or read(clean)
+        if spans := list(_accounts(reading.text)):
+            clean = reading.replaced(clean, spans)
+            reading = read(clean)
+        if spans := list(numbers(reading.text, region, name)):
+            clean = reading.replaced(clean, spans)
     return text if clean == text else clean
 
 
@@ -51,35 +70,42 @@ def drop(text: str) -> str:
     return text if clean == text else clean
 
 
-def _iban(match: re.Match[str]) -> str:
-    compact = re.sub("[ -]", "", match[0]).upper()
-    for end in range(len(compact), 14, -1):  # the next word may have been taken for a part of it
-        number = compact[:end]
-        if int("".join(str(int(c, 36)) for c in number[4:] + number[:4])) % 97 == 1:
-            rest = _rest(match[0], end)
-            return IBAN + rest
-    return match[0]
+def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
+    for match in _ADDRESS.finditer(text):
+        yield match.start(), match.end(), EMAIL
+    if " dot " in text and "mail" in text:
+        for match in _SPOKEN.finditer(text):
+            yield match.start(), match.end(), EMAIL
 
 
-def _rest(text: str, characters: int) -> str:
-    """What follows after so many characters that are neither blank nor hyphen."""
-    for position, character in enumerate(text):
-        if character not in " -":
-            characters -= 1
-        if not characters:
-            return text[position + 1 :]
-    return ""
+def _accounts(text: str) -> Iterator[tuple[int, int, str]]:
+    """IBANs by their country's length and their check digits; if introduced as one, by the length alone."""
+    last = 0
+    for match in _ACCOUNT.finditer(text):
+        begin = match.start() - 2
+        if begin < last or (begin and text[begin - 1].isascii() and text[begin - 1].isalnum()):
+            continue
+        length = _length(text[begin : begin + 2].upper())
+        number, end = "", begin
+        while len(number) < length and (sign := _ALPHANUMERIC.match(text, end)):
+            number, end = number + sign[1], sign.end()
+        if len(number) < length or not length or (text[end : end + 1].isascii() and text[end : end + 1].isalnum()):
+            continue
+        if _is_account(number) or re.search("iban", text[max(0, begin - REACH) : begin], re.IGNORECASE):
+            yield begin, end, IBAN
+            last = end
 
 
-def _digits(match: re.Match[str]) -> str:
-    digits = [int(c) for c in match[0] if c.isdigit()]
-    if len(digits) >= 13 and _luhn(digits):
-        return CARD
-    if _DATE.fullmatch(match[0]):
-        return match[0]
-    return PHONE if len(digits) <= 15 else match[0]
+@lru_cache
+def _length(country: str) -> int:
+    """Of an IBAN of that country; 0 if it has none."""
+    from stdnum import numdb
+
+    (_, facts), *_ = numdb.get("iban").info(country)
+    return 4 + sum(map(int, re.findall(r"(\d+)!", facts["bban"]))) if "bban" in facts else 0
 
 
-def _luhn(digits: list[int]) -> bool:
-    doubled = [sum(divmod(2 * d, 10)) for d in digits[-2::-2]]
-    return (sum(doubled) + sum(digits[-1::-2])) % 10 == 0
+def _is_account(number: str) -> bool:
+    from stdnum import iban
+
+    return bool(iban.is_valid(number, check_country=False))
