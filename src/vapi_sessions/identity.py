@@ -147,6 +147,22 @@ class Known:
     def __bool__(self) -> bool:
         return bool(self._words or self._numbers)
 
+    def may_be_in(self, body: bytes) -> bool:
+        """Whether a JSON document needs to be looked at: False only if none of the values is in it. Many times as fast as `found`."""
+        if not self:
+            return False
+        text = body.decode()
+        if _ESCAPED.search(text):
+            return self.found(text)
+        if not text.isascii():
+            text = _NOT_ASCII.sub(_evened, text)
+        if self._numbers:
+            digits = text.encode("ascii", "ignore").translate(None, _NO_DIGITS)
+            if any(number.digits in digits for number in self._numbers):
+                return True
+        lower = text.lower() if self._words else ""
+        return any(word.longest in lower or not _ESCAPABLE.isdisjoint(word.longest) for word in self._words)
+
     def found(self, text: str) -> bool:
         """Whether one of the values is in the text."""
         return bool(self._hits(_fold(text)))
@@ -268,6 +284,7 @@ def _prefixes(country: str) -> tuple[str, ...]:
 
 #: What people put between digits, folded; and digits with that.
 _BETWEEN: Final = b" ().,/_*+-\t\r\n"
+_NO_DIGITS: Final = bytes(set(range(256)) - set(b"0123456789"))
 _RUN: Final = re.compile(r"[0-9](?:[\s().,/_*+\u00b7-]{0,4}[0-9]){6,}")
 _DIGITS: Final = frozenset("0123456789")
 #: Scripts without blanks between words, or that put endings on names: a name there ends where it ends.
@@ -290,6 +307,9 @@ def _joined(folded: str, outside: int, edge: int) -> bool:
 _ESCAPE: Final = re.compile(
     r"\\+u[dD][89abAB][0-9a-fA-F]{2}\\+u[dD][c-fC-F][0-9a-fA-F]{2}|\\+u[0-9a-fA-F]{4}|\\+[nrtbf]|\\+(?=[\"'/])|(?:%[0-9a-fA-F]{2})+"
 )
+#: One that may stand for a letter or a digit.
+_ESCAPED: Final = re.compile(r"%[0-9a-fA-F]{2}|\\u")
+_ESCAPABLE: Final = frozenset('"\\/')
 _PLAIN_ESCAPES: Final = (*((f"\\{c}", " ") for c in "nrtbf"), *((f"\\{c}", c) for c in "\"'/"))
 _TOKEN: Final = re.compile(rf"{_ESCAPE.pattern}|.", re.DOTALL)
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")

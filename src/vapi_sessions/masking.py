@@ -89,7 +89,11 @@ def _accounts(text: str) -> Iterator[tuple[int, int, str]]:
         number, end = "", begin
         while len(number) < length and (sign := _ALPHANUMERIC.match(text, end)):
             number, end = number + sign[1], sign.end()
-        if len(number) < length or not length or (text[end : end + 1].isascii() and text[end : end + 1].isalnum()):
+        if (
+            len(number) < length
+            or not length
+            or (text[end : end + 1].isascii() and text[end : end + 1].isalnum())
+        ):
             continue
         if _is_account(number) or re.search("iban", text[max(0, begin - REACH) : begin], re.IGNORECASE):
             yield begin, end, IBAN

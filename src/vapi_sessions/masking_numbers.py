@@ -53,7 +53,9 @@ _EXTENSION: Final = re.compile(
 _LETTER: Final = re.compile(r"[A-Za-z\u00c0-\u024f]")
 
 _GAP: Final = r"(?:[ ]?[/-][ ]?|[ .])"
-_AMERICAN: Final = re.compile(rf"(?:1{_GAP})?(?:[2-9][0-9]{{2}}{_GAP}?|\([2-9][0-9]{{2}}\)[ -]?)[0-9]{{3}}{_GAP}?[0-9]{{4}}")
+_AMERICAN: Final = re.compile(
+    rf"(?:1{_GAP})?(?:[2-9][0-9]{{2}}{_GAP}?|\([2-9][0-9]{{2}}\)[ -]?)[0-9]{{3}}{_GAP}?[0-9]{{4}}"
+)
 _TIGHT: Final = re.compile(r"(?:1[ .-])?[2-9][0-9]{2}([./-])[0-9]{3}[.-][0-9]{4}")
 _BRACKETS: Final = re.compile(r"(?:[0-9]{1,3}[ -]?)?\([0-9]{2,5}\)[ -]?[0-9]{2,8}(?:[ -][0-9]{2,5}){0,3}")
 _TRUNK: Final = re.compile(rf"0[1-9][0-9]{{0,10}}(?:{_GAP}[0-9]{{2,8}}){{0,5}}")
@@ -64,7 +66,9 @@ _INDIAN: Final = re.compile(r"[6-9][0-9]{4}[ -][0-9]{5}")
 _LOCAL: Final = re.compile(r"[2-9][0-9]{2}-(?:0[0-9]{3}|[0-9]{3}[1-9])")
 _CODED: Final = re.compile(rf"[1-9][0-9]{{0,2}}(?:{_GAP}[0-9]{{2,8}}){{2,5}}")
 #: Digit by digit, or read back in groups: `4-1-5, 5-5-5, 0-1-3-2`.
-_SPELLED: Final = re.compile(r"[0-9](?:(?:[ -]|[,.][ ])[0-9]){9,}|[0-9](?:-[0-9]){2,3}(?:[ ,]{1,2}[0-9](?:-[0-9]){2,3}){2,}")
+_SPELLED: Final = re.compile(
+    r"[0-9](?:(?:[ -]|[,.][ ])[0-9]){9,}|[0-9](?:-[0-9]){2,3}(?:[ ,]{1,2}[0-9](?:-[0-9]){2,3}){2,}"
+)
 
 #: Lengths and first digits by issuer (ISO/IEC 7812).
 _ISSUED: Final = re.compile(
@@ -115,7 +119,9 @@ def _tokens(text: str, begin: int, end: int) -> list[tuple[int, int]]:
     """What blanks and commas separate in a run, without what belongs to a word, an id or a time."""
     tokens = [(begin + token.start(), begin + token.end()) for token in _TOKEN.finditer(text[begin:end])]
     following = text[end : end + 2]
-    if re.match(r"[A-Za-z\u00c0-\u024f]|[_-][A-Za-z0-9]|:[0-9]", following) and not _EXTENSION.match(text, end):
+    if re.match(r"[A-Za-z\u00c0-\u024f]|[_-][A-Za-z0-9]|:[0-9]", following) and not _EXTENSION.match(
+        text, end
+    ):
         tokens.pop()
     if tokens and tokens[0][0] == begin and begin:
         if _LETTER.match(text[begin - 1]) or re.search(r"[0-9][:,.]\Z", text[max(0, begin - 2) : begin]):
@@ -190,7 +196,11 @@ def _written(candidate: str, region: str | None) -> _Written | None:
         "(" in candidate or _TIGHT.fullmatch(candidate) or _is_assigned("1" + digits[-10:])
     ):
         return _Written.SURELY if "(" in candidate else _Written.LIKELY
-    bare = candidate.replace("(", "", 1).replace(")", " ", 1).replace("  ", " ") if candidate[0] == "(" else candidate
+    bare = (
+        candidate.replace("(", "", 1).replace(")", " ", 1).replace("  ", " ")
+        if candidate[0] == "("
+        else candidate
+    )
     if (
         (_TRUNK.fullmatch(bare) and 9 <= count <= 12 and not _ROW.fullmatch(bare))
         or (_BRACKETS.fullmatch(candidate) and 9 <= count <= 12)

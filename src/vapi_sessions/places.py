@@ -47,6 +47,8 @@ class Class(StrEnum):
 
 #: What stays under every policy.
 KEPT: Final = frozenset({Class.NUMBER, Class.STRUCTURE, Class.IDENTIFIER, Class.CREDENTIAL})
+#: What becomes of it is decided by the policy for text.
+SAID: Final = frozenset({Class.SPOKEN, Class.EXTRACTED, Class.PROMPT})
 _STRICTNESS: Final = {each: rank for rank, each in enumerate(Class)}
 #: What any other name leads to, in an object whose names are somebody's choice.
 ANY: Final = "*"
@@ -68,7 +70,7 @@ class Line:
 class Place:
     """A member of an object: what a value there is, and what an object there consists of.
 
-    `kept`: what belongs here stays under every policy. `text`: and may be a text.
+    `kept`: what belongs here stays under every policy. `text`: and may be a text. `said`: a text here was said, or written to be.
     """
 
     place: Class
@@ -76,11 +78,14 @@ class Place:
     leads_to: frozenset[str]
     kept: bool
     text: bool
+    said: bool
 
     @classmethod
     def of(cls, place: Class, kind: str, leads_to: frozenset[str]) -> Place:
         """A place with what follows from its class."""
-        return cls(place, kind, leads_to, place in KEPT, place in KEPT and place is not Class.NUMBER)
+        return cls(
+            place, kind, leads_to, place in KEPT, place in KEPT and place is not Class.NUMBER, place in SAID
+        )
 
 
 @cache

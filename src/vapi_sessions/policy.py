@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -150,8 +151,9 @@ class Policy:
             particulars = _particulars({"customer": read(parts["customer"])}) if "customer" in parts else []
             own = _Walk(self, particulars)
             others = _stranger(self, own.region)
+            named = own.known.may_be_in(join({**parts, "customer": b"0"}))
             changed = {
-                name: own.part(name, part) if own.known.found(part.decode()) else others.part(name, part)
+                name: (own if named and own.known.may_be_in(part) else others).part(name, part)
                 for name, part in parts.items()
             }
         except (RecursionError, ValueError):
@@ -197,7 +199,7 @@ class _Walk:
         self.region = policy.region or region or next(filter(None, map(region_of, numbers)), None)
         self.known = Known(particulars, self.region)
         self._replaces = self._personal and bool(self.known)
-        speaks = self._masks or self._silent
+        self._speaks = speaks = self._masks or self._silent
         self._by_class: dict[Class, Callable[[Any, Place], Any]] = {
             **dict.fromkeys(KEPT, self._kept),
             Class.PERSONAL: self._particular if self._personal else _same,
@@ -264,12 +266,19 @@ class _Walk:
         same = all(new[0] == old[0] and new[1] is old[1] for new, old in zip(clean, value, strict=True))
         return value if same else Members(clean)
 
+    def _list(self, items: list[Any], place: Place) -> Any:
+        clean = [
+            self._object(item, place.leads_to) if type(item) is dict else self._value(item, place)
+            for item in items
+        ]
+        return clean if any(map(operator.is_not, clean, items)) else items
+
     def _value(self, value: Any, place: Place) -> Any:
         if place.leads_to:
             if is_object(value):
                 return self._object(value, place.leads_to)
             if type(value) is list:
-                return change_list(value, lambda item: self._value(item, place))
+                return self._list(value, place)
         return self._by_class[place.place](value, place)
 
     def _kept(self, value: Any, place: Place) -> Any:
@@ -300,94 +309,93 @@ class _Walk:
         """What was said, in `mask` or `drop`: every leaf, but for the type of a part of a message."""
         if place.place is Class.SPOKEN and type(value) is list:
             return change_list(
-                value,
-                lambda item: self._part(item) if is_object(item) else self._spoken(item, numbers=False),
+                value, lambda item: self._part(item) if is_object(item) else self._spoken(item)
             )
-        return self._spoken(value, numbers=place.place is Class.EXTRACTED)
+        return self._spoken(value, measures=place.place is Class.EXTRACTED)
 
     def _part(self, value: Any) -> Any:
         """A part of a message: `{"type": "text", "text": …}`."""
+        kind = next((member for name, member in _pairs(value) if name == "type"), None)
+        clean = self._spoken(value)
+        if type(kind) is not str or not _NAME.fullmatch(kind):
+            return clean
+        return change_object(clean, lambda name, member: kind if name == "type" else member)
 
-        def each(name: str, member: Any) -> Any:
-            if name == "type" and type(member) is str and _NAME.fullmatch(member):
-                return member
-            return self._spoken_member(name, member, numbers=False)
-
-        return self._renamed(change_object(value, each))
-
-    def _spoken(self, value: Any, *, numbers: bool) -> Any:
+    def _spoken(self, value: Any, *, name: str = "", measures: bool = False) -> Any:
+        """`name`: under which it stands. `measures`: small numbers stay in `drop` too."""
         if type(value) is str:
-            return self._text(value, numbers=numbers)
+            return self._text(value, name=name, measures=measures)
         if type(value) is list:
-            return change_list(value, lambda item: self._spoken(item, numbers=numbers))
+            return change_list(value, lambda item: self._spoken(item, name=name, measures=measures))
         if is_object(value):
             return self._renamed(
-                change_object(value, lambda name, member: self._spoken_member(name, member, numbers=numbers))
+                change_object(
+                    value,
+                    lambda name, member: (
+                        None if name in _MEDIA else self._spoken(member, name=name, measures=measures)
+                    ),
+                )
             )
-        if value is None or type(value) is bool or (numbers and _is_measure(value)):
+        if value is None or type(value) is bool or (measures and _is_measure(value)):
             return value
-        return None if self._silent else self._masked_number(value)
+        return None if self._silent else self._masked_number(value, name)
 
-    def _spoken_member(self, name: str, value: Any, *, numbers: bool) -> Any:
-        return None if name in _MEDIA else self._spoken(value, numbers=numbers)
-
-    def _text(self, text: str, *, numbers: bool = False) -> str | None:
+    def _text(self, text: str, *, name: str = "", measures: bool = False) -> str | None:
         """A text in `mask` or `drop`. Bytes of a recording or a picture are nothing that can be masked."""
-        if text == REDACTED:
+        if text == REDACTED or (len(text) < _SHORTEST and not (self.known or self._silent)):
             return text
         if self._silent:
             return masking.drop(text)
         if looks_like_json(text):
-            inner = rewrite_text(text, lambda value: self._spoken(value, numbers=numbers))
+            inner = rewrite_text(text, lambda value: self._spoken(value, measures=measures))
             if inner is not None:
                 return inner
-        if len(text) >= _SHORTEST_BYTES and _BYTES.match(text):
-            return None
-        clean = self.known.replace(masking.mask(text, self.region), _by_kind)
-        return text if clean == text else clean
+        return None if _BYTES.match(text) else self._masked(text, name)
 
-    def _masked_number(self, value: Any) -> Any:
+    def _masked(self, text: str, name: str = "") -> str:
+        clean = masking.mask(text, self.region, name=name)
+        return self.known.replace(clean, _by_kind) if self.known else clean
+
+    def _masked_number(self, value: Any, name: str) -> Any:
         if _is_measure(value):
             return value
         text = _number_text(value)
-        clean = self.known.replace(masking.mask(text, self.region), _by_kind)
+        clean = self._masked(text, name)
         return value if clean == text else clean
 
     # -- what nobody knows ---------------------------------------------------------------------------------------
 
-    def _undeclared(self, name: str, value: Any, *, customer: bool) -> Any:
+    def _undeclared(self, name: str, value: Any, *, customer: bool = False) -> Any:
         """A member without a line in the table."""
         if self._personal and not self._gone:
             kind = _own_kind(name)
             if kind is not None or (customer and not (is_object(value) or type(value) is list)):
                 return self._policy.replaced(kind or "other", value)
-        return self.free(value)
+        return self.free(value, name)
 
-    def free(self, value: Any) -> Any:
-        """Whatever anybody put there: personal, and said."""
+    def free(self, value: Any, name: str = "") -> Any:
+        """Whatever anybody put there, under `name`: personal, and said."""
         if value is None or type(value) is bool or value == REDACTED:
             return value
         if self._gone:
             return None
         if type(value) is str:
-            return self._free_text(value)
+            return self._free_text(value, name)
         if type(value) is list:
-            return change_list(value, self.free)
+            return change_list(value, lambda item: self.free(item, name))
         if is_object(value):
-            return self._renamed(
-                change_object(value, lambda name, member: self._undeclared(name, member, customer=False))
-            )
+            return self._renamed(change_object(value, self._undeclared))
         if self._silent:
             return None
-        return self._masked_number(value) if self._masks else value
+        return self._masked_number(value, name) if self._masks else value
 
-    def _free_text(self, text: str) -> Any:
+    def _free_text(self, text: str, name: str) -> Any:
         if self._personal and looks_like_json(text):
             inner = rewrite_text(text, self.free)
             if inner is not None:
                 text = inner
         clean = self._without_known(text)
-        return self._text(clean) if self._masks or self._silent else clean
+        return self._text(clean, name=name) if self._speaks else clean
 
     def _renamed(self, value: Any) -> Any:
         """An object whose names are anybody's choice: what identifies is taken out of them; `drop` leaves those that look like one."""
@@ -398,11 +406,13 @@ class _Walk:
         return found if len(found) == len(pairs) else Members(pairs)
 
     def _name(self, name: str) -> str:
-        if (self._silent or self._gone) and not _NAME.fullmatch(name):
+        if _NAME.fullmatch(name):
+            return self._without_known(name) if self._replaces else name
+        if self._silent or self._gone:
             return masking.drop(name)
         clean = self._without_known(name)
         if self._masks:
-            clean = self.known.replace(masking.mask(clean, self.region), _by_kind)
+            clean = self._masked(clean)
         return name if clean == name else clean
 
     def _without_known(self, text: str) -> str:
@@ -457,7 +467,8 @@ _MEDIA: Final = frozenset({
     "audio", "file", "file_data", "image", "image_url", "input_audio", "input_file", "input_image", "input_video", "video", "video_url",
 })  # fmt: skip
 _BYTES: Final = re.compile(r"\s*(?:data:[\w.+-]*/?[\w.+-]*[;,]|[A-Za-z0-9+/_-]{256,}={0,2}\s*\Z)")
-_SHORTEST_BYTES: Final = 5
+#: Nothing that identifies is shorter: a@b.io.
+_SHORTEST: Final = 6
 #: From here on a number may be somebody's.
 _MEASURE: Final = 1_000_000
 
