@@ -218,26 +218,25 @@ class _Number(NamedTuple):
 
 
 def _words_in(folded: str, word: _Word) -> Iterator[tuple[int, int, str, str]]:
-    first, *others = word.pieces
-    start = folded.find(first)
+    start = folded.find(word.pieces[0])
     while start >= 0:
-        stop: int | None = start + len(first)
-        for piece in others:
-            stop = _after_blanks(folded, stop, piece)
-            if stop is None:
-                break
-        else:
-            if not (_joined(folded, start - 1, start) or _joined(folded, stop, stop - 1)):
-                yield start, stop, word.kind, word.value
-        start = folded.find(first, start + 1)
+        stop = _end(folded, start, word.pieces)
+        if stop and not (_joined(folded, start - 1, start) or _joined(folded, stop, stop - 1)):
+            yield start, stop, word.kind, word.value
+        start = folded.find(word.pieces[0], start + 1)
 
 
-def _after_blanks(folded: str, at: int, piece: str) -> int | None:
-    """Where `piece` ends if it follows after some white space."""
-    start = at
-    while folded[start : start + 1].isspace():
-        start += 1
-    return start + len(piece) if start > at and folded.startswith(piece, start) else None
+def _end(folded: str, start: int, pieces: Iterable[str]) -> int:
+    """Where pieces end that begin at `start`, with some white space between them; 0 if they are not there."""
+    stop = start
+    for piece in pieces:
+        begin = stop
+        while stop > start and folded[begin : begin + 1].isspace():
+            begin += 1
+        if (begin == stop and stop > start) or not folded.startswith(piece, begin):
+            return 0
+        stop = begin + len(piece)
+    return stop
 
 
 def _numbers_in(

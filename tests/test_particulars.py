@@ -1,0 +1,156 @@
+"""Particulars where nobody expects them: under the strictest policy none is left, under masks no number or address is."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+import pytest
+
+from vapi_sessions.policy import MessageText, PersonalData, Policy
+
+KEY: Final = b"k" * 32
+GONE: Final = Policy(PersonalData.DROP, MessageText.DROP)
+NULLED: Final = Policy(PersonalData.DROP)
+MASKED: Final = Policy(text=MessageText.MASK)
+HASHED: Final = Policy(PersonalData.PSEUDONYMISE, key=KEY)
+NUMBER: Final = "+14155550100"
+WORDS: Final = [
+    {"word": word, "start": 1.5, "end": 2.0, "confidence": 0.9} for word in ("4111", "1111", "1111", "1111")
+]
+AUDIO: Final = "UklGRiQAAABXQVZFZm10IBAAAAAB"
+
+
+def message(**more: Any) -> dict[str, Any]:
+    """A session of one message."""
+    return {"messages": [{"role": "user", "content": "hello", **more}]}
+
+
+PLACES: Final[dict[str, dict[str, Any]]] = {
+    "the name of who speaks": message(name="Ann"),
+    "names and ids of undeclared members": message(speaker={"name": "Ann", "id": "crm-ann"}),
+    "structured data": {"analysis": {"structuredData": {"name": "Ann", "id": "Ann", "phone": 14155550100}}},
+    "scorecards": {"artifact": {"scorecards": {"c-1": {"name": "Ann", "score": 5}}}},
+    "lists of words": message(metadata={"wordLevelConfidence": WORDS}),
+    "lists of words on the message": message(wordLevelConfidence=WORDS),
+    "the sender of a text message": message(metadata={"source": NUMBER}),
+    "transfers": {"artifact": {"transfers": [{"destination": {
+        "type": "number", "number": NUMBER, "callerId": NUMBER, "extension": "Ann", "sipUri": "sip:ann@mail.test",
+        "description": "Ann's desk", "transferPlan": {"summaryPlan": {"messages": [{"role": "system", "content": "Ann"}]}, "message": "Ann"},
+    }}]}},
+    "nodes and activations": {"artifact": {
+        "nodes": [{"nodeName": "Ann"}], "assistantActivations": [{"assistantName": "Ann"}],
+        "skippedStructuredOutputs": {"Ann Lee": {"name": "x", "unmetCondition": {"values": ["Ann"]}}},
+    }},
+    "an undeclared particular of the customer": {"customer": {"firstName": "Ann", "phone": NUMBER, "address": "Ann Street"}},
+    "undeclared transcripts": {"artifact": {"transcriptDiarized": [{"text": "Ann"}]}, "lastMessage": "Ann"},
+    "prompts": {"assistant": {
+        "voice": {"provider": "openai", "instructions": "Ann"}, "transcriber": {"provider": "assembly-ai", "agentContext": "Ann"},
+        "endCallPhrases": ["bye Ann"], "model": {"tools": [{"type": "function", "function": {"name": "f", "description": "Ann"}}]},
+    }},
+    "JSON inside a string": {"metadata": {"payload": '{"firstName":"Ann","number":"+14155550100"}'}},
+    "names of members": {"metadata": {NUMBER: {"Ann Lee": 1}}},
+    "a name of a member of the session": {NUMBER: 1, "Ann Lee": 2},
+    "sound": message(content=[{"type": "input_audio", "input_audio": {"data": AUDIO, "format": "wav"}}]),
+    "pictures": message(content=[{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{AUDIO}"}}, f"data:,{AUDIO}"]),
+    "an object where a text belongs": {"status": {"who": "Ann"}, "name": {"first": "Ann"}, "cost": "Ann"},
+}  # fmt: skip
+LEFT: Final = re.compile(rf"Ann|415|0100|4111|{AUDIO}")
+MASKABLE: Final = re.compile(rf"4155550100|4111|{AUDIO}")
+
+
+def under(policy: Policy, session: dict[str, Any]) -> str:
+    """The session as it would be stored."""
+    given = {
+        "id": "s-1",
+        "orgId": "o-1",
+        "createdAt": "2026-01-01T00:00:00Z",
+        "updatedAt": "2026-01-01T00:00:00Z",
+    }
+    return policy.page([json.dumps({**given, **session}).encode()])[0].decode()
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_nothing_is_left_under_drop_and_drop(where: str) -> None:
+    """Wherever it stands."""
+    assert LEFT.search(json.dumps(PLACES[where]))
+    clean = under(GONE, PLACES[where])
+    assert not LEFT.search(clean), clean
+    assert json.loads(under(GONE, json.loads(clean))) == json.loads(clean)
+
+
+@pytest.mark.parametrize("where", set(PLACES) - {"transfers", "the sender of a text message"})
+def test_no_number_and_no_recording_is_left_under_mask(where: str) -> None:
+    """But for the particulars of the contract, which are the other policy's."""
+    clean = under(MASKED, PLACES[where])
+    assert not MASKABLE.search(clean), clean
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["names and ids of undeclared members", "an undeclared particular of the customer", "undeclared transcripts",
+     "JSON inside a string", "names of members", "transfers", "the name of who speaks", "an object where a text belongs"],
+)  # fmt: skip
+def test_what_is_free_or_names_a_person_is_null_under_drop_of_personal_data(where: str) -> None:
+    """Whatever was said stays; that a person's name stands in an undeclared member is not left to luck."""
+    clean = under(NULLED, PLACES[where])
+    if where == "transfers":  # what the organisation wrote for them is no particular
+        assert not re.search(r"415|sip:|\"Ann\",", clean)
+    else:
+        assert not LEFT.search(clean), clean
+
+
+def test_pseudonyms_reach_json_inside_strings_and_undeclared_particulars() -> None:
+    """Equal values are equal there too."""
+    session = json.loads(
+        under(
+            HASHED,
+            {
+                "customer": {"number": NUMBER, "phone": "(415) 555-0100", "shoeSize": "Ann-7"},
+                "metadata": {
+                    "payload": '{"number":"+1 415-555-0100","plan":"gold"}',
+                    "note": "call +1 (415) 555 0100",
+                    NUMBER: 1,
+                },
+            },
+        )
+    )
+    number = session["customer"]["number"]
+    assert number.startswith("psn_")
+    assert session["customer"]["shoeSize"].startswith("psn_")
+    assert json.loads(session["metadata"]["payload"]) == {"number": number, "plan": "gold"}
+    assert session["metadata"]["note"] == f"call {number}"
+    assert set(session["metadata"]) == {"payload", "note", number}
+
+
+@pytest.mark.parametrize(
+    ("name", "spelled"),
+    [
+        ("number", "+1 (415) 555-0100"), ("number", "1-415-555-0100"), ("number", "0014155550100"), ("number", "+1415\\u0035550100"),
+        ("email", "ANN@MAIL.TEST"), ("name", "JOS\u00c9 LEE"), ("name", "Jose\u0301 Lee"), ("name", "Jos\\u00e9  Lee"),
+    ],
+)  # fmt: skip
+def test_the_customer_is_found_in_prompts_in_any_spelling(name: str, spelled: str) -> None:
+    """Prompts with substituted values, and metadata."""
+    customer = {"number": NUMBER, "email": "ann@mail.test", "name": "Jos\u00e9 Lee"}
+    prompt = {"model": {"messages": [{"role": "system", "content": f"You talk to {spelled}, be kind."}]}}
+    for policy in (HASHED, NULLED):
+        session = json.loads(under(policy, {"customer": customer, "assistant": prompt}))
+        text = session["assistant"]["model"]["messages"][0]["content"]
+        instead = session["customer"][name] if policy is HASHED else f"[{name}]"
+        assert text == f"You talk to {instead}, be kind."
+
+
+def test_measures_stay_where_they_are_extracted_and_longer_numbers_do_not() -> None:
+    """A score is worth keeping; a telephone number, a date of birth, an account is somebody's."""
+    outputs = {
+        "u-1": {
+            "name": "CSAT",
+            "result": {"score": 4.5, "share": 0.8333333333333334, "phone": 14155550100, "born": 19900131},
+        }
+    }
+    session = json.loads(under(GONE, {"artifact": {"structuredOutputs": outputs}}))
+    assert session["artifact"]["structuredOutputs"]["u-1"] == {
+        "name": "CSAT", "result": {"score": 4.5, "share": 0.8333333333333334, "phone": None, "born": None},
+    }  # fmt: skip
