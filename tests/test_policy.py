@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -189,6 +190,8 @@ def test_numbers_repeated_keys_and_surrogates_survive() -> None:
         (Treatment(Extra.of(["a"], [])), Treatment(), True, False),
         (Treatment(), Treatment(Extra.of([], ["a.b"])), False, True),
         (Treatment(Extra.of(["a", "b"], ["x"])), Treatment(Extra.of(["b"], ["x"])), True, False),
+        (Treatment(policy=replace(MASK, region="US")), Treatment(policy=MASK), True, False),
+        (Treatment(policy=MASK), Treatment(policy=replace(MASK, region="US")), False, False),
     ],
 )
 def test_a_treatment_knows_what_is_stricter(

@@ -76,10 +76,23 @@ class Settings(BaseSettings):
 
     personal_data: PersonalData = PersonalData.KEEP
     message_text: MessageText = MessageText.KEEP
+    phone_region: str | None = None
     pseudonym_key: SecretStr | None = None
     pseudonym_key_file: KeyFile | None = None
     redact_names: Listed = ()
     redact_paths: Listed = ()
+
+    @field_validator("phone_region")
+    @classmethod
+    def _a_country_with_telephones(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        import phonenumbers  # takes a while, and few settings need it
+
+        region = value.strip().upper()
+        if region not in phonenumbers.SUPPORTED_REGIONS:
+            raise ValueError(f"{value!r} is not a country of two letters, such as US or DE")
+        return region
 
     @field_validator("redact_paths")
     @classmethod
@@ -147,14 +160,14 @@ class Settings(BaseSettings):
         key = self._pseudonym_key() if self.personal_data is PersonalData.PSEUDONYMISE else None
         return Treatment(
             Extra.of(self.redact_names, self.redact_paths),
-            Policy(self.personal_data, self.message_text, key),
+            Policy(self.personal_data, self.message_text, key, self.phone_region),
         )
 
     def pseudonyms(self) -> Policy | None:
         """What makes the pseudonyms of this key, whatever the level now is; None if no key is given."""
         if self.pseudonym_key is None and self.pseudonym_key_file is None:
             return None
-        return Policy(PersonalData.PSEUDONYMISE, key=self._pseudonym_key())
+        return Policy(PersonalData.PSEUDONYMISE, key=self._pseudonym_key(), region=self.phone_region)
 
     def _pseudonym_key(self) -> bytes:
         if self.pseudonym_key is not None and self.pseudonym_key.get_secret_value().strip():

@@ -49,6 +49,8 @@ class Treatment:
         if self.policy:
             facts |= {"personal": str(self.policy.personal), "text": str(self.policy.text)}
             facts |= {"policy": POLICY_VERSION, "masking": masking.MASKING_VERSION}
+            if self.policy.region:
+                facts["region"] = self.policy.region
         return json.dumps(facts, sort_keys=True, separators=(",", ":"))
 
     @property
@@ -71,6 +73,7 @@ class Treatment:
             or _PERSONAL.index(ours["personal"]) > _PERSONAL.index(theirs["personal"])
             or _TEXT.index(ours["text"]) > _TEXT.index(theirs["text"])
             or any(not ours[name] <= theirs[name] for name in ("names", "paths"))
+            or ours["region"] not in ("", theirs["region"])  # more numbers are known for such
         )
 
     def is_looser(self, stored: str | None) -> bool:
@@ -96,6 +99,7 @@ def _facts(stamp: str | None) -> dict[str, Any]:
         "redactor": found.get("redactor", 1),
         "policy": found.get("policy", 0),
         "masking": found.get("masking", 0),
+        "region": found.get("region", ""),
         "personal": PersonalData(found.get("personal", "keep")),
         "text": MessageText(found.get("text", "keep")),
         "names": frozenset(found.get("names", ())),
