@@ -127,6 +127,7 @@ PURE = sorted(
             "redact",
             "timestamps",
             "documents",
+            "identity",
             "masking",
             "policy",
             "treatment",
