@@ -102,7 +102,7 @@ def _e164(number: phonenumbers.PhoneNumber) -> str:
 
 
 @lru_cache(4096)
-def _parts(value: str, region: str | None) -> tuple[str, str]:
+def number_parts(value: str, region: str | None = None) -> tuple[str, str]:
     """A number's country code ("" if it cannot be told) and its digits without it; ("", "") for what is no number."""
     text = normalised("number", value, region).partition(";")[0]
     if text.startswith("+") and (found := _parsed(text, None)) is not None:
@@ -126,7 +126,7 @@ class Known:
         self._numbers: list[_Number] = []
         for kind, value in values:
             if kind == "number":
-                country, national = _parts(value, region)
+                country, national = number_parts(value, region)
                 if len(national) >= _SHORTEST_NUMBER:
                     self._numbers.append(_Number(country, national, national.encode(), value))
                     continue
