@@ -121,6 +121,7 @@ def _held_by_id(store: Store, layout: Layout, suppression: Suppression) -> bool:
         any(holds(session_id) for (session_id,) in store.rows(_ALL_IDS))
         or bool(erase.in_raw(layout, holds))
         or bool(erase.snapshots_with(layout, holds))
+        or any(erase.in_database(store, path, holds) for path in erase.put_aside(layout))
     )
 
 

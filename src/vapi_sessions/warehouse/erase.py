@@ -18,7 +18,7 @@ from typing import Any
 import duckdb
 
 from vapi_sessions import faultpoints, schema
-from vapi_sessions.errors import WarehouseDamagedError
+from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
 from vapi_sessions.merge import Observation, Unreadable
 from vapi_sessions.paths import pattern
 from vapi_sessions.timestamps import to_datetime
@@ -172,10 +172,23 @@ def in_raw(layout: Layout, forgotten: Callable[[str], bool]) -> set[str]:
     return found
 
 
+def in_database(store: Store, path: Path, forgotten: Callable[[str], bool]) -> bool:
+    """Whether a database that was put aside holds a session that was forgotten, or cannot be read."""
+    if path.suffix == ".wal":  # belongs to another one
+        return False
+    try:
+        with store.attached(path, read_only=True):
+            return any(
+                forgotten(session_id) for (session_id,) in store.rows("SELECT session_id FROM sessions")
+            )
+    except (WarehouseError, duckdb.Error):
+        return True
+
+
 def files_held(layout: Layout) -> str:
     """A hash of which files could hold a session: changes when one comes, goes or is replaced, by whomever."""
     known = [f"{path.name} {path.stat().st_size}" for path in raw.files(layout.raw)]
-    known += [path.name for path in snapshots(layout)]
+    known += [path.name for path in (*snapshots(layout), *put_aside(layout))]
     return hashlib.sha256("\n".join(known).encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -221,6 +234,11 @@ def snapshots(layout: Layout) -> list[Path]:
     )
 
 
+def put_aside(layout: Layout) -> list[Path]:
+    """Databases of before a rebuild, with their logs."""
+    return sorted(layout.root.glob("store.*.duckdb.old*"))
+
+
 def by_products(layout: Layout, unwanted: Iterable[Path] = ()) -> list[str]:
     """Remove these snapshots, databases that were put aside, and drafts; returns the names of what went."""
     removed = []
@@ -229,7 +247,7 @@ def by_products(layout: Layout, unwanted: Iterable[Path] = ()) -> list[str]:
             remove_directory(path)
             removed.append(str(path.relative_to(layout.root)))
             faultpoints.reach("erase.snapshot_removed")
-        for path in sorted(layout.root.glob("store.*.duckdb.old*")):
+        for path in put_aside(layout):
             path.unlink()
             removed.append(path.name)
         for draft in (*layout.parquet.glob(".*.tmp"), *layout.raw.glob(".*.tmp"), *layout.scratch.glob("*")):
