@@ -35,6 +35,7 @@ from vapi_sessions.documents import (
     rewrite_or_stub,
     rewrite_text,
 )
+from vapi_sessions.identity import normalised
 
 #: Part of every content hash: raise it when a rule changes, and what is stored is treated again.
 POLICY_VERSION: Final = 1
@@ -160,15 +161,6 @@ class Policy:
             return value
         clean = self.pseudonym(kind, text)
         return value if clean == value else clean
-
-
-def normalised(kind: str, value: str) -> str:
-    """The spelling that counts: people write one number, and one address, in many ways."""
-    value = value.strip()
-    if kind == "number":
-        bare = re.sub(r"[\s().\u2010-\u2015/-]", "", value)
-        return bare or value
-    return value.lower() if kind in ("email", "sipUri") else value
 
 
 def _number_text(value: Any) -> str:
