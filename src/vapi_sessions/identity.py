@@ -194,13 +194,16 @@ class _Number(NamedTuple):
 
 
 def _words_in(folded: str, word: _Word) -> Iterator[tuple[int, int, str, str]]:
-    text, at = (folded, None) if word.word == word.piece else _single_blanks(folded)
-    start = text.find(word.word)
-    while start >= 0:
-        stop = start + len(word.word)
-        if not (_joined(text, start - 1, start) or _joined(text, stop, stop - 1)):
-            yield (at[start], at[stop - 1] + 1, *word[2:]) if at is not None else (start, stop, *word[2:])
-        start = text.find(word.word, start + 1)
+    for match in _pattern(word.word).finditer(folded):
+        start, stop = match.span()
+        if not (_joined(folded, start - 1, start) or _joined(folded, stop, stop - 1)):
+            yield start, stop, word.kind, word.value
+
+
+@lru_cache(256)
+def _pattern(word: str) -> re.Pattern[str]:
+    """A folded word, with any white space for its blanks."""
+    return re.compile(r"\s+".join(map(re.escape, word.split())))
 
 
 def _numbers_in(
@@ -266,8 +269,9 @@ def _joined(folded: str, outside: int, edge: int) -> bool:
 
 
 #: Escapes of JSON, also of JSON inside JSON, and of URLs.
-_ESCAPE: Final = re.compile(
-    r"\\+u[dD][89abAB][0-9a-fA-F]{2}\\+u[dD][c-fC-F][0-9a-fA-F]{2}|\\+u[0-9a-fA-F]{4}|\\+[nrtbf]|\\+(?=[\"'/])|(?:%[0-9a-fA-F]{2})+"
+_ESCAPE: Final = re.compile(  # each alternative begins with its own character, which is what `re` looks for first
+    r"""\\\\*(?:u[dD][89abAB][0-9a-fA-F]{2}\\+u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[nrtbf]|(?=["'/]))"""
+    r"|%[0-9a-fA-F]{2}(?:%[0-9a-fA-F]{2})*"
 )
 _TOKEN: Final = re.compile(rf"{_ESCAPE.pattern}|.", re.DOTALL)
 _NOT_ASCII: Final = re.compile(r"[^\x00-\x7f]+")
@@ -280,12 +284,6 @@ def _fold(text: str) -> str:
     if not text.isascii():
         text = _NOT_ASCII.sub(_evened, text)
     return text.lower()
-
-
-def _single_blanks(folded: str) -> tuple[str, list[int]]:
-    """A folded text with one blank for each run of white space, and where in it each character was."""
-    at = [n for n, c in enumerate(folded) if not c.isspace() or not folded[n - 1 : n].isspace()]
-    return "".join(" " if folded[n].isspace() else folded[n] for n in at), at
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
