@@ -155,3 +155,16 @@ def test_a_session_without_an_id_is_kept_out_and_not_listed(layout: Layout) -> N
     assert listed.joined == set()
     assert list(listed.admit([row("s1")])) == []
     assert content(layout)["sessions"].popitem()[1][0] == 1000
+
+
+def test_a_run_that_is_stopped_does_not_wait_for_a_page_of_new_customers(layout: Layout) -> None:
+    """Each takes 50 ms, a page of them most of a minute."""
+    listed = Suppression.open(layout, create=True)
+    listed.begin({}, [("number", ["+14155550100"])], at=5)
+
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    listed.go_on = stopped
+    with pytest.raises(KeyboardInterrupt):
+        listed.admit([row("s1", number="+14155550101")])

@@ -145,6 +145,7 @@ class Run:
             self._enforce()
             if snapshot := self.store.state().get("snapshot"):
                 self.suppression.trust(CustomersHeld(layout.parquet / snapshot))
+            self.suppression.go_on = self._go_on
             self.numbers = RequestNumbers(int(self.store.state().get("next_seq", "1")))
             self.source = self._stack.enter_context(
                 Source(
@@ -369,6 +370,10 @@ class Run:
                 compact(self._layout, sleep=self._sleep)
             except VapiSessionsError as error:  # what was synced is safe, in a file larger than it need be
                 self.progress.note(f"the database could not be compacted: {error.fact}")
+
+    def _go_on(self) -> None:
+        if self.stopping.is_set():
+            raise SourceUnavailableError("Stopped while new customers were compared with the forgotten ones.")
 
     def _sleep(self, seconds: float) -> None:
         if self.environment.sleep is not None:

@@ -127,6 +127,8 @@ class Suppression:
         self._replaceable: dict[str, tuple[str, str]] = {}  # hashes of an earlier version: kind and value
         self._slow: dict[tuple[str, str], str] = {}
         self._held: Callable[[str, str], bool] = lambda kind, value: False
+        #: Called before each slow hash, of which a page may take a thousand; raises if there is to be an end of it.
+        self.go_on: Callable[[], None] = lambda: None
         #: Ids of sessions that joined the list since it was opened, on account of their customers.
         self.joined: set[str] = set()
         self._index()
@@ -335,6 +337,7 @@ class Suppression:
     def _hash(self, kind: str, text: str) -> str:
         """The slow hash, which lets other threads work meanwhile."""
         if (kind, text) not in self._slow:
+            self.go_on()
             n, r, p = self._cost
             message = f"{kind}\0{text}".encode("utf-8", "surrogatepass")
             hashed = hashlib.scrypt(message, salt=self._key, n=n, r=r, p=p, maxmem=_MOST_MEMORY, dklen=32)
