@@ -120,6 +120,7 @@ def test_mentions_in_sessions_of_others_are_listed_and_erased_on_request(world: 
 def test_the_command_tells_who_was_found_and_who_is_merely_kept_out(world: World) -> None:
     """For each of those that were given; exit code 0, because that is what was asked for."""
     arrive(world, {"number": "+14155550100"})
+    arrive(world, {"number": "+14155550101"})
     world.sync()
     environment = {"VAPI_WAREHOUSE": str(world.warehouse)}
     ran = command.run(
@@ -130,6 +131,8 @@ def test_the_command_tells_who_was_found_and_who_is_merely_kept_out(world: World
     number, name = [line for line in ran.out.splitlines() if "(entry " in line]
     assert number.endswith("1 session found")
     assert name.endswith("found nobody in the warehouse")
+    ran = command.run("forget", *(row[0] for row in world.here()), "no-such-id", environment=environment)
+    assert "Not in the warehouse, of the sessions that were given:\n  no-such-id" in ran.out
     ran = command.run("forget", "--customer-email", "eve@mail.test", environment=environment)
     assert ran.code == 0
     assert "Found nobody in the warehouse by what was given: there was nothing to erase." in ran.out

@@ -416,6 +416,10 @@ def _print_erased(done: Any, *, mentions: bool) -> None:
         print(f"{_sessions(len(done.mentions))} of others mention them ({what}):")
         for name in done.mentions:
             print(f"  {name}")
+    if done.absent and done.ids:
+        print("Not in the warehouse, of the sessions that were given:")
+        for name in done.absent:
+            print(f"  {name}")
     if not done.ids:
         print("Found nobody in the warehouse by what was given: there was nothing to erase.")
     if done.dropped:

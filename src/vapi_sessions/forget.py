@@ -25,10 +25,10 @@ from vapi_sessions.pipeline import Environment
 from vapi_sessions.policy import Policy
 from vapi_sessions.treatment import KEY_STATE, STATE, Treatment, drops_particulars
 from vapi_sessions.warehouse import erase, raw
-from vapi_sessions.warehouse.holdings import CUSTOMER_COLUMNS
+from vapi_sessions.warehouse.customers import CUSTOMER_COLUMNS, customer_of
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 from vapi_sessions.warehouse.store import Store
-from vapi_sessions.warehouse.suppression import Entry, Suppression, customer_of
+from vapi_sessions.warehouse.suppression import Entry, Suppression
 
 #: By these a person may be mentioned in other sessions.
 _MENTIONED: Final = ("number", "email", "name", "sipUri")
@@ -57,7 +57,7 @@ class Named:
 @dataclass(frozen=True, slots=True)
 class Forgotten:
     """What was erased, or with `dry_run` would be. `ids`: the sessions that the warehouse held, with those that were erased for a
-    mention. `mentions`: sessions of others in which they are mentioned. `dropped`: raw files from which what names a customer was
+    mention; `absent`: those that were given and that it did not hold. `mentions`: sessions of others in which they are mentioned. `dropped`: raw files from which what names a customer was
     dropped before, so that nobody is found in them. `tightened`: a stricter policy went over what is stored.
     """
 
@@ -66,6 +66,7 @@ class Forgotten:
     snapshots: tuple[str, ...]
     files: tuple[str, ...]
     dry_run: bool
+    absent: tuple[str, ...] = ()
     customers: tuple[Named, ...] = ()
     mentions: tuple[str, ...] = ()
     dropped: int = 0
@@ -132,6 +133,8 @@ def forget(
                 for session_id, created in mentions.items():
                     found.add(session_id, created)
         counted = Counter(n for _, whose in found.sessions.values() for n in whose)
+        # What is not here yet is kept out as well; when it was created is learnt when it comes.
+        absent = {name: (0, set[int]()) for name in sessions if name not in found.sessions}
         if dry_run:
             names = [""] * len(people)
             held = [raw.session_ids(path) for path in raw.files(layout.raw)]
@@ -144,8 +147,6 @@ def forget(
                 ),
             )
         else:
-            # What is not here yet is kept out as well; when it was created is learnt when it comes.
-            absent = {name: (0, set[int]()) for name in sessions if name not in found.sessions}
             names = suppression.begin(
                 found.sessions | absent,
                 [(person.kind, person.spellings) for person in people],
@@ -160,6 +161,7 @@ def forget(
         done.snapshots,
         done.files,
         dry_run,
+        tuple(sorted(absent)),
         tuple(
             Named(person.kind, name, counted[n])
             for n, (person, name) in enumerate(zip(people, names, strict=True))

@@ -40,8 +40,8 @@ from vapi_sessions.treatment import Treatment
 from vapi_sessions.walk import walk
 from vapi_sessions.warehouse import raw, reader
 from vapi_sessions.warehouse.compact import compact
+from vapi_sessions.warehouse.customers import CustomersHeld
 from vapi_sessions.warehouse.files import sync_directory
-from vapi_sessions.warehouse.holdings import CustomersHeld
 from vapi_sessions.warehouse.layout import Layout, put_aside, writer_lock
 from vapi_sessions.warehouse.publish import publish
 from vapi_sessions.warehouse.refusals import disk_errors

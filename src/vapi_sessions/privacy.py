@@ -20,8 +20,8 @@ from vapi_sessions.policy import PersonalData
 from vapi_sessions.treatment import STATE, Treatment
 from vapi_sessions.warehouse import erase
 from vapi_sessions.warehouse.compact import compact
+from vapi_sessions.warehouse.customers import CUSTOMER_COLUMNS
 from vapi_sessions.warehouse.files import replace_derived, sync_directory
-from vapi_sessions.warehouse.holdings import CUSTOMER_COLUMNS
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.publish import publish
 from vapi_sessions.warehouse.refusals import disk_errors

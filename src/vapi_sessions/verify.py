@@ -29,7 +29,8 @@ from vapi_sessions.survey import ask_for_the_oldest
 from vapi_sessions.timestamps import floor_ms, show
 from vapi_sessions.walk import ALWAYS, Piece, Step, walk
 from vapi_sessions.warehouse import erase, fingerprints, reader
-from vapi_sessions.warehouse.holdings import CustomersHeld, Holdings
+from vapi_sessions.warehouse.customers import CustomersHeld
+from vapi_sessions.warehouse.holdings import Holdings
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.publish import torn_files
 from vapi_sessions.warehouse.suppression import Suppression

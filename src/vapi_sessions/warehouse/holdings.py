@@ -2,66 +2,15 @@
 
 from __future__ import annotations
 
-import array
-import bisect
-import contextlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Final, TypeAlias
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import Any, TypeAlias
 
 from vapi_sessions.timestamps import floor_ms, to_datetime
-from vapi_sessions.warehouse.files import PARTS
-from vapi_sessions.warehouse.suppression import CUSTOMER_KINDS, Suppression
+from vapi_sessions.warehouse.suppression import Suppression
 from vapi_sessions.windows import Window
 
 Rows: TypeAlias = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
 _LISTED = "deleted_at IS NULL AND aged_out_at IS NULL AND created_at >= ? AND created_at < ?"
-
-#: The column of `sessions` for each kind of what names a customer.
-CUSTOMER_COLUMNS: Final = dict(
-    zip(
-        CUSTOMER_KINDS,
-        (
-            "customer_number",
-            "customer_email",
-            "customer_name",
-            "customer_sip_uri",
-            "customer_external_id",
-            "customer_id",
-        ),
-        strict=True,
-    )
-)
-
-
-class CustomersHeld:
-    """Whether a snapshot holds a customer of this kind and value, as it is stored there. Each column is read when it is first
-    asked for, and kept as 8 bytes for each value. What cannot be read counts as not held.
-    """
-
-    def __init__(self, snapshot: Path) -> None:
-        self._snapshot = snapshot
-        self._values: dict[str, array.array[int]] = {}
-
-    def __call__(self, kind: str, value: str) -> bool:
-        """Two values of one hash, of 64 bits and another one in each process, are taken for one."""
-        values = self._values.get(kind)
-        if values is None:
-            values = self._values[kind] = self._read(CUSTOMER_COLUMNS[kind])
-        wanted = hash(value)
-        at = bisect.bisect_left(values, wanted)
-        return at < len(values) and values[at] == wanted
-
-    def _read(self, column: str) -> array.array[int]:
-        found = array.array("q")
-        for path in (self._snapshot / "sessions").glob(PARTS):
-            with contextlib.suppress(OSError, pa.ArrowException):
-                values = pq.read_table(path, columns=[column]).column(0).unique()
-                found.extend(hash(text) for text in values.to_pylist() if text is not None)
-        return array.array("q", sorted(found))
 
 
 class Holdings:

@@ -26,21 +26,19 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
 from vapi_sessions.identity import normalised
-from vapi_sessions.json_text import decode
 from vapi_sessions.policy import PersonalData, Policy
+from vapi_sessions.warehouse.customers import CUSTOMER_KINDS, customer_of
 from vapi_sessions.warehouse.files import sync_directory
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.refusals import disk_errors
 from vapi_sessions.windows import Window
 
-#: What a customer can be named by: members of the session's `customer`, and its `customerId`.
-CUSTOMER_KINDS: Final = ("number", "email", "name", "sipUri", "externalId", "customerId")
 #: scrypt's n, r and p of new lists; each list keeps its own.
 COST: Final = (2**14, 8, 1)
 _MOST_MEMORY: Final = 2**28
@@ -88,14 +86,6 @@ class _File(msgspec.Struct, omit_defaults=True):
     gone: list[str] = []  # those of them that the source lists no longer
     customers: list[str] = []  # keyed hashes of an earlier version
     pending: bool = False
-
-
-class _Session(msgspec.Struct):
-    customer: Any = None
-    customerId: Any = None  # noqa: N815
-
-
-_decode_session: Final = msgspec.json.Decoder(_Session).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -449,26 +439,3 @@ def _formerly(kind: str, value: str) -> str:
     if kind == "number":
         return re.sub(r"[\s().\u2010-\u2015/-]", "", value) or value
     return value.lower() if kind in ("email", "sipUri") else value
-
-
-def customer_of(body: bytes) -> list[tuple[str, str]]:
-    """Kind and value of what a session's body names its customer by. Nothing if the body cannot be read."""
-    try:
-        session = _decode_session(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        try:  # a lone surrogate somewhere
-            found = decode(body.decode("utf-8", "surrogatepass"))
-            session = _Session(found.get("customer"), found.get("customerId"))
-        except (ValueError, RecursionError, AttributeError):
-            return []
-    customer = session.customer if isinstance(session.customer, dict) else {}
-    named = [(kind, _text(customer.get(kind))) for kind in CUSTOMER_KINDS if kind != "customerId"]
-    named.append(("customerId", _text(session.customerId)))
-    return [(kind, value) for kind, value in named if value.strip()]
-
-
-def _text(value: Any) -> str:
-    """A value as text: a number may be a JSON number."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
