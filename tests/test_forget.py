@@ -211,6 +211,7 @@ PLACES = [
     "publish.snapshot_drafted",
     "publish.views_renamed",
     "erase.published",
+    "erase.snapshot_removed",
 ]
 
 

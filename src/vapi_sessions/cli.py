@@ -294,7 +294,9 @@ def rebuild(warehouse: Warehouse = None) -> None:
 
     settings = _settings(warehouse=warehouse, base_url=None)
     with display("rebuild") as progress:
-        kept, files, sessions = pipeline.rebuild(settings.warehouse, progress=progress)
+        kept, files, sessions = pipeline.rebuild(
+            settings.warehouse, treatment=settings.treatment(), progress=progress
+        )
     print(
         f"Rebuilt {sessions:,} sessions from {files:,} raw files."
         + (f" The old database is {kept}." if kept else "")
@@ -318,27 +320,120 @@ def forget(
     customer_id: Annotated[
         list[str] | None, typer.Option("--customer-id", metavar="ID", help="A saved customer's id.")
     ] = None,
+    name: Annotated[
+        list[str] | None, typer.Option("--customer-name", metavar="NAME", help="A customer's name.")
+    ] = None,
+    sip_uri: Annotated[
+        list[str] | None, typer.Option("--customer-sip-uri", metavar="URI", help="A customer's SIP URI.")
+    ] = None,
+    mentions: Annotated[
+        bool,
+        typer.Option(
+            "--mentions", help="Erase sessions of others too in which such a customer is mentioned."
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and erase nothing.")] = False,
+    show_list: Annotated[
+        bool,
+        typer.Option("--list", help="Show what is on the list of what was forgotten, and do nothing else."),
+    ] = False,
+    remove: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--remove", metavar="ENTRY", help="Take an entry off the list: its name, or what was forgotten."
+        ),
+    ] = None,
     warehouse: Warehouse = None,
 ) -> None:
     """Erase sessions, or all of a customer's, from every file of the warehouse, and keep them from coming back."""
-    from vapi_sessions.forget import Whom
-    from vapi_sessions.forget import forget as run_forget
+    from vapi_sessions import forget as forgetting
 
     settings = _settings(warehouse=warehouse, base_url=None)
-    given = (("number", number), ("email", email), ("externalId", external_id), ("customerId", customer_id))
-    whom = Whom(sessions or (), [(kind, value) for kind, values in given for value in values or ()])
-    done = run_forget(settings, whom, dry_run=dry_run)
+    given = (
+        ("number", number), ("email", email), ("name", name), ("sipUri", sip_uri),
+        ("externalId", external_id), ("customerId", customer_id),
+    )  # fmt: skip
+    whom = forgetting.Whom(
+        sessions or (), [(kind, value) for kind, values in given for value in values or ()], mentions
+    )
+    if (show_list or remove) and (
+        whom.sessions or whom.customers or mentions or dry_run or (show_list and remove)
+    ):
+        raise ConfigurationError(
+            "--list and --remove stand alone.", "Give one of them, and nothing to forget."
+        )
+    if show_list:
+        _print_forgotten(forgetting.listed(settings))
+        return
+    if remove:
+        for kind, count in forgetting.remove(settings, remove):
+            print(f"Took a {_WORDS.get(kind, kind)} off the list, and with it {_sessions(count)}.")
+        print("The next vapi-sessions sync --full brings back what the source still has of them.")
+        return
+    done = forgetting.forget(settings, whom, dry_run=dry_run, note=lambda text: print(text, file=sys.stderr))
+    _print_erased(done, mentions=mentions)
+
+
+#: What `forget` is given, in words.
+_WORDS: Final = {
+    "number": "number",
+    "email": "e-mail address",
+    "name": "name",
+    "sipUri": "SIP URI",
+    "externalId": "external id",
+    "customerId": "customer id",
+}
+
+
+def _sessions(count: int) -> str:
+    return f"{count:,} session{'' if count == 1 else 's'}"
+
+
+def _print_forgotten(entries: Any) -> None:
+    if not entries:
+        print("Nothing is on the list: nothing was forgotten here.")
+        return
+    print(f"{'entry':8}  {'since':24}  {'sessions':>8}  kind")
+    for entry in entries:
+        since = show(entry.at) if entry.at else "unknown"
+        print(f"{entry.name:8}  {since:24}  {entry.sessions:>8,}  {_WORDS.get(entry.kind, entry.kind)}")
+    print("Who it was cannot be read from the list. Take an entry off: vapi-sessions forget --remove ENTRY")
+
+
+def _print_erased(done: Any, *, mentions: bool) -> None:
     print(
-        f"{'Would erase' if dry_run else 'Erased'} {len(done.ids):,} sessions ({done.observations:,} observations in raw/), "
+        f"{'Would erase' if done.dry_run else 'Erased'} {len(done.ids):,} sessions ({done.observations:,} observations in raw/), "
         f"{len(done.snapshots):,} published snapshots and {len(done.files):,} other files"
     )
     for name in (*done.ids, *done.snapshots, *done.files):
         print(f"  {name}")
+    for one in done.customers:
+        entry = f" (entry {one.entry})" if one.entry else ""
+        found = f"{_sessions(one.sessions)} found" if one.sessions else "found nobody in the warehouse"
+        print(f"{_WORDS[one.kind]}{entry}: {found}")
+    if done.mentions:
+        what = "counted above" if mentions else "not erased: --mentions erases them"
+        print(f"{_sessions(len(done.mentions))} of others mention them ({what}):")
+        for name in done.mentions:
+            print(f"  {name}")
+    if done.absent and done.ids:
+        print("Not in the warehouse, of the sessions that were given:")
+        for name in done.absent:
+            print(f"  {name}")
     if not done.ids:
-        print("Nothing that is named here is in the warehouse.")
-    if not dry_run:
-        print("They are on the suppression list: neither a sync nor a rebuild brings them back.")
+        print("Found nobody in the warehouse by what was given: there was nothing to erase.")
+    if done.dropped:
+        print(
+            f"warning: what names a customer was dropped from {done.dropped:,} raw file(s), so nobody is found in them. "
+            "Give the ids of these sessions, or run vapi-sessions sync --full: it reads every session again and erases "
+            "theirs. What the source no longer lists is found by its id only.",
+            file=sys.stderr,
+        )
+    if done.tightened:
+        print("What is stored was put through the stricter policy.")
+    if not done.dry_run:
+        kept = "They are" if done.ids else "What was given is"
+        print(f"{kept} on the suppression list: neither a sync nor a rebuild brings them back.")
 
 
 @app.command()

@@ -50,6 +50,7 @@ POINTS: Final = (
     "compact.copied",
     "compact.swapped",
     "erase.published",  # older snapshots are still there
+    "erase.snapshot_removed",  # one of them
     "tighten.raw_written",  # one raw file under the stricter policy
     "derive.derived",
     "derive.swapped",

@@ -1,72 +1,203 @@
-"""`vapi-sessions forget`: erases sessions, or everything of a customer, from every file, and keeps them from coming back."""
+"""`vapi-sessions forget`: erases sessions, or everything of a customer, from every file, and keeps them from coming back.
+
+A customer is found by what a session's `customer` (and `customerId`) says, in any version that `raw/` has, and in any spelling.
+Where other sessions mention the same person, by number, address or name, they are counted, and erased on request. What was
+dropped by the policy cannot be found: then the list keeps the customer out, and a `sync --full`, which reads every session
+again, erases what is held of theirs.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 from vapi_sessions import faultpoints, privacy
 from vapi_sessions.config import Settings
-from vapi_sessions.errors import ConfigurationError
-from vapi_sessions.identity import normalised
+from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
+from vapi_sessions.identity import Known, normalised, number_parts
 from vapi_sessions.load import recover
 from vapi_sessions.pipeline import Environment
 from vapi_sessions.policy import Policy
-from vapi_sessions.treatment import KEY_STATE, Treatment
+from vapi_sessions.treatment import KEY_STATE, STATE, Treatment, drops_particulars
 from vapi_sessions.warehouse import erase, raw
+from vapi_sessions.warehouse.customers import CUSTOMER_COLUMNS, customer_of
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 from vapi_sessions.warehouse.store import Store
-from vapi_sessions.warehouse.suppression import CUSTOMER_KINDS, Suppression, customer_of
+from vapi_sessions.warehouse.suppression import Entry, Suppression
 
-#: Where the database has what a customer is named by.
-_COLUMNS = dict(
-    zip(
-        CUSTOMER_KINDS,
-        ("customer_number", "customer_email", "customer_external_id", "customer_id"),
-        strict=True,
-    )
-)
+#: By these a person may be mentioned in other sessions.
+_MENTIONED: Final = ("number", "email", "name", "sipUri")
 
 
 @dataclass(frozen=True, slots=True)
 class Whom:
-    """What to forget: sessions by id, customers by kind (one of `CUSTOMER_KINDS`) and value."""
+    """What to forget: sessions by id, customers by kind (one of `CUSTOMER_KINDS`) and value. `mentions`: also sessions of others
+    in which such a customer is mentioned.
+    """
 
     sessions: Sequence[str] = ()
     customers: Sequence[tuple[str, str]] = ()
+    mentions: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """How many sessions of the warehouse one of the given customers has. `entry`: its name on the list; "" in a dry run."""
+
+    kind: str
+    entry: str
+    sessions: int
 
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What was erased, or with `dry_run` would be. `ids`: the sessions that the warehouse held."""
+    """What was erased, or with `dry_run` would be. `ids`: the sessions that the warehouse held, with those that were erased for a
+    mention; `absent`: those that were given and that it did not hold. `mentions`: sessions of others in which they are mentioned. `dropped`: raw files from which what names a customer was
+    dropped before, so that nobody is found in them. `tightened`: a stricter policy went over what is stored.
+    """
 
     ids: tuple[str, ...]
     observations: int
     snapshots: tuple[str, ...]
     files: tuple[str, ...]
     dry_run: bool
+    absent: tuple[str, ...] = ()
+    customers: tuple[Named, ...] = ()
+    mentions: tuple[str, ...] = ()
+    dropped: int = 0
+    tightened: bool = False
+
+
+@dataclass(slots=True)
+class _Found:
+    """Sessions by id: createdAt (µs), and which of the given customers they have. `said`: what they say of these."""
+
+    sessions: dict[str, tuple[int, set[int]]] = field(default_factory=dict)
+    said: set[tuple[str, str]] = field(default_factory=set)
+    dropped: int = 0
+
+    def add(self, session_id: str, created: int | None, whose: Iterable[int] = ()) -> None:
+        before, others = self.sessions.get(session_id, (0, set[int]()))
+        self.sessions[session_id] = (created or before, others.union(whose))
 
 
 def forget(
-    settings: Settings, whom: Whom, *, dry_run: bool = False, environment: Environment | None = None
+    settings: Settings,
+    whom: Whom,
+    *,
+    dry_run: bool = False,
+    region: str | None = None,
+    environment: Environment | None = None,
+    note: Callable[[str], None] = lambda text: None,
 ) -> Forgotten:
-    """Erase from the database, `raw/`, every snapshot and by-product, and suppress from now on.
+    """Erase from the database, `raw/`, every snapshot and by-product, and suppress from now on. Then a stricter policy is applied.
 
     The suppression is durable before the first byte goes, so that an interrupted erasure is completed by running it
-    again, or by the next sync. Raises ConfigurationError if there is no warehouse, nothing to look for, or no key for
-    the pseudonyms it holds.
+    again, or by the next sync. `region`: the country of numbers without one. Raises ConfigurationError if there is no warehouse,
+    nothing to look for, no key for the pseudonyms it holds, or if a number may be that of several.
     """
     environment = environment or Environment()
     if not whom.sessions and not whom.customers:
         raise ConfigurationError(
             "forget needs to know whom.",
-            "Give session ids, or --customer-number, --customer-email, --customer-external-id or --customer-id.",
+            "Give session ids, or --customer-number, --customer-email, --customer-name, --customer-sip-uri, "
+            "--customer-external-id or --customer-id.",
         )
     if not all(value.strip() for value in (*whom.sessions, *(value for _, value in whom.customers))):
         raise ConfigurationError(
             "One of the names to forget is empty.", "Is a variable of the script that calls this not set?"
         )
+    sessions = {session_id.strip() for session_id in whom.sessions}
+    treatment = settings.treatment()
+    layout = _warehouse(settings)
+    clocks = privacy.Clocks(environment.now, environment.sleep or time.sleep)
+    with writer_lock(layout):
+        suppression = Suppression.open(layout, create=not dry_run, region=region)
+        if suppression.pending and not dry_run:
+            privacy.erase_forgotten(layout, suppression, clocks)
+        with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
+            recover(store, layout, now=clocks.now, suppression=suppression)
+            if not dry_run:
+                privacy.check_treatment(store.state(), treatment, empty=False)
+            policy = _policy(settings, store, whom)
+            people = [_Person.of(kind, value, policy, layout, region) for kind, value in whom.customers]
+            found = _in_raw(layout, sessions, people, region)
+            _in_store(store, found, sessions, people, region)
+            mentions = _mentions(layout, found, people, region) if people else {}
+            if whom.mentions:
+                for session_id, created in mentions.items():
+                    found.add(session_id, created)
+        counted = Counter(n for _, whose in found.sessions.values() for n in whose)
+        # What is not here yet is kept out as well; when it was created is learnt when it comes.
+        absent = {name: (0, set[int]()) for name in sessions if name not in found.sessions}
+        if dry_run:
+            names = [""] * len(people)
+            held = [raw.session_ids(path) for path in raw.files(layout.raw)]
+            done = privacy.Erased(
+                0,
+                sum(len(ids & found.sessions.keys()) for ids in held),
+                tuple(
+                    str(p.relative_to(layout.root))
+                    for p in erase.snapshots_with(layout, found.sessions.__contains__)
+                ),
+            )
+        else:
+            names = suppression.begin(
+                found.sessions | absent,
+                [(person.kind, person.spellings) for person in people],
+                at=clocks.now(),
+            )
+            faultpoints.reach("forget.noted")
+            done = privacy.erase_forgotten(layout, suppression, clocks)
+        tightened = not dry_run and _tighten(layout, treatment, suppression, clocks, note)
+    return Forgotten(
+        tuple(sorted(found.sessions)),
+        done.observations,
+        done.snapshots,
+        done.files,
+        dry_run,
+        tuple(sorted(absent)),
+        tuple(
+            Named(person.kind, name, counted[n])
+            for n, (person, name) in enumerate(zip(people, names, strict=True))
+        ),
+        tuple(sorted(mentions)),
+        found.dropped if people else 0,
+        tightened,
+    )
+
+
+def listed(settings: Settings) -> list[Entry]:
+    """What was given to `forget`, oldest first. Raises ConfigurationError if there is no warehouse."""
+    return Suppression.open(_warehouse(settings)).entries()
+
+
+def remove(
+    settings: Settings,
+    given: Sequence[str],
+    *,
+    region: str | None = None,
+    environment: Environment | None = None,
+) -> list[tuple[str, int]]:
+    """Take entries off the list, by their names or by what was forgotten; returns the kind of each, and how many sessions may come
+    back, with the next full sync. Raises ConfigurationError if one is not on it.
+    """
+    environment = environment or Environment()
+    layout = _warehouse(settings)
+    with writer_lock(layout):
+        suppression = Suppression.open(layout, region=region)
+        if suppression.pending:  # else what is half erased would stay
+            clocks = privacy.Clocks(environment.now, environment.sleep or time.sleep)
+            privacy.erase_forgotten(layout, suppression, clocks)
+        return [suppression.remove(one) for one in given]
+
+
+def _warehouse(settings: Settings) -> Layout:
     layout = Layout(settings.warehouse)
     layout.check()
     if not layout.raw.is_dir():
@@ -74,28 +205,7 @@ def forget(
             f"{settings.warehouse} is not a warehouse: it has no raw/ directory.",
             "Give one with --warehouse.",
         )
-    clocks = privacy.Clocks(environment.now, environment.sleep or time.sleep)
-    with writer_lock(layout):
-        suppression = Suppression.open(layout, create=not dry_run)
-        if suppression.pending and not dry_run:
-            privacy.erase_forgotten(layout, suppression, clocks)
-        with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
-            recover(store, layout, now=clocks.now)
-            policy = _policy(settings, store, whom)
-            customers = _spellings(whom.customers, policy)
-            found, observations = _in_raw(layout, set(whom.sessions), set(customers))
-            found |= _in_store(store, set(whom.sessions), set(customers))
-        if dry_run:
-            snapshots = erase.snapshots_with(layout, found.__contains__)
-            names = tuple(str(path.relative_to(layout.root)) for path in snapshots)
-            return Forgotten(tuple(sorted(found)), observations, names, (), dry_run=True)
-        # What is not here yet is kept out as well; when it was created is learnt when it comes.
-        suppression.begin(dict.fromkeys(whom.sessions, 0) | found, customers)
-        faultpoints.reach("forget.noted")
-        done = privacy.erase_forgotten(layout, suppression, clocks)
-    return Forgotten(
-        tuple(sorted(found)), max(observations, done.observations), done.snapshots, done.files, dry_run=False
-    )
+    return layout
 
 
 def _policy(settings: Settings, store: Store, whom: Whom) -> Policy | None:
@@ -112,54 +222,134 @@ def _policy(settings: Settings, store: Store, whom: Whom) -> Policy | None:
     return policy
 
 
-def _spellings(customers: Iterable[tuple[str, str]], policy: Policy | None) -> list[tuple[str, str]]:
-    """Each value in the spelling that counts, and as the pseudonym that may stand for it."""
-    plain = [(kind, normalised(kind, value)) for kind, value in customers]
-    if policy is None:
-        return plain
-    return plain + [(kind, policy.pseudonym(kind, value)) for kind, value in plain if kind != "customerId"]
-
-
-def _in_raw(
-    layout: Layout, sessions: set[str], customers: set[tuple[str, str]]
-) -> tuple[dict[str, int], int]:
-    """Ids with createdAt (µs) of what any version of a session matches, and how many rows these have."""
-    found: dict[str, int] = {}
-    for _ in range(
-        2 if customers else 1
-    ):  # other versions of what a customer matches may not name the customer
-        rows = 0
-        for path in raw.files(layout.raw):
-            for part in raw.read(path):
-                for row in part:
-                    if (
-                        row.session_id in sessions
-                        or row.session_id in found
-                        or (row.body and customers and _named(row.body, customers))
-                    ):
-                        found[row.session_id] = row.created_at or 0
-                        rows += 1
-    return found, rows
-
-
-def _named(body: bytes, customers: set[tuple[str, str]]) -> bool:
-    return any((kind, normalised(kind, value)) in customers for kind, value in customer_of(body))
-
-
-def _in_store(store: Store, sessions: set[str], customers: set[tuple[str, str]]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    if sessions:
-        found |= dict(
-            store.rows(
-                "SELECT session_id, epoch_us(created_at) FROM sessions WHERE session_id IN (SELECT unnest(?::VARCHAR[]))",
-                [sorted(sessions)],
-            )
+def _tighten(
+    layout: Layout,
+    treatment: Treatment,
+    suppression: Suppression,
+    clocks: privacy.Clocks,
+    note: Callable[[str], None],
+) -> bool:
+    with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
+        stricter = privacy.check_treatment(
+            store.state(), treatment, empty=not store.rows("SELECT 1 FROM sessions LIMIT 1")
         )
-    for kind in {kind for kind, _ in customers}:
-        column = _COLUMNS[kind]
+    if stricter:
+        note(privacy.stricter_note(treatment))
+        privacy.tighten(layout, treatment, clocks, suppression)
+    return stricter
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Who is meant, and where they are.
+
+
+@dataclass(frozen=True, slots=True)
+class _Person:
+    """A customer by one value. `spellings`: those that are listed: the normal one, and the pseudonym. `stored`: these, and
+    pseudonyms of earlier versions.
+    """
+
+    kind: str
+    value: str
+    spellings: tuple[str, ...]
+    stored: frozenset[str]
+
+    @classmethod
+    def of(cls, kind: str, value: str, policy: Policy | None, layout: Layout, region: str | None) -> _Person:
+        """`policy`: makes the pseudonyms that the warehouse holds; None if it holds none."""
+        plain = value.strip() if value.startswith("psn_") else normalised(kind, value, region)
+        if kind == "number" and not plain.startswith(("+", "psn_")):
+            plain = _with_country(layout, plain, region)
+        if policy is None or kind == "customerId" or plain.startswith("psn_"):
+            return cls(kind, value, (plain,), frozenset((plain,)))
+        pseudonym = policy.pseudonym(kind, plain)
+        former = {_former_pseudonym(policy, kind, text) for text in (value.strip(), plain)}
+        return cls(kind, value, (plain, pseudonym), frozenset({plain, pseudonym, *former}))
+
+    def is_meant(self, kind: str, value: str, region: str | None) -> bool:
+        """Whether a session's customer is this one."""
+        return kind == self.kind and (value in self.stored or normalised(kind, value, region) in self.stored)
+
+
+def _former_pseudonym(policy: Policy, kind: str, text: str) -> str:
+    """What earlier versions made of a value, whose spelling they hardly changed."""
+    spelled = text.lower() if kind in ("email", "sipUri") else text
+    return (
+        "psn_" + hmac.new(policy.key or b"", f"{kind}\0{spelled}".encode(), hashlib.sha256).hexdigest()[:32]
+    )
+
+
+def _with_country(layout: Layout, digits: str, region: str | None) -> str:
+    """A number without a country, with that of the one customer who has it. Raises ConfigurationError if there are several."""
+    found = set[str]()
+    for one in erase.bodies(layout):
+        for kind, value in customer_of(one.body):
+            if kind == "number" and number_parts(value, region)[1] == digits.lstrip("0"):
+                found.add(normalised(kind, value, region))
+    if len(found) > 1:
+        raise ConfigurationError(
+            f"That number has no country, and {len(found)} customers of different countries have it.",
+            "Write it with its country: --customer-number +1…",
+        )
+    return found.pop() if found else digits
+
+
+def _in_raw(layout: Layout, sessions: set[str], people: Sequence[_Person], region: str | None) -> _Found:
+    """What any version of a session matches."""
+    found = _Found()
+    for path in raw.files(layout.raw):
+        try:
+            state = raw.read_progress(path).get("state", {})
+            ids = raw.session_ids(path) & sessions
+        except WarehouseDamagedError:  # it is emptied
+            continue
+        found.dropped += drops_particulars(state.get(STATE) if isinstance(state, dict) else None)
+        for session_id in ids:
+            found.add(session_id, None)
+    for one in erase.bodies(layout) if people or found.sessions else ():
+        customer = customer_of(one.body) if people else []
+        whose = {
+            n for n, person in enumerate(people) if any(person.is_meant(*named, region) for named in customer)
+        }
+        if whose or one.session_id in sessions:
+            found.add(one.session_id, one.created_at, whose)
+        if whose:
+            found.said |= {named for named in customer if named[0] in _MENTIONED}
+    return found
+
+
+def _in_store(
+    store: Store, found: _Found, sessions: set[str], people: Sequence[_Person], region: str | None
+) -> None:
+    """The same among the rows, of which `raw/` may lack some."""
+    for session_id, created in store.rows(
+        "SELECT session_id, epoch_us(created_at) FROM sessions WHERE session_id IN (SELECT unnest(?::VARCHAR[]))",
+        [sorted(sessions)],
+    ):
+        found.add(session_id, created)
+    for n, person in enumerate(people):
+        column = CUSTOMER_COLUMNS[person.kind]
         for session_id, created, value in store.rows(
             f"SELECT session_id, epoch_us(created_at), {column} FROM sessions WHERE {column} IS NOT NULL"
         ):
-            if (kind, normalised(kind, value)) in customers:
-                found[session_id] = created
-    return found
+            if person.is_meant(person.kind, value, region):
+                found.add(session_id, created, [n])
+
+
+def _mentions(layout: Layout, found: _Found, people: Sequence[_Person], region: str | None) -> dict[str, int]:
+    """Sessions of others in which somebody is mentioned by what was given, or by what the sessions found say: id to createdAt, µs."""
+    given = {(person.kind, text) for person in people for text in (person.value, *person.spellings)}
+    said = {(kind, value) for kind, value in found.said if kind != "name" or _is_telling(value)}
+    known = Known({(kind, value) for kind, value in given | said if kind in _MENTIONED}, region)
+    if not known:
+        return {}
+    return {
+        one.session_id: one.created_at or 0
+        for one in erase.bodies(layout)
+        if one.session_id not in found.sessions and known.found(one.body.decode("utf-8", "replace"))
+    }
+
+
+def _is_telling(name: str) -> bool:
+    """Whether a name is of two words at least, or of ideographs: others may be words."""
+    return " " in name.strip() or any(c >= "\u2e80" for c in name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -132,7 +131,6 @@ class Loader:
         self._marks: list[Observation] = []
         self._bytes = 0
         self._broken = False
-        self._admitting = threading.Lock()
         self._committer = ThreadPoolExecutor(1, "commit") if side_by_side else None
         self._committing: Future[None] | None = None
         self._before: tuple[Resolution, Mapping[str, Known]] | None = None
@@ -155,9 +153,8 @@ class Loader:
         for org_id in organisations - {None, self._org_id}:
             raise other_organisation(self._layout.root, self._org_id, str(org_id))
         policy = self._treatment.policy
-        with self._admitting:
-            rows = self._suppression.admit(step.rows, policy)
-            odd = [r for r in step.unreadable if not self._suppression.excludes(r.session_id, r.body, policy)]
+        rows = self._suppression.admit(step.rows, policy)
+        odd = self._suppression.admit(step.unreadable, policy)
         observations = list(self._observe(rows, odd, step.page))
         return Treated(
             observations,
@@ -386,10 +383,13 @@ def describe(aside: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What `recover` did: files merged, and the names of the torn ones that were put aside."""
+    """What `recover` did: files merged, the names of the torn ones that were put aside, and the sessions that were passed over
+    because they were forgotten.
+    """
 
     merged: int = 0
     torn: tuple[str, ...] = ()
+    forgotten: frozenset[str] = frozenset()
 
     @property
     def warning(self) -> str:
@@ -403,17 +403,21 @@ class Recovery:
         )
 
 
-def recover(store: Store, layout: Layout, *, now: Callable[[], int]) -> Recovery:
+def recover(
+    store: Store, layout: Layout, *, now: Callable[[], int], suppression: Suppression | None = None
+) -> Recovery:
     """Merge raw files that the ledger does not know, with the progress their footers carry.
 
     After a crash between writing and merging, nothing is downloaded again; on an empty store this is a rebuild. Torn
     files are put aside. What was written after a torn file may claim a window of which that file held a part, so
     such claims do not count, and the next sync reads these windows again; nor does any claim if it cannot be told when
-    the torn file was written. Raises WarehouseError.
+    the torn file was written. `suppression`: the list, if it is open already. Raises WarehouseError.
     """
     raw.remove_unfinished(layout.raw)
     merged = store.merged_files()
-    suppression = Suppression.open(layout)  # a file from a copy may hold what was forgotten
+    if suppression is None:
+        suppression = Suppression.open(layout)
+    forgotten = set[str]()  # a file from a copy may hold it
     pending: list[tuple[int, Path]] = []
     torn: list[Path] = []
     for path in raw.files(layout.raw):
@@ -428,7 +432,11 @@ def recover(store: Store, layout: Layout, *, now: Callable[[], int]) -> Recovery
     for _, path in sorted(pending):  # they may have been renamed, but later facts must replace earlier ones
         try:
             progress = raw.read_progress(path)
-            observations = [o for part in raw.read(path) for o in _admitted(part, suppression)]
+            observations = list[Observation | Unreadable]()
+            for part in raw.read(path):
+                admitted = _admitted(part, suppression)
+                forgotten |= {o.session_id for o in part} - {o.session_id for o in admitted}
+                observations += admitted
         except WarehouseDamagedError:
             torn.append(path)
             doubtful = True
@@ -451,7 +459,7 @@ def recover(store: Store, layout: Layout, *, now: Callable[[], int]) -> Recovery
         store.merge(resolution, flatten(resolution.versions).tables, known, changes)
         done += 1
     # Last: as long as it lies there, a recovery that is itself interrupted knows that claims are doubtful.
-    return Recovery(done, tuple(raw.put_aside(path).name for path in torn))
+    return Recovery(done, tuple(raw.put_aside(path).name for path in torn), frozenset(forgotten))
 
 
 def _created(observations: Iterable[Observation | Unreadable]) -> dict[str, int]:

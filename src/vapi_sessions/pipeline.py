@@ -36,9 +36,11 @@ from vapi_sessions.plan import PlannedWindow
 from vapi_sessions.progress import Progress, Silent
 from vapi_sessions.survey import Plan, make_plan
 from vapi_sessions.timestamps import to_datetime
+from vapi_sessions.treatment import Treatment
 from vapi_sessions.walk import walk
 from vapi_sessions.warehouse import raw, reader
 from vapi_sessions.warehouse.compact import compact
+from vapi_sessions.warehouse.customers import CustomersHeld
 from vapi_sessions.warehouse.files import sync_directory
 from vapi_sessions.warehouse.layout import Layout, put_aside, writer_lock
 from vapi_sessions.warehouse.publish import publish
@@ -109,6 +111,7 @@ class Run:
         self._recorded = ""
         self._recovered = 0
         self._compaction_due = False
+        self._erasure_due = False
         self._treating = threading.BoundedSemaphore(_TREATED_AT_ONCE)
         self._large_pages = threading.BoundedSemaphore(settings.concurrency)
         self.stopping = threading.Event()
@@ -123,16 +126,14 @@ class Run:
             self._stack.enter_context(writer_lock(layout))
             self.suppression = Suppression.open(layout, create=True)
             try:
-                self._complete_forget()
                 store = Store(layout.store, layout.scratch, sleep=self._sleep)
             except EarlierVersionError:
                 self._take_over()
-                self._complete_forget()
                 store = Store(layout.store, layout.scratch, sleep=self._sleep)
-            self._stack.callback(self._compact)  # between the store's closing and the lock's release
+            self._stack.callback(self._tidy)  # between the store's closing and the lock's release
             self.store = self._stack.enter_context(store)
             self.store.close_dead_runs()
-            recovery = recover(self.store, layout, now=self.environment.now)
+            recovery = recover(self.store, layout, now=self.environment.now, suppression=self.suppression)
             self._recovered = recovery.merged
             if recovery.warning:
                 self.progress.note(recovery.warning)
@@ -140,7 +141,11 @@ class Run:
                 self.progress.note(
                     f"merged {self._recovered} raw file(s) that an earlier run had fetched and not merged"
                 )
+            self._complete_forget()
             self._enforce()
+            if snapshot := self.store.state().get("snapshot"):
+                self.suppression.trust(CustomersHeld(layout.parquet / snapshot))
+            self.suppression.go_on = self._go_on
             self.numbers = RequestNumbers(int(self.store.state().get("next_seq", "1")))
             self.source = self._stack.enter_context(
                 Source(
@@ -169,7 +174,10 @@ class Run:
             if error is None:
                 if self._recorded != "done":  # it was before the publication, which shows it
                     self._record("done")
-                self._compaction_due = self.store.worth_compacting()
+                self._erasure_due = privacy.joined_held(self.store, self.suppression)
+                if not self._erasure_due:
+                    privacy.note_compared(self.store, self._layout, self.suppression)
+                    self._compaction_due = self.store.worth_compacting()
                 if not self._compaction_due:
                     self.store.checkpoint()
                 return
@@ -313,9 +321,26 @@ class Run:
         return privacy.Clocks(self.environment.now, self._sleep)
 
     def _complete_forget(self) -> None:
-        if self.suppression.pending:
-            privacy.erase_forgotten(self._layout, self.suppression, self._clocks)
-            self.progress.note("completed a forget that had been interrupted")
+        """Erase what is on the list and all the same in the warehouse: an erasure was interrupted, or a copy put back."""
+        interrupted = self.suppression.pending
+        if privacy.still_held(
+            self.store, self._layout, self.suppression, now=self.environment.now, note=self.progress.note
+        ):
+            self._without_store(self._erase_forgotten)
+            if interrupted:
+                self.progress.note("completed a forget that had been interrupted")
+
+    def _erase_forgotten(self) -> None:
+        done = privacy.erase_forgotten(self._layout, self.suppression, self._clocks)
+        if done.sessions or done.observations:
+            self.progress.note(f"erased {done.sessions:,} session(s) that were forgotten and still held")
+
+    def _without_store(self, work: Callable[[], object]) -> None:
+        """Do what opens the database itself, and open it again."""
+        self.store.__exit__(None, None, None)
+        work()
+        layout = self._layout
+        self.store = self._stack.enter_context(Store(layout.store, layout.scratch, sleep=self._sleep))
 
     def _take_over(self) -> None:
         self.progress.note("an earlier version made this warehouse: deriving it again from raw/")
@@ -330,22 +355,25 @@ class Run:
         state = self.store.state()
         empty = not self.store.rows("SELECT 1 FROM sessions LIMIT 1")
         if privacy.check_treatment(state, self.treatment, empty=empty):
-            self.progress.note(
-                f"policy or redactor became stricter ({privacy.level(self.treatment)}): rewriting what is stored"
+            self.progress.note(privacy.stricter_note(self.treatment))
+            self._without_store(
+                lambda: privacy.tighten(self._layout, self.treatment, self._clocks, self.suppression)
             )
-            self.store.__exit__(None, None, None)
-            privacy.tighten(self._layout, self.treatment, self._clocks)
-            layout = self._layout
-            self.store = self._stack.enter_context(Store(layout.store, layout.scratch, sleep=self._sleep))
         elif note := privacy.looser_note(state, self.treatment):
             self.progress.note(note)
 
-    def _compact(self) -> None:
-        if self._compaction_due:
+    def _tidy(self) -> None:
+        if self._erasure_due:
+            self._erase_forgotten()
+        elif self._compaction_due:
             try:
                 compact(self._layout, sleep=self._sleep)
             except VapiSessionsError as error:  # what was synced is safe, in a file larger than it need be
                 self.progress.note(f"the database could not be compacted: {error.fact}")
+
+    def _go_on(self) -> None:
+        if self.stopping.is_set():
+            raise SourceUnavailableError("Stopped while new customers were compared with the forgotten ones.")
 
     def _sleep(self, seconds: float) -> None:
         if self.environment.sleep is not None:
@@ -457,14 +485,18 @@ def preview(settings: Settings, *, environment: Environment | None = None) -> Pr
 
 
 def rebuild(
-    warehouse: Path, *, environment: Environment | None = None, progress: Progress | None = None
+    warehouse: Path,
+    *,
+    treatment: Treatment | None = None,
+    environment: Environment | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Path | None, int, int]:
-    """Derive the database again from `raw/` and publish it.
+    """Derive the database again from `raw/` and publish it; then put all of it through a `treatment` that is stricter.
 
     Returns where the old database was put aside (None if there was none), the raw files merged and the sessions.
     The new one is built beside the old one and takes its place at the end, so a rebuild that fails changes nothing.
     If it is killed between the two, there is no database, and the next run derives it from `raw/` all the same.
-    Raises ConfigurationError if there is nothing to rebuild from, WarehouseDamagedError if files of `raw/` seem to be
+    Raises ConfigurationError if there is nothing to rebuild from, or for another pseudonym key, WarehouseDamagedError if files of `raw/` seem to be
     missing, WarehouseError.
     """
     environment = environment or Environment()
@@ -482,17 +514,22 @@ def rebuild(
     layout.create()
     with fewer_collections(), writer_lock(layout):
         suppression = Suppression.open(layout, create=True)
+        clocks = privacy.Clocks(environment.now, environment.sleep or time.sleep)
+        progress = progress or Silent()
         draft = layout.scratch / "rebuilt.duckdb"
         with Store(draft, layout.scratch) as store:
-            recovery = recover(store, layout, now=environment.now)
-            if recovery.warning and progress is not None:
+            recovery = recover(store, layout, now=environment.now, suppression=suppression)
+            if recovery.warning:
                 progress.note(recovery.warning)
             (sessions,) = store.rows("SELECT count(*) FROM sessions")[0]
+            stricter = treatment is not None and privacy.check_treatment(
+                store.state(), treatment, empty=not sessions
+            )
             store.checkpoint()
         # What a torn file held is read again, and what is to be forgotten is still published; nobody knows of a file that is gone.
         explained = recovery.torn or suppression.pending
         published = 0 if explained else reader.sessions_published(layout.root)
-        if sessions < published:
+        if sessions + len(recovery.forgotten) < published:
             with disk_errors(draft):
                 draft.unlink()
             raise WarehouseDamagedError(
@@ -506,13 +543,17 @@ def rebuild(
             draft.rename(layout.store)
             sync_directory(layout.root)
         faultpoints.reach("rebuild.swapped")
-        with Store(layout.store, layout.scratch, sleep=environment.sleep or time.sleep) as store:
-            publish(store, layout, now=environment.now, force=True, note=(progress or Silent()).note)
+        with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
+            publish(store, layout, now=environment.now, force=True, note=progress.note)
             store.checkpoint()
-        if suppression.pending:  # an interrupted forget: what was put aside holds what was to go
-            privacy.erase_forgotten(
-                layout, suppression, privacy.Clocks(environment.now, environment.sleep or time.sleep)
-            )
+            # What raw/ holds of the forgotten did not get here; it is there all the same, and in what was put aside.
+            held = privacy.still_held(store, layout, suppression, now=environment.now, note=progress.note)
+        if held:
+            privacy.erase_forgotten(layout, suppression, clocks)
+        if stricter and treatment is not None:
+            progress.note(privacy.stricter_note(treatment))
+            privacy.tighten(layout, treatment, clocks, suppression)
+        kept = kept if kept is not None and kept.exists() else None
     return kept, recovery.merged, sessions
 
 

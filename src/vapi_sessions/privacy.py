@@ -9,15 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
+
+import msgspec
 
 from vapi_sessions import faultpoints
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.load import recover
-from vapi_sessions.merge import Observation, Unreadable
 from vapi_sessions.policy import PersonalData
 from vapi_sessions.treatment import STATE, Treatment
 from vapi_sessions.warehouse import erase
 from vapi_sessions.warehouse.compact import compact
+from vapi_sessions.warehouse.customers import CUSTOMER_COLUMNS
 from vapi_sessions.warehouse.files import replace_derived, sync_directory
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.publish import publish
@@ -44,28 +47,130 @@ class Clocks:
     sleep: Callable[[float], None] = time.sleep
 
 
+#: The fact of the state that says with which list, and with which files, the warehouse was compared.
+_COMPARED: Final = "forgotten_compared"
+
+
+class _Compared(msgspec.Struct):
+    """`people`: the entries whose sessions were looked for; `sessions`, `files`: hashes of the listed ones, and of what may hold them."""
+
+    people: list[str] = []
+    sessions: str = ""
+    files: str = ""
+
+
+def still_held(
+    store: Store,
+    layout: Layout,
+    suppression: Suppression,
+    *,
+    now: Callable[[], int],
+    note: Callable[[str], None] = lambda text: None,
+) -> bool:
+    """Whether the warehouse may hold what was forgotten, so that `erase_forgotten` is due. For whoever opened it for writing.
+
+    As long as neither the list nor the files changed since it was last asked, or since `note_compared`, it costs a look at the
+    directories: what comes in between is compared where it is loaded. Else all ids are compared; and where the list has people whom
+    this database was never compared with, because it is that of a backup, the customers of all sessions are, which join the list.
+    """
+    if suppression.empty:
+        return False
+    if suppression.pending:
+        return True
+    before = msgspec.json.decode(store.state().get(_COMPARED, "{}"), type=_Compared)
+    present = _compared(layout, suppression)
+    if before.sessions == present.sessions and before.files == present.files:
+        if set(present.people) <= set(before.people):
+            return False
+    elif _held_by_id(store, layout, suppression):
+        return True
+    if not set(present.people) <= set(before.people):
+        note("comparing every customer in the warehouse with the list of those who were forgotten")
+        if found := _held_by_customer(store, layout, suppression):
+            suppression.list_held(found, at=now())
+            return True
+    note_compared(store, layout, suppression)
+    return False
+
+
+def joined_held(store: Store, suppression: Suppression) -> bool:
+    """Whether the database holds a session that joined the list since that was opened: what it said of its customer came later."""
+    joined = [sorted(suppression.joined)]
+    return bool(joined[0]) and bool(
+        store.rows(
+            f"SELECT 1 FROM ({_ALL_IDS}) WHERE session_id IN (SELECT unnest(?::VARCHAR[])) LIMIT 1", joined
+        )
+    )
+
+
+def note_compared(store: Store, layout: Layout, suppression: Suppression) -> None:
+    """Note that nothing on the list is held, by whatever is in the warehouse now."""
+    if not suppression.empty:
+        present = msgspec.json.encode(_compared(layout, suppression)).decode()
+        store.note(Changes(state={_COMPARED: present}))
+
+
+def _compared(layout: Layout, suppression: Suppression) -> _Compared:
+    with disk_errors(layout.root):
+        return _Compared(sorted(suppression.people), suppression.stamp, erase.files_held(layout))
+
+
+def _held_by_id(store: Store, layout: Layout, suppression: Suppression) -> bool:
+    holds = remembering(suppression.holds)
+    return (
+        any(holds(session_id) for (session_id,) in store.rows(_ALL_IDS))
+        or bool(erase.in_raw(layout, holds))
+        or bool(erase.snapshots_with(layout, holds))
+        or any(erase.in_database(store, path, holds) for path in erase.put_aside(layout))
+    )
+
+
+def _held_by_customer(
+    store: Store, layout: Layout, suppression: Suppression
+) -> dict[str, tuple[int, set[str]]]:
+    """Sessions whose customer is on the list: id to createdAt (µs) and the entries on account of which."""
+    found: dict[str, tuple[int, set[str]]] = {}
+    for one in erase.bodies(layout):
+        if because := suppression.named(one.body):
+            _, others = found.get(one.session_id, (0, set()))
+            found[one.session_id] = one.created_at or 0, because | others
+    # raw/ may lack some; the columns are what a body says of its customer.
+    columns = ", ".join(CUSTOMER_COLUMNS.values())
+    for session_id, created, *values in store.rows(
+        f"SELECT session_id, epoch_us(created_at), {columns} FROM sessions"
+    ):
+        if session_id not in found:
+            named = zip(CUSTOMER_COLUMNS, values, strict=True)
+            because = suppression.people_among((kind, value) for kind, value in named if value)
+            if because:
+                found[session_id] = created, because
+    return found
+
+
 def erase_forgotten(layout: Layout, suppression: Suppression, clocks: Clocks) -> Erased:
     """Erase every session on the suppression list from every file, then note that it is done.
 
     raw/ first: as long as the database holds a session, an interrupted erasure knows which one it was.
     """
-    holds = _remembering(suppression.holds)
+    holds = remembering(suppression.holds)
     with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
-        recover(store, layout, now=clocks.now)
-        held = store.rows("SELECT session_id FROM sessions UNION SELECT session_id FROM sync.unreadable")
-        ids = [session_id for (session_id,) in held if holds(session_id)]
-    observations = erase.from_raw(layout, lambda row: holds(row.session_id), ids)
+        recover(store, layout, now=clocks.now, suppression=suppression)
+        ids = [session_id for (session_id,) in store.rows(_ALL_IDS) if holds(session_id)]
+    observations = erase.from_raw(layout, holds, ids)
     with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
         sessions = erase.from_store(store, ids)
     faultpoints.reach("erase.store")
     compact(layout, sleep=clocks.sleep)
     with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
         publish(store, layout, now=clocks.now)
-        current = store.state().get("snapshot")
+        stale = erase.snapshots_with(layout, holds)
+        if any(path.name == store.state().get("snapshot") for path in stale):  # not by this database's doing
+            publish(store, layout, now=clocks.now, force=True)
         store.checkpoint()
-    faultpoints.reach("erase.published")
-    stale = [path for path in erase.snapshots_with(layout, holds) if path.name != current]
-    removed = erase.by_products(layout, stale)
+        faultpoints.reach("erase.published")
+        removed = erase.by_products(layout, stale)
+        note_compared(store, layout, suppression)
+        store.checkpoint()
     suppression.complete()
     gone = {str(path.relative_to(layout.root)) for path in stale}
     return Erased(
@@ -73,7 +178,11 @@ def erase_forgotten(layout: Layout, suppression: Suppression, clocks: Clocks) ->
     )
 
 
-def _remembering(holds: Callable[[str], bool]) -> Callable[[str], bool]:
+_ALL_IDS: Final = "SELECT session_id FROM sessions UNION SELECT session_id FROM sync.unreadable"
+
+
+def remembering(holds: Callable[[str], bool]) -> Callable[[str], bool]:
+    """The same, asking once for each session."""
     known: dict[str, bool] = {}
 
     def held(session_id: str) -> bool:
@@ -105,23 +214,24 @@ def looser_note(state: Mapping[str, str], treatment: Treatment) -> str:
     return "the personal data policy is looser than it was: what is stored stays as it is, unless it is read again"
 
 
-def tighten(layout: Layout, treatment: Treatment, clocks: Clocks) -> int:
+def tighten(layout: Layout, treatment: Treatment, clocks: Clocks, suppression: Suppression) -> int:
     """Write raw/ and everything derived from it again under a stricter treatment; returns the raw files written.
 
     The ledger is taken over, so nothing is downloaded again. Databases and snapshots of before are removed.
     """
     with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
-        recover(store, layout, now=clocks.now)
+        recover(store, layout, now=clocks.now, suppression=suppression)
         store.checkpoint()
     written = erase.treat_raw(layout, treatment)
-    erase.from_raw(layout, _nothing)  # empties torn files
-    _derive_again(layout, clocks)
+    erase.from_raw(layout, lambda session_id: False)  # empties torn files
+    _derive_again(layout, clocks, suppression)
     with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
         publish(store, layout, now=clocks.now, force=True)
         current = store.state().get("snapshot")
         faultpoints.reach("tighten.published")
         erase.by_products(layout, [path for path in erase.snapshots(layout) if path.name != current])
         store.note(Changes(state=treatment.state))
+        note_compared(store, layout, suppression)
         store.checkpoint()
     return written
 
@@ -131,16 +241,18 @@ def take_over(layout: Layout, suppression: Suppression, clocks: Clocks) -> list[
 
     Returns the sessions that `raw/` could not give: their rows are taken over as they were.
     """
-    return _derive_again(layout, clocks, lambda session_id: not suppression.holds(session_id))
+    return _derive_again(layout, clocks, suppression, lambda session_id: not suppression.holds(session_id))
 
 
-def _derive_again(layout: Layout, clocks: Clocks, keep: Callable[[str], bool] | None = None) -> list[str]:
+def _derive_again(
+    layout: Layout, clocks: Clocks, suppression: Suppression, keep: Callable[[str], bool] | None = None
+) -> list[str]:
     """A new database from raw/ and the old one's ledger, which then takes the old one's place."""
     draft = layout.scratch / "derived.duckdb"
     with disk_errors(draft):
         draft.unlink(missing_ok=True)
     with Store(draft, layout.scratch, sleep=clocks.sleep) as store:
-        recover(store, layout, now=clocks.now)
+        recover(store, layout, now=clocks.now, suppression=suppression)
         lost = erase.adopt_ledger(store, layout.store, keep)
         store.checkpoint()
     faultpoints.reach("derive.derived")
@@ -152,8 +264,9 @@ def _derive_again(layout: Layout, clocks: Clocks, keep: Callable[[str], bool] | 
     return lost
 
 
-def _nothing(row: Observation | Unreadable) -> bool:
-    return False
+def stricter_note(treatment: Treatment) -> str:
+    """What a person should hear of a treatment that became stricter."""
+    return f"policy or redactor became stricter ({level(treatment)}): rewriting what is stored"
 
 
 def level(treatment: Treatment) -> str:

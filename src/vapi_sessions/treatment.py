@@ -86,6 +86,11 @@ class Treatment:
         )
 
 
+def drops_particulars(stamp: str | None) -> bool:
+    """Whether what was stored under that stamp says of nobody who the customer was."""
+    return bool(_facts(stamp)["personal"] is PersonalData.DROP)
+
+
 def hash_part(stamp: str | None) -> str:
     """What of a stamp goes into content hashes: nothing as long as everything is the default."""
     facts = json.loads(stamp) if stamp else {}

@@ -23,11 +23,13 @@ from vapi_sessions.ledger import Ledger
 from vapi_sessions.merge import unreadable
 from vapi_sessions.page import Row, UnreadableRow
 from vapi_sessions.pipeline import Environment
+from vapi_sessions.privacy import remembering
 from vapi_sessions.progress import Progress, Silent
 from vapi_sessions.survey import ask_for_the_oldest
 from vapi_sessions.timestamps import floor_ms, show
 from vapi_sessions.walk import ALWAYS, Piece, Step, walk
-from vapi_sessions.warehouse import fingerprints, reader
+from vapi_sessions.warehouse import erase, fingerprints, reader
+from vapi_sessions.warehouse.customers import CustomersHeld
 from vapi_sessions.warehouse.holdings import Holdings
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.publish import torn_files
@@ -42,6 +44,7 @@ IDS_NAMED: Final = 20
 _SESSIONS_AT_ONCE: Final = 20_000
 _RECONCILE: Final = "vapi-sessions reconcile"
 _REBUILD: Final = "vapi-sessions rebuild"
+_ERASE: Final = "vapi-sessions sync"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,10 @@ def verify(
         ) as source:
             started = environment.monotonic()
             since = rows("SELECT value FROM sync.state WHERE key = 'origin_reason'") == [("since",)]
-            suppression = Suppression.open(Layout(settings.warehouse))
+            layout = Layout(settings.warehouse)
+            suppression = Suppression.open(layout)
+            for (snapshot,) in rows("SELECT value FROM sync.state WHERE key = 'snapshot'"):
+                suppression.trust(CustomersHeld(layout.parquet / snapshot))
             work = _Verification(
                 source,
                 db,
@@ -116,7 +122,12 @@ def verify(
                 progress,
                 since=since,
             )
-            findings = [*_files(rows, settings.warehouse), *_inner(rows), *work.compare(deep=deep)]
+            findings = [
+                *_files(rows, settings.warehouse),
+                *_forgotten(rows, layout, suppression),
+                *_inner(rows),
+                *work.compare(deep=deep),
+            ]
             (sessions,) = rows("SELECT count(*) FROM sessions")[0]
             return Verified(
                 tuple(findings),
@@ -276,11 +287,15 @@ class _Verification:
             if not row.readable and key not in ours and key not in self.aside
         ]
         gone = [key for key in ours if key not in theirs]
+        forgotten = [key for key, row in theirs.items() if key in ours and not row.allowed]
         if lacking:
             what = "at the source and not in the warehouse"
             yield _finding(window, what, lacking, _read_again(settled[key] for key in lacking))
         if odd:  # a source that leaves them out of windows of updatedAt shows them to nobody else
             yield _finding(window, "at the source that cannot be read, and not kept aside", odd, _RECONCILE)
+        if forgotten:  # by its customer, of whom the warehouse may not have known
+            what = "of a customer who was forgotten, and still held"
+            yield _finding(window, what, forgotten, "vapi-sessions sync --full")
         if gone:
             yield _finding(window, "in the warehouse and not at the source", gone, _RECONCILE)
         if not contents:
@@ -326,6 +341,23 @@ def _files(rows: Any, warehouse: Path) -> Iterator[Finding]:
             yield Finding(
                 None, f"{len(torn):,} published files are missing or torn", names, "vapi-sessions sync"
             )
+
+
+def _forgotten(rows: Any, layout: Layout, suppression: Suppression) -> Iterator[Finding]:
+    """What is on the list of the forgotten and held all the same, in what is published or in the files of the writer."""
+    if suppression.pending:
+        yield Finding(None, "a forget was begun and not completed", (), _ERASE)
+    if suppression.empty:
+        return
+    holds = remembering(suppression.holds)
+    published = rows("SELECT session_id FROM sessions UNION SELECT session_id FROM sync.unreadable")
+    ids = {session_id for (session_id,) in published if holds(session_id)} | erase.in_raw(layout, holds)
+    if ids:
+        what = f"{len(ids):,} session{'s were' if len(ids) != 1 else ' was'} forgotten and still held"
+        yield Finding(None, what, tuple(sorted(ids)[:IDS_NAMED]), _ERASE)
+    elif stale := erase.snapshots_with(layout, holds):
+        names = tuple(path.name for path in stale[:IDS_NAMED])
+        yield Finding(None, "published snapshots hold what was forgotten, or are damaged", names, _ERASE)
 
 
 def _inner(rows: Any) -> Iterator[Finding]:

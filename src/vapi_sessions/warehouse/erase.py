@@ -7,9 +7,10 @@ beginning it again. Only inside the writer's lock.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,13 @@ from typing import Any
 import duckdb
 
 from vapi_sessions import faultpoints, schema
-from vapi_sessions.errors import WarehouseDamagedError
+from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
 from vapi_sessions.merge import Observation, Unreadable
 from vapi_sessions.paths import pattern
 from vapi_sessions.timestamps import to_datetime
 from vapi_sessions.treatment import STATE, Treatment
 from vapi_sessions.warehouse import raw
-from vapi_sessions.warehouse.files import sync_directory, visible
+from vapi_sessions.warehouse.files import remove_directory, sync_directory, visible
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.refusals import disk_errors, published_errors
 from vapi_sessions.warehouse.store import Store
@@ -34,10 +35,16 @@ def observations(path: Path) -> list[Observation | Unreadable]:
     return [observation for part in raw.read(path) for observation in part]
 
 
-def from_raw(
-    layout: Layout, doomed: Callable[[Observation | Unreadable], bool], ids: Iterable[str] = ()
-) -> int:
-    """Write the raw files that hold such rows again without them; returns how many rows went.
+def bodies(layout: Layout) -> Iterator[Observation | Unreadable]:
+    """All observations in `raw/` that have a body; torn files are passed over. Raises WarehouseError."""
+    for path in raw.files(layout.raw):
+        with contextlib.suppress(WarehouseDamagedError):
+            for part in raw.read(path):
+                yield from (one for one in part if one.body)
+
+
+def from_raw(layout: Layout, doomed: Callable[[str], bool], ids: Iterable[str] = ()) -> int:
+    """Write the raw files that hold such sessions again without them; returns how many rows went.
 
     Names and progress stay, so nothing is read again; a window that was left in the middle at one of `ids` is read anew.
     Torn files, of which nobody knows what they hold, are emptied and keep their names, which say that something lacks.
@@ -46,18 +53,19 @@ def from_raw(
     names = set(ids)
     for path in raw.files(layout.raw):
         try:
-            rows = observations(path)
             progress = raw.read_progress(path)
+            held = {name for name in raw.session_ids(path) if doomed(name)}
+            if not held and _without_ids(progress, names) == progress:
+                continue
+            rows = observations(path)
         except WarehouseDamagedError:  # nobody can tell what it holds: put aside, and emptied below
             raw.put_aside(path)
             continue
-        kept = [row for row in rows if not doomed(row)]
-        names |= {row.session_id for row in rows} - {row.session_id for row in kept}
-        scrubbed = _without_ids(progress, names)
-        if len(kept) < len(rows) or scrubbed != progress:
-            raw.write(layout.raw, path.name, kept, scrubbed)
-            erased += len(rows) - len(kept)
-            faultpoints.reach("erase.raw_written")
+        kept = [row for row in rows if row.session_id not in held]
+        names |= held
+        raw.write(layout.raw, path.name, kept, _without_ids(progress, names))
+        erased += len(rows) - len(kept)
+        faultpoints.reach("erase.raw_written")
     with disk_errors(layout.raw):
         for path in raw.torn(layout.raw):
             os.truncate(path, 0)
@@ -155,20 +163,66 @@ def adopt_ledger(store: Store, other: Path, keep: Callable[[str], bool] | None =
     return list(lost)
 
 
-def snapshots_with(layout: Layout, forgotten: Callable[[str], bool]) -> list[Path]:
-    """The published snapshots that hold a session, or are damaged, which is treated as if they did. Raises WarehouseError."""
-    found = []
-    for snapshot in snapshots(layout):
-        files = [pattern(path) for path in visible(snapshot.glob("sessions/*/*.parquet"))]
-        try:
-            with published_errors(layout.root), duckdb.connect() as db:
-                ids = db.execute("SELECT session_id FROM read_parquet(?)", [files]).fetchall()
-        except (WarehouseDamagedError, duckdb.Error):
-            found.append(snapshot)
-            continue
-        if any(forgotten(session_id) for (session_id,) in ids):
-            found.append(snapshot)
+def in_raw(layout: Layout, forgotten: Callable[[str], bool]) -> set[str]:
+    """The sessions in `raw/` that were forgotten; torn files are passed over. Raises WarehouseError."""
+    found = set[str]()
+    for path in raw.files(layout.raw):
+        with contextlib.suppress(WarehouseDamagedError):
+            found |= {name for name in raw.session_ids(path) if forgotten(name)}
     return found
+
+
+def in_database(store: Store, path: Path, forgotten: Callable[[str], bool]) -> bool:
+    """Whether a database that was put aside holds a session that was forgotten, or cannot be read."""
+    if path.suffix == ".wal":  # belongs to another one
+        return False
+    try:
+        with store.attached(path, read_only=True):
+            return any(
+                forgotten(session_id) for (session_id,) in store.rows("SELECT session_id FROM sessions")
+            )
+    except (WarehouseError, duckdb.Error):
+        return True
+
+
+def files_held(layout: Layout) -> str:
+    """A hash of which files could hold a session: changes when one comes, goes or is replaced, by whomever."""
+    known = [f"{path.name} {path.stat().st_size}" for path in raw.files(layout.raw)]
+    known += [path.name for path in (*snapshots(layout), *put_aside(layout))]
+    return hashlib.sha256("\n".join(known).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def snapshots_with(layout: Layout, forgotten: Callable[[str], bool]) -> list[Path]:
+    """The published snapshots of which any table holds a session, or is damaged, which is treated as if it did.
+
+    Raises WarehouseError.
+    """
+    verdicts: dict[tuple[int, int], bool] = {}  # a file is linked into many snapshots
+    found = []
+    with published_errors(layout.root), duckdb.connect() as db:
+        for snapshot in snapshots(layout):
+            for path in visible(snapshot.glob("*/*/*.parquet")):
+                try:
+                    stat = path.stat()
+                except FileNotFoundError:  # removed meanwhile, where no lock is held
+                    continue
+                if (file := (stat.st_dev, stat.st_ino)) not in verdicts:
+                    ids = _ids(db, layout, path)
+                    verdicts[file] = ids is None or any(map(forgotten, ids))
+                if verdicts[file]:
+                    found.append(snapshot)
+                    break
+    return found
+
+
+def _ids(db: duckdb.DuckDBPyConnection, layout: Layout, path: Path) -> list[str] | None:
+    """The sessions of which a published file holds rows; None if it is damaged."""
+    try:
+        with published_errors(layout.root):
+            found = db.execute("SELECT DISTINCT session_id FROM read_parquet(?)", [pattern(path)]).fetchall()
+    except (WarehouseDamagedError, duckdb.Error):
+        return None
+    return [session_id for (session_id,) in found]
 
 
 def snapshots(layout: Layout) -> list[Path]:
@@ -180,14 +234,20 @@ def snapshots(layout: Layout) -> list[Path]:
     )
 
 
+def put_aside(layout: Layout) -> list[Path]:
+    """Databases of before a rebuild, with their logs."""
+    return sorted(layout.root.glob("store.*.duckdb.old*"))
+
+
 def by_products(layout: Layout, unwanted: Iterable[Path] = ()) -> list[str]:
     """Remove these snapshots, databases that were put aside, and drafts; returns the names of what went."""
     removed = []
     with disk_errors(layout.root):
         for path in unwanted:
-            shutil.rmtree(path)
+            remove_directory(path)
             removed.append(str(path.relative_to(layout.root)))
-        for path in sorted(layout.root.glob("store.*.duckdb.old*")):
+            faultpoints.reach("erase.snapshot_removed")
+        for path in put_aside(layout):
             path.unlink()
             removed.append(path.name)
         for draft in (*layout.parquet.glob(".*.tmp"), *layout.raw.glob(".*.tmp"), *layout.scratch.glob("*")):

@@ -77,12 +77,24 @@ def link_or_copy(source: Path, target: Path) -> None:
         sync_file(target)
 
 
+def remove_directory(path: Path) -> None:
+    """Remove a directory so that it is there or not: out of sight at once, and then bit by bit.
+
+    Killed in between, it leaves a hidden `.….tmp`, which the next publication removes. Raises OSError.
+    """
+    hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(hidden, ignore_errors=True)
+    path.rename(hidden)
+    sync_directory(path.parent)
+    shutil.rmtree(hidden)
+
+
 def point_link(link: Path, name: str) -> bool:
     """Let the symbolic link `link` show `name`; False where there can be none, and then nothing stands in its place."""
     if link.is_symlink() and link.readlink() == Path(name):
         return True
     if link.is_dir() and not link.is_symlink():  # somebody copied the warehouse, and its links as directories
-        shutil.rmtree(link)
+        remove_directory(link)
     draft = link.with_name(f".{link.name}.tmp")
     draft.unlink(missing_ok=True)
     with _unless(_NO_SYMBOLIC_LINKS):

@@ -29,6 +29,7 @@ from vapi_sessions.warehouse.files import (
     link_or_copy,
     make_private,
     point_link,
+    remove_directory,
     replace_derived,
     sync_directory,
     sync_file,
@@ -162,7 +163,11 @@ def _write_snapshot(
 
 def _discard(*directories: Path) -> None:
     for directory in directories:
-        shutil.rmtree(directory, ignore_errors=True)
+        if directory.name.startswith("."):
+            shutil.rmtree(directory, ignore_errors=True)
+        else:  # nobody must find half of it
+            with contextlib.suppress(OSError):
+                remove_directory(directory)
 
 
 def torn_files(rows: Callable[[str], list[tuple[Any, ...]]], snapshot: Path) -> list[Path]:

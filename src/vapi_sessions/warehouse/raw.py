@@ -126,6 +126,16 @@ def read_progress(path: Path) -> dict[str, Any]:
     return progress if isinstance(progress, dict) else {}
 
 
+def session_ids(path: Path) -> set[str]:
+    """The ids of the sessions that the batch observed, without their bodies. Raises WarehouseDamagedError if the file is torn."""
+    with _whole(path), pq.ParquetFile(path) as file:
+        _check_schema(path, file)
+        found = set(file.read(["session_id"]).column(0).unique().to_pylist())
+    if None in found:  # those without one are named by their content
+        found = {row.session_id for part in read(path) for row in part}
+    return {name for name in found if name is not None}
+
+
 def read(path: Path) -> Iterator[list[Observation | Unreadable]]:
     """The batch's observations, a bounded number at a time. Raises WarehouseDamagedError if the file is torn."""
     with _whole(path), pq.ParquetFile(path, page_checksum_verification=True) as file:

@@ -1,0 +1,159 @@
+"""A `forget` that is killed at any moment and run again leaves nothing, and nothing that is half removed passes for clean."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import command
+from conftest import World, new_world
+from searching import found_in
+from vapi_sessions import faultpoints, forget
+from vapi_sessions.warehouse import erase, files
+from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.suppression import Suppression
+
+NUMBER = "+14155550109"
+TRACES = ("bob-himself", "Bob Roe", "5550109")
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A warehouse of four syncs, each with a session of either customer; a database that was put aside; several snapshots."""
+    with new_world(tmp_path_factory.mktemp("killed") / "warehouse") as world:
+        for hours in (80, 60, 30, 5):
+            for name, number in (("Bob Roe", NUMBER), ("Ann Lee", "+14155550111")):
+                at, now = world.ago(hours=hours), world.ago(seconds=5)
+                world.insert(
+                    2,
+                    lambda n, at=at, now=now: (at + n * 1000, now),
+                    customer={"name": name, "number": number},
+                    messages=[{"role": "user", "content": f"{name.split()[0].lower()}-himself"}],
+                )
+            world.sync()
+            world.clock.forward(minutes=10)
+        world.rebuild()
+        yield world
+
+
+@pytest.fixture
+def warehouse(template: World, tmp_path: Path) -> Path:
+    """A copy of it."""
+    copy = tmp_path / "warehouse"
+    shutil.copytree(template.warehouse, copy, symlinks=True)
+    return copy
+
+
+def clean(warehouse: Path) -> None:
+    assert found_in(warehouse, *TRACES) == {}
+    assert [path.name for path in (warehouse / "parquet").glob(".*")] == []
+    assert erase.snapshots_with(Layout(warehouse), Suppression.open(Layout(warehouse)).holds) == []
+
+
+def test_a_directory_is_removed_at_once_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever dies while files go one by one leaves nothing under its name."""
+    made = tmp_path / "snapshot"
+    (made / "sessions").mkdir(parents=True)
+
+    def killed(path: Path, **given: object) -> None:
+        if not given:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(files.shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        files.remove_directory(made)
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith(".snapshot.")
+
+
+@pytest.mark.parametrize("table", ["messages", "sessions"])
+def test_a_snapshot_is_clean_if_none_of_its_tables_holds_the_session(warehouse: Path, table: str) -> None:
+    """One of which an earlier version removed a half: one table alone, and of the sessions nothing."""
+    layout = Layout(warehouse)
+    *stale, current = sorted(path for path in (warehouse / "parquet").glob("2*"))
+    assert stale
+    for path in stale:
+        for other in path.iterdir():
+            if other.name != table:
+                shutil.rmtree(other)
+    (session_id, *_) = erase._ids(
+        erase.duckdb.connect(), layout, next(current.glob("sessions/*/*.parquet"))
+    ) or [""]
+    assert erase.snapshots_with(layout, lambda name: name == session_id) == [*stale, current]
+
+
+def test_what_was_hidden_and_not_removed_goes_with_the_next_run(warehouse: Path, template: World) -> None:
+    """The process died after the rename: verify names it, the next forget or sync deletes it."""
+    world = World(template.server, warehouse, template.clock)
+    faultpoints.arm("erase.published=full")
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            forget.forget(
+                world.settings(), forget.Whom(customers=[("number", NUMBER)]), environment=world.environment()
+            )
+    finally:
+        faultpoints.arm(None)
+    for path in erase.snapshots_with(Layout(warehouse), Suppression.open(Layout(warehouse)).holds):
+        path.rename(path.with_name(f".{path.name}.77.tmp"))
+    assert found_in(warehouse, *TRACES)
+    world.sync()
+    clean(warehouse)
+
+
+def _kill_at_random(warehouse: Path, seconds: float) -> bool:
+    """Run forget, and kill it after so long; returns whether it was still at work."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith("VAPI_")}
+    started = subprocess.Popen(
+        [command.COMMAND, "forget", "--customer-number", NUMBER],
+        env={**others, "VAPI_WAREHOUSE": str(warehouse)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(seconds)
+    started.send_signal(signal.SIGKILL)
+    return started.wait() == -signal.SIGKILL
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_after_twenty_random_kills_nothing_is_left(warehouse: Path, template: World, seed: int) -> None:
+    """One after the other on one warehouse, then once to the end; each time nothing passes for done that is not."""
+    chance = random.Random(seed)
+    started = time.monotonic()
+    copy = warehouse.with_name("measured")
+    shutil.copytree(warehouse, copy, symlinks=True)
+    assert (
+        command.start("forget", "--customer-number", NUMBER, environment={"VAPI_WAREHOUSE": str(copy)}).code
+        == 0
+    )
+    whole = time.monotonic() - started
+    killed = 0
+    for _ in range(20):
+        fresh = warehouse.with_name(f"fresh-{killed}")
+        shutil.copytree(warehouse, fresh, symlinks=True)
+        for _ in range(chance.choice((1, 1, 2))):  # also the one who completes what another left
+            killed += _kill_at_random(fresh, chance.uniform(0.2, 1) * whole)
+        listed = Suppression.open(Layout(fresh))
+        if not listed.empty and not listed.pending:
+            clean(fresh)
+        if not listed.empty and chance.random() < 0.5:
+            World(template.server, fresh, template.clock).sync()
+        else:
+            ran = command.start(
+                "forget", "--customer-number", NUMBER, environment={"VAPI_WAREHOUSE": str(fresh)}
+            )
+            assert ran.code == 0, ran.err
+        clean(fresh)
+        shutil.rmtree(fresh)
+    assert killed >= 10

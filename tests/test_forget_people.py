@@ -1,0 +1,175 @@
+"""Whom `forget` finds: a person in every spelling, by everything that names a customer, and what it says when there is nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import command
+from conftest import World
+from searching import found_in
+from selection import some
+from vapi_sessions.errors import ConfigurationError
+from vapi_sessions.forget import Forgotten, Whom, forget
+from vapi_sessions.warehouse import suppression
+
+BOB: dict[str, Any] = {
+    "name": "Bob Roe",
+    "email": "Bob@mail.test",
+    "sipUri": "sip:bob@pbx.test:5060",
+    "externalId": "crm-bob",
+}
+PSEUDONYMISE = {"personal_data": "pseudonymise", "pseudonym_key": "0123456789abcdef0123"}
+
+
+@pytest.fixture(autouse=True)
+def _a_quick_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suppression, "COST", (2, 8, 1))
+
+
+def arrive(world: World, customer: dict[str, Any], said: str = "hello", **fields: Any) -> str:
+    at, now = world.ago(hours=5), world.ago(seconds=5)
+    messages = [{"role": "user", "content": said}]
+    (made,) = world.insert(1, lambda n: (at, now), customer=customer, messages=messages, **fields)
+    return made
+
+
+def erase(world: World, *customers: tuple[str, str], **given: Any) -> Forgotten:
+    how = {name: given.pop(name) for name in ("dry_run", "region") if name in given}
+    whom = Whom((), customers, given.pop("mentions", False))
+    return forget(world.settings(**given), whom, environment=world.environment(), **how)
+
+
+STORED = [
+    "+14155550100", "14155550100", "0014155550100", "+1 (415) 555-0100", "\u202a+14155550100\u202c",
+    "\uff0b\uff11\uff14\uff11\uff15\uff15\uff15\uff15\uff10\uff11\uff10\uff10", 14155550100, 14155550100.0,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("policy", some([{}, PSEUDONYMISE], {}))
+def test_a_number_is_found_however_it_is_stored_and_given(world: World, policy: dict[str, str]) -> None:
+    """JSON numbers among them; and a session that comes later is kept out, however it spells it."""
+    held = [arrive(world, {"number": stored}) for stored in STORED[::2]]
+    other = arrive(world, {"number": "+14155550101"})
+    world.sync(**policy)
+    for given in ("+14155550100", "14155550100", "0014155550100", "+1 415-555-0100", "\uff0b14155550100"):
+        assert set(erase(world, ("number", given), dry_run=True, **policy).ids) >= set(held), given
+    erase(world, ("number", "001 415 555 0100"), **policy)
+    later = [arrive(world, {"number": stored}) for stored in STORED[1::2]]
+    world.clock.forward(hours=1)
+    world.sync(**policy)
+    assert {row[0] for row in world.here()} - set(held) == {other}
+    assert found_in(world.warehouse, *later) == {}
+
+
+def test_a_number_without_its_country_is_found_if_it_can_be_one_only(world: World) -> None:
+    """By the setting, or by the one customer who has it; of two countries, forget asks which."""
+    american = arrive(world, {"number": "+14505550100"})
+    world.sync()
+    for given, region in (("(450) 555-0100", "US"), ("450-555-0100", None)):
+        assert erase(world, ("number", given), dry_run=True, region=region).ids == (american,)
+    arrive(world, {"number": "+494505550100"})
+    world.clock.forward(hours=1)
+    world.sync()
+    with pytest.raises(ConfigurationError, match="2 customers of different countries"):
+        erase(world, ("number", "450-555-0100"), dry_run=True)
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        ("name", "BOB  roe"),
+        ("sipUri", "SIP:BOB@pbx.test"),
+        ("email", "<bob@MAIL.test>"),
+        ("externalId", "crm-bob"),
+    ],
+)
+@pytest.mark.parametrize("policy", some([{}, PSEUDONYMISE], {}))
+def test_a_customer_is_found_by_everything_that_names_one(
+    world: World, named: tuple[str, str], policy: dict[str, str]
+) -> None:
+    """Under pseudonyms too."""
+    bob = arrive(world, BOB)
+    arrive(world, {"name": "Ann Lee"})
+    world.sync(**policy)
+    assert erase(world, named, dry_run=True, **policy).ids == (bob,)
+
+
+def test_mentions_in_sessions_of_others_are_listed_and_erased_on_request(world: World) -> None:
+    """By what was given and by what the person's own sessions say of them, in any spelling; not by a name of one word."""
+    bob = arrive(world, {**BOB, "number": "+14155550100"})
+    others = [
+        arrive(world, {"name": "Ann Lee"}, "ask BOB ROE"),
+        arrive(world, {"name": "Ann Lee"}, "call (415) 555-0100", metadata={"x": 1}),
+        arrive(world, {"name": "Ann Lee"}, metadata={"callback": r'{"to":"bob\u0040mail.test"}'}),
+    ]
+    arrive(world, {"name": "Ann Lee"}, "somebody named Bob")
+    world.sync()
+    number = ("number", "+14155550100")
+    for dry_run in (True, False):
+        done = erase(world, number, dry_run=dry_run)
+        assert (done.ids, done.mentions) == ((bob,), tuple(sorted(others)))
+    done = erase(world, number, mentions=True)
+    assert set(done.ids) <= set(done.mentions) < set(others)  # the other two were known by her sessions
+    erase(world, number, ("name", "Bob Roe"), ("email", "bob@mail.test"), mentions=True)
+    assert found_in(world.warehouse, *others) == {}
+    assert len(world.here()) == 1
+
+
+def test_the_command_tells_who_was_found_and_who_is_merely_kept_out(world: World) -> None:
+    """For each of those that were given; exit code 0, because that is what was asked for."""
+    arrive(world, {"number": "+14155550100"})
+    arrive(world, {"number": "+14155550101"})
+    world.sync()
+    environment = {"VAPI_WAREHOUSE": str(world.warehouse)}
+    ran = command.run(
+        "forget", "--customer-number", "14155550100", "--customer-name", "Eve Poe", environment=environment
+    )
+    assert (ran.code, ran.err) == (0, "")
+    assert "Erased 1 sessions" in ran.out
+    number, name = [line for line in ran.out.splitlines() if "(entry " in line]
+    assert number.endswith("1 session found")
+    assert name.endswith("found nobody in the warehouse")
+    ran = command.run("forget", *(row[0] for row in world.here()), "no-such-id", environment=environment)
+    assert "Not in the warehouse, of the sessions that were given:\n  no-such-id" in ran.out
+    ran = command.run("forget", "--customer-email", "eve@mail.test", environment=environment)
+    assert ran.code == 0
+    assert "Found nobody in the warehouse by what was given: there was nothing to erase." in ran.out
+    assert "They are on" not in ran.out
+
+
+def test_under_drop_the_command_says_how_to_find_people(world: World) -> None:
+    """By the ids of their sessions, or by reading everything again."""
+    arrive(world, {"number": "+14155550100"})
+    world.sync(personal_data="drop")
+    environment = {"VAPI_WAREHOUSE": str(world.warehouse), "VAPI_PERSONAL_DATA": "drop"}
+    ran = command.run("forget", "--customer-number", "+14155550100", environment=environment)
+    assert ran.code == 0
+    assert "was dropped from 1 raw file(s)" in ran.err
+    assert "Give the ids of these sessions, or run vapi-sessions sync --full" in ran.err
+
+
+def test_the_list_can_be_shown_and_an_entry_taken_off(world: World) -> None:
+    """By its name, by what was forgotten in any spelling, or by a session's id; the next full sync brings it back."""
+    bob = [arrive(world, {"number": "+14155550100"}) for _ in range(2)]
+    ann = arrive(world, {"number": "+14155550101"})
+    world.sync()
+    environment = {"VAPI_WAREHOUSE": str(world.warehouse)}
+    assert "Nothing is on the list" in command.run("forget", "--list", environment=environment).out
+    erase(world, ("number", "+14155550100"))
+    forget(world.settings(), Whom([ann]), environment=world.environment())
+    _, *entries, last = command.run("forget", "--list", environment=environment).out.splitlines()
+    assert [line.split()[2:] for line in entries] == [["2", "number"], ["1", "session"]]
+    assert "cannot be read from the list" in last
+    assert "5550100" not in "".join(entries)
+    name = entries[0].split()[0]
+    refused = command.run("forget", "--remove", bob[0], environment=environment)
+    assert (refused.code, name in refused.err) == (2, True)
+    for given in ("001 (415) 555-0100", ann):
+        ran = command.run("forget", "--remove", given, environment=environment)
+        assert (ran.code, "sync --full brings back" in ran.out) == (0, True)
+    assert command.run("forget", "--remove", name, environment=environment).code == 2
+    assert command.run("forget", "--list", "--dry-run", environment=environment).code == 2
+    world.sync(full=True)
+    assert {row[0] for row in world.here()} == {*bob, ann}

@@ -1,0 +1,214 @@
+"""What is on the list of the forgotten is held nowhere: whoever opens the warehouse for writing compares, and erases what is left."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from conftest import Notes, World
+from searching import found_in
+from selection import some
+from vapi_sessions import faultpoints, reconcile, verify
+from vapi_sessions.errors import WarehouseError
+from vapi_sessions.forget import Forgotten, Whom, forget
+from vapi_sessions.warehouse import raw, suppression
+from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.suppression import Suppression
+
+BOB = {"number": "+14155550109", "email": "bob@mail.test", "name": "Bob Roe"}
+ANN = {"number": "+14155550111", "email": "ann@mail.test", "name": "Ann Lee"}
+DROP = {"personal_data": "drop"}
+NUMBER = Whom(customers=[("number", BOB["number"])])
+
+
+@pytest.fixture(autouse=True)
+def _a_quick_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That the hash is slow is shown elsewhere."""
+    monkeypatch.setattr(suppression, "COST", (2, 8, 1))
+
+
+def arrive(world: World, hours: float, **customer: object) -> str:
+    """One session of this customer; its text says whose it is."""
+    at, now = world.ago(hours=hours), world.ago(seconds=5)
+    said = f"{str(customer.get('name', 'nobody')).split()[0].lower()}-himself"
+    fields = {"customer": customer} if customer else {}
+    (made,) = world.insert(1, lambda n: (at, now), messages=[{"role": "user", "content": said}], **fields)
+    return made
+
+
+def erase(world: World, whom: Whom, *, dry_run: bool = False, **given: str) -> Forgotten:
+    return forget(world.settings(**given), whom, dry_run=dry_run, environment=world.environment())
+
+
+def findings(world: World, *, deep: bool = False, **given: str) -> list[str]:
+    done = verify.verify(world.settings(**given), deep=deep, environment=world.environment())
+    return [finding.what for finding in done.findings]
+
+
+def test_who_was_dropped_is_erased_when_read_again(world: World) -> None:
+    """By the sync that reads it, from every file; not by forget, which says that nobody can be found, and not by a rebuild."""
+    bob, ann = arrive(world, 30, **BOB), arrive(world, 29, **ANN)
+    world.sync(**DROP)
+    done = erase(world, NUMBER, **DROP)
+    assert (done.ids, done.dropped, done.customers[0].sessions) == ((), 1, 0)
+    assert "of a customer who was forgotten" in findings(world, deep=True, **DROP)[0]
+    notes = Notes()
+    world.sync(full=True, progress=notes, **DROP)
+    assert any("erased 1 session(s) that were forgotten" in text for text in notes.said)
+    assert found_in(world.warehouse, bob, "bob-himself") == {}
+    assert findings(world, deep=True, **DROP) == []
+    world.rebuild()
+    assert {row[0] for row in world.here()} == {ann}
+
+
+def test_a_customer_who_is_filled_in_later_is_erased(world: World) -> None:
+    """The session was stored before anybody knew whose it is; it joins the list, and stays away."""
+    late, ann = arrive(world, 30), arrive(world, 29, **ANN)
+    world.sync()
+    erase(world, NUMBER)
+    world.clock.forward(hours=1)
+    world.server.store.update(world.server.org_id, late, lambda session: session.update(customer=BOB))
+    world.clock.forward(hours=1)
+    world.sync()
+    assert found_in(world.warehouse, late, "nobody-himself", "Bob Roe") == {}
+    assert Suppression.open(Layout(world.warehouse)).holds(late)
+    world.sync(full=True)
+    assert reconcile.reconcile(world.settings(), environment=world.environment(), scrub=False).differing == 0
+    assert {row[0] for row in world.here()} == {ann}
+    assert findings(world, deep=True) == []
+
+
+@pytest.mark.proof
+def test_the_erasure_of_a_run_that_was_stopped_is_completed(world: World) -> None:
+    """The list names the session, its rows are still there: verify says so, by counts too, and the next run erases it."""
+    late = arrive(world, 30)
+    world.sync()
+    erase(world, NUMBER)
+    world.clock.forward(hours=1)
+    world.server.store.update(world.server.org_id, late, lambda session: session.update(customer=BOB))
+    faultpoints.arm("erase.raw_written=full")
+    try:
+        with pytest.raises((WarehouseError, OSError)):
+            world.sync()
+    finally:
+        faultpoints.arm(None)
+    assert "1 session was forgotten and still held" in findings(world)
+    world.sync()
+    assert findings(world) == []
+    assert found_in(world.warehouse, late) == {}
+
+
+@pytest.fixture
+def backup(world: World, tmp_path: Path) -> Path:
+    """A copy of a warehouse with sessions of two customers, from before one of them was forgotten there."""
+    for hours in (50, 30):
+        for customer in (ANN, BOB):
+            arrive(world, hours, **customer)
+        world.sync()
+        world.clock.forward(hours=1)
+    copy = tmp_path / "backup"
+    shutil.copytree(world.warehouse, copy, symlinks=True)
+    erase(world, NUMBER)
+    world.sync()
+    assert found_in(world.warehouse, "bob-himself") == {}
+    return copy
+
+
+#: What of a copy may be put back.
+PARTS = {
+    "all": ("raw", "parquet", "store.duckdb", "vapi.duckdb"),
+    "raw": ("raw",),
+    "snapshots": ("parquet",),
+    "the writer's database": ("store.duckdb",),
+}
+
+
+@pytest.mark.parametrize(
+    ("parts", "by"),
+    some(
+        [(parts, by) for parts in PARTS for by in ("sync", "reconcile", "rebuild", "forget")],
+        ("all", "sync"),
+    ),
+)
+def test_a_copy_from_before_is_cleaned_by_whoever_writes_next(
+    world: World, backup: Path, parts: str, by: str
+) -> None:
+    """Beside today's list; verify tells of what is in raw/ or published."""
+    for part in PARTS[parts]:
+        if (backup / part).is_dir():
+            shutil.rmtree(world.warehouse / part)
+            shutil.copytree(backup / part, world.warehouse / part, symlinks=True)
+        else:
+            shutil.copy(backup / part, world.warehouse / part)
+    if "raw" in PARTS[parts]:
+        assert any("forgotten and still held" in what for what in findings(world))
+    if by == "sync":
+        world.sync()
+    elif by == "reconcile":
+        reconcile.reconcile(world.settings(), environment=world.environment())
+    elif by == "rebuild":
+        world.rebuild()
+        world.sync()
+    else:
+        erase(world, Whom(["somebody else"]))
+    assert found_in(world.warehouse, "bob-himself", "Bob Roe", "5550109") == {}
+    assert len(world.here()) == 2
+    world.sync()
+    assert findings(world, deep=True) == []
+
+
+@pytest.mark.proof
+def test_a_copy_with_a_customer_whose_sessions_are_not_listed_is_cleaned(
+    world: World, tmp_path: Path
+) -> None:
+    """From before the particulars were dropped: forget could not find them, and the list has only the customer."""
+    bob = arrive(world, 30, **BOB)
+    world.sync()
+    copy = tmp_path / "backup"
+    shutil.copytree(world.warehouse, copy, symlinks=True)
+    world.sync(**DROP)
+    erase(world, NUMBER, **DROP)
+    shutil.copy(world.warehouse / "suppression.json", copy)
+    world.warehouse = copy
+    world.sync()
+    assert found_in(world.warehouse, bob, "bob-himself") == {}
+
+
+def test_nothing_is_compared_again_as_long_as_nothing_changed(
+    world: World, backup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by runs that find nothing, nor by those that load something, be it a session of who was forgotten."""
+    assert backup.exists()
+
+    def compared(*given: object) -> set[str]:
+        raise AssertionError
+
+    monkeypatch.setattr(raw, "session_ids", compared)
+    world.sync()
+    for customer in (ANN, BOB):
+        arrive(world, 0.5, **customer)
+    world.clock.forward(hours=1)
+    assert world.sync().counts.sessions_new == 1
+    world.sync()
+
+
+@pytest.mark.proof
+def test_a_list_that_learns_while_files_are_merged_forgets_nothing(world: World, backup: Path) -> None:
+    """A raw file that was not merged holds a new session of who was forgotten; the run's own list keeps it."""
+    assert backup.exists()
+    bob = arrive(world, 3, **BOB)
+    erased = Suppression.open(Layout(world.warehouse))
+    other = World(world.server, backup, world.clock)  # the copy, where nobody was forgotten
+    other.sync()
+    (new,) = set(raw.files(backup / "raw")) - {
+        backup / "raw" / p.name for p in raw.files(world.warehouse / "raw")
+    }
+    shutil.copy(new, world.warehouse / "raw")
+    assert not erased.holds(bob)
+    arrive(world, 0.5, **BOB)
+    world.clock.forward(hours=1)
+    world.sync()
+    assert Suppression.open(Layout(world.warehouse)).holds(bob)
+    assert found_in(world.warehouse, bob, "bob-himself") == {}
