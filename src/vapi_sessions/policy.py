@@ -153,7 +153,9 @@ class Policy:
             others = _stranger(self, own.region)
             named = own.known.may_be_in(join({**parts, "customer": b"0"}))
             changed = {
-                name: (own if named and own.known.may_be_in(part) else others).part(name, part)
+                name: (
+                    own if named and (len(part) < _SMALL or own.known.may_be_in(part)) else others
+                ).part(name, part)
                 for name, part in parts.items()
             }
         except (RecursionError, ValueError):
@@ -430,6 +432,8 @@ _GIVEN: Final = frozenset({"id", "orgId", "createdAt", "updatedAt"})
 _PLAIN: Final = frozenset({int, bool, type(None), msgspec.Raw})
 #: Members that describe an assistant, and how long one may be that is kept at hand, in bytes.
 _REPEATED: Final = frozenset({"assistant", "assistantOverrides", "squad", "squadOverrides", "phoneNumber"})
+#: A part of so many bytes is walked sooner than looked through for the customer's particulars.
+_SMALL: Final = 512
 _LONGEST_REPEATED: Final = 65_536
 
 
