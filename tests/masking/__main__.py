@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from tests.beside import CORPUS
+
 from vapi_sessions import masking
 
 from .figures import Mask, figures, in_corpus
@@ -39,7 +40,7 @@ def _of(file: Path) -> Mask:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return cast(Mask, module.mask)
+    return cast("Mask", module.mask)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,12 @@ def found_in(name: str, texts: Iterable[str], kind: str, masked: Mask = mask) ->
     for text in texts:
         figure.total += 1
         clean = masked(text)
-        if kind not in clean or "@" in clean or "example" in clean or len(_digits(clean.replace("\\u00a0", ""))) > 7:
+        if (
+            kind not in clean
+            or "@" in clean
+            or "example" in clean
+            or len(_digits(clean.replace("\\u00a0", ""))) > 7
+        ):
             figure.wrong.append(f"{text!r} -> {clean!r}")
     return figure
 
