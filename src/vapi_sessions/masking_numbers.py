@@ -32,14 +32,15 @@ SOCIAL: Final = "[social security number]"
 RUN: Final = re.compile(
     r"[0-9](?<![0-9]{2})(?!(?<=[12])[0-9]{3}-[0-9]{2}-[0-9]{2}(?![ \t./(),-]{0,4}[0-9]))(?:[ \t./(),-]{0,4}[0-9]){6,}"
 )
-#: What blanks and commas separate; digit after digit is one.
+#: What blanks and commas separate, and a slash between four digits and three; digit after digit is one.
 _TOKEN: Final = re.compile(
-    r"(?<![^ \t,])[0-9](?:[ ][0-9](?![^ \t,])){2,}|(?<![^ \t,])[0-9](?:,[ ]?[0-9](?![^ \t,])){2,}|[^ \t,]*[0-9][^ \t,]*"
+    r"(?<![^ \t,])[0-9](?:[ ][0-9](?![^ \t,])){2,}|(?<![^ \t,])[0-9](?:,[ ]?[0-9](?![^ \t,])){2,}"
+    r"|(?:[^ \t,/]|/(?<![0-9]{4}/)|/(?!\(?[0-9]{3}))+"
 )
 #: A number has no more of them.
 _TOKENS: Final = 8
 #: What a number may begin with, before its first digit; a bracket only if it closes behind an area or country code.
-_LEAD: Final = re.compile(r"(?<![0-9])(?:\(?\+\(?|\()\Z")
+_LEAD: Final = re.compile(r"(?:\(?\+\(?|\()\Z")
 _AREA: Final = re.compile(r"\+?\(\+?[0-9]{1,5}\)")
 _DATE: Final = re.compile(
     r"(?<![0-9])(?:[12][0-9]{3}([-./])[01]?[0-9]\1[0-3]?[0-9]|[0-3]?[0-9]([-./])[0-3]?[0-9]\2(?:19|20)[0-9]{2})(?![0-9])"
@@ -50,7 +51,7 @@ _MOMENT: Final = re.compile(
 )
 #: A decimal number, thousands, two years, a day with blanks.
 _FIGURE: Final = re.compile(
-    r"[0-9]+[.,][0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]+)?|[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?"
+    r"(?:0|[1-9][0-9]*)[.,][0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]+)?|[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?"
     r"|(?:19|20)[0-9]{2}[ /-]{1,3}(?:19|20)[0-9]{2}"
     r"|[0-3]?[0-9][ ][01]?[0-9][ ](?:19|20)[0-9]{2}|(?:19|20)[0-9]{2}[ ][01]?[0-9][ ][0-3]?[0-9]"
 )
@@ -60,12 +61,16 @@ _SPACED: Final = re.compile(r"[0-9]{2,5}(?:[ ][0-9]{2,5}){2,3}")
 _EXTENSION: Final = re.compile(
     r"[ ]{0,2}[,;]?[ ]{0,2}(?i:extension|extn?|x|durchwahl|poste|anexo)\.?[ :=]{0,3}[0-9]{1,7}(?![0-9])"
 )
+#: What remains without the signs of the sentence around it.
+_CORE: Final = re.compile(r"\(?[0-9](?:.*[0-9])?")
 _NO_DIGIT: Final = re.compile("[^0-9]")
 #: Two numbers with a comma between.
 _LISTED: Final = re.compile(r"[0-9]{5},|,[ ]?[0-9]{5}")
 #: What follows makes the last digits a part of a word, an id or a time.
 _GOES_ON: Final = re.compile(r"[A-Za-z\u00c0-\u024f]|[_-][A-Za-z0-9]|:[0-9]")
-_LETTER: Final = re.compile(r"[A-Za-z\u00c0-\u024f]")
+_STUCK: Final = re.compile(
+    r"(?<!phone)(?<!tel)(?<!mobile)(?<!cell)(?<!fax)(?<!whatsapp)(?<=[a-z\u00c0-\u024f])\Z", re.IGNORECASE
+)
 
 _GAP: Final = r"(?:[ ]?[/-][ ]?|[ .])"
 _AMERICAN: Final = re.compile(
@@ -92,7 +97,7 @@ _ISSUED: Final = re.compile(
     r"|35[0-9]{14}|6[0-9]{15}|(?:62|6011)[0-9]{15,17}|(?:5[06-8]|6)[0-9]{11,18}"
 )
 _CARD_GROUPS: Final = re.compile(
-    r"[0-9]{12,19}|[0-9]{4}(?:[ \t.,-]{1,3}[0-9]{4}){2,3}(?:[ \t.,-]{1,3}[0-9]{1,4})?|[0-9]{4}[ \t.,-]{1,3}[0-9]{6}[ \t.,-]{1,3}[0-9]{4,5}"
+    r"[0-9]{12,19}|[0-9]{4}(?:[ \t./,-]{1,3}[0-9]{4}){2,3}(?:[ \t./,-]{1,3}[0-9]{1,4})?|[0-9]{4}[ \t./,-]{1,3}[0-9]{6}[ \t./,-]{1,3}[0-9]{4,5}"
     r"|[0-9](?:[ \t,.-]{1,3}[0-9]){11,18}"
 )
 
@@ -112,7 +117,7 @@ def numbers(text: str, region: str | None = None, name: str = "") -> Iterator[tu
     """
     tail, last = "", 0  # the end of the text as it will read, which introduces what follows
     for run in RUN.finditer(text):
-        tokens = _tokens(text, *run.span())
+        tokens = _tokens(text, *run.span(), last)
         first = 0
         while first < len(tokens):
             begin = tokens[first][0]
@@ -131,9 +136,16 @@ def numbers(text: str, region: str | None = None, name: str = "") -> Iterator[tu
             tail, last, first = (before + kind)[-REACH:], end, after
 
 
-def _tokens(text: str, begin: int, end: int) -> list[tuple[int, int]]:
-    """What blanks and commas separate in a run, without what belongs to a word, an id or a time."""
-    tokens = [(begin + token.start(), begin + token.end()) for token in _TOKEN.finditer(text[begin:end])]
+def _tokens(text: str, begin: int, end: int, last: int) -> list[tuple[int, int]]:
+    """What blanks and commas separate in a run, without what belongs to a word, an id or a time.
+
+    A sign may stand right behind the number that ended at `last`, but not behind another digit.
+    """
+    tokens = []
+    for token in _TOKEN.finditer(text, begin, end):
+        if core := _CORE.search(text, *token.span()):
+            opens = text[core.start()] == "(" and not _AREA.match(text, core.start())
+            tokens.append((core.start() + opens, core.end()))
     following = text[end : end + 2]
     if (
         _GOES_ON.match(following)
@@ -144,14 +156,15 @@ def _tokens(text: str, begin: int, end: int) -> list[tuple[int, int]]:
     if not tokens or tokens[0][0] != begin or not begin:
         return tokens
     end = tokens[0][1]
-    if _LETTER.match(text[begin - 1]) or (
-        end - begin <= 2 and re.match("[0-9]:", text[max(0, begin - 2) : begin])
-    ):
+    former = text[max(0, begin - 9) : begin]
+    if _STUCK.search(former) or (end - begin <= 2 and re.search(r"[0-9]:\Z", former)):
         del tokens[0]
     elif lead := _LEAD.search(text, max(0, begin - 4), begin):
         start = lead.start()
-        if "(" in lead[0] and not _AREA.match(text, start):
-            start = begin - 1 if lead[0] in ("+", "(+") else begin
+        if start and start != last and text[start - 1].isdigit():
+            start = begin
+        elif "(" in lead[0] and not _AREA.match(text, start):
+            start = begin - (lead[0] == "(+")
         tokens[0] = (start, end)
     return tokens
 
@@ -185,13 +198,13 @@ def _longest(
     for candidate in candidates:
         if kind := _by_check(candidate):
             return candidate.after, kind
-        explained = said_after(text[begin + len(candidate.text) :][:REACH])
+        explained = said_after(text, begin + len(candidate.text))
         if explained is Introduced.AS_OTHER or introduction is Introduced.AS_NOTHING:
             as_what = explained
         else:
             as_what = introduction
         clear = _written(candidate, region)
-        other = as_what not in (Introduced.AS_NOTHING, Introduced.AS_PHONE)
+        other = as_what is Introduced.AS_OTHER
         near = close or explained is Introduced.AS_OTHER
         if clear is _Written.SURELY or (clear and not (other and (near or clear is _Written.MAYBE))):
             return candidate.after, PHONE

@@ -94,11 +94,11 @@ def introduced(before: str) -> tuple[Introduced, bool]:
     return (Introduced.AS_OTHER, True) if attached else (Introduced.AS_NOTHING, False)
 
 
-def said_after(after: str) -> Introduced:
-    """As what the words that follow a number explain it: `415 555 0132 (mobile)`, `1234567 dollars`."""
-    if _UNITS.match(after):
+def said_after(text: str, end: int) -> Introduced:
+    """As what the words that follow a number, which ends there, explain it: `415 555 0132 (mobile)`, `1234567 dollars`."""
+    if _UNITS.match(text, end):
         return Introduced.AS_OTHER
-    return Introduced.AS_PHONE if _SAID_AFTER.match(after) else Introduced.AS_NOTHING
+    return Introduced.AS_PHONE if _SAID_AFTER.match(text, end) else Introduced.AS_NOTHING
 
 
 def _kind(words: list[str]) -> Introduced | None:
