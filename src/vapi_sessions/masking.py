@@ -110,7 +110,8 @@ def _accounts(text: str) -> _Spans:
             number, end = number + sign[1], sign.end()
         if not length or len(number) < length or _is_alphanumeric(text[end : end + 1]):
             continue
-        named = "iban" in text[max(0, begin - REACH) : begin].lower() and sum(map(str.isdigit, number)) >= 10
+        before = text[max(0, begin - REACH) : begin].rpartition(IBAN)[2].lower()
+        named = "iban" in before and text[begin + 2] != " " and sum(map(str.isdigit, number)) >= 10
         if named or _is_account(number):
             yield begin, end, IBAN
             last = end

@@ -59,7 +59,7 @@ _AMOUNT: Final = re.compile(r"[0-9]{1,3}(?:([ .,])[0-9]{3})(?:\1[0-9]{3})+")
 #: Groups that people choose themselves.
 _SPACED: Final = re.compile(r"[0-9]{2,5}(?:[ ][0-9]{2,5}){2,3}")
 _EXTENSION: Final = re.compile(
-    r"[ ]{0,2}[,;]?[ ]{0,2}(?i:extension|extn?|x|durchwahl|poste|anexo)\.?[ :=]{0,3}[0-9]{1,7}(?![0-9])"
+    r"[ ]{0,2}[,;]?[ ]{0,2}(?i:extension|extn?|x|durchwahl|poste|anexo)\.?[ :=]{0,3}[0-9]{1,7}(?!-?[0-9])"
 )
 #: What remains without the signs of the sentence around it.
 _CORE: Final = re.compile(r"\(?[0-9](?:.*[0-9])?")
