@@ -183,13 +183,13 @@ def _longest(
     """The longest number that starts with a token: the token after it, and its kind."""
     begin = tokens[first][0]
     candidates = []
-    for after in range(first + 1, min(len(tokens), first + _TOKENS) + 1):
-        written = text[begin : tokens[after - 1][1]]
-        digits = _NO_DIGIT.sub("", written)
+    digits = ""
+    for after, (_, end) in enumerate(tokens[first : first + _TOKENS], first + 1):
+        digits += _NO_DIGIT.sub("", text[tokens[after - 1][0] : end])
         if len(digits) > 19:
             break
         if len(digits) >= 7:
-            candidates.append(_Candidate(written, digits, after))
+            candidates.append(_Candidate(text[begin:end], digits, after))
     if not candidates:
         return None
     candidates.reverse()
