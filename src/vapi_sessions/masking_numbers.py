@@ -272,6 +272,10 @@ def _is_bare_number(digits: str, region: str | None) -> bool:
         return True
     if digits[0] == "0":
         return digits[1] != "0" and 10 <= len(digits) <= 12
+    if (
+        len(digits) == 11 and digits[0] == "1"
+    ):  # North America, in demonstrations unassigned; Chinese mobile telephones
+        return digits[1] not in "01"
     return len(digits) >= 10 and (
         _is_assigned(digits, mobile=True) or (len(digits) == 10 and _is_assigned("1" + digits, mobile=True))
     )
