@@ -30,6 +30,11 @@ IBAN: Final = "[iban]"
 #: Seven digits near each other, in a text that has escapes or other scripts.
 _HIDDEN_DIGITS: Final = re.compile(r"\d(?:\D{0,16}\d){6}")
 
+#: Shorter than any number or address.
+_SHORTEST: Final = 6
+#: The most usual text with many digits; a glance at it is worth while.
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
 _SIGN: Final = r"(?:[ ]?[(\[{][ ]?at[ ]?[)\]}][ ]?|[ ]?@[ ]?)"
 _DOT: Final = r"(?:\.|[ ]?[(\[{][ ]?dot[ ]?[)\]}][ ]?)"
 _ADDRESS: Final = re.compile(
@@ -52,6 +57,8 @@ def mask(text: str, region: str | None = None, *, name: str = "") -> str:
     `region` is the country (ISO 3166, two letters) whose national numbers are known; elsewhere they are known by how they are
     written. `name` is the member of an object that the text was the value of: it says what a bare number is.
     """
+    if len(text) < _SHORTEST or (len(text) == 36 and _UUID.fullmatch(text)):
+        return text
     plain = is_plain(text)
     finders: list[_Finder] = []
     if _has_at(text, plain):
