@@ -34,17 +34,22 @@ class Reading:
 
     def replaced(self, original: str, spans: Sequence[tuple[int, int, str]]) -> str:
         """The original with those parts of the reading (from, to, instead; in order) replaced."""
-        pieces, last = [], 0
+        pieces: list[str] = []
+        last = 0
         for begin, end, instead in spans:
             pieces += (original[last : self.where[begin]], instead)
             last = self.where[end]
         return "".join((*pieces, original[last:]))
 
 
+def is_plain(text: str) -> bool:
+    """Whether a glance shows that the text reads as it stands."""
+    return text.isascii() and "\\" not in text and "%" not in text and "&" not in text
+
+
 def read(text: str) -> Reading:
     """Costs the length of the text; nothing is copied where it reads as it stands."""
-    plain = text.isascii() and "\\" not in text and "%" not in text and "&" not in text
-    if plain or _ODD.search(text) is None:
+    if is_plain(text) or _ODD.search(text) is None:
         return Reading(text, range(len(text) + 1))
     pieces: list[str] = []
     where: list[int] = []

@@ -1,4 +1,4 @@
-"""What a number is introduced as: the words beside it. Pure."""
+"""What a number is introduced as, by the words beside it. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Final
 
 
 class Introduced(Enum):
-    """As what: nothing in particular, a telephone, a card, or something that is neither."""
+    """As nothing in particular, as one of what is masked, or as something else."""
 
     AS_NOTHING = 0
     AS_PHONE = 1
     AS_CARD = 2
-    AS_OTHER = 3
+    AS_SOCIAL = 3
+    AS_OTHER = 4
 
 
 #: So many characters before a number are read.
@@ -21,51 +22,58 @@ REACH: Final = 48
 #: A word that is this close stands with the number itself: "order 415…", "order no. 415…".
 _CLOSE: Final = 6
 
-#: A word begins after a non-letter, or as in `orderNumber`.
-_BEGIN: Final = r"(?:(?<![^\W\d_])|(?<=[a-z])(?=[A-Z]))"
-_END: Final = r"(?:(?![a-z])|(?<=[a-z])(?=[A-Z]))"
-_NUMBER: Final = r"(?:[\s_-]*(?:(?i:numbers?|nummer|no|nr|num)(?![a-z])\.?|\#))?"
-_OR_CODE: Final = r"(?:[\s_-]*(?:(?i:numbers?|nummer|no|nr|num|id|code|reference|ref)(?![a-z])\.?|\#))?"
+#: Parts of `orderNumber` count as words.
+_WORD: Final = re.compile(r"[A-Z]?[a-zß-ÿ]+|[A-Z]+(?![a-z])|[^\W\d_]+|[$€£¥#]")
+#: The beginnings of words, where they have many endings; and whole words. The nearest before a number decides.
+_STEMS: Final = {
+    Introduced.AS_PHONE: "phon telephon telefon téléphon teléfon smartphon mobil handy dial reach contact llam appel erreich",
+    Introduced.AS_OTHER: "order bestell pedido commande invoice rechnung factur konto certificat voucher coupon gutschein promo "
+    "ticket reference reservation booking buchung confirmation flight flug member shipment parcel package product "
+    "transaction payment receipt time start expir creat updat",
+}
+_WORDS: Final = {
+    Introduced.AS_PHONE: "ph tel tél móvil movil cell cellphone celular cellulare fax landline callback msisdn call calls called "
+    "caller calling ring rufnummer whatsapp wa sms text anrufen número numéro numero नंबर मोबाइल फ़ोन फोन 电话 電話 手机 "
+    "手機 هاتف جوال رقم โทร 전화 телефон номер",
+    Introduced.AS_CARD: "card cards karte kreditkarte carte tarjeta visa mastercard amex pan",
+    Introduced.AS_SOCIAL: "ssn social security",
+    Introduced.AS_OTHER: "kundennummer loyalty flyer account policy claim contract case cases incident ref pnr itinerary vuelo "
+    "boarding gate seat passenger passport license licence tracking track sku part item items article articles model models serial "
+    "vin imei isbn ean upc lot batch po zip postal postcode id ids uuid guid key hash code commit seed version build rev trace "
+    "span process pid port request req run job row line page epoch ts date dates datetime ended ends end exp iat since until "
+    "duration latency took second seconds ms total sum amount balance price prices cost costs refund revenue budget salary usd "
+    "eur gbp population size width height lat lng lon latitude longitude score scores points miles bytes rfc iso doi "
+    "$ € £ ¥",
+}
+_KINDS: Final = {word: kind for kind, words in _WORDS.items() for word in words.split()}
+_BEGINNINGS: Final = {stem: kind for kind, stems in _STEMS.items() for stem in stems.split()}
+_STEM: Final = re.compile("|".join(_BEGINNINGS))
+#: They say that a number follows; the word before says of what: "order number", "phone #".
+_NUMBER: Final = frozenset({"number", "numbers", "nummer", "no", "nr", "num", "#"})
+_ALONE: Final = {
+    "number": Introduced.AS_PHONE,
+    "numbers": Introduced.AS_PHONE,
+    "nummer": Introduced.AS_PHONE,
+    "#": Introduced.AS_OTHER,
+}
+#: "Customer number" may be either.
+_EITHER: Final = frozenset({"customer", "client", "user"})
 
-_PHONE: Final = (
-    r"(?:tele|smart|cell)?phon(?:es?|ed|ing)|ph|tel|tél|téléphone|telefon\w*|teléfono|telefone|mobiles?|mobil\w*|móvil|movil|"
-    r"cell|celular|cellulare|handy\w*|fax|landline|caller[\s_-]*id|callback|msisdn|call|calls|called|caller|calling|dial\w*|"
-    r"ring|rufnummer|whatsapp|wa\.me|sms|text|reach\w*|contact\w*|llam\w+|appele\w+|erreich\w+|anrufen|"
-    r"numbers?|nummer|número|numéro|numero"
-)
-_OTHER_SCRIPTS: Final = "नंबर|मोबाइल|फ़ोन|फोन|电话|電話|手机|手機|هاتف|جوال|رقم|โทร|전화|телефон|номер"
-_CARD: Final = r"(?:credit|debit|bank|kredit|charge)?[\s_-]?(?:cards?|karte)|visa|master[\s_-]?card|amex|tarjeta|carte|karte|pan"
-_OTHER: Final = (
-    r"gift[\s_-]*(?:cards?|certificates?)|certificates?|vouchers?|coupons?|promo\w*|gutschein\w*|"
-    r"(?:purchase[\s_-]*)?orders?|bestell\w*|pedidos?|commandes?|invoices?|rechnung\w*|factur\w+|"
-    r"kundennummer|customer[\s_-]*(?:id|no)|members?(?:hip)?|loyalty|flyer|account|konto\w*|policy|claim|contract|"
-    r"(?:e-?)?tickets?|cases?|incident|references?|ref|reservations?|bookings?|buchung\w*|confirmations?|pnr|itinerary|"
-    r"flights?|flug\w*|vuelo|boarding|gate|seat|passenger|passport|licen[cs]e|tracking|track|parcels?|shipments?|packages?|"
-    r"sku|part|items?|products?|articles?|models?|serial|vin|imei|isbn|ean|upc|lot|batch|po|zip|postal|postcode|"
-    r"ids?|uuid|guid|key|hash|commit|seed|version|build|rev|trace|span|process|pid|port|request|req|run|job|row|line|page|"
-    r"transactions?|payments?|receipts?|epoch|time\w*|ts|dates?|datetime|created|updated|start\w*|end(?:s|ed)?|expir\w+|exp|iat|"
-    r"at(?=[A-Z\"':=])|since|until|duration|latency|took|seconds?|ms|"
-    r"total|sum|amount|balance|prices?|costs?|refund|revenue|budget|salary|usd|eur|gbp|population|size|width|height|"
-    r"lat|lng|lon|latitude|longitude|scores?|points|miles|bytes|rfc|iso|doi|ssn"
-)
-_WORDS: Final = re.compile(
-    rf"{_BEGIN}(?:(?P<neutral>(?i:customer|client|user|caller)[\s_-]*(?i:numbers?)(?![a-z]))"
-    rf"|(?P<other>(?i:{_OTHER}){_END}{_OR_CODE})|(?P<card>(?i:{_CARD}){_END}{_NUMBER})|(?P<phone>(?i:{_PHONE}){_END}{_NUMBER}))"
-    rf"|(?P<script>{_OTHER_SCRIPTS})|(?P<money>[$€£¥#])"
-)
 #: What stands before a colon or an equals sign, and nothing else, says what follows: `units: 415…`.
-_LABEL: Final = re.compile(r"([\w .()'/-]{1,40})[\"']{0,2}\s{0,3}[:=]\s{0,3}[\"'(\[<*]{0,4}\Z")
+_LABEL: Final = re.compile(r"[\"']{0,2}\s{0,3}[:=]\s{0,3}[\"'(\[<*]{0,4}\Z")
+_NO_LABEL: Final = re.compile(r"[^\w .()'/-]")
 #: A part of an id, or of an address: `ORD-415…`, `orders/415…`.
-_ATTACHED: Final = re.compile(r"[A-Za-z0-9][\w.]*[-_/#]+\Z")
+_ATTACHED: Final = re.compile(r"[A-Za-z0-9][\w.]*[-_/#]{1,3}\Z")
 _UNITS: Final = re.compile(
-    r"[ ]?(?:[€$£¥%]|(?i:usd|eur|gbp|dollars?|euros?|pounds|yen|[mnµu]?s|secs?|seconds|minutes|hours|bytes|[kmg]i?b|km|miles|points|people|"
-    r"tokens|times)(?!\w))"
+    r"[ ]?(?:[€$£¥%]|(?i:usd|eur|gbp|dollars?|euros?|pounds|yen|[mnµu]?s|secs?|seconds|minutes|hours|bytes|[kmg]i?b|km|miles|"
+    r"points|people|tokens|times)(?!\w))"
 )
 _SAID_AFTER: Final = re.compile(
-    r"[ ,]{0,2}(?:\(?(?i:mobile|cell|phone|tel|fax|home|work)(?!\w)|is[ ](?:\w+[ ]){1,3}(?i:number|phone|mobile|cell)(?!\w))"
+    r"[ ,]{0,2}(?:\(?(?i:mobile|cell|phone|tel|fax|home|work)(?!\w)|is[ ](?:\w{1,20}[ ]){1,3}(?i:number|phone|mobile|cell)(?!\w))"
 )
 
 
+<<<<<<< HEAD
 def introduced(before: str, after: str) -> tuple[Introduced, bool]:
     """As what the words before and after say, and whether they stand with the number itself. The nearest word decides."""
     if _UNITS.match(after):
@@ -73,21 +81,46 @@ def introduced(before: str, after: str) -> tuple[Introduced, bool]:
     line = (
         before.rstrip("\n\r\t ").rpartition("\n")[2] if before[-1:] in "\n\r" else before.rpartition("\n")[2]
     )
+=======
+def introduced(before: str) -> tuple[Introduced, bool]:
+    """As what the words before a number introduce it, and whether they stand with the number itself."""
+    line = before.rstrip("\n\r\t ") if before[-1:] in "\n\r" else before
+    line = line[line.rfind("\n") + 1 :]
+>>>>>>> masking
     attached = _ATTACHED.search(line)
     if attached:
         line = attached[0]
     elif label := _LABEL.search(line):
-        line = label[1]
-    found = None
-    for found in _WORDS.finditer(line):  # noqa: B007  # the last one counts
-        pass
-    if found is None or found.lastgroup == "neutral":
-        if attached:
-            return Introduced.AS_OTHER, True
-        return (Introduced.AS_PHONE if _SAID_AFTER.match(after) else Introduced.AS_NOTHING), False
-    kind = {
-        "phone": Introduced.AS_PHONE,
-        "script": Introduced.AS_PHONE,
-        "card": Introduced.AS_CARD,
-    }.get(found.lastgroup or "", Introduced.AS_OTHER)
-    return kind, len(line) - found.end() <= _CLOSE
+        line = line[: label.start()]
+        for sign in _NO_LABEL.finditer(line):
+            line = " " * sign.end() + line[sign.end() :]
+    words = list(_WORD.finditer(line))
+    for place in reversed(range(len(words))):
+        kind = _kind([word[0].lower() for word in words[max(0, place - 1) : place + 1]])
+        if kind is Introduced.AS_NOTHING:
+            break
+        if kind is not None:
+            return kind, len(line) - words[place].end() <= _CLOSE
+    return (Introduced.AS_OTHER, True) if attached else (Introduced.AS_NOTHING, False)
+
+
+def said_after(text: str, end: int) -> Introduced:
+    """As what the words that follow a number, which ends there, explain it: `415 555 0132 (mobile)`, `1234567 dollars`."""
+    if _UNITS.match(text, end):
+        return Introduced.AS_OTHER
+    return Introduced.AS_PHONE if _SAID_AFTER.match(text, end) else Introduced.AS_NOTHING
+
+
+def _kind(words: list[str]) -> Introduced | None:
+    """Of the last of one or two words; `AS_NOTHING` if it says that it is open; None if it says nothing."""
+    word, former = words[-1], words[0] if len(words) > 1 else ""
+    if word in _NUMBER:
+        if former in _EITHER:
+            return Introduced.AS_NOTHING
+        return _kind([former]) or _ALONE.get(word)
+    if word == "id" and former == "caller":
+        return Introduced.AS_PHONE
+    kind = _KINDS.get(word)
+    if kind is None and (stem := _STEM.match(word)):
+        kind = _BEGINNINGS[stem[0]]
+    return Introduced.AS_OTHER if kind is Introduced.AS_CARD and former == "gift" else kind

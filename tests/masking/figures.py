@@ -116,6 +116,30 @@ def in_corpus(corpus: Path, masked: Mask = mask) -> tuple[Figure, Figure]:
     return numbers_left, addresses
 
 
+def national(masked: Callable[..., str] = mask) -> Iterator[Figure]:
+    """With the region: numbers as its people write them, and what else is left alone; all regions together."""
+    contexts = numbers.CONTEXTS | numbers.HELD_OUT_CONTEXTS | numbers.LATER_CONTEXTS
+    found = Figure("telephones found: national formats, with the region")
+    left = Figure("orders, prices, … left alone, with a region")
+    for region, number in numbers.NATIONAL.items():
+        try:
+            masked("", region)
+        except TypeError:  # an earlier version knows no region
+            return
+
+        def masked_there(text: str, region: str = region) -> str:
+            return masked(text, region)
+
+        others_there = (*others.LEFT_ALONE, *others.HELD_OUT_LEFT_ALONE, *others.LATER_LEFT_ALONE)
+        for figure, part in (
+            (found, found_in_grid(region, {region: number}, contexts, masked_there)),
+            (left, left_alone(region, (*others_there, *others.generated(20)), masked_there)),
+        ):
+            figure.total += part.total
+            figure.wrong += part.wrong
+    yield from (found, left)
+
+
 GENERATED: Final = 200
 
 
@@ -133,6 +157,7 @@ def figures(masked: Mask = mask) -> list[Figure]:
     )
     return [
         *(found_in_grid(f"telephones found: {name}", *sets, masked=masked) for name, *sets in both),  # type: ignore[arg-type]
+        *national(masked),
         found_in("cards found", identities.CARDS, CARD, masked),
         found_in("cards found, held out", identities.HELD_OUT_CARDS, CARD, masked),
         found_in("accounts found", identities.ACCOUNTS, IBAN, masked),

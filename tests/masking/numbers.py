@@ -112,7 +112,7 @@ CONTEXTS: Final[dict[str, Context]] = {
     "between commas": lambda n: f"Ann,{n},Berlin",
     "in a request": lambda n: f"Please call {n} or write to me",
     "in quotes": lambda n: f'"{n}"',
-    "in JSON": lambda n: '{"phone": "%s"}' % n,
+    "in JSON": lambda n: f'{{"phone": "{n}"}}',
     "in JSON in JSON": lambda n: _in_json(n, 3),
     "after an escaped line break": lambda n: f"Here it is\\n{n}\\nAnn",
     "with no-break spaces": lambda n: f"Phone\u00a0{n.replace(' ', chr(0xA0))}\u00a0(Ann)",
