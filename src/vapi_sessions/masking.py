@@ -115,15 +115,7 @@ def _accounts(text: str) -> _Spans:
         number, end = "", begin
         while len(number) < length and (sign := _ALPHANUMERIC.match(text, end)):
             number, end = number + sign[1], sign.end()
-<<<<<<< HEAD
-        if (
-            len(number) < length
-            or not length
-            or (text[end : end + 1].isascii() and text[end : end + 1].isalnum())
-        ):
-=======
         if not length or len(number) < length or _is_alphanumeric(text[end : end + 1]):
->>>>>>> masking
             continue
         before = text[max(0, begin - REACH) : begin].rpartition(IBAN)[2].lower()
         named = "iban" in before and text[begin + 2] != " " and sum(map(str.isdigit, number)) >= 10

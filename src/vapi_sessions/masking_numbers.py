@@ -147,15 +147,10 @@ def _tokens(text: str, begin: int, end: int, last: int) -> list[tuple[int, int]]
             opens = text[core.start()] == "(" and not _AREA.match(text, core.start())
             tokens.append((core.start() + opens, core.end()))
     following = text[end : end + 2]
-<<<<<<< HEAD
-    if re.match(r"[A-Za-z\u00c0-\u024f]|[_-][A-Za-z0-9]|:[0-9]", following) and not _EXTENSION.match(
-        text, end
-=======
     if (
         _GOES_ON.match(following)
         and not _EXTENSION.match(text, end)
         and (following[0] != ":" or tokens[-1][1] - tokens[-1][0] <= 2)
->>>>>>> masking
     ):
         tokens.pop()
     if not tokens or tokens[0][0] != begin or not begin:
@@ -247,26 +242,12 @@ def _written(candidate: _Candidate, region: str | None) -> _Written | None:
     if _AMERICAN.fullmatch(text) and (
         "(" in text or _TIGHT.fullmatch(text) or _is_assigned("1" + digits[-10:])
     ):
-<<<<<<< HEAD
-        return _Written.SURELY if "(" in candidate else _Written.LIKELY
-    bare = (
-        candidate.replace("(", "", 1).replace(")", " ", 1).replace("  ", " ")
-        if candidate[0] == "("
-        else candidate
-    )
-    if (
-        (_TRUNK.fullmatch(bare) and 9 <= count <= 12 and not _ROW.fullmatch(bare))
-        or (_BRACKETS.fullmatch(candidate) and 9 <= count <= 12)
-        or (_INDIAN.fullmatch(candidate) and _is_assigned("91" + digits))
-        or _LOCAL.fullmatch(candidate)
-=======
         return _Written.SURELY if "(" in text else _Written.LIKELY
     usual = (
         _is_with_trunk_prefix(text, count)
         or (_BRACKETS.fullmatch(text) and 9 <= count <= 12)
         or (_INDIAN.fullmatch(text) and _is_assigned("91" + digits))
         or _LOCAL.fullmatch(text)
->>>>>>> masking
         or (
             _CODED.fullmatch(text)
             and 11 <= count <= 13

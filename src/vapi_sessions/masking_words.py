@@ -73,20 +73,10 @@ _SAID_AFTER: Final = re.compile(
 )
 
 
-<<<<<<< HEAD
-def introduced(before: str, after: str) -> tuple[Introduced, bool]:
-    """As what the words before and after say, and whether they stand with the number itself. The nearest word decides."""
-    if _UNITS.match(after):
-        return Introduced.AS_OTHER, True
-    line = (
-        before.rstrip("\n\r\t ").rpartition("\n")[2] if before[-1:] in "\n\r" else before.rpartition("\n")[2]
-    )
-=======
 def introduced(before: str) -> tuple[Introduced, bool]:
     """As what the words before a number introduce it, and whether they stand with the number itself."""
     line = before.rstrip("\n\r\t ") if before[-1:] in "\n\r" else before
     line = line[line.rfind("\n") + 1 :]
->>>>>>> masking
     attached = _ATTACHED.search(line)
     if attached:
         line = attached[0]
