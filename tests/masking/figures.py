@@ -46,7 +46,7 @@ def found_in_grid(
 
 
 def found_in(name: str, texts: Iterable[str], kind: str, masked: Mask = mask) -> Figure:
-    """A text counts if the kind stands in it afterwards, and not one of four digits that belong together or an at sign."""
+    """A text counts if the kind stands in it afterwards, no part of an address, and at most an expiry date and a code of digits."""
     figure = Figure(name)
     for text in texts:
         figure.total += 1

@@ -1,8 +1,11 @@
 """Telephone numbers as people write them, and what stands around them: the grid on which recall is measured.
 
-Two sets each. The rules were tuned on the first; the second, `HELD_OUT_…`, was written at the same time, before any rule,
-and says what the rules are worth on what they were not made for. Numbers are those that regulators keep for fiction, where there
-are such. No entry was removed because it is missed.
+Three sets each. The rules were tuned on the first. The second, `HELD_OUT_…`, was written at the same time, before any rule; the third,
+`LATER_…`, when the rules found all of the first two. Figures at the first run of the rules on each: tuned grid 91 %, held-out
+formats 98 %, held-out contexts 92 % (one fault in tuned formats), both 100 %; later formats 95.7 %, later contexts 93.0 %. The
+mechanisms that these showed to be wrong were put right (a bracket or an underscore around a number, `#`, the exit code 011), so by
+now all three are tuned on. Numbers are those that regulators keep for fiction, where there are such. No entry was
+removed because it is missed.
 """
 
 from __future__ import annotations
