@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import command
@@ -76,22 +78,23 @@ def test_a_directory_is_removed_at_once_or_not_at_all(
     assert left.name.startswith(".snapshot.")
 
 
-@pytest.mark.parametrize("table", ["messages", "sessions"])
-def test_a_snapshot_is_clean_if_none_of_its_tables_holds_the_session(warehouse: Path, table: str) -> None:
-    """One of which an earlier version removed a half: one table alone, and of the sessions nothing."""
-    layout = Layout(warehouse)
-    *stale, current = sorted(path for path in (warehouse / "parquet").glob("2*"))
-    assert stale
-    for path in stale:
-        for other in path.iterdir():
-            if other.name != table:
-                shutil.rmtree(other)
-    (session_id, *_) = erase._ids(
-        erase.duckdb.connect(), layout, next(current.glob("sessions/*/*.parquet"))
-    ) or [""]
-    assert erase.snapshots_with(layout, lambda name: name == session_id) == [*stale, current]
+@pytest.mark.parametrize("table", ["sessions", "messages", "costs"])
+def test_a_snapshot_is_clean_if_none_of_its_tables_holds_the_session(tmp_path: Path, table: str) -> None:
+    """An earlier version may have removed a half of it: files of sessions, and not those of the others."""
+    for name in ("sessions", "messages", "costs"):
+        month = tmp_path / "parquet" / "20260304T153000Z-000001" / name / "created_month=2026-03"
+        month.mkdir(parents=True)
+        for n in range(2):
+            held = "gone" if (name, n) == (table, 1) else "other"
+            pq.write_table(
+                pa.table({"session_id": [held]}), month / f"20260304T15300000000{n}-000001.parquet"
+            )
+    layout = Layout(tmp_path)
+    assert erase.snapshots_with(layout, lambda session_id: session_id == "gone") == erase.snapshots(layout)
+    assert erase.snapshots_with(layout, lambda session_id: session_id == "nobody") == []
 
 
+@pytest.mark.proof
 def test_what_was_hidden_and_not_removed_goes_with_the_next_run(warehouse: Path, template: World) -> None:
     """The process died after the rename: verify names it, the next forget or sync deletes it."""
     world = World(template.server, warehouse, template.clock)

@@ -103,16 +103,13 @@ def test_the_erasure_of_a_run_that_was_stopped_is_completed(world: World) -> Non
 @pytest.fixture
 def backup(world: World, tmp_path: Path) -> Path:
     """A copy of a warehouse with sessions of two customers, from before one of them was forgotten there."""
-    for hours in (50, 30):
-        for customer in (ANN, BOB):
-            arrive(world, hours, **customer)
-        world.sync()
-        world.clock.forward(hours=1)
+    for customer in (ANN, BOB):
+        arrive(world, 30, **customer)
+    world.sync()
+    world.clock.forward(hours=1)
     copy = tmp_path / "backup"
     shutil.copytree(world.warehouse, copy, symlinks=True)
     erase(world, NUMBER)
-    world.sync()
-    assert found_in(world.warehouse, "bob-himself") == {}
     return copy
 
 
@@ -154,7 +151,7 @@ def test_a_copy_from_before_is_cleaned_by_whoever_writes_next(
     else:
         erase(world, Whom(["somebody else"]))
     assert found_in(world.warehouse, "bob-himself", "Bob Roe", "5550109") == {}
-    assert len(world.here()) == 2
+    assert len(world.here()) == 1
     world.sync()
     assert findings(world, deep=True) == []
 
@@ -176,6 +173,7 @@ def test_a_copy_with_a_customer_whose_sessions_are_not_listed_is_cleaned(
     assert found_in(world.warehouse, bob, "bob-himself") == {}
 
 
+@pytest.mark.proof
 def test_nothing_is_compared_again_as_long_as_nothing_changed(
     world: World, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,16 +11,23 @@ from conftest import World
 from searching import found_in
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.forget import Whom, forget
+from vapi_sessions.warehouse import suppression
 
 ANN = {"number": "+14155550104", "name": "Ann Lee"}
 TRACES = ("5550104", "Ann Lee")
 
 
+@pytest.fixture(autouse=True)
+def _a_quick_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suppression, "COST", (2, 8, 1))
+
+
 @pytest.fixture
 def kept(world: World) -> World:
-    """Three sessions of one customer, kept as they were."""
+    """Three sessions of one customer and one of another, kept as they were."""
     at = world.ago(hours=5)
     world.insert(3, lambda n: (at + n, at + n), customer=ANN)
+    world.insert(1, lambda n: (at, at), customer={"number": "+14155550177"})
     world.sync()
     assert found_in(world.warehouse, *TRACES)
     return world
@@ -37,29 +44,31 @@ def test_rebuild_applies_a_stricter_policy(kept: World) -> None:
     assert "became stricter" in ran.err
     assert "The old database is" not in ran.out
     assert found_in(kept.warehouse, *TRACES) == {}
-    assert len(kept.here()) == 3
-    again = command.run("rebuild", environment=environment(kept.warehouse))
-    assert "became stricter" not in again.err
+    assert len(kept.here()) == 4
 
 
 def test_forget_applies_a_stricter_policy_after_it_found_who_is_meant(kept: World) -> None:
-    """By what the policy then drops; a dry run applies nothing."""
-    at = kept.ago(seconds=5)
-    (bob,) = kept.insert(1, lambda n: (at, at), customer={"number": "+14155550109"})
-    kept.clock.forward(minutes=5)
-    kept.sync()
-    arguments = ("forget", "--customer-number", "+14155550109")
-    ran = command.run(*arguments, "--dry-run", environment=environment(kept.warehouse))
-    assert bob in ran.out
-    assert found_in(kept.warehouse, *TRACES)
-    ran = command.run(*arguments, environment=environment(kept.warehouse))
-    assert ran.code == 0, ran.err
-    assert "Erased 1 sessions" in ran.out
-    assert "put through the stricter policy" in ran.out
-    assert found_in(kept.warehouse, *TRACES, bob) == {}
-    assert len(kept.here()) == 3
+    """By what the policy then drops."""
+    done = forget(
+        kept.settings(personal_data="drop"),
+        Whom(customers=[("name", "ann lee"), ("number", "+14155550109")]),
+        environment=kept.environment(),
+    )
+    assert ([one.sessions for one in done.customers], done.tightened) == ([3, 0], True)
+    assert found_in(kept.warehouse, *TRACES, "5550177") == {}
+    assert len(kept.here()) == 1
 
 
+@pytest.mark.proof
+def test_a_dry_run_applies_nothing(kept: World) -> None:
+    """It tells, and touches no file."""
+    before = kept.files("raw", "parquet")
+    whom = Whom(customers=[("name", "ann lee")])
+    forget(kept.settings(personal_data="drop"), whom, dry_run=True, environment=kept.environment())
+    assert kept.files("raw", "parquet") == before
+
+
+@pytest.mark.proof
 def test_another_pseudonym_key_is_refused_before_anything_is_changed(kept: World) -> None:
     """By both."""
     kept.sync(personal_data="pseudonymise", pseudonym_key="0123456789abcdef0123")
