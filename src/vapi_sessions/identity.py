@@ -163,10 +163,16 @@ class Known:
             digits = text.encode("ascii", "ignore").translate(None, _NO_DIGITS)
             if any(number.digits in digits for number in self._numbers):
                 return True
-        lower = text.lower() if self._words else ""
+        if not self._words:
+            return False
+        if "\\" in text:
+            for escape in ("\\n", "\\t", "\\r"):
+                text = text.replace(escape, " ")
+        lower = text.lower()
         return any(
-            word.piece in lower and all(map(lower.__contains__, word.word.split())) for word in self._words
-        ) or any(not _ESCAPABLE.isdisjoint(word.word) for word in self._words)
+            not _ESCAPABLE.isdisjoint(word.word) or (word.piece in lower and any(_words_in(lower, word)))
+            for word in self._words
+        )
 
     def found(self, text: str) -> bool:
         """Whether one of the values is in the text."""
@@ -223,16 +229,29 @@ class _Number(NamedTuple):
 
 
 def _words_in(folded: str, word: _Word) -> Iterator[tuple[int, int, str, str]]:
-    for match in _pattern(word.word).finditer(folded):
-        start, stop = match.span()
-        if not (_joined(folded, start - 1, start) or _joined(folded, stop, stop - 1)):
+    pieces = word.word.split()
+    start = folded.find(pieces[0])
+    while start >= 0:
+        stop = _end(folded, start, pieces)
+        if stop and not (_joined(folded, start - 1, start) or _joined(folded, stop, stop - 1)):
             yield start, stop, word.kind, word.value
+        start = folded.find(pieces[0], start + 1)
 
 
-@lru_cache(256)
-def _pattern(word: str) -> re.Pattern[str]:
-    """A folded word, with any white space for its blanks."""
-    return re.compile(r"\s+".join(map(re.escape, word.split())))
+def _end(folded: str, start: int, pieces: Iterable[str]) -> int:
+    """Where pieces end that begin at `start`, with some white space between them; 0 if they are not there.
+
+    Not an expression: one is made for each customer, and to compile it takes longer than to look.
+    """
+    stop = start
+    for piece in pieces:
+        begin = stop
+        while stop > start and folded[begin : begin + 1].isspace():
+            begin += 1
+        if (begin == stop and stop > start) or not folded.startswith(piece, begin):
+            return 0
+        stop = begin + len(piece)
+    return stop
 
 
 def _numbers_in(

@@ -153,9 +153,9 @@ class Policy:
             others = _stranger(self, own.region)
             named = own.known.may_be_in(join({**parts, "customer": b"0"}))
             changed = {
-                name: (
-                    own if named and (len(part) < _SMALL or own.known.may_be_in(part)) else others
-                ).part(name, part)
+                name: (own if named and (len(part) < _SMALL or own.known.may_be_in(part)) else others).part(
+                    name, part
+                )
                 for name, part in parts.items()
             }
         except (RecursionError, ValueError):
@@ -201,17 +201,8 @@ class _Walk:
         self.region = policy.region or region or next(filter(None, map(region_of, numbers)), None)
         self.known = Known(particulars, self.region)
         self._replaces = self._personal and bool(self.known)
-        self._speaks = speaks = self._masks or self._silent
-        self._by_class: dict[Class, Callable[[Any, Place], Any]] = {
-            **dict.fromkeys(KEPT, self._kept),
-            Class.PERSONAL: self._particular if self._personal else _same,
-            Class.PROMPT: self._said if speaks else self._prompt if self._replaces else _same,
-            Class.SPOKEN: self._said if speaks else _same,
-            Class.EXTRACTED: self._said if speaks else _same,
-            Class.WORDS: self._counted if speaks else _same,
-            Class.RECORDING: _nothing if speaks else _same,
-            Class.FREE: lambda value, _: self.free(value),
-        }
+        self._speaks = self._masks or self._silent
+        self._by_class = _by_class(policy)
 
     def session(self, session: Any) -> Any:
         return self._object(session, _SESSION)
@@ -243,16 +234,13 @@ class _Walk:
                     clean = self._undeclared(name, member, customer=CUSTOMER in schemas)
                 else:
                     clean = self._value(member, other)
-            elif (
-                (
-                    place.kept
-                    and (
-                        type(member) in _PLAIN or (type(member) is str and place.text and not self._replaces)
-                    )
-                )
-                or member is None
-                or (schemas is _SESSION and name in _GIVEN)
+            elif place.kept and (
+                type(member) in _PLAIN or (type(member) is str and place.text and not self._replaces)
             ):
+                continue
+            elif type(member) is str and place.said and self._speaks:
+                clean = self._text(member)
+            elif member is None or (schemas is _SESSION and name in _GIVEN):
                 continue
             else:
                 clean = self._value(member, place)
@@ -281,7 +269,7 @@ class _Walk:
                 return self._object(value, place.leads_to)
             if type(value) is list:
                 return self._list(value, place)
-        return self._by_class[place.place](value, place)
+        return self._by_class[place.place](self, value, place)
 
     def _kept(self, value: Any, place: Place) -> Any:
         """What stays, if it is what the table says: a text where a number belongs, or an object, is anybody's."""
@@ -485,11 +473,27 @@ def _is_measure(value: Any) -> bool:
         return False
 
 
-def _same(value: Any, _: Place) -> Any:
+@lru_cache(maxsize=8)
+def _by_class(policy: Policy) -> dict[Class, Callable[[_Walk, Any, Place], Any]]:
+    """What a policy does to each class: the table in `places`."""
+    personal, speaks = policy.personal is not PersonalData.KEEP, policy.text is not MessageText.KEEP
+    return {
+        **dict.fromkeys(KEPT, _Walk._kept),
+        Class.PERSONAL: _Walk._particular if personal else _same,
+        Class.PROMPT: _Walk._said if speaks else _Walk._prompt if personal else _same,
+        Class.SPOKEN: _Walk._said if speaks else _same,
+        Class.EXTRACTED: _Walk._said if speaks else _same,
+        Class.WORDS: _Walk._counted if speaks else _same,
+        Class.RECORDING: _nothing if speaks else _same,
+        Class.FREE: lambda walk, value, _: walk.free(value),
+    }
+
+
+def _same(_: _Walk, value: Any, place: Place) -> Any:
     return value
 
 
-def _nothing(value: Any, _: Place) -> None:
+def _nothing(_: _Walk, value: Any, place: Place) -> None:
     return None
 
 
