@@ -7,7 +7,6 @@ beginning it again. Only inside the writer's lock.
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -58,9 +57,7 @@ def from_raw(
             raw.write(layout.raw, path.name, kept, scrubbed)
             erased += len(rows) - len(kept)
             faultpoints.reach("erase.raw_written")
-    with disk_errors(layout.raw):
-        for path in raw.torn(layout.raw):
-            os.truncate(path, 0)
+    raw.empty_torn(layout.raw)
     return erased
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import bisect
 import hashlib
 import hmac
-import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ import msgspec
 from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.json_text import decode
 from vapi_sessions.policy import PersonalData, Policy, normalised
-from vapi_sessions.warehouse.files import sync_directory
+from vapi_sessions.warehouse.files import replace_file
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.refusals import disk_errors
 from vapi_sessions.windows import Window
@@ -77,7 +76,7 @@ class Suppression:
         Raises WarehouseDamagedError if it is not what was written: without it, what was forgotten would come back; WarehouseError
         if the disk refuses it.
         """
-        path = layout.root / "suppression.json"
+        path = layout.suppression
         with disk_errors(path):
             try:
                 text = path.read_bytes()
@@ -208,12 +207,7 @@ class Suppression:
         self._content.customers = sorted(self._customers)
         draft = self._path.with_name(f".{self._path.name}.tmp")
         with disk_errors(self._path):
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(msgspec.json.encode(self._content))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.rename(self._path)
-            sync_directory(self._path.parent)
+            replace_file(self._path, msgspec.json.encode(self._content), draft)
 
 
 def customer_of(body: bytes) -> list[tuple[str, str]]:
