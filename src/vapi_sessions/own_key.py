@@ -23,7 +23,7 @@ _SHORTEST_FORM: Final = 4
 _CHARACTER: Final = re.compile(
     r"%(?:25)*(?P<url>[0-9a-f]{2})"
     r"|\\+(?:u(?P<json>[0-9a-f]{4})|x(?P<python>[0-9a-f]{2})|(?P<escaped>[^\w\s]))"
-    r"|&(?P<html>\#(?:x[0-9a-f]{1,6}|[0-9]{1,7})|[a-z]{2,8});"
+    r"|&(?:amp;)*(?P<html>\#(?:x[0-9a-f]{1,6}|[0-9]{1,7})|[a-z]{2,8});"
     r"|.",
     re.IGNORECASE | re.DOTALL | re.ASCII,
 )
@@ -98,5 +98,5 @@ def _decoded(found: re.Match[str]) -> str:
     if code:
         return chr(int(code, 16))
     if found["html"]:
-        return html.unescape(found[0])
+        return html.unescape(f"&{found['html']};")
     return found["escaped"] or found[0]
