@@ -150,7 +150,8 @@ def _holder(descriptor: int) -> str:
     """The pid that is written in the lock file; some file systems let nobody else read what is locked."""
     with contextlib.suppress(OSError):
         said = os.read(descriptor, 32).decode("ascii", "replace").strip()
-        return said if said.isdecimal() else "unknown"
+        ours = os.fstat(descriptor).st_nlink == 1  # else nothing of ours was written in it
+        return said if ours and said.isdecimal() else "unknown"
     return "unknown"
 
 
