@@ -260,7 +260,8 @@ def _body(response: httpx.Response) -> bytes:
             decoder.feed(piece)
         return decoder.finish()
     except TooLargeError:
-        if not is_error:
+        if not is_error and decoder is not None:
+            decoder.drop()  # the error's frames hold it for a while
             raise
     except EncodingError as error:
         if not is_error:

@@ -65,6 +65,10 @@ class Decoder:
                 raise EncodingError("compressed data without its end")
         return self._content.getvalue()
 
+    def drop(self) -> None:
+        """Let go of what there is so far."""
+        self._content = io.BytesIO()
+
     @property
     def beginning(self) -> bytes:
         """What there is so far."""
