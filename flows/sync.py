@@ -82,11 +82,16 @@ def publish(run_id: str) -> Any:
     return told(lambda: _runs[run_id].publish())
 
 
+def warn(settings: Settings) -> None:
+    """Log what is doubtful about the warehouse's directories."""
+    for doubt in Layout(settings.warehouse).doubts():
+        get_run_logger().warning("%s", plain(doubt))
+
+
 def run_steps(settings: Settings, command: str) -> None:
     """One run, each step a task. Call it inside a flow."""
     logger = get_run_logger()
-    for doubt in Layout(settings.warehouse).doubts():
-        logger.warning("%s", plain(doubt))
+    warn(settings)
     with pipeline.Run(settings, progress=LogProgress(logger.info), command=command) as run:
         _runs[run.run_id] = run
         try:
