@@ -27,7 +27,9 @@ def reconcile_flow(recheck_hours: float = 48, accept_deletions: bool = False) ->
 
 
 def _reconcile(recheck_hours: float, accept_deletions: bool) -> None:
-    done = reconcile(load_settings(), recheck=int(recheck_hours * HOUR), accept_deletions=accept_deletions)
+    settings = load_settings()
+    _sync.warn(settings)
+    done = reconcile(settings, recheck=int(recheck_hours * HOUR), accept_deletions=accept_deletions)
     facts = {
         "marked as deleted": done.counts.deleted,
         "marked as aged out": done.counts.aged_out,

@@ -24,9 +24,10 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from vapi_sessions import child, pipeline, schedule
 from vapi_sessions.config import Settings, load_settings
-from vapi_sessions.errors import VapiSessionsError
+from vapi_sessions.errors import VapiSessionsError, plain
 from vapi_sessions.progress import LogProgress
 from vapi_sessions.timestamps import show
+from vapi_sessions.warehouse.layout import Layout
 
 # No retries here: the client has them and knows what may be asked again. No cache: the default policy could answer a
 # fetch with what an earlier run fetched.
@@ -81,9 +82,16 @@ def publish(run_id: str) -> Any:
     return told(lambda: _runs[run_id].publish())
 
 
+def warn(settings: Settings) -> None:
+    """Log what is doubtful about the warehouse's directories."""
+    for doubt in Layout(settings.warehouse).doubts():
+        get_run_logger().warning("%s", plain(doubt))
+
+
 def run_steps(settings: Settings, command: str) -> None:
     """One run, each step a task. Call it inside a flow."""
     logger = get_run_logger()
+    warn(settings)
     with pipeline.Run(settings, progress=LogProgress(logger.info), command=command) as run:
         _runs[run.run_id] = run
         try:
@@ -107,7 +115,7 @@ def _leave_table(summary: pipeline.Summary) -> None:
     counts = summary.counts
     facts = {
         "run": summary.run_id,
-        "organisation": summary.org_id or "not seen",
+        "organisation": plain(summary.org_id or "not seen", 100),
         "complete until": show(summary.watermark) if summary.watermark is not None else "nothing yet",
         "windows": summary.windows,
         "requests": summary.requests,

@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 
-from vapi_sessions import cli, faultpoints
+from vapi_sessions import cli, faultpoints, streams
 
 COMMAND: Final = str(Path(sys.executable).with_name("vapi-sessions"))
 
@@ -86,7 +86,7 @@ def start(
 
 
 def _stream() -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BytesIO(), "utf-8", newline="", write_through=True)
+    return streams.Clean(io.BytesIO(), "utf-8", newline="", write_through=True)
 
 
 def _text(stream: io.TextIOWrapper) -> str:

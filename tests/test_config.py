@@ -158,6 +158,7 @@ def test_the_key_from_a_file(tmp_path: Path) -> None:
     """The same there."""
     file = tmp_path / "key"
     file.write_text(f"{KEY}\n")
+    file.chmod(0o600)
     assert load_settings(api_key_file=file).key().get_secret_value() == KEY
 
 
@@ -180,6 +181,7 @@ def test_an_empty_key_file(tmp_path: Path, content: str) -> None:
     """Holds no key."""
     file = tmp_path / "key"
     file.write_text(content)
+    file.chmod(0o600)
     with pytest.raises(ConfigurationError, match="No API key"):
         load_settings(api_key_file=file).key()
 
@@ -194,6 +196,7 @@ def test_a_key_file_that_is_no_text(tmp_path: Path) -> None:
     """And does not show its bytes."""
     file = tmp_path / "key-file"
     file.write_bytes(b"\xff\xfe\x00secret")
+    file.chmod(0o600)
     with pytest.raises(ConfigurationError, match="cannot be read: not a text file") as caught:
         load_settings(api_key_file=file).key()
     assert "secret" not in str(caught.value)

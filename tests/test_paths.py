@@ -148,7 +148,9 @@ def test_a_working_directory_that_was_removed_is_told(here: Path) -> None:
 
 def test_a_key_file_is_found_at_home(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cron expands `~` in no variable, whatever it names."""
-    (here.parent / "home" / "key").write_text("a-key\n")
+    key = here.parent / "home" / "key"
+    key.write_text("a-key\n")
+    key.chmod(0o600)
     monkeypatch.setenv("VAPI_API_KEY_FILE", "~/key")
     assert load_settings().key().get_secret_value() == "a-key"
 

@@ -82,6 +82,14 @@ def lives(process: psutil.Process) -> bool:
         return False
 
 
+def words(process: psutil.Process) -> str:
+    """Its command line; nothing of one that has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
 class Schedules:
     """Starts `vapi-sessions schedule`, and lets none outlive the test."""
 
@@ -154,7 +162,10 @@ def test_two_schedules_on_one_server_do_not_touch_each_other(
 def test_nothing_is_left_of_a_schedule_that_ends_in_the_middle_of_a_run(
     number: signal.Signals, requests: int, tmp_path: Path, schedules: Schedules
 ) -> None:
-    """Neither its own server nor the run, which would hold the warehouse; and a proxy plays no part in any of it."""
+    """Neither its own server nor the run, which would hold the warehouse; and a proxy plays no part in any of it.
+
+    Nor does the server have a key in its environment.
+    """
     slow = EmulatorSettings(keys={KEY: DEFAULT_ORG}, faults=FaultSettings(latency_seconds=1.0))
     with EmulatorServer(slow) as source:
         until = source.store.now_us()
@@ -170,12 +181,15 @@ def test_nothing_is_left_of_a_schedule_that_ends_in_the_middle_of_a_run(
         served = schedules.start(tmp_path / "warehouse", given)
 
         def amid() -> bool:
-            started = any("spawn_main" in " ".join(one.cmdline()) for one in served.children())
+            started = any("spawn_main" in words(one) for one in served.children())
             return (started and len(source.requests) >= requests) or served.poll() is not None
 
         wait_until(amid)
         family = served.children(recursive=True)
         assert len(family) >= 2, (tmp_path / "warehouse.log").read_text()
+        servers = [one for one in family if "prefect server start" in words(one)]
+        assert servers
+        assert [one for one in servers if KEY in "".join(one.environ().values())] == []
         served.send_signal(number)
         assert served.wait() == (0 if number == signal.SIGTERM else -number)
         wait_until(lambda: not any(map(lives, family)))

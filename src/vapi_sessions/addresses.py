@@ -4,10 +4,54 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
+import unicodedata
 from typing import Final
+from urllib.parse import SplitResult, urlsplit
 
+#: Beside the full stop, what IDNA (RFC 3490, 3.1) takes for one. NFKC makes the fourth, U+FF61, of the first.
+_FULL_STOPS: Final = str.maketrans("\u3002\uff0e", "..")
+#: As the files of hosts of common systems name it, beside `localhost` and all below it.
+_LOOPBACK_NAMES: Final = frozenset(
+    {
+        "localhost", "localhost.localdomain", "localhost4", "localhost4.localdomain4", "localhost6",
+        "localhost6.localdomain6", "ip6-localhost", "ip6-loopback",
+    }
+)  # fmt: skip
+#: What `inet_aton`, and so every resolver, takes for an address of IPv4: one to four numbers, also in octal and hexadecimal.
+_NUMBERS: Final = re.compile(r"(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+)){0,3}", re.IGNORECASE)
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _FOUR_NUMBERS: Final = re.compile(r"[0-9]+(\.[0-9]+){3}")
+
+
+def canonical(host: str) -> str:
+    """The one spelling of a host: lower case, ASCII full stops, none at the end, an address of IPv4 as four numbers.
+
+    Characters that are only a variant of another (full-width letters) become that one (NFKC); what stays outside of ASCII is
+    a name of its own.
+    """
+    name = unicodedata.normalize("NFKC", host.translate(_FULL_STOPS)).translate(_FULL_STOPS).lower()
+    name = name.removesuffix(".") if len(name) > 1 else name
+    if _NUMBERS.fullmatch(name) and not _FOUR_NUMBERS.fullmatch(name):
+        try:
+            return str(ipaddress.IPv4Address(socket.inet_aton(name)))
+        except OSError:  # a number that is too large
+            return name
+    return name
+
+
+def with_canonical_host(url: str) -> SplitResult:
+    """The parts of an http(s) URL, its scheme in lower case and its host in its one spelling.
+
+    Raises ValueError if its host or port is none.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if ":" not in host:
+        host = canonical(host)
+    port = f":{parts.port}" if parts.port is not None else ""
+    user, at, _ = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}{at}{f'[{host}]' if ':' in host else host}{port}")
 
 
 def is_usable(host: str) -> bool:
@@ -21,12 +65,17 @@ def is_usable(host: str) -> bool:
     return not host.isascii() or _NAME.fullmatch(host) is not None
 
 
+def is_below(host: str, domain: str) -> bool:
+    """Whether the host is this domain or one below it, however it is spelt."""
+    return f".{canonical(host)}".endswith(f".{domain}")
+
+
 def is_this_machine(host: str) -> bool:
-    """Whether the host can only be this machine: `localhost`, 127.0.0.0/8, `::1`, and the unspecified address."""
-    name = host.lower().rstrip(".")
-    if name == "localhost" or name.endswith(".localhost"):
+    """Whether the host can only be this machine: `localhost` and its like, 127.0.0.0/8, `::1`, and the unspecified address."""
+    name = canonical(host)
+    if name in _LOOPBACK_NAMES or name.endswith(".localhost"):
         return True
-    address = _ip(host)
+    address = _ip(name)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     return address is not None and (address.is_loopback or address.is_unspecified)

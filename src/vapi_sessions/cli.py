@@ -14,7 +14,7 @@ import typer
 
 from vapi_sessions import __version__, interruption, memory, streams
 from vapi_sessions.config import Settings, load_settings
-from vapi_sessions.errors import ConfigurationError, DifferenceError, VapiSessionsError, WarehouseError
+from vapi_sessions.errors import ConfigurationError, DifferenceError, VapiSessionsError, WarehouseError, plain
 from vapi_sessions.timestamps import parse_duration, show
 
 app = typer.Typer(
@@ -93,11 +93,16 @@ def _main(
 
 
 def _settings(*, warehouse: str | None, base_url: str | None, **given: object) -> Settings:
-    return load_settings(
+    settings = load_settings(
         warehouse=warehouse if warehouse is not None else _GLOBAL.get("warehouse"),
         base_url=base_url or _GLOBAL.get("base_url"),
         **given,
     )
+    from vapi_sessions.warehouse.layout import Layout
+
+    for doubt in Layout(settings.warehouse).doubts():
+        print(f"warning: {plain(doubt)}", file=sys.stderr)
+    return settings
 
 
 @app.command()
@@ -200,7 +205,7 @@ def sql(
     settings = _settings(warehouse=warehouse, base_url=None)
     text = _read_query(query)
     streams.demand()
-    querying.run(settings.warehouse, text, output, sys.stdout)
+    querying.run(settings.warehouse, text, output, streams.as_is(sys.stdout))
     sys.stdout.flush()
 
 
@@ -269,12 +274,12 @@ def verify(
         if finding.window is not None:
             upper = show(finding.window.upper) if finding.window.upper is not None else "now"
             where = f"created {show(finding.window.lower)} … {upper}: "
-        print(f"{where}{finding.what}; remedy: {finding.remedy}")
+        print(plain(f"{where}{finding.what}; remedy: {finding.remedy}"))
         for session_id in finding.ids:
-            print(f"  {session_id}")
+            print(plain(f"  {session_id}"))
     how = "row by row" if deep else "by counts"
     if warning := describe(done.unreadable):
-        print(f"warning: {warning}")
+        print(plain(f"warning: {warning}"))
     if done.findings:
         raise DifferenceError(
             f"{len(done.findings):,} difference(s), {how}, among {done.sessions:,} sessions.",
@@ -406,7 +411,7 @@ def _print_erased(done: Any, *, mentions: bool) -> None:
         f"{len(done.snapshots):,} published snapshots and {len(done.files):,} other files"
     )
     for name in (*done.ids, *done.snapshots, *done.files):
-        print(f"  {name}")
+        print(plain(f"  {name}"))
     for one in done.customers:
         entry = f" (entry {one.entry})" if one.entry else ""
         found = f"{_sessions(one.sessions)} found" if one.sessions else "found nobody in the warehouse"
@@ -415,11 +420,11 @@ def _print_erased(done: Any, *, mentions: bool) -> None:
         what = "counted above" if mentions else "not erased: --mentions erases them"
         print(f"{_sessions(len(done.mentions))} of others mention them ({what}):")
         for name in done.mentions:
-            print(f"  {name}")
+            print(plain(f"  {name}"))
     if done.absent and done.ids:
         print("Not in the warehouse, of the sessions that were given:")
         for name in done.absent:
-            print(f"  {name}")
+            print(plain(f"  {name}"))
     if not done.ids:
         print("Found nobody in the warehouse by what was given: there was nothing to erase.")
     if done.dropped:
@@ -514,6 +519,9 @@ def _guarded(command: Callable[[], object]) -> int:
         if hasattr(error, "show") and hasattr(
             error, "exit_code"
         ):  # typer's usage errors have no public common class
+            if isinstance(getattr(error, "message", None), str):
+                said = vars(error)["message"]  # it repeats what was given
+                vars(error)["message"] = "\n".join(map(plain, said.split("\n")))
             error.show(sys.stderr)
             return int(error.exit_code)
         return _fail(
@@ -599,7 +607,9 @@ def _print_summary(summary: Any, settings: Settings) -> None:
     if counts.drift:
         top = ", ".join(f"{name} ({count:,})" for name, count in counts.drift.most_common(3))
         print(
-            f"note: fields without a column are kept in extra: {top}; all of them: vapi-sessions status",
+            plain(
+                f"note: fields without a column are kept in extra: {top}; all of them: vapi-sessions status"
+            ),
             file=sys.stderr,
         )
 
@@ -608,7 +618,7 @@ def _print_status(found: dict[str, Any]) -> None:
     from vapi_sessions.load import describe
 
     def line(name: str, value: object) -> None:
-        print(f"{name:<16}{value}")
+        print(plain(f"{name:<16}{value}", 100_000))
 
     line("warehouse", found["warehouse"])
     line("organisation", found["org_id"] or "not seen yet")
@@ -633,7 +643,8 @@ def _print_status(found: dict[str, Any]) -> None:
     print("last runs")
     for run in found["last_runs"]:
         error = f": {run['error']}" if run["error"] else ""
-        print(
+        told = (
             f"  {run['started_at']}  {run['command']:<8} {run['outcome']:<11} read {run['sessions_read'] or 0:,}, "
             f"new {run['sessions_new'] or 0:,}, changed {run['sessions_changed'] or 0:,}, late {run['late_rows'] or 0:,}{error}"
         )
+        print(plain(told))

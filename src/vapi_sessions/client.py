@@ -13,7 +13,8 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -23,16 +24,28 @@ import tenacity
 from pydantic import SecretStr
 
 from vapi_sessions import __version__, timestamps
-from vapi_sessions.connection import DEADLINE, Answer, DeadlineError, Line, new_client, unusable
+from vapi_sessions.connection import (
+    DEADLINE,
+    LARGEST_ANSWER,
+    Answer,
+    DeadlineError,
+    Line,
+    new_client,
+    unusable,
+)
+from vapi_sessions.decoding import TooLargeError
 from vapi_sessions.errors import (
     ConfigurationError,
     SourceRefusedError,
     SourceUnavailableError,
     VapiSessionsError,
+    plain,
 )
+from vapi_sessions.own_key import OwnKey
 from vapi_sessions.pace import LONGEST_WAIT, Pace
 from vapi_sessions.page import Metadata, Row, UnreadableRow, read, split
 from vapi_sessions.proxies import proxy_for
+from vapi_sessions.redact_text import redact_text
 from vapi_sessions.strangers import Stranger, stranger
 from vapi_sessions.windows import BEGINNING, Window
 
@@ -148,6 +161,11 @@ class Traffic:
 _WHOLE_PAGE: Final = 8_000_000
 _PART_OF_A_PAGE: Final = 2_000_000
 _LEAST_ROWS: Final = 20
+#: After an answer that was larger than is read, this share of its rows is asked for.
+_FEWER: Final = 8
+#: Characters of what the source says that are shown, and that are looked at.
+_SHOWN: Final = 160
+_LOOKED_AT: Final = 4_000
 #: How much of what is known of the sessions' size stays when another page arrives.
 _REMEMBERED: Final = 0.75
 
@@ -179,6 +197,7 @@ class Source:
         self._base_url = base_url
         self._proxy = proxy_for(base_url) if transport is None else None
         self._key = key
+        self._own_key = OwnKey(key.get_secret_value())
         self._next_seq = next_seq
         self._now = now
         self._monotonic = monotonic
@@ -190,6 +209,7 @@ class Source:
         self.traffic = Traffic()
         self._unreadable: set[str] = set()  # keys of rows that several answers showed so
         self._seen = (0.0, 0.0)  # sessions of the last pages, and their bytes
+        self._most_rows: int | None = None  # of a page; None: no answer was too large yet
         self._transport = transport
         self._free: queue.LifoQueue[Line | None] = queue.LifoQueue()  # None: one that is not made yet
         for _ in range(concurrency):
@@ -198,6 +218,7 @@ class Source:
 
     def page_size(self, most: int) -> int:
         """How many sessions to ask for, at most `most`: a page of large ones would take memory that nobody has spared."""
+        most = min(most, self._most_rows or most)
         if most * self._session_bytes <= _WHOLE_PAGE:
             return most
         return min(most, max(_LEAST_ROWS, int(_PART_OF_A_PAGE / self._session_bytes)))
@@ -230,13 +251,14 @@ class Source:
         """One page. Raises SourceRefusedError or SourceUnavailableError; retries before that.
 
         A row that cannot be read may be a passing fault, so it is believed only if several answers in a row show it so.
+        If an answer would be larger than is read, fewer rows are asked for, then and later: `limit` of the page says how many.
         """
-        page = self._retrying(lambda: self._list_once(query))
+        page = self._fitting(query)
         for repetition in range(UNREADABLE_ANSWERS - 1):
             if all(row.key in self._unreadable for row in page.unreadable):
                 break
             self._wait(0.5 * 2.0**repetition)
-            page = self._retrying(lambda: self._list_once(query))
+            page = self._fitting(query)
         self._unreadable.update(row.key for row in page.unreadable)
         return page
 
@@ -248,7 +270,37 @@ class Source:
 
     def get(self, session_id: str) -> tuple[Row | UnreadableRow | None, int, int]:
         """One session, or None if the source answers 404; with the request's moment (µs) and seq."""
-        return self._retrying(lambda: self._get_once(session_id))
+        try:
+            return self._retrying(lambda: self._get_once(session_id))
+        except TooLargeError:
+            raise self._too_large("A session") from None
+
+    def shown(self, text: str) -> str:
+        """What the source says, as a message may repeat it: on one short line, without credentials and without our key.
+
+        Both go before a cut makes a part of one.
+        """
+        looked_at = " ".join(text[:_LOOKED_AT].split())
+        clean = redact_text(self._own_key.hide(looked_at))
+        return plain("".join(c for c in clean if c.isprintable()), _SHOWN)
+
+    def _fitting(self, query: Query) -> Page:
+        """The page, or its first rows if it would be too large."""
+        asked = replace(query, limit=min(query.limit, self._most_rows or query.limit))
+        while True:
+            try:
+                return self._retrying(partial(self._list_once, asked))
+            except TooLargeError:
+                if asked.limit == 1:
+                    raise self._too_large("A page of one session") from None
+            asked = replace(asked, limit=max(1, asked.limit // _FEWER))
+            self._most_rows = min(asked.limit, self._most_rows or asked.limit)
+
+    def _too_large(self, what: str) -> SourceUnavailableError:
+        return SourceUnavailableError(
+            f"{what} of {self._base_url} is larger than {LARGEST_ANSWER / 1e6:,.0f} MB, the most that is read.",
+            "No real session is so large: look at what is between here and the source, and at --base-url.",
+        )
 
     # -- one attempt -------------------------------------------------------------------------------------------
 
@@ -287,7 +339,7 @@ class Source:
             metadata, bodies = split(body)
             listed = [read(raw, place) for place, raw in enumerate(bodies)]
         except (ValueError, RecursionError) as error:  # of Unicode and msgspec too
-            raise _AgainError(f"an answer is not a list of sessions: {_plain(str(error))}") from None
+            raise _AgainError(f"an answer is not a list of sessions: {self.shown(str(error))}") from None
         if metadata.totalItems < 0:
             raise _AgainError(f"an answer claims {metadata.totalItems} items")
         if listed:
@@ -315,13 +367,13 @@ class Source:
         try:
             return read(self._json_body(response)), requested_at, seq
         except (ValueError, RecursionError) as error:
-            raise _AgainError(f"an answer is not a session: {_plain(str(error))}") from None
+            raise _AgainError(f"an answer is not a session: {self.shown(str(error))}") from None
 
     def _expect_object(self, response: Answer) -> None:
         try:
             msgspec.json.decode(self._json_body(response), type=dict[str, Any])
         except ValueError as error:
-            raise _AgainError(f"an answer is not an object: {_plain(str(error))}") from None
+            raise _AgainError(f"an answer is not an object: {self.shown(str(error))}") from None
 
     def _send(self, path: str, params: Sequence[tuple[str, str]], *, absent_ok: bool = False) -> Answer:
         sent = self.pace.wait_turn()
@@ -361,7 +413,7 @@ class Source:
         if "CERTIFICATE_VERIFY_FAILED" in said:
             remedy = "If a proxy of the network opens TLS, point SSL_CERT_FILE at its certificate; else look at the clock."
         return _AgainError(
-            f"{self._base_url} cannot be reached{through} ({self._shown(said) or 'no connection'})",
+            f"{self._base_url} cannot be reached{through} ({self.shown(said) or 'no connection'})",
             address_suspect=True,
             remedy=remedy,
         )
@@ -376,11 +428,11 @@ class Source:
             return self._wrong_password()
         if status is not None and 400 <= status < 500 and status not in (408, 429):
             return SourceRefusedError(
-                f"The proxy {proxy} refuses the way to {host} ({self._shown(said)}).",
+                f"The proxy {proxy} refuses the way to {host} ({self.shown(said)}).",
                 f"Have it let {host} pass. If {host} can be reached without it, set NO_PROXY={host}.",
             )
         return _AgainError(
-            f"the proxy {proxy} does not reach {host} ({self._shown(said)})",
+            f"the proxy {proxy} does not reach {host} ({self.shown(said)})",
             address_suspect=True,
             remedy=f"Check {proxy.variable}; if {host} can be reached without the proxy, set NO_PROXY={host}.",
             kind=SourceRefusedError,
@@ -402,7 +454,7 @@ class Source:
     def _error_for(self, response: Answer, sent: float) -> Exception:
         """The table of statuses. The last row is for everything that has no row of its own."""
         status = response.status_code
-        message = self._shown(_vendor_message(response))
+        message = self.shown(_vendor_message(response))
         said = f': "{message}"' if message else ""
         who = stranger(response.headers, response.content)
         self._answered = self._answered or status == 429 or (who is None and response.is_json)
@@ -470,7 +522,7 @@ class Source:
         status, target = response.status_code, urlsplit("")
         with contextlib.suppress(ValueError):
             target = urlsplit(response.headers.get("location", ""))
-        where = f"to {self._shown(target.netloc.rpartition('@')[2])}" if target.netloc else "elsewhere"
+        where = f"to {self.shown(target.netloc.rpartition('@')[2])}" if target.netloc else "elsewhere"
         return SourceRefusedError(
             f"{self._base_url} redirects {where} ({status}); the key is not sent on.",
             "If that is where the source is now, set --base-url to it. If it is a page of your network to sign in, do so first.",
@@ -494,19 +546,15 @@ class Source:
         )
 
     def _said_by(self, who: Stranger, status: int) -> str:
-        title = self._shown(who.title)
+        title = self.shown(who.title)
         return f"{who.who} answers {status} itself, not the API" + (f': "{title}"' if title else "")
-
-    def _shown(self, text: str) -> str:
-        """What the source says, as we may repeat it: without the key, which must go before a cut makes a part of it."""
-        return _plain(_one_line(text).replace(self._key.get_secret_value(), "***"))
 
     def _json_body(self, response: Answer) -> bytes:
         """The body, if the content type says JSON; a page of HTML or an empty 200 is never "no rows"."""
         if not response.is_json:
             if (who := stranger(response.headers, response.content)) is not None:
                 raise self._in_place_of_data(who, response.status_code)
-            kind = self._shown(response.content_type)
+            kind = self.shown(response.content_type)
             raise _AgainError(f"an answer is {kind or 'of no declared type'}, not JSON", address_suspect=True)
         if not response.content:
             raise _AgainError("an answer is empty")
@@ -593,16 +641,6 @@ class _Budget:
     def seconds_until_next(self, state: tenacity.RetryCallState) -> float:
         """0.5, 1, 2, 4 … s; none of our own after a 429, where the shared pace does the waiting."""
         return 0.0 if _failure(state).pace_wait else min(0.5 * 2.0 ** (self._failures - 1), LONGEST_WAIT)
-
-
-def _plain(text: str) -> str:
-    """The first 160 characters of the line. What the source itself says goes through `_shown`."""
-    return _one_line(text)[:160]
-
-
-def _one_line(text: str) -> str:
-    """Printable characters on one line: what the source says is data, not terminal control."""
-    return "".join(c for c in " ".join(text.split()) if c.isprintable())
 
 
 def _vendor_message(response: Answer) -> str:

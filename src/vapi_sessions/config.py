@@ -7,13 +7,12 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from vapi_sessions import timestamps
-from vapi_sessions.addresses import is_usable
+from vapi_sessions.addresses import is_below, is_usable, with_canonical_host
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.paths import expanded, warehouse_root
 from vapi_sessions.policy import MessageText, PersonalData, Policy
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
 MAX_PAGE_SIZE = 1000
 #: A pseudonym key shorter than this can be guessed.
 SHORTEST_KEY: Final = 16
+#: Bytes of a key file that are read.
+_LARGEST_KEY_FILE: Final = 65_536
 
 
 def _duration(value: object) -> object:
@@ -106,7 +107,7 @@ class Settings(BaseSettings):
     @classmethod
     def _an_http_address(cls, value: str) -> str:
         try:
-            parts = urlsplit(value)
+            parts = with_canonical_host(value)
             secret = bool(parts.username or parts.password or parts.query or parts.fragment)
             usable = parts.scheme in ("http", "https") and is_usable(parts.hostname or "") and parts.port != 0
         except ValueError:  # a port that is none
@@ -121,23 +122,16 @@ class Settings(BaseSettings):
             )
         if not usable:
             raise ValueError(f"'{value}' is not an address such as https://api.vapi.ai")
-        if parts.scheme == "http" and f".{parts.hostname}".endswith(".vapi.ai"):
+        if parts.scheme == "http" and is_below(parts.hostname or "", "vapi.ai"):
             raise ValueError(f"'{value}' would send the key unencrypted; write https")
-        return value.rstrip("/")
+        return parts.geturl().rstrip("/")
 
     def key(self) -> SecretStr:
         """The API key, from the environment or from the key file. Raises ConfigurationError if there is none."""
         if self.api_key is not None and self.api_key.get_secret_value().strip():
             key = self.api_key.get_secret_value().strip()
         elif self.api_key_file is not None:
-            try:
-                key = self.api_key_file.read_text().strip()
-            except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "not a text file"
-                raise ConfigurationError(
-                    f"The key file {self.api_key_file} cannot be read: {reason}.",
-                    "Point VAPI_API_KEY_FILE at a file that holds the key alone.",
-                ) from None
+            key = _private_file(self.api_key_file, "key file", "VAPI_API_KEY")
         else:
             key = ""
         if not key:
@@ -173,7 +167,7 @@ class Settings(BaseSettings):
         if self.pseudonym_key is not None and self.pseudonym_key.get_secret_value().strip():
             key = self.pseudonym_key.get_secret_value().strip()
         elif self.pseudonym_key_file is not None:
-            key = _private_file(self.pseudonym_key_file)
+            key = _private_file(self.pseudonym_key_file, "pseudonym key file", "VAPI_PSEUDONYM_KEY")
         else:
             raise ConfigurationError(
                 "Pseudonyms need a key, and none is given.",
@@ -187,20 +181,22 @@ class Settings(BaseSettings):
         return key.encode()
 
 
-def _private_file(path: Path) -> str:
-    """The text of a file that is its owner's alone."""
+def _private_file(path: Path, what: str, variable: str) -> str:
+    """The text of a file that is its owner's alone; `variable` can hold the same, and with `_FILE` names the file."""
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o077:
-            raise ConfigurationError(
-                f"The pseudonym key file {path} can be read by others (mode {mode:04o}).", f"chmod 600 {path}"
-            )
-        return path.read_text().strip()
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if mode & 0o077:
+                raise ConfigurationError(
+                    f"The {what} {path} can be read by others (mode {mode:04o}).",
+                    f"chmod 600 {path}. Where that is impossible (a mounted secret), set {variable} from it.",
+                )
+            return file.read(_LARGEST_KEY_FILE).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise ConfigurationError(
-            f"The pseudonym key file {path} cannot be read: {reason}.",
-            "Point VAPI_PSEUDONYM_KEY_FILE at a file that holds the key alone.",
+            f"The {what} {path} cannot be read: {reason}.",
+            f"Point {variable}_FILE at a file that holds the key alone.",
         ) from None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import queue
 import socket
@@ -19,6 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import httpx
 
+from vapi_sessions.decoding import OFFERED, Decoder, EncodingError, TooLargeError
 from vapi_sessions.errors import ConfigurationError, SourceUnavailableError
 from vapi_sessions.proxies import Proxy
 
@@ -26,12 +28,30 @@ from vapi_sessions.proxies import Proxy
 TIMEOUT: Final = httpx.Timeout(connect=10, read=120, write=30, pool=None)
 #: Seconds for one request as a whole: name, connection, headers and body. A page of 8 MB needs 27 kB a second.
 DEADLINE: Final = 300.0
+#: Bytes of one answer, compressed or not. A page of 1,000 sessions of 250 kB; of larger ones fewer are asked for.
+LARGEST_ANSWER: Final = 256_000_000
+#: Bytes of an answer that is no data that are read: the beginning of an error tells enough.
+_LARGEST_ERROR: Final = 1_000_000
 #: Seconds. How often somebody who waits looks at the deadline and whether the run is being stopped.
 _LOOKS_EVERY: Final = 0.2
 #: Seconds that a connection without a request gets to close.
 _CLOSES_IN: Final = 1.0
 
 Params = Sequence[tuple[str, str]]
+
+
+def _without_the_answer(record: logging.LogRecord) -> bool:
+    """Out of log lines: httpx logs the words of the status line, and httpcore all headers and what it cannot read: texts of the source."""
+    if record.name == "httpx":
+        asked = record.args[:-1] if isinstance(record.args, tuple) else ()
+        record.msg, record.args = f"HTTP Request: {' '.join(map(str, asked))}", ()
+    else:
+        record.msg, record.args = record.getMessage().split(" ", 1)[0], ()
+    return True
+
+
+for _name in ("httpx", "httpcore.connection", "httpcore.http11", "httpcore.proxy", "httpcore.socks"):
+    logging.getLogger(_name).addFilter(_without_the_answer)
 
 
 class Answer(NamedTuple):
@@ -65,7 +85,7 @@ def new_client(
     try:
         return httpx.Client(
             base_url=base_url,
-            headers=headers,
+            headers={**headers, "Accept-Encoding": OFFERED},
             timeout=TIMEOUT,
             verify=trust,
             transport=transport,
@@ -213,7 +233,7 @@ class Line:
     def _exchange(self, path: str, params: Params) -> Answer:
         extensions = {"trace": self._watch}
         with self._client.stream("GET", path, params=list(params), extensions=extensions) as response:
-            content = b"".join(response.iter_bytes())
+            content = _body(response)
         return Answer(response.status_code, response.headers, content)
 
     def _watch(self, event: str, info: dict[str, Any]) -> None:
@@ -222,3 +242,28 @@ class Line:
             self._socket = info["return_value"].get_extra_info("socket")
             if self._given_up:  # while the connection was being made
                 self._break()
+
+
+def _body(response: httpx.Response) -> bytes:
+    """The decoded body, read as it comes. Raises TooLargeError as soon as it exceeds what is read; an error is only cut."""
+    is_error = response.status_code >= 300
+    most = _LARGEST_ERROR if is_error else LARGEST_ANSWER
+    if response.is_stream_consumed:  # of a fake transport, which holds it already
+        content = response.content
+        if len(content) > most and not is_error:
+            raise TooLargeError
+        return content[:most]
+    decoder = None
+    try:
+        decoder = Decoder(response.headers.get("content-encoding", ""), most)
+        for piece in response.iter_raw():
+            decoder.feed(piece)
+        return decoder.finish()
+    except TooLargeError:
+        if not is_error and decoder is not None:
+            decoder.drop()  # the error's frames hold it for a while
+            raise
+    except EncodingError as error:
+        if not is_error:
+            raise httpx.DecodingError(str(error), request=response.request) from None
+    return decoder.beginning if decoder is not None else b""

@@ -20,6 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from vapi_sessions.errors import plain
 from vapi_sessions.load import Counts
 
 _NARROW: Final = 80  # columns of a terminal that the whole bar does not fit into
@@ -93,11 +94,14 @@ class Bars:
     def waiting(self, seconds: float, reason: str) -> None:
         """Say why nothing moves."""
         if seconds >= 1:
-            self._console.print(f"waiting {seconds:.0f} s: {reason}", markup=False, highlight=False)
+            self._print(f"waiting {seconds:.0f} s: {reason}")
 
     def note(self, text: str) -> None:
         """Say it above the bar."""
-        self._console.print(text, markup=False, highlight=False)
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        self._console.print(plain(text), markup=False, highlight=False)
 
 
 class Lines:
@@ -162,4 +166,4 @@ class Lines:
         self._say(text)
 
     def _say(self, text: str) -> None:
-        print(f"{self._title}: {text}", file=sys.stderr, flush=True)
+        print(plain(f"{self._title}: {text}"), file=sys.stderr, flush=True)

@@ -12,8 +12,22 @@
     └── CircuitBreakerError                7  check what was about to be marked, then accept it
 
 The number is the exit code of the command line. A message gives the fact, the value and the remedy, in one or two
-lines. It never holds a record's content, and never the key.
+lines. It never holds a record's content, and never the key. Whatever is put into it, a path or a name at the source, it
+becomes printable characters on one line, and is cut.
 """
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Characters of a fact or a remedy. Paths may have 4,096.
+LONGEST: Final = 6_000
+
+
+def plain(text: str, most: int = LONGEST) -> str:
+    """At most so many characters, all printable and on one line: others become escapes, `\\n` or `\\x1b`."""
+    cut = text if len(text) <= most else f"{text[: most - 2]} …"
+    return cut if cut.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
 
 
 class VapiSessionsError(Exception):
@@ -22,9 +36,8 @@ class VapiSessionsError(Exception):
     exit_code = 1
 
     def __init__(self, fact: str, remedy: str = "") -> None:
-        super().__init__(f"{fact}\n{remedy}" if remedy else fact)
-        self.fact = fact
-        self.remedy = remedy
+        self.fact, self.remedy = plain(fact), plain(remedy)
+        super().__init__(f"{self.fact}\n{self.remedy}" if remedy else self.fact)
 
 
 class ConfigurationError(VapiSessionsError):

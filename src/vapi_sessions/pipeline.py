@@ -465,7 +465,7 @@ def preview(settings: Settings, *, environment: Environment | None = None) -> Pr
     layout.check()
     ledger, left_open = Ledger(), list[dict[str, Any]]()
     if layout.store.exists():
-        with writer_lock(layout), Store(layout.store, layout.scratch) as store:
+        with Store(layout.store, layout.scratch, read_only=True) as store:
             ledger, left_open = store.ledger(), store.open_windows()
     with Source(
         settings.base_url,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from vapi_sessions.errors import plain
 from vapi_sessions.load import Counts
 
 
@@ -65,8 +66,8 @@ class LogProgress(Silent):
     def waiting(self, seconds: float, reason: str) -> None:
         """Said when it is long enough to wonder."""
         if seconds >= 1:
-            self._say(f"waiting {seconds:.0f} s: {reason}")
+            self._say(plain(f"waiting {seconds:.0f} s: {reason}"))
 
     def note(self, text: str) -> None:
         """Said."""
-        self._say(text)
+        self._say(plain(text))

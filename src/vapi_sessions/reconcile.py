@@ -116,7 +116,9 @@ class _Reconciliation:
             self._run.progress.note("the source shows no session at all: nothing is marked")
             return False
         if oldest.org_id != ledger.org_id:
-            raise other_organisation(self._run.settings.warehouse, ledger.org_id, oldest.org_id)
+            raise other_organisation(
+                self._run.settings.warehouse, ledger.org_id, self._source.shown(oldest.org_id)
+            )
         self._run.org_id = oldest.org_id
         self._loader: Loader = self._run.open_loader(oldest.org_id, {})
         self._oldest = floor_ms(oldest.created_at)

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType, ModuleType
@@ -142,7 +142,7 @@ def _server(say: Callable[[str], None]) -> Iterator[None]:
     api = f"http://127.0.0.1:{port}/api"
     server = child.start(
         "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port),
-        environment={**os.environ, "PREFECT_API_URL": api, "PREFECT_UI_API_URL": api},
+        environment={**without_settings(os.environ), "PREFECT_API_URL": api, "PREFECT_UI_API_URL": api},
     )  # fmt: skip
     atexit.register(child.stop, server)  # after Prefect's own threads, which send it the last log lines
     wait_until_up(api, server)
@@ -214,6 +214,11 @@ def never_by_proxy(environment: MutableMapping[str, str]) -> None:
     if "*" not in hosts:
         hosts += [host for host in LOOPBACK if host not in hosts]
     environment["NO_PROXY"] = environment["no_proxy"] = ",".join(hosts)
+
+
+def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
+    """Without what is ours: Prefect's server needs no key, and shows whoever runs as us what it has."""
+    return {name: value for name, value in environment.items() if not name.upper().startswith("VAPI_")}
 
 
 def load_flow(name: str) -> ModuleType:

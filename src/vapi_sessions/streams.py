@@ -1,7 +1,10 @@
-"""The standard streams, made safe: output that cannot be written or encoded ends no run and hides no exit code.
+"""The standard streams, made safe: output that cannot be written or encoded ends no run and hides no exit code, and what
+callers and the source say moves no cursor.
 
 `secure` is called once per process, before anything else opens a file. From then on `print`, Rich, logging and the
 interpreter's own flush at the end write to streams that do not fail. `lost` says whether something could not be written.
+Control characters become escapes on their way, whoever prints them: names, error texts and tracebacks hold them. Who draws
+(Rich) or copies data (`sql`) writes to the stream `as_is`.
 """
 
 from __future__ import annotations
@@ -9,9 +12,10 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import re
 import select
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO, cast
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -19,6 +23,10 @@ if TYPE_CHECKING:
 _ESCAPES: Final = "vapi_sessions.escapes"
 #: What a user can choose by PYTHONIOENCODING that never fails and keeps JSON valid.
 _HARMLESS: Final = ("replace", "ignore", "xmlcharrefreplace")
+
+
+#: C0 but for tab and line feed, DEL, C1, line separators, and what turns the direction of a line round.
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 class OutputLostError(Exception):
@@ -49,6 +57,38 @@ class _Guarded(io.FileIO):
         return size
 
 
+class Clean(io.TextIOWrapper):
+    """A text stream on which control characters become `\\u001b`, as in JSON, which stays the same JSON by it."""
+
+    def write(self, text: str, /) -> int:
+        """As usual."""
+        super().write(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+        return len(text)
+
+    @property
+    def rich_proxied_file(self) -> TextIO:
+        """Where Rich writes instead, by this name of its own: its escapes are the program's."""
+        return cast("TextIO", _AsIs(self))
+
+
+class _AsIs:
+    """The same stream, without a look at what is written."""
+
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        return io.TextIOWrapper.write(self._stream, text)
+
+
+def as_is(stream: TextIO) -> TextIO:
+    """The stream for whoever writes data that must arrive as they are, and cares for terminals by itself."""
+    return stream.rich_proxied_file if isinstance(stream, Clean) else stream
+
+
 def secure() -> None:
     """Open /dev/null in place of standard streams that are missing, and guard stdout and stderr.
 
@@ -75,9 +115,9 @@ def secure() -> None:
 
 
 def guarded(stream: io.TextIOWrapper) -> io.TextIOWrapper:
-    """The same stream, in its encoding, without its errors."""
+    """The same stream, in its encoding, without its errors and without control characters."""
     raw = _Guarded(stream.fileno(), "wb", closefd=False)
-    return io.TextIOWrapper(
+    return Clean(
         raw
         if stream.write_through
         else io.BufferedWriter(raw),  # as Python's own, with PYTHONUNBUFFERED and without

@@ -64,7 +64,7 @@ def make_plan(
     if oldest is None:
         return Plan(), {}
     if ledger.org_id is not None and oldest.org_id != ledger.org_id:
-        raise other_organisation(settings.warehouse, ledger.org_id, oldest.org_id)
+        raise other_organisation(settings.warehouse, ledger.org_id, source.shown(oldest.org_id))
     clock = min(
         probe.requested_at, probe.server_time if probe.server_time is not None else probe.requested_at
     )

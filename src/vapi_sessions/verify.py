@@ -187,7 +187,9 @@ class _Verification:
                 "The source shows no session at all, so nothing can be verified.", "Check the key."
             )
         if first.org_id != self._org_id:
-            raise other_organisation(self._settings.warehouse, str(self._org_id), first.org_id)
+            raise other_organisation(
+                self._settings.warehouse, str(self._org_id), self._source.shown(first.org_id)
+            )
         oldest = floor_ms(first.created_at)
         ours = self._holdings.oldest()
         if ours is not None and ours < oldest:

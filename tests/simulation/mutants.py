@@ -141,7 +141,7 @@ MUTANTS: Final = (
     _m("of a repeated row the older state is kept", walk, "_fresh", ("row.updated_at > kept.updated_at", "row.updated_at < kept.updated_at"), shows="faults"),
     _m("the upper part of a cut window first", walk, "_cut", ("(replace(piece, window=lower, tied=tied), replace(piece, window=upper, tied=tied))", "(replace(piece, window=upper, tied=tied), replace(piece, window=lower, tied=tied))"), shows="traffic"),
     _m("a block of ties accepted without proof", walk, "_collect_block", ("len(found) >= total and _is_whole(fetch, updated, at, sorted(found))", "True")),
-    _m("a body that does not parse means no rows", client.Source, "_list_once", ('raise _AgainError(f"an answer is not a list of sessions: {_plain(str(error))}") from None', "metadata, rows = _Metadata(0, query.limit), []"), shows="faults"),
+    _m("a body that does not parse means no rows", client.Source, "_list_once", ('raise _AgainError(f"an answer is not a list of sessions: {self.shown(str(error))}") from None', "metadata, rows = _Metadata(0, query.limit), []"), shows="faults"),
     # -- what has to be read, and what is claimed
     _m("no settling", survey, "make_plan", ("floor_ms(clock - settings.settle)", "floor_ms(clock)"), shows="no lookback"),
     _m("no lookback", ledger, "unsettled_from", ("bound - lookback", "bound"), shows="delay"),

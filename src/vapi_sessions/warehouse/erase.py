@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -66,9 +65,7 @@ def from_raw(layout: Layout, doomed: Callable[[str], bool], ids: Iterable[str] =
         raw.write(layout.raw, path.name, kept, _without_ids(progress, names))
         erased += len(rows) - len(kept)
         faultpoints.reach("erase.raw_written")
-    with disk_errors(layout.raw):
-        for path in raw.torn(layout.raw):
-            os.truncate(path, 0)
+    raw.empty_torn(layout.raw)
     return erased
 
 

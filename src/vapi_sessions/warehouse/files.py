@@ -11,6 +11,9 @@ cannot be synced, a disk that is full or broken, stays an error.
 | symbolic links                 | there is no `parquet/latest`; `vapi.duckdb` shows the newest snapshot all the same    |
 | rename over an existing file   | derived files are removed first, and are gone for an instant; others are an error   |
 | locks (`flock`)                | a lock on a range of bytes; without that too, nothing is written                    |
+
+No link is followed, and nobody else's file is written: what is ours by its name may be a link to what is not, or a second name
+of it (`ln`, `cp -al`). New files are made under names that do not exist (`new_file`), and renamed over old ones.
 """
 
 from __future__ import annotations
@@ -20,12 +23,13 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from vapi_sessions.warehouse.refusals import WITHOUT_LOCKS, without_locks
+from vapi_sessions.warehouse.refusals import WITHOUT_LOCKS, link_in_our_place, without_locks
 
 _IMPOSSIBLE: Final = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 #: Directories cannot be synced, or not even be opened for it.
@@ -41,14 +45,108 @@ PARTS: Final = "created_month=[0-9][0-9][0-9][0-9]-[0-9][0-9]/[0-9e]*[0-9m][0-9p
 
 
 def visible(paths: Iterable[Path]) -> list[Path]:
-    """The files among these, in order, without hidden ones: macOS and others leave `._name` beside what they copy."""
-    return sorted(path for path in paths if not path.name.startswith(".") and path.is_file())
+    """The files among these, in order, without hidden ones: macOS and others leave `._name` beside what they copy.
+
+    Raises WarehouseError for a link: what it shows is not ours, and leaving it out would be to lose it in silence.
+    """
+    named = sorted(path for path in paths if not path.name.startswith("."))
+    for path in named:
+        if path.is_symlink():
+            raise link_in_our_place(path)
+    return [path for path in named if path.is_file()]
+
+
+def new_file(path: Path) -> int:
+    """A descriptor of a new, empty file, its owner's alone. Whatever had its name loses it, and keeps its content.
+
+    Raises OSError.
+    """
+    path.unlink(missing_ok=True)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+
+
+def replace_file(path: Path, content: bytes, draft: Path) -> None:
+    """Write `content` durably in the place of whatever is there, by way of `draft`. Raises OSError."""
+    with os.fdopen(new_file(draft), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(path)
+    sync_directory(path.parent)
+
+
+def make_ours(path: Path, draft: Path) -> None:
+    """If a file that is written in place has other names as well, give it a copy of its own first. Raises OSError."""
+    try:
+        shared = path.lstat().st_nlink > 1
+    except FileNotFoundError:
+        return
+    if not shared:
+        return
+    _copy(path, draft)
+    replace_derived(draft, path)
+    sync_directory(path.parent)
+
+
+def empty_directory(directory: Path) -> None:
+    """Remove what is in it, following no link: neither of those in it, nor one in its own place. Raises OSError.
+
+    What NFS keeps of files that somebody has open (`.nfs…`) goes by itself.
+    """
+    with opened(directory, os.O_DIRECTORY) as within:
+        with os.scandir(within) as entries:
+            names = [entry.name for entry in entries]
+        for name in names:
+            with contextlib.nullcontext() if not name.startswith(".") else contextlib.suppress(OSError):
+                if stat.S_ISDIR(os.lstat(name, dir_fd=within).st_mode):
+                    shutil.rmtree(name, ignore_errors=True, dir_fd=within)
+                else:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=within)
+
+
+def open_note(path: Path) -> int:
+    """A descriptor, for reading and writing, of a small file that is also a lock; made if it is not there. Raises OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    return descriptor
+
+
+def write_note(descriptor: int, text: str) -> None:
+    """Replace what such a file says, unless it is somebody else's as well: then it is a lock and says nothing of us."""
+    if os.fstat(descriptor).st_nlink == 1:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode(), 0)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A durable copy, its owner's alone."""
+    with (
+        opened(source) as descriptor,
+        os.fdopen(descriptor, "rb", closefd=False) as content,
+        os.fdopen(new_file(target), "wb") as copy,
+    ):
+        shutil.copyfileobj(content, copy, 1 << 20)
+        copy.flush()
+        os.fsync(copy.fileno())
+
+
+@contextlib.contextmanager
+def opened(path: Path, kind: int = 0) -> Iterator[int]:
+    """A descriptor for reading of what has this name itself. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | kind)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def sync_file(path: Path) -> None:
     """Make a file's content durable. Raises OSError."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    with opened(path) as descriptor:
+        os.fsync(descriptor)
 
 
 def sync_directory(directory: Path) -> None:
@@ -63,8 +161,8 @@ def sync_directory(directory: Path) -> None:
 
 def make_private(path: Path) -> None:
     """Let only the owner read and write a file, where there are permissions."""
-    with _unless(_NO_PERMISSIONS):
-        path.chmod(0o600)
+    with _unless(_NO_PERMISSIONS), opened(path) as descriptor:
+        os.chmod(descriptor, 0o600)  # noqa: PTH101  # a path's would follow a link
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -72,9 +170,7 @@ def link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError:
-        shutil.copyfile(source, target)
-        make_private(target)
-        sync_file(target)
+        _copy(source, target)
 
 
 def remove_directory(path: Path) -> None:

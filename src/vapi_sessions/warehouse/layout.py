@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from vapi_sessions.errors import WarehouseBusyError, WarehouseError
 from vapi_sessions.paths import warehouse_root
 from vapi_sessions.timestamps import to_datetime
 from vapi_sessions.warehouse import files
-from vapi_sessions.warehouse.refusals import disk_errors
+from vapi_sessions.warehouse.refusals import disk_errors, link_in_our_place
+
+#: Bits of a mode that let others change a directory.
+_WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +54,70 @@ class Layout:
         """Temporary files; anything in here may be removed when no writer runs."""
         return self.root / ".tmp"
 
+    @property
+    def suppression(self) -> Path:
+        """The list of what was forgotten."""
+        return self.root / "suppression.json"
+
+    @property
+    def directories(self) -> tuple[Path, ...]:
+        """Those of ours, the warehouse itself first."""
+        return (self.root, self.raw, self.parquet, self.scratch)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Those of ours that are in the warehouse itself."""
+        databases = (self.store, self.published)
+        logs = tuple(path.with_name(f"{path.name}.wal") for path in databases)
+        return (*databases, *logs, self.suppression, self.root / ".lock", self.root / ".schedule")
+
     def check(self) -> None:
-        """Raises WarehouseError if a file stands where the directory should be."""
-        with disk_errors(self.root):
-            is_file = self.root.exists() and not self.root.is_dir()
-        if is_file:
-            raise WarehouseError(
-                f"{self.root} is a file, not a directory.",
-                "Give a directory with --warehouse or VAPI_WAREHOUSE.",
-            )
+        """Raises WarehouseError if something of ours is a link, or a file stands in a directory's place, or the reverse."""
+        kinds = dict.fromkeys(self.directories, "directory") | dict.fromkeys(self.files, "file")
+        for path, kind in kinds.items():
+            mode = self._mode(path)
+            if mode is None:
+                continue
+            if stat.S_ISLNK(mode):
+                raise link_in_our_place(path)
+            if kind == "directory" and not stat.S_ISDIR(mode):
+                raise WarehouseError(
+                    f"{path} is a file, not a directory.",
+                    "Give a directory with --warehouse or VAPI_WAREHOUSE."
+                    if path == self.root
+                    else "Move it away, then run again.",
+                )
+            if kind == "file" and not stat.S_ISREG(mode):
+                raise WarehouseError(f"{path} is not a file.", "Move it away, then run again.")
+
+    def doubts(self) -> list[str]:
+        """What a person should hear of directories that others may change, or that belong to somebody else."""
+        found = []
+        for path in self.directories:
+            with contextlib.suppress(OSError):
+                status = path.lstat()
+                if status.st_mode & _WRITABLE:
+                    mode = stat.S_IMODE(status.st_mode)
+                    found.append(f"others may change what is in {path} (mode {mode:04o}): chmod 700 {path}")
+                if status.st_uid != os.geteuid():
+                    found.append(f"{path} belongs to another user (uid {status.st_uid})")
+        return found
 
     def create(self) -> None:
         """Make the directories, 0700. Raises WarehouseError if that cannot be done."""
         self.check()
         with disk_errors(self.root):
-            for directory in (self.root, self.raw, self.parquet, self.scratch):
+            for directory in self.directories:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.check()  # a link to a directory would have passed for one
+
+    @staticmethod
+    def _mode(path: Path) -> int | None:
+        with disk_errors(path):
+            try:
+                return path.lstat().st_mode
+            except FileNotFoundError:
+                return None
 
 
 @contextlib.contextmanager
@@ -76,8 +128,10 @@ def writer_lock(layout: Layout) -> Iterator[None]:
     A lock file of our own, because DuckDB's lock on its file is lost when the process opens that file a second time.
     The kernel releases it with the process, however that ends.
     """
+    layout.check()
     with disk_errors(layout.root):
-        descriptor = os.open(layout.root / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        layout.scratch.mkdir(mode=0o700, exist_ok=True)  # a copy of a warehouse may do without it
+        descriptor = files.open_note(layout.root / ".lock")
     try:
         with disk_errors(layout.root):
             if not files.lock(descriptor, layout.root):
@@ -85,9 +139,8 @@ def writer_lock(layout: Layout) -> Iterator[None]:
                     f"Another run (pid {_holder(descriptor)}) is writing to {layout.root}.",
                     "Wait until it is done, then run again.",
                 )
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-            _clear(layout.scratch)  # drafts and spilled data of a process that was killed
+            files.write_note(descriptor, f"{os.getpid()}\n")
+            files.empty_directory(layout.scratch)  # drafts and spilled data of a process that was killed
         yield
     finally:
         os.close(descriptor)
@@ -96,18 +149,10 @@ def writer_lock(layout: Layout) -> Iterator[None]:
 def _holder(descriptor: int) -> str:
     """The pid that is written in the lock file; some file systems let nobody else read what is locked."""
     with contextlib.suppress(OSError):
-        return os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
+        said = os.read(descriptor, 32).decode("ascii", "replace").strip()
+        ours = os.fstat(descriptor).st_nlink == 1  # else nothing of ours was written in it
+        return said if ours and said.isdecimal() else "unknown"
     return "unknown"
-
-
-def _clear(directory: Path) -> None:
-    """Remove what is in it. What NFS keeps of files that somebody has open (`.nfs…`) goes by itself."""
-    for path in directory.glob("*"):
-        with contextlib.nullcontext() if not path.name.startswith(".") else contextlib.suppress(OSError):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
 
 
 def put_aside(layout: Layout, now: int) -> Path | None:

@@ -7,6 +7,7 @@ what they opened, so a publication never blocks them and is never blocked.
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import shutil
@@ -28,6 +29,7 @@ from vapi_sessions.warehouse.files import (
     PARTS,
     link_or_copy,
     make_private,
+    opened,
     point_link,
     remove_directory,
     replace_derived,
@@ -35,7 +37,7 @@ from vapi_sessions.warehouse.files import (
     sync_file,
 )
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.refusals import database_errors, disk_errors
+from vapi_sessions.warehouse.refusals import database_errors, disk_errors, link_in_our_place
 from vapi_sessions.warehouse.store import Changes, Store
 
 #: A file covers at most this many sessions (ties of one instant apart): what one change costs to publish.
@@ -80,7 +82,7 @@ def publish(
     with disk_errors(layout.parquet):
         _remove_unfinished(store, layout)
     current = store.state().get("snapshot")
-    missing = current is None or not (layout.parquet / current).is_dir()
+    missing = current is None or not _is_directory(layout.parquet / current)
     if force or missing:
         store.run("UPDATE sync.parts SET dirty = true")
     torn = not missing and _mark_torn(store, layout.parquet / str(current))
@@ -161,6 +163,13 @@ def _write_snapshot(
     return written
 
 
+def _is_directory(path: Path) -> bool:
+    """Raises WarehouseError for a link: the files of the next snapshot would be linked from where it leads."""
+    if path.is_symlink():
+        raise link_in_our_place(path)
+    return path.is_dir()
+
+
 def _discard(*directories: Path) -> None:
     for directory in directories:
         if directory.name.startswith("."):
@@ -200,12 +209,16 @@ def _looks_whole(path: Path) -> bool:
     """
     with disk_errors(path):
         try:
-            with path.open("rb") as file:
+            with opened(path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
                 size = file.seek(0, os.SEEK_END)
                 file.seek(max(0, size - 8))
                 end = file.read(8)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return False
+        except OSError as error:
+            if error.errno == errno.ELOOP:  # a link, which is not ours
+                return False
+            raise
     return end[4:] == b"PAR1" and size >= 12 + int.from_bytes(end[:4], "little")
 
 

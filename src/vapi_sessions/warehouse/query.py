@@ -89,8 +89,8 @@ def _stream(
 
 def _write_csv(names: list[str], _types: list[str], batches: Iterator[_Rows], out: TextIO) -> None:
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(names)
     cell = _visible if out.isatty() else _plain
+    writer.writerow([cell(name) for name in names])  # a query may make names of what callers said (PIVOT)
     for rows in batches:
         writer.writerows([cell(value) for value in row] for row in rows)
 

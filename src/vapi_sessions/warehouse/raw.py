@@ -23,7 +23,7 @@ from vapi_sessions.merge import Observation, Unreadable, unreadable
 from vapi_sessions.page import UnreadableRow
 from vapi_sessions.page import read as read_header
 from vapi_sessions.treatment import STATE, hash_part
-from vapi_sessions.warehouse.files import sync_directory, visible
+from vapi_sessions.warehouse.files import new_file, replace_file, sync_directory, visible
 from vapi_sessions.warehouse.refusals import disk_errors
 
 _PROGRESS: Final = b"vapi_sessions.progress"
@@ -58,7 +58,7 @@ def write(
     temporary = directory / f".{name}.tmp"
     with disk_errors(temporary):
         try:
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            with os.fdopen(new_file(temporary), "wb") as file:
                 pq.write_table(
                     table,
                     file,
@@ -86,7 +86,7 @@ def files(directory: Path) -> list[Path]:
 def remove_unfinished(directory: Path) -> None:
     """Drop what a process that died had not given its name yet. Only inside the writer's lock."""
     with disk_errors(directory):
-        for path in directory.glob(".*.parquet.tmp"):
+        for path in (*directory.glob(".*.parquet.tmp"), *directory.glob(".*.torn.tmp")):
             path.unlink(missing_ok=True)
 
 
@@ -107,6 +107,13 @@ def any_put_aside(directory: Path) -> bool:
 def torn(directory: Path) -> list[Path]:
     """What was put aside."""
     return visible(directory.glob("*.parquet.torn"))
+
+
+def empty_torn(directory: Path) -> None:
+    """Empty what was put aside: its name alone still says that something lacks. Raises WarehouseError."""
+    with disk_errors(directory):
+        for path in torn(directory):
+            replace_file(path, b"", path.with_name(f".{path.name}.tmp"))
 
 
 def first_request(path: Path) -> int:

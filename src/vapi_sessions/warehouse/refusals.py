@@ -31,6 +31,11 @@ _REFUSALS: Final[dict[int, tuple[str, str]]] = {
         ("The disk is full ({where}).", "Make room and run again: the next run continues."),
     ),
     **dict.fromkeys((errno.EACCES, errno.EPERM), _NO_ACCESS),
+    # Of `O_NOFOLLOW`: what was no link when the warehouse was looked at.
+    errno.ELOOP: (
+        "{where} is a link, and links in a warehouse are not followed.",
+        "Remove it, then run again.",
+    ),
     errno.EROFS: (
         "{where} cannot be written ({reason}).",
         "Give a directory of your own with --warehouse.",
@@ -70,6 +75,14 @@ def refused(number: int | None, where: object, reason: str) -> WarehouseError:
     return WarehouseError(fact.format(where=where, reason=reason), remedy)
 
 
+def link_in_our_place(path: Path) -> WarehouseError:
+    """The error for a link where a file or directory of ours should be: what it shows may be anybody's."""
+    return WarehouseError(
+        f"{path} is a link, and links in a warehouse are not followed.",
+        "Remove it, or put what it shows in its place. The warehouse as a whole may be a link, or on another disk.",
+    )
+
+
 def without_locks(where: object, reason: str) -> WarehouseError:
     """The error for a file system on which two runs could not be told apart."""
     return WarehouseError(
@@ -84,7 +97,9 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise refused(error.errno, error.filename or path, error.strerror or str(error)) from error
+        # Of a call with a descriptor it is that number.
+        where = error.filename if isinstance(error.filename, str) else path
+        raise refused(error.errno, where, error.strerror or str(error)) from error
 
 
 @contextlib.contextmanager

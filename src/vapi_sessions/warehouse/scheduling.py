@@ -28,19 +28,18 @@ def scheduling(warehouse: Path) -> Iterator[str]:
     layout.check()
     with disk_errors(layout.root):
         layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(layout.root / ".schedule", os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = files.open_note(layout.root / ".schedule")
     try:
         identity, _, holder = os.read(descriptor, 64).decode("ascii", "replace").strip().partition(" ")
         if not files.lock(descriptor, layout.root):
             raise WarehouseBusyError(
-                f"Another schedule (pid {holder or 'unknown'}) serves {layout.root}.",
+                f"Another schedule (pid {holder if holder.isdecimal() else 'unknown'}) serves {layout.root}.",
                 "Stop that one first, or give another --warehouse.",
             )
         if not re.fullmatch("[0-9a-f]{16}", identity):
             identity = secrets.token_hex(8)
         with disk_errors(layout.root):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{identity} {os.getpid()}\n".encode(), 0)
+            files.write_note(descriptor, f"{identity} {os.getpid()}\n")
         yield deployment_name(layout.root, identity)
     finally:
         os.close(descriptor)

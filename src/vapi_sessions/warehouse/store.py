@@ -29,7 +29,7 @@ from vapi_sessions.ledger import Ledger
 from vapi_sessions.merge import UNNAMED, Growth, Known, Mark, Resolution, Unreadable
 from vapi_sessions.paths import literal
 from vapi_sessions.timestamps import DAY, month_of, to_datetime
-from vapi_sessions.warehouse.files import make_private
+from vapi_sessions.warehouse.files import make_ours, make_private
 from vapi_sessions.warehouse.refusals import database_errors, disk_errors
 from vapi_sessions.windows import IntervalSet
 
@@ -90,7 +90,18 @@ class Changes:
 class Store:
     """An open store. One thread at a time; use as a context manager, inside the writer's lock."""
 
-    def __init__(self, path: Path, scratch: Path, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        path: Path,
+        scratch: Path,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        read_only: bool = False,
+    ) -> None:
+        """`read_only`: nothing is written, not even made of a log that a killed process left; without the writer's lock.
+
+        Raises WarehouseError; EarlierVersionError if an earlier version of this program made the file.
+        """
         self.path = path
         # `sync.state` and the claimed intervals, as committed or about to be; None: not read yet.
         self._facts: dict[str, str] | None = None
@@ -103,7 +114,7 @@ class Store:
         # DuckDB makes its log, which holds conversations too, anew after each checkpoint, and takes no mode for it.
         self._umask = os.umask(0o077)
         try:
-            self._db = _open(path, scratch, sleep)
+            self._db = _attach_to_read(path) if read_only else _open(path, scratch, sleep)
             try:
                 with database_errors(path):
                     self._prepare()
@@ -723,8 +734,29 @@ def _attach(path: Path, scratch: Path) -> duckdb.DuckDBPyConnection:
     return db
 
 
+def _attach_to_read(path: Path) -> duckdb.DuckDBPyConnection:
+    """The same, for whoever changes nothing on the disk: DuckDB reads the log into memory."""
+    with database_errors(path):
+        db = duckdb.connect(config={"temp_directory": "", "autoinstall_known_extensions": "false"})
+        try:
+            db.execute(f"ATTACH {literal(path)} AS store (READ_ONLY)").fetchall()
+            made = "SELECT 1 FROM duckdb_tables() WHERE database_name = 'store' AND schema_name = 'sync'"
+            if not db.execute(made).fetchall():  # a process died before there was anything in it
+                db.execute("DETACH store").fetchall()
+                db.execute("ATTACH ':memory:' AS store").fetchall()
+            db.execute("USE store").fetchall()
+            db.execute("SET GLOBAL TimeZone = 'UTC'").fetchall()
+        except BaseException:
+            db.close()
+            raise
+    return db
+
+
 def _open(path: Path, scratch: Path, sleep: Callable[[float], None]) -> duckdb.DuckDBPyConnection:
     waited = 0.0
+    with disk_errors(path):  # DuckDB writes in place
+        for file in (path, path.with_name(f"{path.name}.wal")):
+            make_ours(file, scratch / f"{file.name}.copy")
     while True:
         try:
             with database_errors(path):

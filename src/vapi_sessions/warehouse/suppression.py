@@ -19,7 +19,6 @@ from __future__ import annotations
 import bisect
 import hashlib
 import hmac
-import os
 import re
 import secrets
 import threading
@@ -34,7 +33,7 @@ from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
 from vapi_sessions.identity import normalised
 from vapi_sessions.policy import PersonalData, Policy
 from vapi_sessions.warehouse.customers import CUSTOMER_KINDS, customer_of
-from vapi_sessions.warehouse.files import sync_directory
+from vapi_sessions.warehouse.files import replace_file
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.refusals import disk_errors
 from vapi_sessions.windows import Window
@@ -130,7 +129,7 @@ class Suppression:
         Raises WarehouseDamagedError if it is not what was written: without it, what was forgotten would come back; WarehouseError
         if the disk refuses it.
         """
-        path = layout.root / "suppression.json"
+        path = layout.suppression
         with disk_errors(path):
             try:
                 text = path.read_bytes()
@@ -424,13 +423,7 @@ class Suppression:
         self._content.customers = sorted(self._old)
         draft = self._path.with_name(f".{self._path.name}.tmp")
         with disk_errors(self._path):
-            draft.unlink(missing_ok=True)
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(msgspec.json.encode(self._content))
-                file.flush()
-                os.fsync(file.fileno())
-            draft.rename(self._path)
-            sync_directory(self._path.parent)
+            replace_file(self._path, msgspec.json.encode(self._content), draft)
 
 
 def _formerly(kind: str, value: str) -> str:

@@ -1,0 +1,79 @@
+"""Where keys are kept and who gets them: a file that is its owner's alone, and no process that needs none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from conftest import KEY
+from selection import first
+from vapi_sessions import child, schedule
+from vapi_sessions.config import load_settings
+from vapi_sessions.errors import ConfigurationError
+
+OURS: Final = {
+    "VAPI_API_KEY": KEY,
+    "VAPI_API_KEY_FILE": "/run/secrets/key",
+    "VAPI_PSEUDONYM_KEY": KEY,
+    "VAPI_PSEUDONYM_KEY_FILE": "/run/secrets/pseudonyms",
+    "vapi_api_key": KEY,  # settings are found in any case
+}
+
+
+@pytest.mark.parametrize("mode", first([0o644, 0o640, 0o604, 0o622, 0o660, 0o610, 0o444], 3))
+def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
+    """As that of the pseudonym key: exit code 2, with the mode and what to do."""
+    path = tmp_path / "key"
+    path.write_text(KEY)
+    path.chmod(mode)
+    settings = load_settings(api_key_file=path)
+    with pytest.raises(ConfigurationError, match=f"can be read by others \\(mode {mode:04o}\\)") as refused:
+        settings.key()
+    assert f"chmod 600 {path}" in refused.value.remedy
+    assert "VAPI_API_KEY" in refused.value.remedy
+    assert KEY not in str(refused.value)
+    path.chmod(mode & 0o700)
+    assert settings.key().get_secret_value() == KEY
+
+
+def test_a_link_to_a_private_file_and_a_pipe_will_do(tmp_path: Path) -> None:
+    """Secrets are mounted by links; a shell's `<(…)` is a pipe."""
+    (tmp_path / "key").write_text(KEY)
+    (tmp_path / "key").chmod(0o400)
+    (tmp_path / "link").symlink_to(tmp_path / "key")
+    assert load_settings(api_key_file=tmp_path / "link").key().get_secret_value() == KEY
+    reads, writes = os.pipe()
+    os.write(writes, KEY.encode())
+    os.close(writes)
+    assert load_settings(api_key_file=f"/dev/fd/{reads}").key().get_secret_value() == KEY
+    os.close(reads)
+
+
+class _StartedError(Exception):
+    """In place of a server."""
+
+
+def test_the_server_of_a_schedule_gets_no_setting_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key and no name of a key's file; all else, as the path to its database, stays."""
+    given: dict[str, str] = {}
+
+    def start(module: str, *arguments: str, environment: Mapping[str, str]) -> None:
+        given.update(environment)
+        raise _StartedError
+
+    for name, value in OURS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PREFECT_HOME", "/somewhere")
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setattr(child, "start", start)
+    with pytest.raises(_StartedError), schedule._server(lambda text: None):
+        pass
+    assert [name for name in given if name.lower().startswith("vapi_")] == []
+    assert KEY not in given.values()
+    assert given["PREFECT_HOME"] == "/somewhere"
+    assert given["PREFECT_API_URL"].startswith("http://127.0.0.1:")
+    assert os.environ["VAPI_API_KEY"] == KEY  # for the runs
