@@ -36,7 +36,7 @@ def arrive(world: World, customer: dict[str, Any], said: str = "hello", **fields
 
 
 def erase(world: World, *customers: tuple[str, str], **given: Any) -> Forgotten:
-    how = {name: given.pop(name) for name in ("dry_run", "region") if name in given}
+    how = {name: given.pop(name) for name in ("dry_run",) if name in given}
     whom = Whom((), customers, given.pop("mentions", False))
     return forget(world.settings(**given), whom, environment=world.environment(), **how)
 
@@ -68,7 +68,7 @@ def test_a_number_without_its_country_is_found_if_it_can_be_one_only(world: Worl
     american = arrive(world, {"number": "+14505550100"})
     world.sync()
     for given, region in (("(450) 555-0100", "US"), ("450-555-0100", None)):
-        assert erase(world, ("number", given), dry_run=True, region=region).ids == (american,)
+        assert erase(world, ("number", given), dry_run=True, phone_region=region).ids == (american,)
     arrive(world, {"number": "+494505550100"})
     world.clock.forward(hours=1)
     world.sync()

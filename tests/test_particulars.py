@@ -80,7 +80,7 @@ def test_nothing_is_left_under_drop_and_drop(where: str) -> None:
     assert json.loads(under(GONE, json.loads(clean))) == json.loads(clean)
 
 
-@pytest.mark.parametrize("where", set(PLACES) - {"transfers", "the sender of a text message"})
+@pytest.mark.parametrize("where", sorted(set(PLACES) - {"transfers", "the sender of a text message"}))
 def test_no_number_and_no_recording_is_left_under_mask(where: str) -> None:
     """But for the particulars of the contract, which are the other policy's."""
     clean = under(MASKED, PLACES[where])

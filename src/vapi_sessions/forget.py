@@ -91,17 +91,17 @@ def forget(
     whom: Whom,
     *,
     dry_run: bool = False,
-    region: str | None = None,
     environment: Environment | None = None,
     note: Callable[[str], None] = lambda text: None,
 ) -> Forgotten:
     """Erase from the database, `raw/`, every snapshot and by-product, and suppress from now on. Then a stricter policy is applied.
 
     The suppression is durable before the first byte goes, so that an interrupted erasure is completed by running it
-    again, or by the next sync. `region`: the country of numbers without one. Raises ConfigurationError if there is no warehouse,
+    again, or by the next sync. Raises ConfigurationError if there is no warehouse,
     nothing to look for, no key for the pseudonyms it holds, or if a number may be that of several.
     """
     environment = environment or Environment()
+    region = settings.phone_region
     if not whom.sessions and not whom.customers:
         raise ConfigurationError(
             "forget needs to know whom.",
@@ -181,7 +181,6 @@ def remove(
     settings: Settings,
     given: Sequence[str],
     *,
-    region: str | None = None,
     environment: Environment | None = None,
 ) -> list[tuple[str, int]]:
     """Take entries off the list, by their names or by what was forgotten; returns the kind of each, and how many sessions may come
@@ -190,7 +189,7 @@ def remove(
     environment = environment or Environment()
     layout = _warehouse(settings)
     with writer_lock(layout):
-        suppression = Suppression.open(layout, region=region)
+        suppression = Suppression.open(layout, region=settings.phone_region)
         if suppression.pending:  # else what is half erased would stay
             clocks = privacy.Clocks(environment.now, environment.sleep or time.sleep)
             privacy.erase_forgotten(layout, suppression, clocks)

@@ -124,7 +124,7 @@ class Run:
         with self._stack:
             self._stack.enter_context(fewer_collections())
             self._stack.enter_context(writer_lock(layout))
-            self.suppression = Suppression.open(layout, create=True)
+            self.suppression = Suppression.open(layout, create=True, region=self.settings.phone_region)
             try:
                 store = Store(layout.store, layout.scratch, sleep=self._sleep)
             except EarlierVersionError:
@@ -513,7 +513,8 @@ def rebuild(
         )
     layout.create()
     with fewer_collections(), writer_lock(layout):
-        suppression = Suppression.open(layout, create=True)
+        region = treatment.policy.region if treatment is not None else None
+        suppression = Suppression.open(layout, create=True, region=region)
         clocks = privacy.Clocks(environment.now, environment.sleep or time.sleep)
         progress = progress or Silent()
         draft = layout.scratch / "rebuilt.duckdb"

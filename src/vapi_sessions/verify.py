@@ -109,7 +109,7 @@ def verify(
             started = environment.monotonic()
             since = rows("SELECT value FROM sync.state WHERE key = 'origin_reason'") == [("since",)]
             layout = Layout(settings.warehouse)
-            suppression = Suppression.open(layout)
+            suppression = Suppression.open(layout, region=settings.phone_region)
             for (snapshot,) in rows("SELECT value FROM sync.state WHERE key = 'snapshot'"):
                 suppression.trust(CustomersHeld(layout.parquet / snapshot))
             work = _Verification(
