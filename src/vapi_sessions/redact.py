@@ -4,15 +4,18 @@ What counts as a credential follows the vendor's contract and what was seen in p
 squads, tools, hooks, model costs and telephone numbers all embed some):
 
 - a value under a secret name (`apiKey`, `twilioAuthToken`, `server.secret` …), a container under one leaf by leaf;
-- every leaf in `credentials` but its provider, name, id and type; every value in `headers` and `sipHeaders`;
+- every leaf in `credentials` but its provider, name, id and type; every value in `headers` and `sipHeaders` (a list of
+  plain texts there is a table's columns);
 - `value` in `environmentVariables[]` and in `parameters[]` (`parameters` that is a JSON schema is left alone);
 - in any text: the secrets of URLs, names of secrets with their values, values of a telling shape (`redact_text`);
 - all of that again inside strings that are JSON themselves (a tool call's `arguments`);
+- a key that is such a text itself becomes "[redacted]";
 - what the user adds by name or path (`Extra`).
 
 Personal data is not a credential and is `policy`'s business. Left alone are the fields that only sound like a secret:
 `promptTokens`, `maxTokens`, `credentialId`, `publicKey`, `promptCacheKey`, `dictionaryId`, `encryptedContent`. Booleans
-and nulls hold no secret.
+and nulls hold no secret; under `pass`, `auth`, `cookie` and `tokens` neither do words and counts. A JSON schema's definition
+of a property named `password` keeps what describes it.
 
 Most sessions hold nothing of this. `redact_page` finds the others with one regular expression over the whole page,
 outside Python's lock. It is derived from the same words as the walk, and errs on the side of looking closer.
@@ -22,16 +25,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
+import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vapi_sessions.documents import (
     change_list,
+    change_names,
     change_object,
     cut,
     is_object,
@@ -43,36 +48,40 @@ from vapi_sessions.documents import (
 )
 from vapi_sessions.json_text import column
 from vapi_sessions.redact_text import (
-    ENDING,
-    NAME,
     NAMED_SUSPECT,
     REDACTED,
     SHAPED_SUSPECT,
-    VENDOR,
     clean_prose,
     clean_signed_url,
     clean_urls,
+    says_words,
 )
+from vapi_sessions.redact_words import COOKIE, EXACT_ENDING, NAME, PARAMETER, PHRASE, VENDOR
 
 #: Part of every content hash: raise it when a rule changes, and what is stored is redacted again.
-REDACTOR_VERSION: Final[int] = 3
+REDACTOR_VERSION: Final[int] = 4
 
-_CREDENTIALS: Final = "credentials?"
+_CREDENTIALS: Final = "(?:credentials?|creds)"
 _HEADERS: Final = "headers"
 _VARIABLES: Final = "(?:environment|env)[-_. ]?(?:variables|vars)"
 
-_PLAIN, _ALL, _CREDENTIAL, _VALUES, _ENVIRONMENT, _PRESIGNED = range(6)
+_COUNTED: Final = f"(?:{COOKIE}|tokens)"
+_DEFINITIONS: Final = r"(?:properties|patternProperties|definitions|\$defs)"
+
+_PLAIN, _ALL, _CREDENTIAL, _HEADER, _VALUES, _ENVIRONMENT, _PRESIGNED, _PHRASE, _WORDS, _SCHEMA = range(10)
 
 _KINDS: Final = tuple(
     (re.compile(pattern + r"\Z", re.IGNORECASE | re.ASCII), kind)
     for pattern, kind in (
-        (ENDING, _ALL),
-        (rf"\A{NAME}", _ALL),
+        (rf"\A{PHRASE}", _PHRASE),
+        (rf"\A{_COUNTED}", _WORDS),
+        (rf"(?:{EXACT_ENDING}|\A{NAME})", _ALL),
         (_CREDENTIALS, _CREDENTIAL),
-        (_HEADERS, _ALL),
+        (_HEADERS, _HEADER),
         (_VARIABLES, _ENVIRONMENT),
         (r"\Aparameters", _VALUES),
-        (r"signed[^\"]*url", _PRESIGNED),
+        (r"(?<!un)(?<!un[-_. ])(?<!\bas)(?<!\bde)(?<!\bre)signed[^\"]*url", _PRESIGNED),
+        (rf"\A{_DEFINITIONS}", _SCHEMA),
     )
 )
 
@@ -98,8 +107,21 @@ def redact(value: Any) -> Any:
     if kind is list:
         return change_list(value, redact)
     if is_object(value):
-        return change_object(value, _member)
+        return _object(value, _member)
     return value
+
+
+def _object(members: Any, each: Callable[[str, Any], Any]) -> Any:
+    """An object with other values, and without keys that are secrets themselves."""
+    clean = change_object(members, each)
+    for name in members if type(members) is dict else [name for name, _ in members]:
+        if len(name) >= _SHORTEST_KEY and _text(name) is not name:
+            return change_names(clean, _text)
+    return clean
+
+
+#: No shorter key is a secret by its shape.
+_SHORTEST_KEY: Final = 12
 
 
 def _member(name: str, value: Any) -> Any:
@@ -110,6 +132,12 @@ def _member(name: str, value: Any) -> Any:
         return _leaves(value)
     if kind == _CREDENTIAL:
         return _credentials(value)
+    if kind == _HEADER:
+        return _headers(name, value)
+    if kind in (_PHRASE, _WORDS):
+        return _unless_words(value, 2 if kind == _PHRASE else 1)
+    if kind == _SCHEMA:
+        return _object(value, _property) if is_object(value) else redact(value)
     if kind == _PRESIGNED:
         return clean_signed_url(value) if type(value) is str else redact(value)
     if type(value) is list:
@@ -123,10 +151,90 @@ def _leaves(value: Any) -> Any:
     if kind is list:
         return change_list(value, _leaves)
     if is_object(value):
-        return change_object(value, lambda _, member: _leaves(member))
+        return _object(value, lambda _, member: _leaves(member))
     if value is None or kind is bool:
         return value
     return value if value == REDACTED else REDACTED
+
+
+def _headers(name: str, value: Any) -> Any:
+    """Every leaf, but of a list of texts only those that have a colon or follow a secret's name: others are columns."""
+    if (
+        type(value) is not list
+        or not all(type(item) is str for item in value)
+        or name.lower().startswith("raw")
+    ):
+        return _leaves(value)
+    secret = [":" in item or "=" in item for item in value]
+    secret[1:] = [look or _kind(before) != _PLAIN for look, before in zip(secret[1:], value, strict=False)]
+    clean = [_leaves(item) if look else _text(item) for item, look in zip(value, secret, strict=True)]
+    return value if clean == value else clean
+
+
+def _unless_words(value: Any, least: int) -> Any:
+    """What stands under `pass`, `auth`, `cookie` or `tokens`: words and counts stay."""
+    if type(value) is str:
+        return _text(value) if says_words(value, least) else _leaves(value)
+    if type(value) is list:
+        return change_list(value, lambda item: _unless_words(item, least))
+    if is_object(value):
+        return _object(value, lambda _, member: member if _is_number(member) else _leaves(member))
+    return _leaves(value) if least > 1 and type(value) is int and value > _LARGEST_COUNT else value
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float, msgspec.Raw)
+
+
+#: `"pass": 3` counts tests, `"pass": 4711` is a number that somebody chose.
+_LARGEST_COUNT: Final = 999
+
+#: What a JSON schema says of a value without giving one.
+_DESCRIBING: Final = frozenset(
+    {
+        "type",
+        "description",
+        "title",
+        "format",
+        "minLength",
+        "maxLength",
+        "nullable",
+        "readOnly",
+        "writeOnly",
+        "required",
+        "$ref",
+    }
+)
+_COMPOSING: Final = frozenset({"items", "anyOf", "oneOf", "allOf", "additionalProperties"})
+_TYPES: Final = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
+
+
+def _property(name: str, value: Any) -> Any:
+    """A member of `properties`: a definition, if it is an object of a schema's type, else a value like any other."""
+    if is_object(value) and _kind(name) not in (_PLAIN, _SCHEMA):
+        kind = next((member for key, member in _pairs(value) if key == "type"), None)
+        if type(kind) is str and kind in _TYPES:
+            return _definition(value)
+    return _member(name, value)
+
+
+def _definition(value: Any) -> Any:
+    """The definition of a secret: no default, example or constant."""
+    if type(value) is list:
+        return change_list(value, _definition)
+    return _object(value, _keyword) if is_object(value) else _leaves(value)
+
+
+def _keyword(name: str, value: Any) -> Any:
+    if name in _COMPOSING:
+        return _definition(value)
+    if _kind(name) == _SCHEMA:
+        return _object(value, _property) if is_object(value) else _leaves(value)
+    return redact(value) if name in _DESCRIBING and not is_object(value) else _leaves(value)
+
+
+def _pairs(value: Any) -> Iterable[tuple[str, Any]]:
+    return value.items() if type(value) is dict else value
 
 
 def _credentials(value: Any) -> Any:
@@ -134,7 +242,7 @@ def _credentials(value: Any) -> Any:
     if type(value) is list:
         return change_list(value, _credentials)
     if is_object(value):
-        return change_object(value, _credential_member)
+        return _object(value, _credential_member)
     return _leaves(value)
 
 
@@ -147,7 +255,7 @@ def _credential_member(name: str, value: Any) -> Any:
 def _named_value(item: Any) -> Any:
     """An element of `parameters[]`: a name, and a `value` that may be a secret."""
     if is_object(item):
-        return change_object(
+        return _object(
             item, lambda name, value: _leaves(value) if name.lower() == "value" else _member(name, value)
         )
     return redact(item)
@@ -294,13 +402,12 @@ _SPACE: Final = r"(?:\s|\\+[nrt])*"
 #: Every text that the walk would change matches this: the same words, before a quote that may be escaped, or before "=".
 #: A key or URL with an escaped ASCII character (`"api\u004bey"`) is not worth a cleverer rule.
 _SUSPECT: Final = (
-    rf"(?i)(?:{ENDING}|\"{NAME}|{_CREDENTIALS}|{_HEADERS}|{_VARIABLES}|signed[^\"]*url)\\*\""
+    rf"(?i)(?:\"(?:{PHRASE}|{_COUNTED})|{_CREDENTIALS}|{_HEADERS}|{_VARIABLES}|signed[^\"]*url)\\*\""
     rf"|\"parameters\\*\"{_SPACE}:{_SPACE}\["
     r"|\\u00[0-7]"
-    r"|:(?:\\*/){2}[^\s\"/?#]*@|sips?:[^\s:@\"/?]+:[^\s@\"/?]+@"
-    rf"|(?:[?&#;](?:{'|'.join(('key', 'auth', 'sig', 'signature', 'pwd', 'pass', 'credential'))}"
-    rf"|key[-_. ]?pair[-_. ]?id|policy|code)|{NAME}|{ENDING}|{VENDOR})="
-    rf"|%3a%2f%2f|{NAMED_SUSPECT}"
+    r"|:(?:\\*/){2}[^\s\"]*@|sips?:[^\s:@\"/?]+:[^\s@\"?]+@"
+    rf"|(?:[?&#;](?:{PARAMETER}|code)|{VENDOR})="
+    rf"|%3(?:a%2f%2f|d)|{NAMED_SUSPECT}"
 )
 
 
@@ -347,6 +454,9 @@ def _rewritten(bodies: Sequence[bytes]) -> Iterator[bytes]:
             yield rewrite_or_stub(body, redact)
             continue
         members = [(name, value) for (name, value), look in zip(part.items(), looks) if look]  # noqa: B905  # goes on
+        if not all(_text(name) is name for name, _ in members):
+            yield rewrite_or_stub(body, redact)
+            continue
         try:
             changed = {name: _suspect_member(name, value) for name, value in members}
         except (RecursionError, ValueError):
