@@ -200,7 +200,7 @@ PIECES = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@examples(3000)
+@examples(1200)
 @given(PIECES, st.integers(0, 2), st.booleans(), st.booleans())
 def test_any_text_that_is_changed_is_suspect(text: str, depth: int, ascii_only: bool, php: bool) -> None:
     """As a value and as a key, in JSON in JSON, however it is escaped."""
