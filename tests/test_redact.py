@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from selection import examples
+from selection import examples, first
 from vapi_sessions.redact import Extra, content_hash, redact, redact_page
-from vapi_sessions.redact_text import _SHAPES, REDACTED, redact_text
+from vapi_sessions.redact_text import REDACTED, redact_text
+from vapi_sessions.redact_words import SHAPES
 
 CANARY = "c4n4ry"
 FEW = examples(200)
@@ -161,22 +162,6 @@ def test_prose_and_broken_json_lose_what_is_secret_in_them(text: str, expected: 
     assert redact_text(text) == expected
     assert redact_text(expected) == expected
     assert page({"content": text}) == {"content": expected}
-
-
-@pytest.mark.parametrize("hint", ["name", "shape"])
-def test_the_cheap_question_is_never_narrower_than_the_rule(hint: str) -> None:
-    """Each secret name holds one of the words that are asked for first, and each shape one of the beginnings."""
-    from vapi_sessions import redact_text as rules
-
-    if hint == "name":
-        for name in (*rules._SECRET_ENDINGS, *rules._SECRET_NAMES):
-            spelled = name.replace(" ", "")
-            assert any(word in spelled for word in rules._NAME_HINTS), name
-    else:
-        for shape in rules._SHAPES:
-            plain = shape.replace("[.]", ".")
-            begins = plain[3 : plain.index(")")].split("|") if plain.startswith("(?:") else [plain]
-            assert all(any(word in begin for word in rules._SHAPE_HINTS) for begin in begins), shape
 
 
 def test_names_and_paths_of_ones_own_are_redacted_as_well() -> None:
@@ -439,7 +424,7 @@ def test_the_scan_passes_nothing_that_the_walk_would_change(
         assert json.loads(clean) == redact(value)
 
 
-@pytest.mark.parametrize("shape", _SHAPES)
+@pytest.mark.parametrize("shape", first(SHAPES, 12))
 @examples(30)
 @given(data=st.data(), escaped=st.booleans(), depth=st.integers(0, 2))
 def test_a_telling_shape_is_found_however_json_writes_it(

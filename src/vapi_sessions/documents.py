@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -19,8 +19,16 @@ Change = Callable[[Any], Any]
 UNREADABLE_TEXT: Final = '{"$unreadable":"nested too deeply"}'
 
 
-class Members(list[tuple[str, Any]]):
-    """A JSON object in which a key occurs twice."""
+class Members:
+    """A JSON object in which a key occurs twice: iterates over its pairs. No list, which the encoder would write as an array."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        self._pairs = pairs
+
+    def __iter__(self) -> Iterator[tuple[str, Any]]:
+        return iter(self._pairs)
 
 
 def _number(text: str) -> msgspec.Raw:
@@ -37,7 +45,7 @@ def _constant(name: str) -> NoReturn:
 
 
 _decode: Final = msgspec.json.Decoder(float_hook=_number).decode
-_encode: Final = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder(enc_hook=lambda members: msgspec.Raw(_write(members).encode())).encode
 _exact: Final = json.JSONDecoder(
     object_pairs_hook=_members, parse_float=_number, parse_int=_number, parse_constant=_constant, strict=False
 ).decode
@@ -134,6 +142,18 @@ def change_object(members: Any, each: Callable[[str, Any], Any]) -> Any:
                 copy = members.copy()
             copy[name] = clean
     return members if copy is None else copy
+
+
+def change_names(members: Any, each: Callable[[str], str]) -> Any:
+    """An object with other keys and the same values; the same object if no key changes.
+
+    Keys that become equal stay two members, in their order.
+    """
+    pairs = members if type(members) is Members else members.items()
+    names = [each(name) for name, _ in pairs]
+    if all(new == name for new, (name, _) in zip(names, pairs, strict=True)):
+        return members
+    return _members([(new, value) for new, (_, value) in zip(names, pairs, strict=True)])
 
 
 def is_object(value: Any) -> bool:

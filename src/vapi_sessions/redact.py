@@ -4,15 +4,18 @@ What counts as a credential follows the vendor's contract and what was seen in p
 squads, tools, hooks, model costs and telephone numbers all embed some):
 
 - a value under a secret name (`apiKey`, `twilioAuthToken`, `server.secret` …), a container under one leaf by leaf;
-- every leaf in `credentials` but its provider, name, id and type; every value in `headers` and `sipHeaders`;
+- every leaf in `credentials` but its provider, name, id and type; every value in `headers` and `sipHeaders` (a list of
+  plain texts there is a table's columns);
 - `value` in `environmentVariables[]` and in `parameters[]` (`parameters` that is a JSON schema is left alone);
 - in any text: the secrets of URLs, names of secrets with their values, values of a telling shape (`redact_text`);
 - all of that again inside strings that are JSON themselves (a tool call's `arguments`);
+- a key that is such a text itself becomes "[redacted]";
 - what the user adds by name or path (`Extra`).
 
 Personal data is not a credential and is `policy`'s business. Left alone are the fields that only sound like a secret:
 `promptTokens`, `maxTokens`, `credentialId`, `publicKey`, `promptCacheKey`, `dictionaryId`, `encryptedContent`. Booleans
-and nulls hold no secret.
+and nulls hold no secret; under `pass`, `auth`, `cookie` and `tokens` neither do words and counts. A JSON schema's definition
+of a property named `password` keeps what describes it.
 
 Most sessions hold nothing of this. `redact_page` finds the others with one regular expression over the whole page,
 outside Python's lock. It is derived from the same words as the walk, and errs on the side of looking closer.
@@ -42,141 +45,21 @@ from vapi_sessions.documents import (
     rewrite_text,
 )
 from vapi_sessions.json_text import column
-from vapi_sessions.redact_text import (
-    ENDING,
-    NAME,
-    NAMED_SUSPECT,
-    REDACTED,
-    SHAPED_SUSPECT,
-    VENDOR,
-    clean_prose,
-    clean_signed_url,
-    clean_urls,
+from vapi_sessions.redact_text import NAMED_SUSPECT, SHAPED_SUSPECT
+from vapi_sessions.redact_walk import (
+    COUNTED,
+    CREDENTIALS,
+    HEADERS,
+    VARIABLES,
+    leaves,
+    redact,
+    redact_member,
+    redact_string,
 )
+from vapi_sessions.redact_words import PARAMETER, PHRASE, VENDOR
 
 #: Part of every content hash: raise it when a rule changes, and what is stored is redacted again.
-REDACTOR_VERSION: Final[int] = 3
-
-_CREDENTIALS: Final = "credentials?"
-_HEADERS: Final = "headers"
-_VARIABLES: Final = "(?:environment|env)[-_. ]?(?:variables|vars)"
-
-_PLAIN, _ALL, _CREDENTIAL, _VALUES, _ENVIRONMENT, _PRESIGNED = range(6)
-
-_KINDS: Final = tuple(
-    (re.compile(pattern + r"\Z", re.IGNORECASE | re.ASCII), kind)
-    for pattern, kind in (
-        (ENDING, _ALL),
-        (rf"\A{NAME}", _ALL),
-        (_CREDENTIALS, _CREDENTIAL),
-        (_HEADERS, _ALL),
-        (_VARIABLES, _ENVIRONMENT),
-        (r"\Aparameters", _VALUES),
-        (r"signed[^\"]*url", _PRESIGNED),
-    )
-)
-
-#: What a credential object may show, so that one can still tell which credential it was.
-_CREDENTIAL_LABELS: Final = frozenset({"id", "orgId", "provider", "name", "type", "createdAt", "updatedAt"})
-
-
-@lru_cache(maxsize=8192)
-def _kind(name: str) -> int:
-    """How to treat the value under a name."""
-    return next((kind for pattern, kind in _KINDS if pattern.search(name)), _PLAIN)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The walk: copies only what changes, so that an untouched value is the same object.
-
-
-def redact(value: Any) -> Any:
-    """Decoded JSON without its secrets, at any depth; the same object if there was nothing to do."""
-    kind = type(value)
-    if kind is str:
-        return _text(value)
-    if kind is list:
-        return change_list(value, redact)
-    if is_object(value):
-        return change_object(value, _member)
-    return value
-
-
-def _member(name: str, value: Any) -> Any:
-    kind = _kind(name)
-    if kind == _PLAIN:
-        return redact(value)
-    if kind == _ALL:
-        return _leaves(value)
-    if kind == _CREDENTIAL:
-        return _credentials(value)
-    if kind == _PRESIGNED:
-        return clean_signed_url(value) if type(value) is str else redact(value)
-    if type(value) is list:
-        return change_list(value, _named_value if kind == _VALUES else _variable)
-    return _leaves(value) if kind == _ENVIRONMENT else redact(value)
-
-
-def _leaves(value: Any) -> Any:
-    """Every leaf redacted, the structure kept."""
-    kind = type(value)
-    if kind is list:
-        return change_list(value, _leaves)
-    if is_object(value):
-        return change_object(value, lambda _, member: _leaves(member))
-    if value is None or kind is bool:
-        return value
-    return value if value == REDACTED else REDACTED
-
-
-def _credentials(value: Any) -> Any:
-    """`credentials`: every leaf but the labels."""
-    if type(value) is list:
-        return change_list(value, _credentials)
-    if is_object(value):
-        return change_object(value, _credential_member)
-    return _leaves(value)
-
-
-def _credential_member(name: str, value: Any) -> Any:
-    if name in _CREDENTIAL_LABELS and type(value) is str:
-        return _text(value)
-    return _leaves(value) if _kind(name) == _ALL else _credentials(value)
-
-
-def _named_value(item: Any) -> Any:
-    """An element of `parameters[]`: a name, and a `value` that may be a secret."""
-    if is_object(item):
-        return change_object(
-            item, lambda name, value: _leaves(value) if name.lower() == "value" else _member(name, value)
-        )
-    return redact(item)
-
-
-def _variable(item: Any) -> Any:
-    """An element of `environmentVariables[]`: the same, or `NAME=value` as a text."""
-    return _named_value(item) if is_object(item) or type(item) is list else _leaves(item)
-
-
-def _text(text: str) -> str:
-    if len(text) >= _SHORT:
-        return _any_text(text)
-    clean = _short_text(text)
-    return text if clean == text else clean
-
-
-def _any_text(text: str) -> str:
-    """A string value: its URLs, and what is in it if it is JSON itself (re-encoded only if something was found)."""
-    clean = clean_urls(text)
-    inner = rewrite_text(clean, redact) if looks_like_json(clean) else None
-    clean = clean_prose(clean) if inner is None else inner
-    return text if clean == text else clean
-
-
-#: Roles, ids of models and the like come again in every session.
-_SHORT: Final = 48
-_short_text: Final = lru_cache(maxsize=8192)(_any_text)
-
+REDACTOR_VERSION: Final[int] = 4
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What the user adds.
@@ -227,7 +110,7 @@ class Extra:
     def _member(self, name: str, value: Any, paths: tuple[tuple[Step, ...], ...]) -> Any:
         below = tuple(path[1:] for path in paths if path[0] in (name, _ANY))
         if () in below or (self.names and _bare(name) in self.names):
-            return _leaves(value)
+            return leaves(value)
         return self._walk(value, below)
 
     def _inside(self, value: Any) -> Any:
@@ -294,13 +177,12 @@ _SPACE: Final = r"(?:\s|\\+[nrt])*"
 #: Every text that the walk would change matches this: the same words, before a quote that may be escaped, or before "=".
 #: A key or URL with an escaped ASCII character (`"api\u004bey"`) is not worth a cleverer rule.
 _SUSPECT: Final = (
-    rf"(?i)(?:{ENDING}|\"{NAME}|{_CREDENTIALS}|{_HEADERS}|{_VARIABLES}|signed[^\"]*url)\\*\""
+    rf"(?i)(?:\"(?:{PHRASE}|{COUNTED})|{CREDENTIALS}|{HEADERS}|{VARIABLES}|signed[^\"]*url)\\*\""
     rf"|\"parameters\\*\"{_SPACE}:{_SPACE}\["
     r"|\\u00[0-7]"
-    r"|:(?:\\*/){2}[^\s\"/?#]*@|sips?:[^\s:@\"/?]+:[^\s@\"/?]+@"
-    rf"|(?:[?&#;](?:{'|'.join(('key', 'auth', 'sig', 'signature', 'pwd', 'pass', 'credential'))}"
-    rf"|key[-_. ]?pair[-_. ]?id|policy|code)|{NAME}|{ENDING}|{VENDOR})="
-    rf"|%3a%2f%2f|{NAMED_SUSPECT}"
+    r"|:(?:\\*/){2}[^\s\"]*@|sips?:[^\s:@\"/?]+:[^\s@\"?]+@"
+    rf"|(?:[?&#;](?:{PARAMETER}|code)|{VENDOR})="
+    rf"|%3(?:a%2f%2f|d)|{NAMED_SUSPECT}"
 )
 
 
@@ -347,6 +229,9 @@ def _rewritten(bodies: Sequence[bytes]) -> Iterator[bytes]:
             yield rewrite_or_stub(body, redact)
             continue
         members = [(name, value) for (name, value), look in zip(part.items(), looks) if look]  # noqa: B905  # goes on
+        if not all(redact_string(name) is name for name, _ in members):
+            yield rewrite_or_stub(body, redact)
+            continue
         try:
             changed = {name: _suspect_member(name, value) for name, value in members}
         except (RecursionError, ValueError):
@@ -356,12 +241,14 @@ def _rewritten(bodies: Sequence[bytes]) -> Iterator[bytes]:
 
 
 def _suspect_member(name: str, value: bytes) -> bytes:
-    return _repeated(name, value) if len(value) < _REPEATED else rewrite(value, lambda v: _member(name, v))
+    return (
+        _repeated(name, value) if len(value) < _REPEATED else rewrite(value, lambda v: redact_member(name, v))
+    )
 
 
 @lru_cache(maxsize=256)
 def _repeated(name: str, value: bytes) -> bytes:
-    return rewrite(value, lambda v: _member(name, v))
+    return rewrite(value, lambda v: redact_member(name, v))
 
 
 _REPEATED: Final = 32_768  # bytes

@@ -1,0 +1,41 @@
+"""What the helpers for decoded JSON change, and that they leave everything else as it was."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from vapi_sessions.documents import Members, change_names, rewrite
+
+
+def _short(name: str) -> str:
+    return "x" if name.startswith("long") else name
+
+
+def test_keys_change_and_values_stay() -> None:
+    """In their order; an object without such a key is the same object."""
+    value = {"a": [1], "long name": {"b": 2}}
+    changed = change_names(value, _short)
+    assert list(changed.items()) == [("a", [1]), ("x", {"b": 2})]
+    assert changed["a"] is value["a"]
+    for members in (value["long name"], {}, Members([("a", 1), ("a", 2)])):
+        assert change_names(members, _short) is members
+
+
+def test_keys_that_become_equal_stay_two_members() -> None:
+    """Neither value is lost."""
+    assert (
+        rewrite(b'{"long 1":1,"x":2,"long 2":3}', lambda v: change_names(v, _short)) == b'{"x":1,"x":2,"x":3}'
+    )
+    assert rewrite(b'{"long":1,"a":0,"a":2}', lambda v: change_names(v, _short)) == b'{"x":1,"a":0,"a":2}'
+
+
+def test_members_keep_their_values_when_a_key_changes() -> None:
+    """Numbers included, whose text has to survive."""
+
+    def change(value: Any) -> Any:
+        return change_names(value, _short)
+
+    body = rewrite(b'{"long":1.50}', change)
+    assert body == b'{"x":1.50}'
+    assert json.loads(body) == {"x": 1.5}
