@@ -149,6 +149,10 @@ class ModelSource:
         """One page."""
         return self.model.fetch(query)
 
+    def shown(self, text: str) -> str:
+        """A model says nothing that a message may not repeat."""
+        return text
+
     def count(
         self, updated: Window | None = None, created: Window | None = None, ids: Sequence[str] = ()
     ) -> int:
