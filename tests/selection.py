@@ -32,6 +32,8 @@ def in_proof(case: Any) -> Any:
     return pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.proof)
 
 
-def examples(count: int) -> settings:
-    """So many examples of what hypothesis makes up, always the same ones; but for the proof, a quarter of them."""
-    return settings(max_examples=count if THOROUGH else max(10, count // 4), deadline=None, derandomize=True)
+def examples(count: int, *, share: int = 4) -> settings:
+    """So many examples of what hypothesis makes up, always the same ones; but for the proof, one in `share` of them."""
+    return settings(
+        max_examples=count if THOROUGH else max(10, count // share), deadline=None, derandomize=True
+    )

@@ -16,7 +16,7 @@ from rich.console import Console
 
 import command
 from conftest import World
-from selection import some
+from selection import first, some
 from vapi_sessions import streams
 from vapi_sessions.display import Bars, Lines
 from vapi_sessions.errors import LONGEST, ConfigurationError, VapiSessionsError, plain
@@ -156,7 +156,7 @@ def test_a_usage_error_repeats_its_argument_without_escapes() -> None:
         assert not ODD & set(ran.out + ran.err)
 
 
-@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("terminal", first([False, True]))
 def test_a_header_of_csv_is_no_formula(odd: World, terminal: bool) -> None:
     """A column's name comes from the query, and by PIVOT from what callers said."""
 

@@ -121,6 +121,7 @@ def test_the_cost_grows_with_the_length_and_no_faster(run: str) -> None:
     assert min(cost(20_000) for _ in range(2)) < 10 * small + 0.05
 
 
+@pytest.mark.proof
 def test_a_long_text_does_not_end_the_search() -> None:
     """Phonenumbers' own search gives up after 65,535 candidates."""
     text = "01-2024 " * 70_000 + "call +1 415 555 0132"

@@ -200,7 +200,7 @@ PIECES = st.lists(
 ).map("".join)  # fmt: skip
 
 
-@examples(1200)
+@examples(1200, share=12)
 @given(PIECES, st.integers(0, 2), st.booleans(), st.booleans())
 def test_any_text_that_is_changed_is_suspect(text: str, depth: int, ascii_only: bool, php: bool) -> None:
     """As a value and as a key, in JSON in JSON, however it is escaped."""
@@ -220,7 +220,7 @@ def _as_pairs(value: Any) -> Any:
     return [[name, member] for name, member in (value.items() if type(value) is dict else value)]
 
 
-@examples(2000)
+@examples(2000, share=20)
 @given(PIECES)
 def test_a_second_time_changes_nothing(text: str) -> None:
     """Or a session's hash would depend on how often it was read."""
@@ -230,11 +230,11 @@ def test_a_second_time_changes_nothing(text: str) -> None:
 
 @pytest.mark.parametrize(
     "run",
-    [
-        "cookie:", "cookie:a=1;", "Authorization: a ", "authorization:", "password=(", "password=&", "%3d", "token%3d", "://u:", "u:p/@",
-        r"\n", r"\u0022", "&quot;", 'token="', r"token=\"", r'token=\"\\\"', "token=`", "pass=", "-a", "_a", "sk-", "user[", "]=", "?token=a&",
+    first([
+        "?token=a&", "password=&", "Authorization: a ", "cookie:", r"token=\"", "cookie:a=1;", "authorization:", "password=(", "%3d", "token%3d", "://u:", "u:p/@",
+        r"\n", r"\u0022", "&quot;", 'token="', r'token=\"\\\"', "token=`", "pass=", "-a", "_a", "sk-", "user[", "]=",
         "?a&", "sip:a:", "a.", ":AA", "password=a'", "(((", "token=%22",
-    ],
+    ], 5),
 )  # fmt: skip
 def test_new_expressions_take_no_longer_than_a_texts_length(run: str) -> None:
     """Four times the text takes less than eight times the time, or next to none."""
