@@ -1,8 +1,8 @@
 """Syncs that cannot be the command itself: on a clock of their own, or with a look inside. Each in a process.
 
 `python -m tests.benchmarks.inside hours URL WAREHOUSE FIRST STEP RUNS` syncs so often, at simulated moments a step
-apart (µs), and prints the database's size after each. `… redaction URL WAREHOUSE timed|off` syncs once and prints
-how long that took, and how much of a processor's time went into the redaction.
+apart (µs), and prints the database's size after each. `… redaction URL WAREHOUSE timed|off|masked` syncs once and prints
+how long that took, and how much of a processor's time went into the redaction, and with `masked` into a policy that masks.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 from vapi_sessions import pipeline, redact
 from vapi_sessions.config import load_settings
+from vapi_sessions.policy import Policy
 from vapi_sessions.warehouse.layout import Layout
 
 from .replay import control
@@ -40,7 +41,7 @@ def _clock(moment: int, began: float) -> Any:
 
 
 def redaction(url: str, warehouse: Path, mode: str) -> dict[str, Any]:
-    """One full sync, with the redaction's own time taken, or without any redaction."""
+    """One full sync, with the redaction's own time taken, with a policy's as well, or without any redaction."""
     redact_page = redact.redact_page
     spent: list[float] = []
 
@@ -56,8 +57,20 @@ def redaction(url: str, warehouse: Path, mode: str) -> dict[str, Any]:
         finally:
             spent.append(time.thread_time() - began)
 
-    redact.redact_page = timed if mode == "timed" else off
-    settings = load_settings(warehouse=warehouse, base_url=url)
+    redact.redact_page = off if mode == "off" else timed
+    text = "mask" if mode == "masked" else "keep"
+    if mode == "masked":
+        page = Policy.page
+
+        def masked(policy: Policy, bodies: Sequence[bytes]) -> list[bytes]:
+            began = time.thread_time()
+            try:
+                return page(policy, bodies)
+            finally:
+                spent.append(time.thread_time() - began)
+
+        Policy.page = masked
+    settings = load_settings(warehouse=warehouse, base_url=url, message_text=text)
     began = time.perf_counter()
     pipeline.sync(settings)
     return {"wall": time.perf_counter() - began, "redaction": sum(spent), "calls": len(spent)}

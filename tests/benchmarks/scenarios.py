@@ -208,7 +208,7 @@ def hours(bench: Bench) -> Iterable[Row]:
 
 
 def redaction(bench: Bench) -> Iterable[Row]:
-    """What redaction costs: its processor time, as a share of a full sync's wall; and the difference it makes."""
+    """What redaction costs, alone and with masks: its processor time, as a share of a full sync's wall; and the difference it makes."""
     some = bench.sizes.sessions // 8
     mixes: tuple[tuple[Mix, int, float | None], ...] = (
         ("plain", bench.sizes.sessions, 10),
@@ -216,22 +216,27 @@ def redaction(bench: Bench) -> Iterable[Row]:
     )
     for mix, sessions, bound in mixes:
         dataset = bench.dataset(f"{mix}-{sessions}", partial(build, mix=mix, sessions=sessions))
-        timed, off = [], []
+        timed, off, masked = [], [], []
         with bench.serve(dataset) as server:
             server.set()
             for _ in range(bench.sizes.runs):
                 timed.append(bench.inside(server, "redaction", bench.fresh("redacted"), "timed"))
                 off.append(bench.inside(server, "redaction", bench.fresh("unredacted"), "off"))
+                masked.append(bench.inside(server, "redaction", bench.fresh("masked"), "masked"))
         if not all(run["calls"] for run in timed):
             raise RuntimeError("the sync no longer calls redact.redact_page: measure what it calls instead")
-        bench.figures.setdefault("redaction", {})[mix] = {"timed": timed, "off": off}
+        bench.figures.setdefault("redaction", {})[mix] = {"timed": timed, "off": off, "masked": masked}
         share = median(run["redaction"] / run["wall"] for run in timed) * 100
         wall, without = median(run["wall"] for run in timed), median(run["wall"] for run in off)
         yield Row(
             "redaction", f"of a full sync, {mix}", share, "%", at_most=bound,
             note=f"{wall:.2f} s with it, {without:.2f} s without",
         )  # fmt: skip
-    for name in ("redacted", "unredacted"):
+        yield Row(
+            "redaction", f"with texts masked, of a full sync, {mix}", median(run["redaction"] / run["wall"] for run in masked) * 100, "%",
+            note=f"{median(run['wall'] for run in masked):.2f} s",
+        )  # fmt: skip
+    for name in ("redacted", "unredacted", "masked"):
         bench.fresh(name)
     bench.forget(f"inline-{some}")
 
