@@ -68,7 +68,11 @@ def under(policy: Policy, session: dict[str, Any]) -> str:
         "createdAt": "2026-01-01T00:00:00Z",
         "updatedAt": "2026-01-01T00:00:00Z",
     }
-    return policy.page([json.dumps({**given, **session}).encode()])[0].decode()
+    body = {**given, **session}
+    compact = policy.page([json.dumps(body, separators=(",", ":")).encode()])[0].decode()
+    # With blanks it is not taken member by member, and nothing else differs.
+    assert json.loads(policy.page([json.dumps(body).encode()])[0]) == json.loads(compact)
+    return compact
 
 
 @pytest.mark.parametrize("where", PLACES)
@@ -99,6 +103,13 @@ def test_what_is_free_or_names_a_person_is_null_under_drop_of_personal_data(wher
         assert not re.search(r"415|sip:|\"Ann\",", clean)
     else:
         assert not LEFT.search(clean), clean
+
+
+@pytest.mark.parametrize("name", ["id", "orgId", "createdAt", "updatedAt"])
+def test_what_says_which_session_it_is_holds_nothing_else(name: str) -> None:
+    """An object in its place makes the session unreadable, and is kept aside under the policy all the same."""
+    assert not LEFT.search(under(GONE, {name: {"who": "Ann"}}))
+    assert json.loads(under(HASHED, {name: NUMBER, "customer": {"number": NUMBER}}))[name] == NUMBER
 
 
 def test_pseudonyms_reach_json_inside_strings_and_undeclared_particulars() -> None:
@@ -140,6 +151,14 @@ def test_the_customer_is_found_in_prompts_in_any_spelling(name: str, spelled: st
         text = session["assistant"]["model"]["messages"][0]["content"]
         instead = session["customer"][name] if policy is HASHED else f"[{name}]"
         assert text == f"You talk to {instead}, be kind."
+
+
+def test_the_customer_is_found_in_what_the_customer_overrides() -> None:
+    """A prompt inside the `customer`, while nothing else in the session names them."""
+    prompt = {"model": {"messages": [{"role": "system", "content": "You talk to Ann Lee."}]}}
+    session = {"customer": {"name": "Ann Lee", "assistantOverrides": prompt}}
+    assert "You talk to [name]." in under(NULLED, session)
+    assert "You talk to psn_" in under(HASHED, session)
 
 
 def test_measures_stay_where_they_are_extracted_and_longer_numbers_do_not() -> None:

@@ -84,7 +84,7 @@ def planted(value: Any) -> list[tuple[contract.Place, bytes]]:
             plant(session, place.route, value)
         except ConflictError:
             continue
-        found.append((place, json.dumps(session).encode()))
+        found.append((place, json.dumps(session, separators=(",", ":")).encode()))
     return found
 
 
@@ -137,7 +137,7 @@ def test_what_no_contract_declares_is_personal_and_was_said(value: Any) -> None:
     for route in objects:
         session: dict[str, Any] = {}
         plant(session, (*route, "undeclared"), value)
-        bodies.append(json.dumps(session).encode())
+        bodies.append(json.dumps(session, separators=(",", ":")).encode())
     assert len(bodies) > 250
     for policy in POLICIES:
         gone = policy.personal is PersonalData.DROP or policy.text is MessageText.DROP

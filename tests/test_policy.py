@@ -50,7 +50,11 @@ SESSION: dict[str, Any] = {
 
 def under(policy: Policy, session: dict[str, Any] = SESSION) -> dict[str, Any]:
     """The session as it would be stored."""
-    found: dict[str, Any] = json.loads(policy.page([json.dumps(session).encode()])[0])
+    compact, spaced = policy.page(
+        [json.dumps(session, separators=(",", ":")).encode(), json.dumps(session).encode()]
+    )
+    found: dict[str, Any] = json.loads(compact)
+    assert json.loads(spaced) == found  # it is not taken member by member
     return found
 
 

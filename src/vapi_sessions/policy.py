@@ -153,9 +153,11 @@ class Policy:
             others = _stranger(self, own.region)
             named = own.known.may_be_in(join({**parts, "customer": b"0"}))
             changed = {
-                name: (own if named and (len(part) < _SMALL or own.known.may_be_in(part)) else others).part(
-                    name, part
-                )
+                name: (
+                    own
+                    if name == "customer" or (named and (len(part) < _SMALL or own.known.may_be_in(part)))
+                    else others
+                ).part(name, part)
                 for name, part in parts.items()
             }
         except (RecursionError, ValueError):
@@ -210,7 +212,7 @@ class _Walk:
     def part(self, name: str, part: bytes) -> bytes:
         """A member of the session, as JSON. Raises ValueError and RecursionError, as `rewrite` does."""
         place = members(_SESSION)[name]
-        if name in _GIVEN or (place.kept and part[0] not in b'[{"'):
+        if (name in _GIVEN and part[0] not in b"[{") or (place.kept and part[0] not in b'[{"'):
             return part
         if name in _REPEATED and not self.known and len(part) <= _LONGEST_REPEATED:
             return _repeated(self, name, part)
@@ -240,7 +242,7 @@ class _Walk:
                 continue
             elif type(member) is str and place.said and self._speaks:
                 clean = self._text(member)
-            elif member is None or (schemas is _SESSION and name in _GIVEN):
+            elif member is None or (schemas is _SESSION and name in _GIVEN and type(member) is str):
                 continue
             else:
                 clean = self._value(member, place)
@@ -422,7 +424,7 @@ _PLAIN: Final = frozenset({int, bool, type(None), msgspec.Raw})
 _REPEATED: Final = frozenset({"assistant", "assistantOverrides", "squad", "squadOverrides", "phoneNumber"})
 #: A part of so many bytes is walked sooner than looked through for the customer's particulars.
 _SMALL: Final = 512
-_LONGEST_REPEATED: Final = 65_536
+_LONGEST_REPEATED: Final = 32_768
 
 
 @lru_cache(maxsize=8)
