@@ -34,7 +34,7 @@ def _reconcile(recheck_hours: float, accept_deletions: bool) -> None:
         "marked as deleted": done.counts.deleted,
         "marked as aged out": done.counts.aged_out,
         "restored": done.counts.restored,
-        "found that lacked": done.counts.sessions_new,
+        "missing sessions found": done.counts.sessions_new,
         "changed": done.counts.sessions_changed,
         "differing windows": done.differing,
         "requests": done.requests,

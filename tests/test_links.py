@@ -295,3 +295,16 @@ def test_what_is_no_file_is_not_waited_for(synced: World, name: str) -> None:
     with pytest.raises(WarehouseError, match="is not a file"):
         synced.sync()
     assert stat.S_ISFIFO((synced.warehouse / name).lstat().st_mode)
+
+
+def test_a_link_is_no_directory_that_others_may_change(tmp_path: Path) -> None:
+    """Its own mode says nothing: the warehouse may be one, and any other is refused."""
+    layout = Layout(tmp_path / "real")
+    layout.create()
+    (tmp_path / "link").symlink_to(layout.root)
+    assert Layout(tmp_path / "link").doubts() == []
+    layout.scratch.rmdir()
+    layout.scratch.symlink_to(tmp_path)
+    assert layout.doubts() == []
+    layout.root.chmod(0o777)
+    assert len(Layout(tmp_path / "link").doubts()) == 1

@@ -224,7 +224,8 @@ def reconcile(
     warehouse: Warehouse = None,
     base_url: BaseUrl = None,
     recheck: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Also read again what was created so lately: 48h.")
+        str | None,
+        typer.Option(metavar="DURATION", help="Also read again all sessions created within this time: 48h."),
     ] = None,
     accept_deletions: Annotated[
         bool, typer.Option("--accept-deletions", help="Mark them even if they are more than is believable.")

@@ -233,7 +233,7 @@ class _Walk:
             if place is None:
                 strange = True
                 if other is None:
-                    clean = self._undeclared(name, member, customer=CUSTOMER in schemas)
+                    clean = self._undeclared(name, member, customer=_CUSTOMER in schemas)
                 else:
                     clean = self._value(member, other)
             elif place.kept and (
@@ -415,19 +415,19 @@ class _Walk:
 
 
 _SESSION: Final = frozenset({"Session"})
-CUSTOMER: Final = "CreateCustomerDTO"
+_CUSTOMER: Final = "CreateCustomerDTO"
 #: What says which session it is, and when.
 _GIVEN: Final = frozenset({"id", "orgId", "createdAt", "updatedAt"})
 #: Values that hold no text.
 _PLAIN: Final = frozenset({int, bool, type(None), msgspec.Raw})
 #: Members that describe an assistant, and how long one may be that is kept at hand, in bytes.
 _REPEATED: Final = frozenset({"assistant", "assistantOverrides", "squad", "squadOverrides", "phoneNumber"})
-#: A part of so many bytes is walked sooner than looked through for the customer's particulars.
-_SMALL: Final = 512
 _LONGEST_REPEATED: Final = 32_768
+#: A part of fewer bytes is walked sooner than it is searched for the customer's particulars.
+_SMALL: Final = 512
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=256)  # one a country: what is remembered of an assistant goes with it
 def _stranger(policy: Policy, region: str | None) -> _Walk:
     """For what holds nothing of the session's customer."""
     return _Walk(policy, (), region)

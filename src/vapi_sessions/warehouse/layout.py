@@ -95,7 +95,10 @@ class Layout:
         found = []
         for path in self.directories:
             with contextlib.suppress(OSError):
-                status = path.lstat()
+                # The warehouse may be a link, whose own mode says nothing; any other link is refused.
+                status = path.stat() if path == self.root else path.lstat()
+                if stat.S_ISLNK(status.st_mode):
+                    continue
                 if status.st_mode & _WRITABLE:
                     mode = stat.S_IMODE(status.st_mode)
                     found.append(f"others may change what is in {path} (mode {mode:04o}): chmod 700 {path}")
