@@ -1,6 +1,7 @@
 -- Which tools are called, how often do they fail to answer, and how fast are they? Grain: one row a function name.
 -- Calls of deleted and aged-out sessions count. Calls without a function name make one row with a null name.
 -- Outcomes are those of tool_calls_with_results; error_count rests on a guess that is explained there.
+-- Latencies are rounded to microseconds, the unit of the times: versions of DuckDB interpolate the last bits differently.
 CREATE OR REPLACE VIEW tool_usage AS
 SELECT
     function_name,
@@ -12,8 +13,8 @@ SELECT
     COUNT(*) FILTER (WHERE outcome = 'error') AS error_count,
     COUNT(*) FILTER (WHERE outcome = 'unanswered') / COUNT(*) AS unanswered_share,
     COUNT(latency_seconds) AS timed_call_count,
-    MEDIAN(latency_seconds) AS median_latency_seconds,
-    QUANTILE_CONT(latency_seconds, 0.95) AS p95_latency_seconds,
+    ROUND(MEDIAN(latency_seconds), 6) AS median_latency_seconds,
+    ROUND(QUANTILE_CONT(latency_seconds, 0.95), 6) AS p95_latency_seconds,
     MIN(called_at) AS first_called_at,
     MAX(called_at) AS last_called_at
 FROM tool_calls_with_results
