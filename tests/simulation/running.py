@@ -143,7 +143,9 @@ def hunted(mutant: Mutant, seeds: Iterable[int]) -> Kill:
                 return Kill(mutant.what, failure)
             return Kill(mutant.what, None, f"it was not what failed, because it changed nothing: {failure}")
     if not active:
-        return Kill(mutant.what, None, f"it changed nothing in any of {played} worlds: it does not fit the engine")
+        return Kill(
+            mutant.what, None, f"it changed nothing in any of {played} worlds: it does not fit the engine"
+        )
     return Kill(mutant.what, None, f"it survived {active} worlds in which it changed something")
 
 

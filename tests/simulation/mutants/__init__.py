@@ -1,11 +1,11 @@
 """Planted mistakes. Each is one a careful person could make; the simulation must stop each within a few dozen seeds.
 
-    planting   how one gets into the engine, and how one that fits no longer is noticed
-    reading    of a window
-    claiming   what has to be read, and what was
-    merging    which state of a session wins
-    storing    what is committed, in which order, and what is published
-    deleting   what counts as gone
+planting   how one gets into the engine, and how one that fits no longer is noticed
+reading    of a window
+claiming   what has to be read, and what was
+merging    which state of a session wins
+storing    what is committed, in which order, and what is published
+deleting   what counts as gone
 """
 
 from __future__ import annotations

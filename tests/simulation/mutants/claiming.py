@@ -80,7 +80,9 @@ def emptiness_claimed(planting: Planting) -> None:
 
 @mutant("the open window is claimed beyond the bound")
 def beyond_the_bound(planting: Planting) -> None:
-    def whole(inner: Any, cls: type[PlannedWindow], window: Window, bound: int, expected: int) -> PlannedWindow:
+    def whole(
+        inner: Any, cls: type[PlannedWindow], window: Window, bound: int, expected: int
+    ) -> PlannedWindow:
         claimed_to = bound + MINUTE if window.upper is None else bound
         return inner(cls, window, planting.swap(bound, claimed_to), expected)
 

@@ -114,7 +114,7 @@ def aged_out_is_deleted(planting: Planting) -> None:
 def half_compared(planting: Planting) -> None:
     def differences(inner: Any, window: Window, *given: Any, **named: Any) -> Iterator[Difference]:
         for found in inner(window, *given, **named):
-            if found.window.lower == window.lower:  # whoever takes the lower half each time comes to that alone
+            if found.window.lower == window.lower:  # always the lower half leads there, and nowhere else
                 yield found
             else:
                 planting.changed()

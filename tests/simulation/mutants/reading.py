@@ -8,6 +8,7 @@ from typing import Any
 
 from vapi_sessions import client, page, walk
 from vapi_sessions.client import Page, Query
+from vapi_sessions.errors import SourceInconsistentError
 from vapi_sessions.timestamps import MILLISECOND, floor_ms
 from vapi_sessions.walk import FetchPage, Piece, Step
 from vapi_sessions.windows import BEGINNING, Window
@@ -26,7 +27,9 @@ def _size(limit: Limit) -> int:
 
 @mutant("page numbers instead of a keyset")
 def page_numbers(planting: Planting) -> None:
-    def walk_by_numbers(inner: Any, fetch: FetchPage, pieces: Sequence[Piece], *, limit: Limit) -> Iterator[Step]:
+    def walk_by_numbers(
+        inner: Any, fetch: FetchPage, pieces: Sequence[Piece], *, limit: Limit
+    ) -> Iterator[Step]:
         for place, piece in enumerate(pieces):
             number, read, total = 0, 0, 1
             while read < total:
@@ -43,9 +46,11 @@ def page_numbers(planting: Planting) -> None:
 
 @mutant("reading backwards, exclusively, with ties")
 def backwards(planting: Planting) -> None:
-    def walk_backwards(inner: Any, fetch: FetchPage, pieces: Sequence[Piece], *, limit: Limit) -> Iterator[Step]:
+    def walk_backwards(
+        inner: Any, fetch: FetchPage, pieces: Sequence[Piece], *, limit: Limit
+    ) -> Iterator[Step]:
         for place, piece in enumerate(pieces):
-            upper, done = piece.created_until, False
+            upper, done, empty = piece.created_until, False, 0
             while not done:
                 bounded = upper is not None or piece.created_from is not None
                 created = Window(piece.created_from or BEGINNING, upper) if bounded else None
@@ -53,6 +58,9 @@ def backwards(planting: Planting) -> None:
                 answer = fetch(Query(updated=piece.window, created=created, limit=size, order="DESC"))
                 done = len(answer.rows) < size and answer.total <= len(answer.rows)
                 planting.changed(when=not done)
+                empty += not done and not answer.rows
+                if empty > walk.PATIENCE:
+                    raise SourceInconsistentError("The source counts sessions and shows none.", "Run again.")
                 upper = floor_ms(answer.rows[-1].created_at) if answer.rows else upper
                 rest = tuple(pieces[place + 1 :])
                 yield Step(answer.rows, rest if done else (piece, *rest), answer, answer.unreadable)
@@ -76,7 +84,9 @@ def updated_exclusively(planting: Planting) -> None:
 def _exclusively(planting: Planting, name: str) -> None:
     def params(inner: Any, query: Query) -> list[tuple[str, str]]:
         right = inner(query)
-        return planting.swap(right, [(f"{name}Gt" if key == f"{name}Ge" else key, text) for key, text in right])
+        return planting.swap(
+            right, [(f"{name}Gt" if key == f"{name}Ge" else key, text) for key, text in right]
+        )
 
     planting.around(client.Query, "params", params)
 
@@ -122,7 +132,9 @@ def past_its_instant(planting: Planting) -> None:
 def no_floor(planting: Planting) -> None:
     def move(left: Piece, step: Step) -> Piece:
         cursor = next(row.created_at for row in reversed(step.page.listed) if row.created_at is not None)
-        return replace(left, created_from=cursor, tied=left.tied if cursor == left.created_from else frozenset())
+        return replace(
+            left, created_from=cursor, tied=left.tied if cursor == left.created_from else frozenset()
+        )
 
     _advanced(planting, move)
 

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from vapi_sessions import ledger, load, schema
 from vapi_sessions.load import Loader, Recovery
-from vapi_sessions.merge import Known, Resolution, Unreadable
+from vapi_sessions.merge import Known, Resolution
 from vapi_sessions.plan import PlannedWindow
 from vapi_sessions.warehouse import publish, raw
 from vapi_sessions.warehouse.layout import Layout
@@ -41,7 +41,9 @@ def _claims(planting: Planting, wrong: Any) -> None:
         one = taken.setdefault(loader, _Taken())
         one.every.append(planned)
         one.windows.append(planned)
-        one.newest = max([one.newest, *(o.updated_at for o in treated.observations if o.updated_at is not None)])
+        one.newest = max(
+            [one.newest, *(o.updated_at for o in treated.observations if o.updated_at is not None)]
+        )
         inner(loader, index, planned, treated)
 
     def changes(inner: Any, loader: Loader) -> Changes:
@@ -115,7 +117,7 @@ def unmerged_left_alone(planting: Planting) -> None:
     def recover(inner: Any, store: Store, layout: Layout, **named: Any) -> Recovery:
         unmerged = {path.name for path in raw.files(layout.raw)} - store.merged_files()
         planting.changed(when=bool(unmerged))
-        with mock.patch.object(raw, "files", lambda directory: []):
+        with mock.patch.object(raw, "files", return_value=[]):
             recovery: Recovery = inner(store, layout, **named)
         return recovery
 
@@ -139,7 +141,9 @@ def _on_touching(planting: Planting, wrong: Any) -> None:
     """
     merging: list[tuple[Resolution, Mapping[str, Known]]] = []
 
-    def merge(inner: Any, store: Store, resolution: Resolution, tables: Any, known: Any, changes: Any) -> None:
+    def merge(
+        inner: Any, store: Store, resolution: Resolution, tables: Any, known: Any, changes: Any
+    ) -> None:
         merging.append((resolution, known))
         try:
             inner(store, resolution, tables, known, changes)
