@@ -36,7 +36,7 @@ def page_numbers(planting: Planting) -> None:
                 number, size = number + 1, _size(limit)
                 answer = fetch(Query(updated=piece.window, created=piece.created, limit=size, page=number))
                 read, total = number * size, answer.total
-                planting.changed(when=number > 1)
+                planting.changed()
                 rest = tuple(pieces[place + 1 :])
                 left = rest if read >= total else (piece, *rest)
                 yield Step(answer.rows, left, answer, answer.unreadable)
@@ -57,7 +57,7 @@ def backwards(planting: Planting) -> None:
                 size = _size(limit)
                 answer = fetch(Query(updated=piece.window, created=created, limit=size, order="DESC"))
                 done = len(answer.rows) < size and answer.total <= len(answer.rows)
-                planting.changed(when=not done)
+                planting.changed()
                 empty += not done and not answer.rows
                 if empty > walk.PATIENCE:
                     raise SourceInconsistentError("The source counts sessions and shows none.", "Run again.")
