@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 from unittest import mock
 
 import vapi_sessions
+from vapi_sessions.errors import VapiSessionsError
 
 if TYPE_CHECKING:
     from ..world import World
@@ -46,7 +47,7 @@ class Planting:
             return wrapper(inner, *given, **named)
 
         built = type(original)(wrong) if isinstance(original, classmethod | staticmethod) else wrong
-        for place in (owner, *_importers(name, original)):
+        for place in {owner, *_importers(name, original)}:
             self.instead(place, name, built)
 
     def instead(self, owner: Any, name: str, value: object) -> None:
@@ -64,8 +65,8 @@ class Planting:
 
 
 def _importers(name: str, original: object) -> Iterator[ModuleType]:
-    for module in tuple(sys.modules.values()):
-        if module.__name__.startswith("vapi_sessions.") and vars(module).get(name) is original:
+    for imported, module in tuple(sys.modules.items()):
+        if imported.startswith("vapi_sessions.") and vars(module).get(name) is original:
             yield module
 
 
@@ -87,12 +88,19 @@ class Mutant:
 
 
 def fails_itself(error: BaseException) -> bool:
-    """Whether the mistake's own code failed, instead of letting the engine do the wrong thing: it fits no longer."""
+    """Whether the mistake's own code failed, instead of letting the engine do the wrong thing: it fits no longer.
+
+    An error of the engine's kinds is raised on purpose.
+    """
     causes: list[BaseException] = []
     while error.__cause__ is not None and error not in causes:
         causes.append(error)
         error = error.__cause__
-    return any(_origin(one).startswith(_MUTANTS) for one in (*causes, error))
+    return any(
+        _origin(one).startswith(_MUTANTS)
+        for one in (*causes, error)
+        if not isinstance(one, VapiSessionsError)
+    )
 
 
 def _origin(error: BaseException) -> str:
