@@ -182,7 +182,7 @@ def _resolve_one(
         )
         if observation.content_hash == current_hash and not lifts:
             continue
-        wins = position is None or (observation.updated_at, observation.seq) > position
+        wins = position is None or _is_later(observation, position)
         alone = before is None and len(group) == 1  # flatten counts the messages of a lone version itself
         grown = (
             growth
@@ -231,6 +231,13 @@ def _resolve_one(
         if stands != before.mark:
             result.marks[session_id] = stands
     return max(observation.seq for observation in group)
+
+
+def _is_later(observation: Observation, position: tuple[int, int]) -> bool:
+    """Whether it shows a later state than the one of `position`: by `updatedAt`, and by the order of the requests where that
+    is the same, as after a change that did not move it.
+    """
+    return (observation.updated_at, observation.seq) > position
 
 
 def set_aside(aside: dict[str, Unreadable], resolution: Resolution) -> None:

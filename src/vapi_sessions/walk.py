@@ -123,7 +123,7 @@ def _advance(fetch: FetchPage, piece: Piece, limit: int) -> Step:
             continue
         fresh = _fresh(page.rows, piece.tied)
         odd = [row for row in page.unreadable if row.key not in piece.tied]
-        if len(rows) < limit and page.total <= distinct:
+        if _is_the_end(len(rows), distinct, page.total, limit):
             return Step(fresh, (), page, odd)
         if not rows:
             contradiction = f"no session, but a count of {page.total}"
@@ -152,6 +152,14 @@ def _advance(fetch: FetchPage, piece: Piece, limit: int) -> Step:
         f"The source contradicts itself between {_name(piece.window)}: {contradiction}.",
         "Nothing of this window was claimed. Run again; if it stays, something between here and the source is at fault.",
     )
+
+
+def _is_the_end(shown: int, distinct: int, total: int, limit: int) -> bool:
+    """Whether a response is short and says itself that there is no more: each alone can be wrong.
+
+    `shown` rows of `distinct` sessions on a page for `limit`, and a count of `total`.
+    """
+    return shown < limit and total <= distinct
 
 
 def _any_before(fetch: FetchPage, piece: Piece, cursor: int, limit: int) -> bool:

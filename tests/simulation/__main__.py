@@ -78,7 +78,7 @@ def _compare(only: int | None) -> int:
 
 
 def _killer(kill: Kill) -> str:
-    return f"{kill.failure.seed} | {kill.failure.name}" if kill.failure else "**none** | it survived"
+    return f"{kill.failure.seed} | {kill.failure.name}" if kill.failure else f"**none** | {kill.why}"
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from .invariants import Violation
-from .mutants import MUTANTS
+from .mutants import MUTANTS, Mutant, fails_itself
 from .world import World, play
 
 #: A mutant must be caught within so many seeds.
@@ -35,6 +35,13 @@ class Failure:
     seed: int
     name: str
     what: str
+
+    @classmethod
+    def of(cls, seed: int, error: Exception) -> Failure:
+        """What ended the seed."""
+        if isinstance(error, Violation):
+            return cls(seed, error.name, str(error))
+        return cls(seed, "the simulation", repr(error))  # it is itself at fault
 
     def __str__(self) -> str:
         return f"seed {self.seed}: {self.what}\n  replay: .venv/bin/python -m tests.simulation replay {self.seed}"
@@ -52,10 +59,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """How a mutant ended: `failure` None if it survived."""
+    """How a mutant ended: `failure` None if it was not stopped, and `why`."""
 
     what: str
     failure: Failure | None
+    why: str = ""
 
 
 def run(seed: int, outcome: Outcome) -> None:
@@ -63,10 +71,8 @@ def run(seed: int, outcome: Outcome) -> None:
     outcome.seeds += 1
     try:
         outcome.fired += play(seed)
-    except Violation as violation:
-        outcome.failures.append(Failure(seed, violation.name, str(violation)))
-    except Exception as error:  # the simulation itself is at fault
-        outcome.failures.append(Failure(seed, "the simulation", repr(error)))
+    except Exception as error:
+        outcome.failures.append(Failure.of(seed, error))
 
 
 def batch(seeds: Sequence[int]) -> Outcome:
@@ -110,16 +116,37 @@ def hunt(number: int, hints: Mapping[str, int] = MappingProxyType({})) -> Kill:
     """Seeds against one mutant, until one stops it. A hint says which stopped it the last time: it is tried first."""
     mutant = MUTANTS[number]
     hint = hints.get(mutant.what)
-    first = [hint] if hint is not None else []
-    for seed in (*first, *range(SEEDS_A_MUTANT)):
+    return hunted(mutant, [*([hint] if hint is not None else []), *range(SEEDS_A_MUTANT)])
+
+
+def hunted(mutant: Mutant, seeds: Iterable[int]) -> Kill:
+    """The first of the seeds that stops the mutant. Only one in which it made a difference counts."""
+    played = active = 0
+    for seed in seeds:
         if not mutant.shows(World(seed, Path("unused"), check=False)):
             continue
-        outcome = Outcome()
-        with mutant.planted():
-            run(seed, outcome)
-        if outcome.failures:
-            return Kill(mutant.what, outcome.failures[0])
-    return Kill(mutant.what, None)
+        played += 1
+        failure: Failure | None = None
+        try:
+            with mutant.planted() as planting:
+                try:
+                    play(seed)
+                finally:
+                    changes = planting.changes
+        except Exception as error:
+            if fails_itself(error):
+                return Kill(mutant.what, None, f"it does not fit the engine: {error!r} in seed {seed}")
+            failure = Failure.of(seed, error)
+        active += changes > 0
+        if failure is not None:
+            if changes:
+                return Kill(mutant.what, failure)
+            return Kill(mutant.what, None, f"it was not what failed, because it changed nothing: {failure}")
+    if not active:
+        return Kill(
+            mutant.what, None, f"it changed nothing in any of {played} worlds: it does not fit the engine"
+        )
+    return Kill(mutant.what, None, f"it survived {active} worlds in which it changed something")
 
 
 def hunt_all(hints: Mapping[str, int] = MappingProxyType({})) -> Iterator[Kill]:

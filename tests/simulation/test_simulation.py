@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from vapi_sessions import walk
+
 from .connectors import OTHERS, OURS, all_losses, losses
 from .coverage import missing
-from .mutants import MUTANTS
-from .running import SEEDS_A_MUTANT, hunt, hunt_all, last_killers, many, pool
+from .mutants import MUTANTS, Mutant, Planting
+from .running import SEEDS_A_MUTANT, hunt, hunt_all, hunted, last_killers, many, pool
 from .world import play
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "500"))
@@ -31,7 +35,37 @@ def test_a_seed_keeps_the_promise(seed: int) -> None:
 def test_a_planted_mistake_is_caught(what: str) -> None:
     """A suite that cannot fail proves nothing."""
     number = [mutant.what for mutant in MUTANTS].index(what)
-    assert hunt(number, last_killers()).failure is not None
+    kill = hunt(number, last_killers())
+    assert kill.failure is not None, kill.why
+
+
+def test_what_each_planted_mistake_wraps_is_there() -> None:
+    """One that names something that is no more fails here."""
+    assert len({mutant.what for mutant in MUTANTS}) == len(MUTANTS) >= 51
+    for mutant in MUTANTS:
+        with mutant.planted() as planting:
+            assert planting.changes == 0
+
+
+def _wrapping_walk(wrapper: Callable[..., Any]) -> Mutant:
+    def plant(planting: Planting) -> None:
+        planting.around(walk, "walk", wrapper)
+
+    return Mutant("a try", plant, lambda world: True)
+
+
+def test_a_planted_mistake_that_changes_nothing_is_not_taken_for_one() -> None:
+    """Its wrapper is not called, or not where it matters."""
+    kill = hunted(_wrapping_walk(lambda inner, *given, **named: inner(*given, **named)), [0])
+    assert kill.failure is None
+    assert "does not fit" in kill.why
+
+
+def test_a_planted_mistake_whose_own_code_fails_is_not_taken_for_a_caught_one() -> None:
+    """What it wraps takes other arguments now."""
+    kill = hunted(_wrapping_walk(lambda inner, fetch: inner(fetch)), [0])
+    assert kill.failure is None
+    assert "does not fit" in kill.why
 
 
 def test_a_seed_is_the_same_every_time() -> None:
@@ -63,9 +97,8 @@ def test_every_seed_keeps_the_promise_and_everything_that_can_go_wrong_did() -> 
 @pytest.mark.timeout(3600)
 def test_every_planted_mistake_is_caught() -> None:
     """Each within a few seeds."""
-    assert len(MUTANTS) >= 25
-    survivors = [kill.what for kill in hunt_all(last_killers()) if kill.failure is None]
-    assert not survivors, f"not caught within {SEEDS_A_MUTANT} seeds: {survivors}"
+    survivors = [f"{kill.what}: {kill.why}" for kill in hunt_all(last_killers()) if kill.failure is None]
+    assert not survivors, f"not caught within {SEEDS_A_MUTANT} seeds:\n" + "\n".join(survivors)
 
 
 @pytest.mark.proof

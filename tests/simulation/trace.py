@@ -45,7 +45,7 @@ def traced(seed: int, mutant: Mutant | None = None) -> None:
     """Play the seed and tell every request. Raises Violation."""
     with (
         tempfile.TemporaryDirectory(dir=scratch(), prefix="simulation-") as place,
-        mutant.planted() if mutant else contextlib.nullcontext(),
+        mutant.planted() if mutant else contextlib.nullcontext() as planting,
     ):
         world = _Told(seed, Path(place) / "warehouse")
         print(
@@ -57,3 +57,5 @@ def traced(seed: int, mutant: Mutant | None = None) -> None:
         finally:
             if world.invariants is not None:
                 world.invariants.release()
+            if planting is not None:
+                print(f"the planted mistake made a difference {planting.changes} time(s)")

@@ -1,0 +1,259 @@
+"""Mistakes in reading a window: paging, filters, ends, ties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from vapi_sessions import client, page, walk
+from vapi_sessions.client import Page, Query
+from vapi_sessions.errors import SourceInconsistentError
+from vapi_sessions.timestamps import MILLISECOND, floor_ms
+from vapi_sessions.walk import FetchPage, Piece, Step
+from vapi_sessions.windows import BEGINNING, Window
+
+from .planting import Planting, mutant
+
+Limit = int | Callable[[], int]
+
+
+def _size(limit: Limit) -> int:
+    return limit if isinstance(limit, int) else limit()
+
+
+# -- another walk
+
+
+@mutant("page numbers instead of a keyset")
+def page_numbers(planting: Planting) -> None:
+    def walk_by_numbers(
+        inner: Any, fetch: FetchPage, pieces: Sequence[Piece], *, limit: Limit
+    ) -> Iterator[Step]:
+        for place, piece in enumerate(pieces):
+            number, read, total = 0, 0, 1
+            while read < total:
+                number, size = number + 1, _size(limit)
+                answer = fetch(Query(updated=piece.window, created=piece.created, limit=size, page=number))
+                read, total = number * size, answer.total
+                planting.changed()
+                rest = tuple(pieces[place + 1 :])
+                left = rest if read >= total else (piece, *rest)
+                yield Step(answer.rows, left, answer, answer.unreadable)
+
+    planting.around(walk, "walk", walk_by_numbers)
+
+
+@mutant("reading backwards, exclusively, with ties")
+def backwards(planting: Planting) -> None:
+    def walk_backwards(
+        inner: Any, fetch: FetchPage, pieces: Sequence[Piece], *, limit: Limit
+    ) -> Iterator[Step]:
+        for place, piece in enumerate(pieces):
+            upper, done, empty = piece.created_until, False, 0
+            while not done:
+                bounded = upper is not None or piece.created_from is not None
+                created = Window(piece.created_from or BEGINNING, upper) if bounded else None
+                size = _size(limit)
+                answer = fetch(Query(updated=piece.window, created=created, limit=size, order="DESC"))
+                done = len(answer.rows) < size and answer.total <= len(answer.rows)
+                planting.changed()
+                empty += not done and not answer.rows
+                if empty > walk.PATIENCE:
+                    raise SourceInconsistentError("The source counts sessions and shows none.", "Run again.")
+                upper = floor_ms(answer.rows[-1].created_at) if answer.rows else upper
+                rest = tuple(pieces[place + 1 :])
+                yield Step(answer.rows, rest if done else (piece, *rest), answer, answer.unreadable)
+
+    planting.around(walk, "walk", walk_backwards)
+
+
+# -- filters
+
+
+@mutant("Gt instead of Ge on createdAt")
+def created_exclusively(planting: Planting) -> None:
+    _exclusively(planting, "createdAt")
+
+
+@mutant("Gt instead of Ge on updatedAt")
+def updated_exclusively(planting: Planting) -> None:
+    _exclusively(planting, "updatedAt")
+
+
+def _exclusively(planting: Planting, name: str) -> None:
+    def params(inner: Any, query: Query) -> list[tuple[str, str]]:
+        right = inner(query)
+        return planting.swap(
+            right, [(f"{name}Gt" if key == f"{name}Ge" else key, text) for key, text in right]
+        )
+
+    planting.around(client.Query, "params", params)
+
+
+@mutant("filter violations ignored", "faults")
+def violations_ignored(planting: Planting) -> None:
+    planting.around(walk, "_violation", lambda inner, *given: planting.swap(inner(*given), ""))
+
+
+@mutant("the order of a page is not checked", "faults")
+def order_ignored(planting: Planting) -> None:
+    def violation(inner: Any, rows: Sequence[Any], *bounds: Any) -> str:
+        in_order = sorted(rows, key=lambda row: BEGINNING if row.created_at is None else row.created_at)
+        return planting.swap(inner(rows, *bounds), inner(in_order, *bounds))
+
+    planting.around(walk, "_violation", violation)
+
+
+# -- the cursor
+
+
+def _advanced(planting: Planting, move: Callable[[Piece, Step], Piece]) -> None:
+    """Move the cursor to another place, wherever it advances to an instant of which rows were read."""
+
+    def advance(inner: Any, fetch: FetchPage, piece: Piece, limit: int) -> Step:
+        step: Step = inner(fetch, piece, limit)
+        if len(step.left) == 1 and step.left[0].window == piece.window and step.left[0].tied:
+            return replace(step, left=planting.swap(step.left, (move(step.left[0], step),)))
+        return step
+
+    planting.around(walk, "_advance", advance)
+
+
+@mutant("the cursor moves past its own instant")
+def past_its_instant(planting: Planting) -> None:
+    def move(left: Piece, step: Step) -> Piece:
+        return replace(left, created_from=(left.created_from or BEGINNING) + MILLISECOND)
+
+    _advanced(planting, move)
+
+
+@mutant("no floor to the millisecond", "micro")
+def no_floor(planting: Planting) -> None:
+    def move(left: Piece, step: Step) -> Piece:
+        cursor = next(row.created_at for row in reversed(step.page.listed) if row.created_at is not None)
+        return replace(
+            left, created_from=cursor, tied=left.tied if cursor == left.created_from else frozenset()
+        )
+
+    _advanced(planting, move)
+
+
+# -- the end
+
+
+def _end(planting: Planting, rule: Callable[[int, int, int, int], bool]) -> None:
+    planting.around(walk, "_is_the_end", lambda inner, *given: planting.swap(inner(*given), rule(*given)))
+
+
+@mutant("a short page is the end", "faults")
+def short_is_the_end(planting: Planting) -> None:
+    _end(planting, lambda shown, distinct, total, limit: shown < limit)
+
+
+@mutant("totalItems alone is the end", "faults")
+def total_is_the_end(planting: Planting) -> None:
+    _end(planting, lambda shown, distinct, total, limit: total <= distinct)
+
+
+@mutant("an empty page is the end", "faults")
+def empty_is_the_end(planting: Planting) -> None:
+    _end(planting, lambda shown, distinct, total, limit: not shown or (shown < limit and total <= distinct))
+
+
+@mutant("one empty list is believed", "faults")
+def one_witness(planting: Planting) -> None:
+    _witnesses(planting, 1)
+
+
+@mutant("two empty lists are believed", "faults")
+def two_witnesses(planting: Planting) -> None:
+    _witnesses(planting, 2)
+
+
+def _witnesses(planting: Planting, enough: int) -> None:
+    """After so many empty lists nobody asks again: the last one stands for all that would come."""
+
+    def advance(inner: Any, fetch: FetchPage, piece: Piece, limit: int) -> Step:
+        empty: list[Page] = []
+
+        def asked(query: Query) -> Page:
+            if (query.updated, query.created, query.limit) != (piece.window, piece.created, limit):
+                return fetch(query)
+            if len(empty) >= enough:
+                planting.changed()
+                return empty[-1]
+            answer = fetch(query)
+            if answer.count == 0:
+                empty.append(answer)
+            return answer
+
+        step: Step = inner(asked, piece, limit)
+        return step
+
+    planting.around(walk, "_advance", advance)
+
+
+@mutant("a body that does not parse means no rows", "faults")
+def broken_means_empty(planting: Planting) -> None:
+    def split(inner: Any, body: bytes) -> tuple[page.Metadata, list[bytes]]:
+        try:
+            metadata, bodies = inner(body)
+            for one in bodies:
+                page.read(one)
+        except (ValueError, RecursionError):
+            planting.changed()
+            return page.Metadata(totalItems=0, itemsPerPage=0), []
+        return metadata, bodies
+
+    planting.around(page, "split", split)
+
+
+# -- ties and repetitions
+
+
+@mutant("of a repeated row the older state is kept", "faults")
+def older_state(planting: Planting) -> None:
+    def fresh(inner: Any, rows: Sequence[Any], known: frozenset[str]) -> list[Any]:
+        oldest: dict[str, Any] = {}
+        for row in rows:
+            kept = oldest.get(row.session_id)
+            if kept is None or row.updated_at < kept.updated_at:
+                oldest[row.session_id] = row
+        return planting.swap(inner(rows, known), inner(list(oldest.values()), known))
+
+    planting.around(walk, "_fresh", fresh)
+
+
+@mutant("the upper part of a cut window first", "traffic")
+def upper_first(planting: Planting) -> None:
+    def cut(inner: Any, *given: Any) -> Step:
+        step: Step = inner(*given)
+        return replace(step, left=planting.swap(step.left, step.left[::-1]))
+
+    planting.around(walk, "_cut", cut)
+
+
+class _EnoughError(Exception):
+    pass
+
+
+@mutant("a block of ties accepted without proof")
+def ties_without_proof(planting: Planting) -> None:
+    def collect(inner: Any, fetch: FetchPage, updated: Window, created: int, limit: int) -> list[Any]:
+        found: dict[str, Any] = {}
+
+        def until_read_once(query: Query) -> Page:
+            if found and query.page == 1:  # the proof begins, or another collection
+                raise _EnoughError
+            answer = fetch(query)
+            found.update((getattr(row, "key", row.session_id), row) for row in answer.listed)
+            return answer
+
+        try:
+            return list(inner(until_read_once, updated, created, limit))
+        except _EnoughError:
+            planting.changed()
+            return list(found.values())
+
+    planting.around(walk, "_collect_block", collect)
