@@ -5,6 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 UV := $(BIN)/uv
 DLT_INSTALLED := .venv-bench/installed
+comma := ,
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock"
 
 help:  ## list the commands
@@ -53,9 +54,14 @@ soak: setup  ## 20,000 simulated seeds, and a minute of mutated pages; SEEDS=100
 compare: setup  ## the README's table: what the rules of others lose; and which seed stops which planted mistake
 	@$(BIN)/python -m tests.simulation compare
 
-bench: setup $(if $(filter no,$(DLT)),,$(DLT_INSTALLED))  ## how fast, against downloading and dlt; ONLY=full,memory RUNS=3 SESSIONS=50000 QUICK=1 DLT=no
+bench: setup $(if $(or $(AGAINST),$(filter no,$(DLT))),,$(DLT_INSTALLED))  ## how fast, against downloading and dlt; ONLY=full,memory RUNS=3 SESSIONS=50000 QUICK=1 DLT=no; or AGAINST=<commit>, in turns with it
+ifdef AGAINST
+	@$(BIN)/python -m tests.benchmarks against $(AGAINST) $(if $(ONLY),--only $(subst $(comma), ,$(ONLY))) $(if $(RUNS),--times $(RUNS)) \
+		$(if $(SESSIONS),--sessions $(SESSIONS)) $(if $(DOCUMENT),--document)
+else
 	@$(BIN)/python -m tests.benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS)) \
 		$(if $(SESSIONS),--sessions $(SESSIONS)) $(if $(QUICK),--quick) $(if $(filter no,$(DLT)),--no-dlt)
+endif
 
 $(DLT_INSTALLED): requirements/benchmark.txt $(INSTALLED)
 	@$(UV) venv --quiet --clear --python $(BIN)/python .venv-bench

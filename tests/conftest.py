@@ -29,6 +29,7 @@ from pydantic import SecretStr
 
 from simulation.connections import made_once
 from vapi_sessions import child, pipeline, schedule
+from vapi_sessions import rebuild as rebuilding
 from vapi_sessions.config import Settings, load_settings
 from vapi_sessions.emulator.generate import History, fill
 from vapi_sessions.emulator.live import Traffic
@@ -290,9 +291,15 @@ class World:
         """One sync."""
         return pipeline.sync(self.settings(**given), environment=self.environment(before), progress=progress)
 
-    def rebuild(self) -> tuple[Path | None, int, int]:
-        """One rebuild."""
-        return pipeline.rebuild(self.warehouse, environment=self.environment())
+    def rebuild(self) -> tuple[int, int]:
+        """One rebuild: files merged, sessions."""
+        return rebuilding.rebuild(self.warehouse, environment=self.environment())
+
+    def put_aside(self) -> None:
+        """Leave a database as version 0.1.0 kept one when it rebuilt: it holds the sessions too."""
+        shutil.copy2(
+            self.warehouse / "index.duckdb", self.warehouse / "store.20260301T000000000000.duckdb.old"
+        )
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """All rows of one query on what is published."""

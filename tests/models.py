@@ -7,18 +7,26 @@ import random
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from vapi_sessions import redact
 from vapi_sessions.client import Page, Query, Row
 from vapi_sessions.flatten import flatten
 from vapi_sessions.merge import Kind, Observation, Resolution, resolve
+from vapi_sessions.reading import sightings
+from vapi_sessions.records import Batch
 from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND, floor_ms, parse
+from vapi_sessions.warehouse import raw
+from vapi_sessions.warehouse.derive import in_order, latest, version
+from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.store import Changes, Store
+from vapi_sessions.warehouse.publish import Publisher
+from vapi_sessions.warehouse.staging import Staging
 from vapi_sessions.windows import Window
 
 #: A moment to count from.
@@ -424,31 +432,55 @@ def observation(
     )
 
 
+def seen_first(messages: pa.Table, steps: Mapping[str, Iterable[tuple[int, int]]]) -> pa.Table:
+    """Messages with their `first_seen_at`, by the plain rule: the first step of their session that has so many."""
+    places = zip(
+        *(messages.column(name).to_pylist() for name in ("session_id", "message_index")), strict=True
+    )
+    times = [min(at for at, count in steps[session_id] if count > index) for session_id, index in places]
+    place = messages.schema.get_field_index("first_seen_at")
+    field = messages.schema.field(place)
+    return messages.set_column(place, field, pa.array(times, field.type))
+
+
 class Warehouse:
-    """A store with its directory, and the way of a batch into it. Use as a context manager."""
+    """An index with its directory, and the way of a batch into it and on to the readers. Use as a context manager."""
 
     def __init__(self, root: Path) -> None:
         self.layout = Layout(root)
         self.layout.create()
-        self.store = Store(self.layout.store, self.layout.scratch)
+        self.staging = Staging.begin(self.layout.staging)
+        self.index = Index(self.layout.index, self.layout.scratch)
 
     def __enter__(self) -> Warehouse:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.store.__exit__(*exc)
+        self.index.__exit__(*exc)
 
     def merge(self, *observations: Observation, changes: Changes | None = None) -> Resolution:
-        """Merge one batch."""
-        known = self.store.known({o.session_id: o.created_at for o in observations})
-        resolution = resolve(observations, known)
-        tables = flatten(resolution.versions).tables
-        self.store.merge(resolution, tables, known, changes or Changes())
+        """Store and merge one batch."""
+        number = self.index.next_batch()
+        name = f"{min((o.seq for o in observations), default=0):012d}-{number}.parquet"
+        raw.write(self.layout.raw, name, observations, {})
+        flat = flatten(in_order(version(o) for o in latest(o for o in observations if o.kind == "seen")))
+        known = self.index.known({o.session_id: o.created_at for o in observations})
+        resolution = resolve(sightings(observations, {}), known, batch=number)
+        batch = Batch(number, name, "run", len(observations), EPOCH)
+        self.index.merge(resolution, known, replace(changes or Changes(), batch=batch))
+        created = flat.tables["sessions"].column("created_at").cast("int64").to_pylist()
+        self.staging.add(number, self.staging.write(f"batch-{number}", flat.tables, created))
         return resolution
 
+    def publish(self, *, force: bool = False) -> bool:
+        """Publish what was merged."""
+        return Publisher(self.index, self.layout, self.staging, lambda: EPOCH + 200 * DAY).publish(
+            force=force
+        )
+
     def contents(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every row of every table, in an order of its own."""
-        names = self.store.rows(
+        """Every row of every table of the index, in an order of its own."""
+        names = self.index.rows(
             "SELECT table_schema || '.' || table_name FROM information_schema.tables ORDER BY 1"
         )
-        return {name: sorted(self.store.rows(f"FROM {name}"), key=repr) for (name,) in names}
+        return {name: sorted(self.index.rows(f"FROM {name}"), key=repr) for (name,) in names}

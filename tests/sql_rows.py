@@ -35,7 +35,7 @@ class Rows:
             self.run(table.ddl())
             self.run("USE memory")
             columns = ", ".join(
-                f"CAST({c.name} AS JSON) AS {c.name}" if c.type == "JSON" else c.name for c in table.published
+                f"CAST({c.name} AS JSON) AS {c.name}" if c.type == "JSON" else c.name for c in table.columns
             )
             self.run(f"CREATE VIEW {table.name} AS SELECT {columns} FROM store.{table.name}")
 

@@ -32,6 +32,7 @@ from conftest import KEY, looking, settings_for, tables_of
 from selection import first
 from vapi_sessions import __main__ as entry
 from vapi_sessions import pipeline
+from vapi_sessions import rebuild as rebuilding
 from vapi_sessions.emulator.faults import Fault
 from vapi_sessions.emulator.generate import History, fill
 from vapi_sessions.emulator.server import EmulatorServer
@@ -199,7 +200,7 @@ def _elsewhere(name: str, make: Callable[[Path], object]) -> Callable[[Desk], No
 
 def _damaged(damage: Callable[[bytes], bytes]) -> Callable[[Desk], None]:
     def prepare(desk: Desk) -> None:
-        store = desk.warehouse / "store.duckdb"
+        store = desk.warehouse / "index.duckdb"
         store.write_bytes(damage(store.read_bytes()))
 
     return prepare
@@ -241,17 +242,17 @@ BAD: Final = {
         5, "notes.txt is a file, not a directory", "--warehouse", prepare=_elsewhere("notes.txt", _a_file)
     ),
     "a database overwritten": Bad(
-        5, "store.duckdb is damaged", "vapi-sessions rebuild", prepare=_damaged(lambda data: b"x" * len(data))
+        5, "index.duckdb is damaged", "vapi-sessions rebuild", prepare=_damaged(lambda data: b"x" * len(data))
     ),
     "a database cut off": Bad(
         5,
-        "store.duckdb is damaged",
+        "index.duckdb is damaged",
         "vapi-sessions rebuild",
         prepare=_damaged(lambda data: data[: len(data) // 2]),
     ),
     "a database with a bad block": Bad(
         5,
-        "store.duckdb is damaged",
+        "index.duckdb is damaged",
         "vapi-sessions rebuild",
         prepare=_damaged(lambda data: data[:20_000] + b"x" * 4_096 + data[24_096:]),
     ),
@@ -286,7 +287,7 @@ FURTHER: Final = {
         5, "notes.txt.* not a directory", "--warehouse", prepare=_elsewhere("notes.txt/warehouse", _a_file)
     ),
     "a database of text": Bad(
-        5, "store.duckdb is damaged", "vapi-sessions rebuild", prepare=_damaged(lambda data: b"my notes\n")
+        5, "index.duckdb is damaged", "vapi-sessions rebuild", prepare=_damaged(lambda data: b"my notes\n")
     ),
     "an unknown command": Bad(2, "No such command 'synk'", "", "synk"),
     "nothing published": Bad(2, "no published warehouse", "vapi-sessions sync", "status --warehouse elsewhere"),
@@ -411,7 +412,7 @@ def test_a_password_in_the_address_is_not_repeated(desk: Desk) -> None:
 def test_a_damaged_database_is_rebuilt(desk: Desk) -> None:
     """The remedy that the message names works: everything is there again, and the next sync goes on."""
     before = desk.contents()
-    (desk.warehouse / "store.duckdb").write_bytes(b"x" * 20_000)
+    (desk.warehouse / "index.duckdb").write_bytes(b"x" * 20_000)
     assert desk.run("sync").code == 5
     ran = desk.run("rebuild")
     assert (ran.code, ran.err) == (0, "")
@@ -517,7 +518,7 @@ def test_the_key_is_nowhere_in_the_warehouse(desk: Desk) -> None:
             environment=pipeline.Environment(sleep=lambda seconds: None),
         )
     files = desk.files()
-    assert {"store.duckdb", "vapi.duckdb"} < files.keys()
+    assert {"index.duckdb", "vapi.duckdb"} < files.keys()
     assert [name for name, (content, _) in files.items() if KEY.encode() in content] == []
 
 
@@ -727,13 +728,12 @@ def test_a_reader_of_the_output_may_stop_early(desk: Desk) -> None:
 
 
 def test_rebuild_says_what_it_did(desk: Desk) -> None:
-    """Sessions, raw files, and where the old database is; the five tables are equal."""
+    """Sessions and raw files; the five tables are equal, and no other database is left."""
     before = desk.contents()
     ran = desk.run("rebuild")
     assert (ran.code, ran.err) == (0, "")
-    told = re.fullmatch(r"Rebuilt 120 sessions from 1 raw files\. The old database is (\S+)\.\n", ran.out)
-    assert told is not None
-    assert Path(told[1]).is_file()
+    assert ran.out == "Rebuilt 120 sessions from 1 raw files.\n"
+    assert {path.name for path in desk.warehouse.glob("*.duckdb*")} == {"index.duckdb", "vapi.duckdb"}
     assert desk.contents() == before
 
 
@@ -745,7 +745,7 @@ def test_a_bug_is_told_as_one_and_shows_its_traceback_only_on_request(
     def broken(warehouse: Path) -> None:
         raise LookupError("a record's content")
 
-    monkeypatch.setattr(pipeline, "rebuild", broken)
+    monkeypatch.setattr(rebuilding, "rebuild", broken)
     ran = desk.run("rebuild")
     assert (ran.code, ran.out) == (1, "")
     assert len(ran.message) == 2

@@ -526,7 +526,7 @@ def test_a_lone_surrogate_does_not_keep_a_page_from_being_read() -> None:
     body += b'"metadata": {"totalItems": 2, "itemsPerPage": 10}}'
     found = ask(httpx.Response(200, content=body, headers={"content-type": "application/json"}))
     assert [row.session_id for row in found.rows] == ["session-1", "session-2"]
-    assert found.rows[0].body == cut
+    assert json.loads(found.rows[0].body)["name"] == "\ufffd"
 
 
 @pytest.mark.parametrize("member", ["results", "metadata"])

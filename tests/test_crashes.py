@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -25,10 +24,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import test_forget
+import test_take_over
 import test_tighten
 import vapi_sessions
 from conftest import RealTransport, settings_for
-from selection import some
+from forks import KILLED, Forks
+from selection import first, some
 from vapi_sessions import faultpoints, pipeline
 from vapi_sessions.emulator.generate import History, fill
 from vapi_sessions.emulator.server import EmulatorServer
@@ -38,68 +39,11 @@ from vapi_sessions.schema import TABLES
 from vapi_sessions.timestamps import HOUR, parse, show
 from vapi_sessions.warehouse import raw
 
-KILLED: Final = -signal.SIGKILL
-#: Small batches, pages and files, so that a small history passes each point several times.
-FORKING: Final = """
-import json, os, sys
-from vapi_sessions import cli, faultpoints, load, pipeline, reconcile
-from vapi_sessions.warehouse import publish
-load.Loader.__init__.__kwdefaults__["batch_bytes"] = 40_000
-publish.SESSIONS_A_FILE = 30
-for line in sys.stdin:
-    arguments, point, said = json.loads(line)
-    child = os.fork()
-    if child == 0:
-        out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(out, 1)
-        os.dup2(out, 2)
-        faultpoints.arm(point)
-        sys.argv[1:] = arguments
-        try:
-            cli.main()
-        except SystemExit as end:
-            sys.stdout.flush()
-            os._exit(end.code)
-        os._exit(99)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
 #: What may differ between two warehouses of the same data: when we read it.
 OUR_TIMES: Final = {"synced_at", "first_synced_at"}
 SYNC: Final = ("sync", "--settle", "0s", "--concurrency", "2", "--page-size", "8")
 RECONCILE: Final = ("reconcile", "--settle", "0s", "--page-size", "8", "--accept-deletions")
 REBUILD: Final = ("rebuild",)
-
-
-class Forks:
-    """Runs the command line in processes of its own."""
-
-    def __init__(self, server: EmulatorServer, said: Path) -> None:
-        self._said = said
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", FORKING],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={"VAPI_API_KEY": server.key, "VAPI_BASE_URL": server.url},
-        )
-
-    def run(self, command: tuple[str, ...], warehouse: Path, point: str = "") -> int:
-        """The exit code of one command, negative for a signal."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        order = ([*command, "--warehouse", str(warehouse)], point, str(self._said))
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return int(self._process.stdout.readline())
-
-    def said(self) -> str:
-        """What the last one printed."""
-        return self._said.read_text()
-
-    def end(self) -> None:
-        """No more."""
-        self._process.communicate()
 
 
 class Listening(RealTransport):
@@ -128,6 +72,7 @@ class Scene:
     forks: Forks
     before: dict[str, Path] = field(default_factory=dict)
     after: dict[str, dict[str, Any]] = field(default_factory=dict)
+    index_after: dict[str, list[Any]] = field(default_factory=dict)
 
     def command(self, name: str, warehouse: Path) -> list[tuple[str, int]]:
         """Run sync or reconcile in this process; returns the versions that were downloaded."""
@@ -147,11 +92,19 @@ def published(warehouse: Path) -> dict[str, list[tuple[Any, ...]]]:
         return _tables(lambda sql: db.execute(sql).fetchall())
 
 
-def stored(warehouse: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """The same from the writer's database."""
-    with duckdb.connect(warehouse / "store.duckdb", read_only=True) as db:
+def indexed(warehouse: Path) -> list[tuple[Any, ...]]:
+    """What the writer's index says of each session, but for what our own clock and the numbers of requests make of it.
+
+    Nothing may be left to publish.
+    """
+    with duckdb.connect(warehouse / "index.duckdb", read_only=True) as db:
         db.execute("SET TimeZone = 'UTC'").fetchall()
-        return _tables(lambda sql: db.execute(sql).fetchall())
+        assert db.execute("SELECT count(*) FROM sync.batches WHERE NOT published").fetchall() == [(0,)]
+        assert db.execute("SELECT count(*) FROM sync.parts WHERE dirty").fetchall() == [(0,)]
+        return db.execute(
+            "SELECT session_id, created_at::VARCHAR, updated_at::VARCHAR, message_count, content_hash, messages_hash, costs_hash, "
+            "outputs_hash, growth, deleted_at IS NOT NULL, aged_out_at IS NOT NULL FROM sessions ORDER BY ALL"
+        ).fetchall()
 
 
 def _tables(rows: Callable[[str], list[tuple[Any, ...]]]) -> dict[str, list[tuple[Any, ...]]]:
@@ -161,7 +114,7 @@ def _tables(rows: Callable[[str], list[tuple[Any, ...]]]) -> dict[str, list[tupl
             f"{column.name} IS NOT NULL"
             if column.name in ("deleted_at", "aged_out_at")
             else f"{column.name}::VARCHAR"
-            for column in table.published
+            for column in table.columns
             if column.name not in OUR_TIMES
         ]
         found[table.name] = rows(f"SELECT {', '.join(columns)} FROM {table.name} ORDER BY ALL")
@@ -210,7 +163,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             reference = root / f"reference of {name}"
             shutil.copytree(scene.before[name], reference, symlinks=True)
             assert forks.run(command, reference) == 0, forks.said()
-            scene.after[name] = published(reference)
+            scene.after[name], scene.index_after[name] = published(reference), indexed(reference)
         assert {row[-2] for row in scene.after["reconcile"]["sessions"]} == {True, False}  # deleted_at
         yield scene
         forks.end()
@@ -225,15 +178,25 @@ COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
 _MERGE = ("merge.begun", "merge.deleted", "merge.inserted", "merge.noted", "merge.committed")
 _PUBLISH = tuple(point for point in faultpoints.POINTS if point.startswith("publish."))
 CASES: Final = [
-    *(("first sync", point) for point in ("page.fetched:5", "raw.written:3", "raw.renamed:3")),
+    *(
+        ("first sync", point)
+        for point in ("page.fetched:5", "raw.written:3", "raw.renamed:3", "staging.written:3")
+    ),
     *(("first sync", point) for point in ("merge.noted:3", "merge.committed:3")),
     *(("first sync", point) for point in ("publish.file_written:3", "publish.views_renamed")),
-    *(("sync", point) for point in ("page.fetched:4", "raw.written", "raw.renamed")),
+    *(("sync", point) for point in ("page.fetched:4", "raw.written", "raw.renamed", "staging.written")),
     *(("sync", point) for point in _MERGE),
     *(("sync", point) for point in _PUBLISH),
     *(("reconcile", point) for point in ("reconcile.compared", "raw.renamed", "reconcile.marked")),
-    *(("rebuild", point) for point in ("merge.committed:2", "rebuild.derived", "rebuild.put_aside")),
-    *(("rebuild", point) for point in ("rebuild.swapped", "publish.latest_swapped")),
+    *(
+        ("reconcile", point)
+        for point in ("merge.committed", "publish.file_written", "publish.snapshot_noted")
+    ),
+    *(
+        ("rebuild", point)
+        for point in ("merge.committed:2", "rebuild.derived", "index.drafted", "index.swapped")
+    ),
+    *(("rebuild", point) for point in ("rebuild.swapped", *_PUBLISH)),
 ]
 
 
@@ -266,7 +229,7 @@ def test_killed_and_started_again_it_is_as_if_never_killed(
     downloaded = scene.command(name, warehouse)
 
     assert published(warehouse) == scene.after[name]
-    assert stored(warehouse) == scene.after[name]
+    assert indexed(warehouse) == scene.index_after[name]
     if name != "reconcile":  # which reads differing windows whole
         again = [version for version in downloaded if version in (kept if name == "rebuild" else kept - had)]
         assert len(again) <= 3, "each window that goes on asks once more for the session it stopped at"
@@ -274,9 +237,9 @@ def test_killed_and_started_again_it_is_as_if_never_killed(
 
 
 def _nothing_is_left_lying_about(warehouse: Path) -> None:
-    for directory in ("raw", "parquet", ".tmp"):
+    for directory in ("raw", "parquet", ".tmp", "staging"):
         assert list((warehouse / directory).glob(".*")) == []
-    assert list((warehouse / ".tmp").iterdir()) == []
+    assert list((warehouse / ".tmp").iterdir()) == list((warehouse / "staging").iterdir()) == []
     with vapi_sessions.connect(warehouse) as db:
         latest = (warehouse / "parquet" / "latest").readlink()
         assert db.execute("SELECT value FROM sync.state WHERE key = 'snapshot'").fetchall() == [
@@ -304,18 +267,22 @@ def test_killed_again_and_again_it_still_gets_there(scene: Scene, tmp_path: Path
     assert published(warehouse) == scene.after["first sync"]
 
 
-def test_a_rebuild_killed_before_the_swap_costs_no_download(scene: Scene, tmp_path: Path) -> None:
-    """With the old database aside and the new one not yet in its place, the next sync derives it from raw/ itself."""
+@pytest.mark.parametrize("point", first(["index.drafted", "index.swapped", "publish.snapshot_drafted"]))
+def test_a_rebuild_killed_before_it_is_shown_costs_no_download(
+    scene: Scene, tmp_path: Path, point: str
+) -> None:
+    """Old index or new one: readers see what they saw, and the next sync goes on from it."""
     warehouse = tmp_path / "warehouse"
     shutil.copytree(scene.before["rebuild"], warehouse, symlinks=True)
-    assert scene.forks.run(REBUILD, warehouse, "rebuild.put_aside") == KILLED
-    assert not (warehouse / "store.duckdb").exists()
-    assert len(list(warehouse.glob("store.*.old"))) == 1
+    before = published(warehouse)
+    assert scene.forks.run(REBUILD, warehouse, point) == KILLED
+    assert published(warehouse) == before
     # A window whose end brought no row may be left open in raw/; going on in it shows the row at its cursor once more.
     windows = [w for path in raw.files(warehouse / "raw") for w in raw.read_progress(path)["windows"]]
     at_cursors = {key for w in windows for *_, tied in json.loads(w["left_to_read"] or "[]") for key in tied}
     assert {session_id for session_id, _ in scene.command("sync", warehouse)} <= at_cursors
-    assert stored(warehouse) == scene.after["rebuild"]
+    assert published(warehouse) == scene.after["rebuild"]
+    assert indexed(warehouse) == scene.index_after["rebuild"]
 
 
 # -- the points themselves
@@ -336,8 +303,13 @@ def test_every_point_declared_is_reached_somewhere_and_the_reverse() -> None:
 
 
 def test_there_is_a_death_for_every_point() -> None:
-    """No point is declared that no case dies at, here or where people are forgotten and policies tightened."""
-    cases = [*(point for _, point in CASES), *test_forget.PLACES, *test_tighten.PLACES]
+    """No point is declared that no case dies at, here or where people are forgotten, policies tightened and warehouses taken over."""
+    cases = [
+        *(point for _, point in CASES),
+        *test_forget.PLACES,
+        *test_tighten.PLACES,
+        *test_take_over.PLACES,
+    ]
     assert {point.partition(":")[0] for point in cases} == set(faultpoints.POINTS)
 
 

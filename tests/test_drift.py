@@ -41,6 +41,8 @@ ODD: list[dict[str, Any]] = [
     {"costs": [{"type": "transport", "minutes": 3, "model": {"provider": "p", "temperature": 1}}, 5]},
     {"costs": [{"type": "model", "cost": 2**60, "usageComplete": 1}]},
     {"artifact": {}, "metadata": {"any": 1}, "assistant": {"any": 1}},
+    {"$normalised": {"lone_surrogates": 2, "repeated_names": 1}},
+    {"$normalised": {"made up": 1}, "a$json": 1},
 ]
 
 
@@ -54,7 +56,7 @@ def _of_bodies(world: World) -> dict[str, int]:
     for session_id, created, updated, body in world.rows(
         f"SELECT session_id, epoch_us(created_at), epoch_us(updated_at), body FROM read_parquet('{world.warehouse}/raw/*.parquet')"
     ):
-        version = Version(session_id, ORG, created, updated, 0, 0, "", 0, None, body.encode())
+        version = Version(session_id, ORG, created, updated, 0, 0, "", body.encode())
         for name, count in flatten([version]).drift.items():
             found[re.sub(":(rounded|surrogate)$", ":retyped", name)] += count
     found.pop("session.orgId:retyped", None)  # not the organisation of the model

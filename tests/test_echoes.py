@@ -175,7 +175,7 @@ def test_the_ledger_keeps_what_was_cleaned(world: World) -> None:
         pipeline.sync(world.settings(), environment=environment, progress=notes)
     ((error,),) = world.rows("SELECT error FROM sync.runs WHERE outcome = 'failed'")
     assert error == caught.value.fact
-    for file in (world.warehouse / "vapi.duckdb", world.warehouse / "store.duckdb"):
+    for file in (world.warehouse / "vapi.duckdb", world.warehouse / "index.duckdb"):
         content = file.read_bytes()
         assert b"OpenAI says [redacted]" in content
         assert [s for s in (EMULATED, *SECRETS, "QmVhcmVyI" + "GEta2V5") if s.encode() in content] == []

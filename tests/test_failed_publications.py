@@ -18,7 +18,7 @@ from selection import first
 
 #: Where a publication can fail.
 STEPS = (
-    "_write_part",
+    "write_part",
     "link_or_copy",
     "sync_directory",
     "_publish_views",
@@ -105,7 +105,7 @@ def test_what_a_killed_publication_left_goes_with_the_next_run(
     synced: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A draft, or a snapshot that has its name and that nobody was shown."""
-    for owner, attribute in ((publication, "_write_part"), (publication.Store, "note_publication")):
+    for owner, attribute in ((publication, "write_part"), (publication.Index, "note_publication")):
         before = snapshots(synced)
         change(synced)
         revive = die(monkeypatch, owner, attribute)
@@ -120,13 +120,13 @@ def test_what_a_killed_publication_left_goes_with_the_next_run(
         assert synced.here() == synced.there()
 
 
-def test_what_was_shown_stays_whatever_the_store_knows(synced: World) -> None:
-    """A store that was derived again remembers no snapshot: those up to the one in `vapi.duckdb` may be open somewhere."""
+def test_what_was_shown_stays_whatever_the_index_knows(synced: World) -> None:
+    """An index that was derived again remembers no snapshot: those up to the one in `vapi.duckdb` may be open somewhere."""
     for _ in range(2):
         change(synced)
         synced.sync()
     before = snapshots(synced)
-    (synced.warehouse / "store.duckdb").unlink()
+    (synced.warehouse / "index.duckdb").unlink()
     change(synced)
     synced.sync()
     assert set(before) <= set(snapshots(synced))
@@ -134,9 +134,9 @@ def test_what_was_shown_stays_whatever_the_store_knows(synced: World) -> None:
 
 @pytest.mark.parametrize("harm", ["removed", "damaged"])
 def test_where_nobody_can_say_what_was_shown_nothing_goes(synced: World, harm: str) -> None:
-    """Without `vapi.duckdb` and without the store's memory."""
+    """Without `vapi.duckdb` and without the index's memory."""
     before = snapshots(synced)
-    (synced.warehouse / "store.duckdb").unlink()
+    (synced.warehouse / "index.duckdb").unlink()
     views = synced.warehouse / "vapi.duckdb"
     views.unlink() if harm == "removed" else views.write_bytes(b"garbage")
     change(synced)

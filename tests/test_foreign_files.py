@@ -10,7 +10,8 @@ import pytest
 
 from conftest import Notes
 from selection import first
-from vapi_sessions import forget, pipeline
+from vapi_sessions import forget
+from vapi_sessions import rebuild as rebuilding
 from vapi_sessions.errors import WarehouseError
 from vapi_sessions.status import status
 from vapi_sessions.warehouse import erase
@@ -107,7 +108,7 @@ def test_what_others_leave_in_raw_is_no_data(three: World) -> None:
     (file.parent / f"._{file.name}.torn").write_bytes(APPLE_DOUBLE)
     notes = Notes()
     go_on(three)
-    pipeline.rebuild(three.warehouse, environment=three.environment(), progress=notes)
+    rebuilding.rebuild(three.warehouse, environment=three.environment(), progress=notes)
     assert three.here() == three.there()
     assert not [text for text in notes.said if "torn" in text]
     assert status(three.warehouse, now=three.clock.us()).unmerged_raw_files == 0

@@ -72,7 +72,7 @@ HOURS = (60, 30, 5)
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Three syncs, and a rebuild that left the old database behind."""
+    """Three syncs, a rebuild, and a database that an earlier version put aside."""
     clock = Clock()
     with EmulatorServer(EmulatorSettings(keys={conftest.KEY: DEFAULT_ORG}), clock=clock) as server:
         made = Town(World(server, tmp_path_factory.mktemp("town") / "warehouse", clock))
@@ -80,6 +80,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             made.grow(hours)
         made.world.rebuild()
         made.world.sync()
+        made.world.put_aside()
         yield made.world
 
 
@@ -205,9 +206,9 @@ PLACES = [
     "forget.noted",
     "erase.raw_written",
     "erase.raw_written:2",
-    "erase.store",
-    "compact.copied",
-    "compact.swapped",
+    "erase.index",
+    "index.drafted",
+    "index.swapped",
     "publish.snapshot_drafted",
     "publish.views_renamed",
     "erase.published",
@@ -220,10 +221,10 @@ PLACES = [
     some(
         [
             *((point, "sync") for point in PLACES),
-            *((point, by) for point in ("forget.noted", "erase.store") for by in ("forget", "rebuild")),
+            *((point, by) for point in ("forget.noted", "erase.index") for by in ("forget", "rebuild")),
         ],
         ("erase.raw_written", "sync"),
-        ("erase.store", "forget"),
+        ("erase.index", "forget"),
     ),
 )
 def test_a_killed_forget_is_completed(town: Town, point: str, by: str) -> None:

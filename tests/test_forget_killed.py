@@ -43,6 +43,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             world.sync()
             world.clock.forward(minutes=10)
         world.rebuild()
+        world.put_aside()
         yield world
 
 

@@ -115,10 +115,10 @@ def backup(world: World, tmp_path: Path) -> Path:
 
 #: What of a copy may be put back.
 PARTS = {
-    "all": ("raw", "parquet", "store.duckdb", "vapi.duckdb"),
+    "all": ("raw", "parquet", "index.duckdb", "vapi.duckdb"),
     "raw": ("raw",),
     "snapshots": ("parquet",),
-    "the writer's database": ("store.duckdb",),
+    "the writer's database": ("index.duckdb",),
 }
 
 

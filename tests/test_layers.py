@@ -69,10 +69,20 @@ def _importing(package: str, among: set[str] | None = None) -> set[str]:
     }
 
 
+def _reached(name: str, *, but: str = "") -> set[str]:
+    """All that a module imports, at any depth; not what is imported by way of `but`."""
+    reached, todo = set(), [name]
+    while todo:
+        imported = IMPORTS.get(todo.pop(), set()) - reached - {but}
+        reached |= imported
+        todo += imported
+    return reached
+
+
 def test_all_modules_are_looked_at() -> None:
     """The sets compared here are those of the whole package."""
-    assert {f"{ROOT}.cli", f"{WAREHOUSE}.store", f"{EMULATOR}.store"} <= FILES.keys()
-    assert f"{ROOT}.warehouse.store" in IMPORTS[f"{ROOT}.pipeline"]
+    assert {f"{ROOT}.cli", f"{WAREHOUSE}.index", f"{EMULATOR}.store"} <= FILES.keys()
+    assert f"{ROOT}.warehouse.index" in IMPORTS[f"{ROOT}.pipeline"]
 
 
 def test_only_the_schedule_knows_prefect() -> None:
@@ -83,7 +93,7 @@ def test_only_the_schedule_knows_prefect() -> None:
 def test_only_the_warehouse_knows_duckdb() -> None:
     """SQL is spoken in one package, and it is the only one that is given a connection."""
     importing = _importing("duckdb")
-    assert "warehouse.store" in importing
+    assert "warehouse.index" in importing
     assert {name for name in importing if not name.startswith("warehouse.")} == set()
 
 
@@ -128,8 +138,11 @@ PURE = sorted(
             "timestamps",
             "documents",
             "identity",
+            "json_text",
             "masking",
+            "page",
             "policy",
+            "records",
             "treatment",
         )
     )
@@ -139,18 +152,33 @@ PURE = sorted(
 @pytest.mark.parametrize("name", PURE)
 def test_what_is_pure_knows_neither_database_nor_network(name: str) -> None:
     """Arithmetic on time, flattening, redaction and the rule of what wins depend on data alone, at any depth."""
-    reached, todo = set(), [name]
-    while todo:
-        imported = IMPORTS.get(todo.pop(), set()) - reached
-        reached |= imported
-        todo += imported
     outside = ("duckdb", "httpx", "prefect", WAREHOUSE, f"{ROOT}.client")
-    assert {other for other in reached if any(_below(other, package) for package in outside)} == set()
+    assert {other for other in _reached(name) if any(_below(other, package) for package in outside)} == set()
+
+
+@pytest.mark.parametrize("name", ["reading", "warehouse.staging", "warehouse.derive", "warehouse.raw"])
+def test_the_unit_of_work_needs_no_index(name: str) -> None:
+    """What reads a window and stores it can run where there is no database: what is held comes as a plain mapping."""
+    outside = {f"{WAREHOUSE}.index", f"{WAREHOUSE}.publish", f"{ROOT}.load", f"{ROOT}.pipeline"}
+    assert _reached(f"{ROOT}.{name}", but=ROOT) & outside == set()  # `connect` imports when it is called
 
 
 def test_storing_knows_nothing_of_fetching() -> None:
     """Nothing in the warehouse imports what asks the source, or what decides what to ask for."""
-    fetching = {f"{ROOT}.{name}" for name in ("client", "walk", "plan", "survey", "pipeline", "load", "cli")}
+    above = (
+        "client",
+        "walk",
+        "plan",
+        "survey",
+        "pipeline",
+        "load",
+        "cli",
+        "reading",
+        "recovery",
+        "rebuild",
+        "take_over",
+    )
+    fetching = {f"{ROOT}.{name}" for name in above}
     known = {
         (name, imported) for name in FILES if _below(name, WAREHOUSE) for imported in IMPORTS[name] & fetching
     }
@@ -160,7 +188,14 @@ def test_storing_knows_nothing_of_fetching() -> None:
 @pytest.mark.parametrize("name", ["client", "walk", "plan", "survey"])
 def test_fetching_knows_nothing_of_storing(name: str) -> None:
     """What asks the source imports nothing of the warehouse, nor of what fills it."""
-    storing = (WAREHOUSE, f"{ROOT}.load", f"{ROOT}.merge", f"{ROOT}.flatten", f"{ROOT}.redact")
+    storing = (
+        WAREHOUSE,
+        f"{ROOT}.load",
+        f"{ROOT}.reading",
+        f"{ROOT}.merge",
+        f"{ROOT}.flatten",
+        f"{ROOT}.redact",
+    )
     assert {other for other in IMPORTS[f"{ROOT}.{name}"] if any(_below(other, s) for s in storing)} == set()
 
 

@@ -28,9 +28,10 @@ from vapi_sessions.warehouse.layout import Layout, writer_lock
 from vapi_sessions.warehouse.scheduling import scheduling
 
 #: Of ours, with what each is.
-DIRECTORIES: Final = (".tmp", "raw", "parquet")
+DIRECTORIES: Final = (".tmp", "raw", "parquet", "staging")
 FILES: Final = (
-    ".lock", ".schedule", "store.duckdb", "store.duckdb.wal", "vapi.duckdb", "vapi.duckdb.wal", "suppression.json",
+    ".lock", ".schedule", "index.duckdb", "index.duckdb.wal", "store.duckdb", "store.duckdb.wal", "vapi.duckdb", "vapi.duckdb.wal",
+    "suppression.json", "damaged.json",
 )  # fmt: skip
 
 
@@ -223,10 +224,10 @@ def test_reading_changes_nothing(synced: World, does: Callable[[World], object])
 KILLED: Final = """
 import os, sys
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.store import Changes, Store
+from vapi_sessions.warehouse.index import Changes, Index
 layout = Layout(sys.argv[1])
-store = Store(layout.store, layout.scratch)
-store.note(Changes(state={"left": "in the log"}))
+index = Index(layout.index, layout.scratch)
+index.note(Changes(state={"left": "in the log"}))
 os._exit(9)
 """
 
@@ -234,7 +235,7 @@ os._exit(9)
 def test_a_plan_reads_what_a_killed_run_left(synced: World) -> None:
     """The database's log is read and stays as it is; a run that holds the database is not disturbed, and named."""
     subprocess.run([sys.executable, "-c", KILLED, synced.warehouse], check=False)
-    assert (synced.warehouse / "store.duckdb.wal").stat().st_size
+    assert (synced.warehouse / "index.duckdb.wal").stat().st_size
     before = listing(synced.warehouse)
     READERS["plan"](synced)
     assert listing(synced.warehouse) == before

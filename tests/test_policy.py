@@ -174,13 +174,29 @@ def test_a_body_that_cannot_be_examined_is_replaced(body: bytes) -> None:
     assert b"$unreadable" in PSEUDONYMISE.page([body])[0]
 
 
-def test_numbers_repeated_keys_and_surrogates_survive() -> None:
-    """What the policy does not concern comes out as it went in."""
-    body = rb'{"z":1.50,"a":1e400,"a":"\ud800","cost":1.50,"cost":1e400,"status":"\ud800","customer":{"number":null,"number":%s}}'
+def test_numbers_survive() -> None:
+    """What the policy does not concern comes out as it went in, to the last digit."""
+    body = rb'{"z":1.50,"a":1e400,"cost":1e400,"status":"\u0000","customer":{"number":%s},"costs":[{"cost":1.50}]}'
     for policy in (PSEUDONYMISE, MASK):
         assert policy.page([body % b"true"]) == [body % b"true"]
-    gone = rb'{"z":null,"a":null,"a":null,"cost":1.50,"cost":1e400,"status":"\ud800","customer":{"number":null,"number":null}}'
+    gone = rb'{"z":null,"a":null,"cost":1e400,"status":"\u0000","customer":{"number":null},"costs":[{"cost":1.50}]}'
     assert DROP.page([body % b'"+1"']) == [gone]
+
+
+def test_what_was_odd_about_the_json_is_still_told() -> None:
+    """Under every policy; and nothing else passes for it."""
+    mark = b'{"$normalised":{"repeated_names":2}}'
+    for policy in (PSEUDONYMISE, DROP, MASK, SILENT):
+        assert policy.page([mark]) == [mark]
+        for other in (
+            b'"+15550104477"',
+            b'{"repeated_names":15550104477}',
+            b'{"repeated_names":2,"x":"Ann"}',
+        ):
+            if policy is DROP:
+                assert policy.page([mark.replace(b'{"repeated_names":2}', other)]) == [
+                    b'{"$normalised":null}'
+                ]
 
 
 @pytest.mark.parametrize(

@@ -24,9 +24,9 @@ from vapi_sessions import resources, schema
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError, WarehouseError
 from vapi_sessions.merge import Observation
 from vapi_sessions.timestamps import DAY, HOUR, MINUTE, SECOND, to_datetime
+from vapi_sessions.warehouse import parts, plan_parts
 from vapi_sessions.warehouse import publish as publication
-from vapi_sessions.warehouse import store
-from vapi_sessions.warehouse.publish import publish
+from vapi_sessions.warehouse.publish import Publisher
 
 JANUARY, FEBRUARY, MARCH = EPOCH - 45 * DAY, EPOCH - 15 * DAY, EPOCH + 5 * DAY
 NAMES = [table.name for table in schema.TABLES]
@@ -42,7 +42,8 @@ class Published(Warehouse):
     def publish(self, *, force: bool = False, after: int = SECOND) -> bool:
         """Publish, later."""
         self.now += after
-        return publish(self.store, self.layout, now=lambda: self.now, force=force)
+        publisher = Publisher(self.index, self.layout, self.staging, lambda: self.now)
+        return publisher.publish(force=force)
 
     @property
     def snapshot(self) -> Path:
@@ -73,19 +74,21 @@ def warehouse(tmp_path: Path) -> Iterator[Published]:
         yield opened
 
 
-def full(session_id: str, seq: int, created: int, *, updated: int = 0, **fields: Any) -> Observation:
-    """A session with a row in every table."""
+def full(
+    session_id: str, seq: int, created: int, *, updated: int = 0, other: bool = False, **fields: Any
+) -> Observation:
+    """A session with a row in every table; `other`: with other ones."""
     return observation(
         session_id,
         seq,
         created=created,
         updated=created + updated,
         messages=[
-            {"role": "user", "content": "Hello, «you»"},
+            {"role": "user", "content": "Hello, others" if other else "Hello, «you»"},
             {"role": "assistant", "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f"}}]},
         ],
-        costs=[{"type": "session", "cost": 0.5}],
-        artifact={"structuredOutputs": {"o": {"name": "CSAT", "result": {"score": 5}}}},
+        costs=[{"type": "session", "cost": 0.75 if other else 0.5}],
+        artifact={"structuredOutputs": {"o": {"name": "CSAT", "result": {"score": 4 if other else 5}}}},
         metadata={"variableValues": {"a": 1}},
         **fields,
     )
@@ -120,7 +123,7 @@ def test_a_publication_without_a_change_writes_no_file(three_months: Published) 
 def test_unchanged_files_are_links_and_changed_ones_are_new(three_months: Published) -> None:
     """Cost follows change: only the month that changed is written again."""
     before = three_months.files()
-    three_months.merge(full("feb", 9, FEBRUARY, updated=HOUR))
+    three_months.merge(full("feb", 9, FEBRUARY, updated=HOUR, other=True))
     assert three_months.publish() is True
     after = three_months.files()
     kept = {path for path in after if after[path] in before.values()}
@@ -135,8 +138,8 @@ def test_a_mark_is_a_change_of_its_month(three_months: Published) -> None:
     three_months.merge(observation("jan", 9, created=JANUARY, kind="deleted"))
     three_months.publish()
     after = three_months.files()
-    assert {path for path in after if path not in before} == {
-        path for path in after if "created_month=2026-01" in path
+    assert {Path(path).parent for path in after if path not in before} == {
+        Path("sessions/created_month=2026-01")
     }
     assert three_months.ask("SELECT session_id FROM sessions WHERE deleted_at IS NOT NULL") == [("jan",)]
 
@@ -159,12 +162,12 @@ def test_snapshots_of_one_second_have_names_of_their_own(three_months: Published
     assert len(three_months.snapshots()) == 4
 
 
-def test_a_rebuilt_store_does_not_take_the_name_of_a_snapshot_in_use(three_months: Published) -> None:
+def test_a_new_index_does_not_take_the_name_of_a_snapshot_in_use(three_months: Published) -> None:
     """A new database begins to count anew; what is published stays untouched."""
     old = three_months.snapshot
     before = {path: path.stat().st_ino for path in old.rglob("*.parquet")}
-    three_months.store.__exit__()
-    three_months.layout.store.unlink()
+    three_months.index.__exit__()
+    three_months.layout.index.unlink()
     with Published(three_months.layout.root) as again:
         again.merge(full("jan", 1, JANUARY))
         again.now = three_months.now
@@ -173,13 +176,13 @@ def test_a_rebuilt_store_does_not_take_the_name_of_a_snapshot_in_use(three_month
     assert {path: path.stat().st_ino for path in old.rglob("*.parquet")} == before
 
 
-def test_a_process_that_died_before_the_store_knew_does_no_harm(
+def test_a_process_that_died_before_the_index_knew_does_no_harm(
     three_months: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A snapshot that carries its name but was not noted is made again, in the same second too."""
     three_months.merge(full("mar", 9, MARCH, updated=HOUR, name="new"))
     with monkeypatch.context() as patch:
-        patch.setattr(type(three_months.store), "note_publication", _die)
+        patch.setattr(type(three_months.index), "note_publication", _die)
         with pytest.raises(KeyboardInterrupt):
             three_months.publish()
     assert three_months.ask("SELECT count(*) FROM sessions WHERE name = 'new'") == [(0,)]
@@ -197,15 +200,19 @@ def _die(*args: object, **kwargs: object) -> None:
 
 def ranges(warehouse: Published) -> list[tuple[int, int, int]]:
     """Bounds and sessions of every range."""
-    return warehouse.store.rows(
-        "SELECT epoch_us(lower_bound), epoch_us(upper_bound), sessions FROM sync.parts ORDER BY 1"
-    )
+    return [(part.lower, part.upper, part.sessions) for part in warehouse.index.parts()]
+
+
+def small_parts(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """At most so many sessions in a part, old or new."""
+    monkeypatch.setattr(plan_parts, "SESSIONS_A_PART", most)
+    monkeypatch.setattr(plan_parts, "SESSIONS_A_NEW_PART", most)
 
 
 @pytest.mark.parametrize("count", [1, 8, 9, 100])
 def test_a_busy_month_is_split(warehouse: Published, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    """No file holds more than SESSIONS_A_FILE sessions; together the ranges are the month."""
-    monkeypatch.setattr(publication, "SESSIONS_A_FILE", 8)
+    """No file holds more sessions than a part may have; together the ranges are the month."""
+    small_parts(monkeypatch, 8)
     rng = random.Random(count)
     moments = rng.sample(range(EPOCH, EPOCH + 31 * DAY), count)
     warehouse.merge(*(full(f"s-{n}", 1, moment) for n, moment in enumerate(moments)))
@@ -221,8 +228,11 @@ def test_a_busy_month_is_split(warehouse: Published, monkeypatch: pytest.MonkeyP
     assert warehouse.ask("SELECT count(*) FROM messages") == [(2 * count,)]
 
 
-def test_large_sessions_are_written_a_few_at_a_time(warehouse: Published) -> None:
+def test_large_sessions_are_written_a_few_at_a_time(
+    warehouse: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file is never in memory as a whole: a row group ends after some megabytes, however many sessions that is."""
+    small_parts(monkeypatch, 3_000)
     text = "".join(random.Random(1).choices("0123456789abcdef", k=16_500))
     for start in range(0, 2_200, 200):
         moments = [EPOCH + n * MINUTE for n in range(start, start + 200)]
@@ -234,82 +244,19 @@ def test_large_sessions_are_written_a_few_at_a_time(warehouse: Published) -> Non
     assert file.num_rows == 2_200
     sizes = [file.row_group(n).total_byte_size for n in range(file.num_row_groups)]
     assert len(sizes) >= 2
-    assert max(sizes) <= 2 * publication._GROUP_BYTES
-
-
-@pytest.fixture
-def heavy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Published]:
-    """Sessions of 12 kB in no order, for five files; two threads that read them need more memory than there is."""
-    monkeypatch.setattr(store, "ROW_GROUP", 2048)
-    monkeypatch.setattr(store, "MEMORY_LIMIT", 50)
-    monkeypatch.setattr(store, "_BESIDE_A_VECTOR", 16)
-    monkeypatch.setattr(publication, "SESSIONS_A_FILE", 1_000)
-    rng = random.Random(1)
-    text = "".join(rng.choices("0123456789abcdef", k=1_000_000))
-    numbers = rng.sample(range(5_000), 5_000)
-    with Published(tmp_path / "heavy") as made:
-        for start in range(0, len(numbers), 160):
-            made.merge(
-                *(
-                    observation(
-                        f"h{n}",
-                        n + 1,
-                        created=EPOCH + n * SECOND,
-                        messages=5,
-                        artifact={"x": text[n : n + 12_000]},
-                    )
-                    for n in numbers[start : start + 160]
-                )
-            )
-        yield made
-
-
-def test_no_pool_of_threads_is_made_for_heavy_sessions(
-    three_months: Published, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each thread that reads has a vector of its own in memory."""
-
-    def no_pool(*_: object) -> None:
-        raise AssertionError
-
-    monkeypatch.setattr(publication, "ThreadPoolExecutor", no_pool)
-    with pytest.raises(AssertionError):
-        three_months.publish(force=True)
-    monkeypatch.setattr(store.Store, "heavy", True)
-    assert three_months.publish(force=True)
-
-
-@pytest.mark.proof
-def test_heavy_sessions_are_published_by_one_thread(heavy: Published) -> None:
-    """Each thread that reads has a vector of its own in memory."""
-    assert heavy.publish()
-    assert heavy.ask("SELECT count(*), count(DISTINCT artifact) FROM sessions") == [(5_000, 5_000)]
-
-
-@pytest.mark.proof
-def test_by_two_they_could_not_be(heavy: Published) -> None:
-    """The measure can see it: one reader has what it needs, a second one that goes on from where it is has not."""
-    sql = "SELECT artifact FROM sessions WHERE created_at >= ?"
-    with heavy.store.batches(sql, [to_datetime(EPOCH)], 1_024) as (_, one):
-        next(one)
-        with (
-            pytest.raises(WarehouseError, match="ran out of memory"),
-            heavy.store.batches(sql, [to_datetime(EPOCH)], 1_024) as (_, other),
-        ):
-            list(other)
-        assert sum(batch.num_rows for batch in one) > 3_000
+    assert max(sizes) <= 2 * parts._GROUP_BYTES
 
 
 def test_a_change_in_a_busy_month_writes_one_part(
     warehouse: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All others are links."""
-    monkeypatch.setattr(publication, "SESSIONS_A_FILE", 8)
+    small_parts(monkeypatch, 8)
     moments = [EPOCH + n * HOUR for n in range(100)]
     warehouse.merge(*(full(f"s-{n}", 1, moment) for n, moment in enumerate(moments)))
     warehouse.publish()
     before = warehouse.files()
-    warehouse.merge(full("s-50", 2, moments[50], updated=MINUTE))
+    warehouse.merge(full("s-50", 2, moments[50], updated=MINUTE, other=True))
     warehouse.publish()
     after = warehouse.files()
     new = {path for path, inode in after.items() if inode not in before.values()}
@@ -320,7 +267,7 @@ def test_a_change_in_a_busy_month_writes_one_part(
 
 def test_a_part_that_grows_is_split_again(warehouse: Published, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a month fills up."""
-    monkeypatch.setattr(publication, "SESSIONS_A_FILE", 8)
+    small_parts(monkeypatch, 8)
     for day in range(5):
         moments = [EPOCH + day * DAY + n * HOUR for n in range(5)]
         warehouse.merge(*(full(f"s-{day}-{n}", day, at) for n, at in enumerate(moments)))
@@ -333,7 +280,7 @@ def test_sessions_of_one_instant_stay_in_one_part(
     warehouse: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No cut can separate them, and none is lost."""
-    monkeypatch.setattr(publication, "SESSIONS_A_FILE", 8)
+    small_parts(monkeypatch, 8)
     warehouse.merge(*(full(f"tie-{n}", 1, EPOCH + DAY) for n in range(30)))
     warehouse.merge(*(full(f"s-{n}", 1, EPOCH + n * HOUR) for n in range(48)))
     warehouse.publish()
@@ -371,7 +318,7 @@ def test_a_table_that_gets_its_first_row_has_no_empty_file_left(warehouse: Publi
 @pytest.fixture
 def rich(warehouse: Published, monkeypatch: pytest.MonkeyPatch) -> Published:
     """A few hundred sessions over three months in many files, published twice."""
-    monkeypatch.setattr(publication, "SESSIONS_A_FILE", 20)
+    small_parts(monkeypatch, 20)
     rng = random.Random(1)
     moments = [rng.randrange(JANUARY, MARCH) for _ in range(200)]
     warehouse.merge(*(full(f"s-{n:03d}", 1, at) for n, at in enumerate(moments)))
@@ -386,9 +333,9 @@ def test_a_glob_over_a_table_equals_its_view(rich: Published) -> None:
     for table in schema.TABLES:
         glob = f"{rich.layout.parquet}/latest/{table.name}/*/*.parquet"
         order = ", ".join(table.key)
-        plain = ", ".join(column.name for column in table.published)
+        plain = ", ".join(column.name for column in table.columns)
         as_text = ", ".join(
-            f"{c.name}::VARCHAR AS {c.name}" if c.type == "JSON" else c.name for c in table.published
+            f"{c.name}::VARCHAR AS {c.name}" if c.type == "JSON" else c.name for c in table.columns
         )
         by_polars = pl.read_parquet(glob, hive_partitioning=False).sort(table.key)
         with duckdb.connect() as db:
@@ -398,7 +345,7 @@ def test_a_glob_over_a_table_equals_its_view(rich: Published) -> None:
         with vapi_sessions.connect(rich.layout.root) as db:
             by_view = db.sql(f"SELECT {as_text} FROM {table.name} ORDER BY {order}").pl()
         assert by_polars.height >= 200
-        assert by_polars.columns == [column.name for column in table.published]
+        assert by_polars.columns == [column.name for column in table.columns]
         assert by_duckdb.equals(by_polars)
         assert by_view.equals(by_polars)
 
@@ -410,20 +357,10 @@ def test_files_and_placeholders_have_one_schema(warehouse: Published) -> None:
     warehouse.merge(full("a", 1, MARCH))
     warehouse.publish()
     for table in schema.TABLES:
-        declared = [(column.name, column.arrow.type) for column in table.published]
+        declared = [(column.name, column.arrow.type) for column in table.columns]
         for snapshot in (empty, warehouse.snapshot):
             (path,) = snapshot.joinpath(table.name).rglob("*.parquet")
             assert [(field.name, field.type) for field in pq.read_schema(path)] == declared
-
-
-def test_internal_columns_are_not_published(three_months: Published) -> None:
-    """The machinery's own stay in the writer's database."""
-    names = {
-        field.name for path in three_months.snapshot.rglob("*.parquet") for field in pq.read_schema(path)
-    }
-    internal = {c.name for table in schema.TABLES for c in table.columns if c.internal}
-    assert internal
-    assert not names & internal
 
 
 def test_latest_resolves_to_the_newest_snapshot(three_months: Published) -> None:
@@ -435,7 +372,7 @@ def test_latest_resolves_to_the_newest_snapshot(three_months: Published) -> None
     three_months.publish()
     assert link.readlink() != first
     assert (link / "sessions").is_dir()
-    assert link.readlink().name == three_months.store.state()["snapshot"]
+    assert link.readlink().name == three_months.index.state()["snapshot"]
 
 
 def test_an_empty_warehouse_publishes_and_all_its_views_answer(warehouse: Published) -> None:
@@ -494,7 +431,7 @@ def test_the_database_of_views_opens_by_itself(three_months: Published, tmp_path
 
 def test_a_warehouse_that_was_moved_still_answers(three_months: Published, tmp_path: Path) -> None:
     """The views find their files where the reader says they are; quotes in a path do no harm."""
-    three_months.store.checkpoint()
+    three_months.index.checkpoint()
     moved = tmp_path / "it's moved"
     three_months.layout.root.rename(moved)
     with vapi_sessions.connect(moved) as db:
@@ -508,8 +445,8 @@ def test_the_ledger_is_published(three_months: Published) -> None:
         columns = three_months.ask(f"SELECT column_name FROM (DESCRIBE sync.{table.name})")
         assert [name for (name,) in columns] == [column.name for column in table.columns]
     published = dict(three_months.ask("SELECT key, value FROM sync.state"))
-    assert {"shown", *published} == three_months.store.state().keys()
-    assert published.items() <= three_months.store.state().items()
+    assert {"shown", *published} == three_months.index.state().keys()
+    assert published.items() <= three_months.index.state().items()
 
 
 def test_nothing_was_published_there(tmp_path: Path) -> None:
@@ -647,7 +584,7 @@ def test_a_full_disk_leaves_the_published_state_as_it_was(
     three_months.merge(full("mar", 9, MARCH, updated=HOUR, name="new"))
     before = three_months.snapshots()
     with monkeypatch.context() as patch:
-        patch.setattr(publication.pq.ParquetWriter, "write_table", _full)
+        patch.setattr(parts.pq.ParquetWriter, "write_table", _full)
         with pytest.raises(WarehouseError, match="The disk is full"):
             three_months.publish()
     assert three_months.ask("SELECT count(*) FROM sessions WHERE name = 'new'") == [(0,)]
@@ -675,7 +612,7 @@ def test_at_least_three_snapshots_are_kept(warehouse: Published) -> None:
     """However old they are."""
     left = publish_times(warehouse, 4, every=10 * DAY)
     assert len(left) == 3
-    assert left[-1] == warehouse.store.state()["snapshot"]
+    assert left[-1] == warehouse.index.state()["snapshot"]
 
 
 def test_snapshots_are_kept_for_a_day(warehouse: Published) -> None:
@@ -716,7 +653,7 @@ def test_the_current_snapshot_is_kept_by_a_clock_that_jumped_back(warehouse: Pub
     warehouse.now += 600 * DAY
     warehouse.publish(after=0)
     assert warehouse.ask("SELECT count(*) FROM sessions") == [(1,)]
-    assert warehouse.store.state()["snapshot"] in warehouse.snapshots()
+    assert warehouse.index.state()["snapshot"] in warehouse.snapshots()
 
 
 def test_directories_of_others_are_left_alone(warehouse: Published) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from selection import examples
 from vapi_sessions import schema
 from vapi_sessions.errors import VapiSessionsError, WarehouseDamagedError, WarehouseError
 from vapi_sessions.merge import Observation
+from vapi_sessions.redact import content_hash
 from vapi_sessions.timestamps import MINUTE
 from vapi_sessions.warehouse import raw
-from vapi_sessions.warehouse.layout import Layout, put_aside
+from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.refusals import disk_errors
 
 BATCH = [
@@ -51,6 +53,16 @@ def everything(path: Path) -> list[Observation]:
 def test_observations_come_back_as_they_were(tmp_path: Path) -> None:
     """Marks included; the content hash is derived from the body again."""
     assert everything(written(tmp_path)) == BATCH
+
+
+def test_what_an_earlier_version_stored_comes_through_the_decoder(tmp_path: Path) -> None:
+    """As well-formed JSON, with its hash; what is no JSON comes as it is."""
+    odd = rb'{"name":"a","name":"\ud83d"}'
+    path = written(tmp_path, [replace(BATCH[0], body=odd), replace(BATCH[1], body=b"{")])
+    clean, other = everything(path)
+    assert clean.body == b'{"name":"\xef\xbf\xbd","$normalised":{"lone_surrogates":1,"repeated_names":1}}'
+    assert clean.content_hash == content_hash(clean.body)
+    assert other.body == b"{"
 
 
 def test_progress_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -286,26 +298,5 @@ def test_directories_are_for_the_owner_alone(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     made = [layout.root, *layout.root.iterdir()]
-    assert len(made) == 4
+    assert len(made) == 5
     assert {path.stat().st_mode & 0o777 for path in made} == {0o700}
-
-
-@pytest.mark.parametrize("log", [True, False], ids=["with a log", "without"])
-def test_the_old_database_is_put_aside_whole(tmp_path: Path, log: bool) -> None:
-    """With its write-ahead log, under a name that says when."""
-    layout = Layout(tmp_path)
-    layout.store.write_text("database")
-    wal = layout.root / "store.duckdb.wal"
-    if log:
-        wal.write_text("log")
-    kept = put_aside(layout, EPOCH)
-    assert kept is not None
-    assert (kept.name, kept.read_text()) == ("store.20260301T000000000000.duckdb.old", "database")
-    assert not layout.store.exists()
-    assert not wal.exists()
-    assert kept.with_name(kept.name + ".wal").exists() is log
-
-
-def test_nothing_to_put_aside(tmp_path: Path) -> None:
-    """A warehouse without a database has nothing to keep."""
-    assert put_aside(Layout(tmp_path), EPOCH) is None

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection import examples, first
+from vapi_sessions.json_text import normalised
 from vapi_sessions.redact import Extra, content_hash, redact, redact_page
 from vapi_sessions.redact_text import REDACTED, redact_text
 from vapi_sessions.redact_words import SHAPES
@@ -268,7 +269,7 @@ def test_a_path_that_means_nothing_is_refused(path: str) -> None:
 )
 def test_unusual_spellings_do_not_leak(body: str) -> None:
     """Escapes, white space, repeated keys, JSON in JSON in JSON, lone surrogates."""
-    (clean,) = redact_page([body.encode()])
+    (clean,) = redact_page([normalised(body.encode())[0]])
     assert CANARY.encode() not in clean
     assert b"redacted" in clean
     json.loads(clean)
@@ -304,8 +305,8 @@ def test_long_texts_take_no_longer_than_their_length(run: str) -> None:
 
 
 def test_what_is_not_redacted_keeps_its_text() -> None:
-    """Numbers to the last digit, repeated keys, escapes that cannot be otherwise, order."""
-    body = rb'{"z":1.50,"a":0.12345678901234567890,"a":1e400,"n":123456789012345678901234567890,"s":"\ud800","secret":"x"}'
+    """Numbers to the last digit, escapes that cannot be otherwise, order."""
+    body = rb'{"z":1.50,"a":0.12345678901234567890,"b":1e400,"n":123456789012345678901234567890,"s":"\u0000","secret":"x"}'
     assert redact_page([body]) == [body.replace(b'"x"', b'"[redacted]"')]
 
 
@@ -319,18 +320,24 @@ def test_what_holds_no_secret_is_the_same_object() -> None:
     assert redact_page([]) == []
 
 
-def test_a_body_too_deep_to_examine_is_replaced() -> None:
-    """Only its id, organisation and times remain."""
-    deep = (
-        b'{"id":"i","x":{"id":"no"},"y":'
-        + b'{"apiKey":' * 3000
-        + b'"c4n4ry"'
-        + b"}" * 3000
-        + b',"orgId":"o","createdAt":"2026-01-01T00:00:00Z"}'
-    )
-    assert json.loads(redact_page([deep])[0]) == {
-        "id": "i", "orgId": "o", "createdAt": "2026-01-01T00:00:00Z", "$unreadable": "nested too deeply",
-    }  # fmt: skip
+@pytest.mark.parametrize(("depth", "found"), [(150, REDACTED), (3000, "nested too deeply")])
+def test_what_became_a_string_for_its_depth_is_examined(depth: int, found: str) -> None:
+    """Or replaced, where its own depth forbids that; the session beside it stays."""
+    deep = b'{"id":"i","y":' + b'{"a":' * depth + b'{"apiKey":"c4n4ry"}' + b"}" * depth + b',"z":1}'
+    (clean,) = redact_page([normalised(deep)[0]])
+    assert CANARY.encode() not in clean
+    assert found.encode() in clean
+    assert (json.loads(clean)["id"], json.loads(clean)["z"]) == ("i", 1)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"apiKey":"c4n4ry","apiKey":null}', r'{"apiKey":"c4n4ry\ud83d","a":"\udc00"}']
+)
+def test_json_text_in_which_something_is_odd_hides_nothing(text: str) -> None:
+    """It is put right before it is looked at."""
+    (clean,) = redact_page([compact({"a": text})])
+    assert CANARY.encode() not in clean
+    assert json.loads(json.loads(clean)["a"])["apiKey"] in (None, REDACTED)
 
 
 def test_json_text_too_deep_to_examine_is_replaced() -> None:
@@ -456,7 +463,7 @@ def test_the_walk_takes_no_letter_for_another_that_the_scan_does_not(text: str, 
 
 
 NAMES_OF_ONES_OWN = st.lists(
-    st.sampled_from([*'abkis/"\\-_. \t\x01İıſÅåßẞΣσςпПé', "i\u0307", "\u212a", "\u212b", "\U0001f511", "\ud800"]), max_size=4
+    st.sampled_from([*'abkis/"\\-_. \t\x01İıſÅåßẞΣσςпПé', "i\u0307", "\u212a", "\u212b", "\U0001f511", "\ufffd"]), max_size=4
 ).map("".join)  # fmt: skip
 
 
@@ -471,11 +478,18 @@ def test_the_scan_for_names_passes_nothing_that_the_walk_would_change(
     key = data.draw(blanks) + "".join(data.draw(cases)(c) + data.draw(blanks) for c in name)
     value: Any = {key: CANARY}
     for _ in range(depth):
-        value = {"x": json.dumps(value, ensure_ascii=ascii_only or "\ud800" in key)}
-    body = json.dumps(value, ensure_ascii=ascii_only or "\ud800" in key)
+        value = {"x": json.dumps(value, ensure_ascii=ascii_only)}
+    body = json.dumps(value, ensure_ascii=ascii_only)
     body = body.replace("/", "\\/") if escaped else body
     for extra in (Extra.of([name], []), Extra(paths=((key,),))):
         assert json.loads(redact_page([body.encode()], extra)[0]) == extra.redact(json.loads(body))
+
+
+def test_half_a_character_in_a_name_of_ones_own_is_found() -> None:
+    """As the decoder shows it in a session."""
+    body, _ = normalised(json.dumps({"a\udcff": CANARY}).encode())
+    for extra in (Extra.of(["a\udcff"], []), Extra.of([], ["a\udcff"])):
+        assert CANARY.encode() not in redact_page([body], extra)[0]
 
 
 @FEW

@@ -19,22 +19,22 @@ from models import Warehouse, observation
 from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError, WarehouseDamagedError, WarehouseError
 from vapi_sessions.status import status
 from vapi_sessions.warehouse import raw, reader
+from vapi_sessions.warehouse.index import Index, parts_of
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.publish import torn_files
+from vapi_sessions.warehouse.publish import lost_files
 from vapi_sessions.warehouse.refusals import database_errors, published_errors
-from vapi_sessions.warehouse.store import Store
 from vapi_sessions.warehouse.suppression import Suppression
 
-STORE = Path("/w/store.duckdb")
+INDEX = Path("/w/index.duckdb")
 FATAL = (
     "FATAL Error: Failed: database has been invalidated because of a previous fatal error. The database must be restarted "
-    'prior to being used again.\nOriginal error: "IO Error: Could not write file "/w/store.duckdb.wal": {}"'
+    'prior to being used again.\nOriginal error: "IO Error: Could not write file "/w/index.duckdb.wal": {}"'
 )
 
 
 def told(error: duckdb.Error) -> VapiSessionsError:
     """What the writer makes of it."""
-    with pytest.raises(WarehouseError) as caught, database_errors(STORE):
+    with pytest.raises(WarehouseError) as caught, database_errors(INDEX):
         raise error
     assert caught.value.exit_code == 5
     assert caught.value.remedy
@@ -64,22 +64,22 @@ def test_what_the_system_said_decides_whatever_class_carries_it(number: int, rem
     """A commit, a checkpoint, a file that is opened, and what follows a failure: one remedy, and never damage."""
     words = os.strerror(number)
     for error in (
-        duckdb.IOException(f'IO Error: Could not write file "/w/store.duckdb": {words}'),
+        duckdb.IOException(f'IO Error: Could not write file "/w/index.duckdb": {words}'),
         duckdb.TransactionException(
-            f'TransactionContext Error: Failed to commit: Could not write file "/w/store.duckdb.wal": {words}'
+            f'TransactionContext Error: Failed to commit: Could not write file "/w/index.duckdb.wal": {words}'
         ),
         duckdb.FatalException(FATAL.format(words)),
-        duckdb.Error(f'IO Error: Could not read from file "/w/store.duckdb": {words}'),
+        duckdb.Error(f'IO Error: Could not read from file "/w/index.duckdb": {words}'),
     ):
         ours = told(error)
         assert not isinstance(ours, WarehouseDamagedError)
         assert remedy in ours.remedy
-        assert "/w/store.duckdb" in ours.fact
+        assert "/w/index.duckdb" in ours.fact
 
 
 def test_a_path_says_nothing() -> None:
     """A directory may be called anything."""
-    path = "/w/Corrupt: No space left on device/store.duckdb"
+    path = "/w/Corrupt: No space left on device/index.duckdb"
     ours = told(duckdb.IOException(f'IO Error: Cannot open file "{path}": Too many open files'))
     assert "ulimit -n" in ours.remedy
 
@@ -138,9 +138,9 @@ def test_memory(error: duckdb.Error) -> None:
         duckdb.Error(
             "Corrupt database file: computed checksum 1 does not match stored checksum 2 in block 3"
         ),
-        duckdb.IOException('The file "/w/store.duckdb" exists, but it is not a valid DuckDB database file!'),
+        duckdb.IOException('The file "/w/index.duckdb" exists, but it is not a valid DuckDB database file!'),
         duckdb.IOException(
-            'Could not read enough bytes from file "/w/store.duckdb": attempted to read 6 bytes'
+            'Could not read enough bytes from file "/w/index.duckdb": attempted to read 6 bytes'
         ),
         duckdb.SerializationException("Serialization Error: Failed to deserialize: expected 7"),
         duckdb.FatalException("FATAL Error: invalidated. Original error: Corrupt database file"),
@@ -154,7 +154,7 @@ def test_damage_that_is_proven(error: duckdb.Error) -> None:
     """By a checksum or a format."""
     ours = told(error)
     assert isinstance(ours, WarehouseDamagedError)
-    assert ours.fact.startswith("/w/store.duckdb is damaged")
+    assert ours.fact.startswith("/w/index.duckdb is damaged")
     assert "vapi-sessions rebuild" in ours.remedy
 
 
@@ -189,7 +189,7 @@ def test_what_proves_nothing_is_no_damage(error: duckdb.Error) -> None:
 )
 def test_errors_of_our_own_sql_stay_what_they_are(error: duckdb.Error) -> None:
     """They are bugs, whatever a record in their text says."""
-    with pytest.raises(type(error)), database_errors(STORE):
+    with pytest.raises(type(error)), database_errors(INDEX):
         raise error
 
 
@@ -197,11 +197,11 @@ def test_errors_of_our_own_sql_stay_what_they_are(error: duckdb.Error) -> None:
 
 
 @pytest.fixture
-def one_file(tmp_path: Path) -> Iterator[tuple[Layout, Store]]:
-    """A warehouse with a session in its store, and nothing published."""
+def one_file(tmp_path: Path) -> Iterator[tuple[Layout, Index]]:
+    """A warehouse with a session in its index, and nothing published."""
     with Warehouse(tmp_path / "w") as warehouse:
         warehouse.merge(observation("s", 1))
-        yield warehouse.layout, warehouse.store
+        yield warehouse.layout, warehouse.index
 
 
 @pytest.fixture
@@ -220,14 +220,14 @@ def small() -> Iterator[Callable[[int], None]]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_too_many_open_files(one_file: tuple[Layout, Store], few: Callable[[], None]) -> None:
-    """Of the store, a raw file, the suppression list: no damage anywhere, and nothing is put aside."""
-    layout, store = one_file
+def test_too_many_open_files(one_file: tuple[Layout, Index], few: Callable[[], None]) -> None:
+    """Of the index, a raw file, the suppression list: no damage anywhere, and nothing is put aside."""
+    layout, index = one_file
     kept = raw.write(layout.raw, "1.parquet", [observation("a", 1)], {})
     Suppression.open(layout, create=True)
     few()
     for attempt in (
-        lambda: store.run(f"ATTACH '{layout.root}/other.duckdb' AS other"),
+        lambda: index.run(f"ATTACH '{layout.root}/other.duckdb' AS other"),
         lambda: raw.first_request(kept),
         lambda: raw.read_progress(kept),
         lambda: Suppression.open(layout),
@@ -244,12 +244,14 @@ def test_too_many_open_files_while_reading_what_is_published(
     """DuckDB then finds no files at all; ours are there, so nothing is missing. Nor are files torn that nobody could open."""
     with reader.reading(demo_warehouse) as db:
         snapshot = demo_warehouse / "parquet" / "latest"
+        parts = parts_of(lambda sql: db.execute(sql).fetchall())
+        assert parts
         few()
         with pytest.raises(WarehouseError, match="Too many open files") as caught, published_errors("w"):
             db.execute("SELECT max(name) FROM sessions").fetchall()
         assert not isinstance(caught.value, WarehouseDamagedError)
         with pytest.raises(WarehouseError, match="Too many open files"):
-            torn_files(lambda sql: db.execute(sql).fetchall(), snapshot)
+            lost_files(parts, snapshot, Layout(demo_warehouse))
 
 
 def test_a_refusal_is_not_taken_for_nothing_published(
@@ -266,18 +268,19 @@ def test_a_refusal_is_not_taken_for_nothing_published(
         reader.sessions_published(demo_warehouse)
 
 
-def test_a_file_that_may_not_grow(one_file: tuple[Layout, Store], small: Callable[[int], None]) -> None:
-    """The log of the store, at a commit; a raw file."""
-    layout, store = one_file
+def test_a_file_that_may_not_grow(one_file: tuple[Layout, Index], small: Callable[[int], None]) -> None:
+    """The log of the index, at a commit; a raw file."""
+    layout, index = one_file
+    before = list(layout.raw.iterdir())
     small(40_000)
     with pytest.raises(
-        WarehouseError, match=r"store\.duckdb(\.wal)? would become larger .*File too large"
+        WarehouseError, match=r"index\.duckdb(\.wal)? would become larger .*File too large"
     ) as caught:
-        store.run("CREATE TABLE t AS SELECT random()::VARCHAR AS text FROM range(20000)")
+        index.run("CREATE TABLE t AS SELECT random()::VARCHAR AS text FROM range(20000)")
     assert not isinstance(caught.value, WarehouseDamagedError)
     with pytest.raises(WarehouseError, match="File too large"):
         raw.write(layout.raw, "1.parquet", [observation(os.urandom(60_000).hex(), 1)], {})
-    assert list(layout.raw.iterdir()) == []
+    assert list(layout.raw.iterdir()) == before
 
 
 def test_published_files_that_are_gone_are_damage(demo_warehouse: Path, tmp_path: Path) -> None:

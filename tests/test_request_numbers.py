@@ -9,11 +9,10 @@ import pytest
 
 from models import Warehouse, observation
 from vapi_sessions.ledger import RequestNumbers
-from vapi_sessions.load import Loader, recover
+from vapi_sessions.recovery import recover
 from vapi_sessions.warehouse import raw
+from vapi_sessions.warehouse.index import Changes
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.store import Changes
-from vapi_sessions.warehouse.suppression import Suppression
 
 
 def test_threads_never_share_a_number_and_the_next_one_is_above_all() -> None:
@@ -34,9 +33,9 @@ def test_threads_never_share_a_number_and_the_next_one_is_above_all() -> None:
 def test_an_older_fact_does_not_lower_the_next_number(tmp_path: Path) -> None:
     """Two batches may be noted in another order than they were prepared in."""
     with Warehouse(tmp_path) as warehouse:
-        warehouse.store.note(Changes(state={"next_seq": "60"}))
-        warehouse.store.note(Changes(state={"next_seq": "40"}))
-        assert warehouse.store.state()["next_seq"] == "60"
+        warehouse.index.note(Changes(state={"next_seq": "60"}))
+        warehouse.index.note(Changes(state={"next_seq": "40"}))
+        assert warehouse.index.state()["next_seq"] == "60"
 
 
 @pytest.mark.parametrize(("footers", "expected"), [((60, 40), "60"), ((40, 60), "60"), ((3, 2), "13")])
@@ -51,22 +50,5 @@ def test_a_recovery_goes_on_above_every_number_of_every_file(
             layout.raw, f"{name}.parquet", [observation(name, seq)], {"state": {"next_seq": str(following)}}
         )
     with Warehouse(tmp_path) as warehouse:
-        recover(warehouse.store, layout, now=lambda: 0)
-        assert warehouse.store.state()["next_seq"] == expected
-
-
-def test_an_empty_suppression_list_is_used_as_it_was_given(tmp_path: Path) -> None:
-    """An empty list is a list: what is forgotten through it later must hold for the loader too."""
-    with Warehouse(tmp_path) as warehouse:
-        given = Suppression.open(warehouse.layout)
-        loader = Loader(
-            warehouse.store,
-            warehouse.layout,
-            run_id="run",
-            org_id="org",
-            completed=warehouse.store.ledger().completed,
-            state=dict,
-            now=lambda: 0,
-            suppression=given,
-        )
-        assert loader._suppression is given
+        recover(warehouse.index, layout, now=lambda: 0)
+        assert warehouse.index.state()["next_seq"] == expected

@@ -10,9 +10,9 @@ import pyarrow as pa
 import pytest
 
 from vapi_sessions import schema
-from vapi_sessions.schema import CHILDREN, RAW, SYNC_TABLES, TABLES, UNREADABLE, Column, SqlType, Table
+from vapi_sessions.schema import CHILDREN, INDEX, RAW, SYNC_TABLES, TABLES, UNREADABLE, Column, SqlType, Table
 
-ALL = (*TABLES, *SYNC_TABLES)
+ALL = (*TABLES, *SYNC_TABLES, INDEX)
 
 
 def ids(table: Table) -> str:
@@ -43,7 +43,7 @@ def test_the_key_is_declared_and_required(table: Table) -> None:
 @pytest.mark.parametrize("table", TABLES, ids=ids)
 def test_a_key_can_be_published(table: Table) -> None:
     """What tells rows apart is not internal."""
-    published = {column.name for column in table.published}
+    published = {column.name for column in table.columns}
     assert {*table.key, table.created_at} <= published
 
 
@@ -105,24 +105,34 @@ def test_ddl_makes_the_declared_table(table: Table) -> None:
 
 @pytest.mark.parametrize("table", ALL, ids=ids)
 def test_the_arrow_schema_has_every_column_in_order(table: Table) -> None:
-    """Internal ones included."""
+    """As they are declared."""
     assert table.arrow.names == [column.name for column in table.columns]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=ids)
 def test_units_are_in_names(table: Table) -> None:
     """Moments end in _at, money in _usd, and only they."""
-    for column in table.published:
+    for column in table.columns:
         assert (column.type == "TIMESTAMPTZ") == column.name.endswith("_at")
         assert not column.name.endswith("_usd") or column.type == "DOUBLE"
 
 
-def test_internal_columns_are_not_published() -> None:
-    """The machinery's own columns of sessions stay in the writer's database."""
-    internal = {column.name for column in schema.SESSIONS.columns} - {
-        column.name for column in schema.SESSIONS.published
+def test_the_index_is_narrow_and_its_own_columns_are_not_published() -> None:
+    """It has no text of a session but the id and the steps of its growth; what both have means the same."""
+    published = {column.name: column.type for column in schema.SESSIONS.columns}
+    own = {column.name: column.type for column in INDEX.columns}
+    assert [name for name, kind in own.items() if kind == "VARCHAR"] == ["session_id", "growth"]
+    shared = own.keys() & published.keys() - {"content_hash"}  # of which the index has the first half
+    assert {name: own[name] for name in shared} == {name: published[name] for name in shared}
+    assert own.keys() - published.keys() == {
+        "seq",
+        "batch",
+        "messages_hash",
+        "costs_hash",
+        "outputs_hash",
+        "growth",
+        "mark_seq",
     }
-    assert internal == {"seq", "mark_seq", "growth"}
 
 
 def test_raw_observations_carry_their_origin() -> None:
@@ -153,6 +163,6 @@ def test_the_documentation_names_every_published_column() -> None:
     text = schema.as_markdown()
     for table in TABLES:
         assert table.description in text
-        for column in table.published:
+        for column in table.columns:
             assert f"`{column.name}`" in text
             assert column.description.replace("|", "\\|") in text

@@ -173,7 +173,7 @@ def test_a_demonstration_goes_on_to_its_end(shell: Shell, closed: int, tmp_path:
 def test_an_exit_code_is_never_hidden(shell: Shell, broken: int, code: int, arguments: str) -> None:
     """Too old, different, damaged, misused: the code is the same as if somebody read."""
     if arguments == "sync":
-        (shell.warehouse / "store.duckdb").write_bytes(b"x" * 20_000)
+        (shell.warehouse / "index.duckdb").write_bytes(b"x" * 20_000)
     assert shell.run(*arguments.split(), out=broken, err=broken) == code
 
 

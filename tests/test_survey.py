@@ -6,7 +6,7 @@ import bisect
 import itertools
 import json
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
@@ -25,6 +25,7 @@ from vapi_sessions.config import Settings
 from vapi_sessions.errors import ConfigurationError, SourceInconsistentError, VapiSessionsError
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.plan import PlannedWindow
+from vapi_sessions.records import OpenWindow
 from vapi_sessions.survey import Plan, make_plan
 from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND, MINUTE, SECOND, floor_ms
 from vapi_sessions.walk import Piece, encode_pieces, walk
@@ -52,7 +53,7 @@ def history(count: int = 300, seed: int = 1) -> SourceModel:
 def make(
     model: SourceModel,
     ledger: Ledger | None = None,
-    open_windows: Sequence[Mapping[str, Any]] = (),
+    open_windows: Sequence[OpenWindow] = (),
     **given_settings: Any,
 ) -> tuple[Plan, dict[str, str]]:
     """The plan and the state to note."""
@@ -201,15 +202,15 @@ def test_the_first_window_of_an_interrupted_first_run_goes_on() -> None:
     first = plan.windows[0]
     (step, *_) = walk(model.fetch, first.pieces, limit=20)
     assert first.claim is not None
-    stored = {
-        "run_id": "first",
-        "window_index": 0,
-        "lower": first.claim[0],
-        "upper": first.window.upper,
-        "expected": first.expected - len(step.rows),
-        "claimed_until": first.claim[1],
-        "left": json.loads(encode_pieces(step.left)),
-    }
+    stored = OpenWindow(
+        run_id="first",
+        window_index=0,
+        lower=first.claim[0],
+        upper=first.window.upper,
+        expected=first.expected - len(step.rows),
+        claimed_until=first.claim[1],
+        left=json.loads(encode_pieces(step.left)),
+    )
     ledger = Ledger(ORG, int(state["origin"]), IntervalSet(), plan.unsettled)
     again, _ = make(model, ledger, [stored], page_size=20)
     assert again.windows[0].pieces == step.left
@@ -367,19 +368,19 @@ def test_full_does_not_move_the_origin_forward() -> None:
 # -- windows that go on ------------------------------------------------------------------------------------------------
 
 
-def stored_window(lower: int, upper: int | None, **other: Any) -> dict[str, Any]:
+def stored_window(lower: int, upper: int | None, **other: Any) -> OpenWindow:
     """A window that an earlier run left in the middle, as the store gives it."""
     left = [[lower, upper, lower - DAY, ["tied-1", "tied-2"]]]
-    row = {
-        "run_id": "earlier",
-        "window_index": 0,
-        "lower": lower,
-        "upper": upper,
-        "expected": 7,
-        "claimed_until": upper,
-        "left": left,
-    }
-    return row | other
+    row = OpenWindow(
+        run_id="earlier",
+        window_index=0,
+        lower=lower,
+        upper=upper,
+        expected=7,
+        claimed_until=upper,
+        left=left,
+    )
+    return row._replace(**other)
 
 
 UNREAD = after_a_run(completed=[(EPOCH, EPOCH + DAY)])
@@ -595,7 +596,7 @@ def run_after_run(seed: int, failures: float) -> None:
     oldest = Session("oldest", EPOCH, EPOCH)
     model = LateSource(by_id([oldest]), now=EPOCH + HOUR, rng=rng)
     model.states = [(EPOCH, oldest)]
-    ledger, open_windows, read = Ledger(), list[dict[str, Any]](), set[tuple[str, int]]()
+    ledger, open_windows, read = Ledger(), list[OpenWindow](), set[tuple[str, int]]()
     for _ in range(20):
         for _ in range(rng.randrange(60)):
             model.now += rng.randrange(2 * MINUTE)
@@ -627,15 +628,15 @@ def run_after_run(seed: int, failures: float) -> None:
                     unsettled=ledger.unsettled - (claim - plan.unsettled),
                 )
         open_windows = [
-            {
-                "run_id": "run",
-                "window_index": number,
-                "lower": begin(plan.windows[number]),
-                "upper": plan.windows[number].window.upper,
-                "expected": 0,
-                "claimed_until": ends[1] if (ends := plan.windows[number].claim) else None,
-                "left": json.loads(encode_pieces(pieces)),
-            }
+            OpenWindow(
+                run_id="run",
+                window_index=number,
+                lower=begin(plan.windows[number]),
+                upper=plan.windows[number].window.upper,
+                expected=0,
+                claimed_until=ends[1] if (ends := plan.windows[number].claim) else None,
+                left=json.loads(encode_pieces(pieces)),
+            )
             for number, pieces in left.items()
             if pieces
         ]

@@ -33,8 +33,8 @@ from vapi_sessions.load import Counts, Loader
 from vapi_sessions.progress import Silent
 from vapi_sessions.schema import TABLES
 from vapi_sessions.timestamps import MINUTE, SECOND, parse
+from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.store import Store
 from vapi_sessions.windows import IntervalSet
 
 
@@ -63,7 +63,7 @@ def test_the_first_sync_brings_everything(world: World) -> None:
 
 
 def _tables(world: World) -> dict[str, list[tuple[Any, ...]]]:
-    columns = {t.name: [c.name for c in t.published if not c.name.endswith("synced_at")] for t in TABLES}
+    columns = {t.name: [c.name for c in t.columns if not c.name.endswith("synced_at")] for t in TABLES}
     return {
         name: world.rows(f"SELECT {', '.join(names)} FROM {name} ORDER BY ALL")
         for name, names in columns.items()
@@ -73,7 +73,7 @@ def _tables(world: World) -> dict[str, list[tuple[Any, ...]]]:
 def test_batches_that_overlap_in_time_give_the_same_warehouse(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One batch is committed while the next is prepared, which may show the same sessions again."""
+    """Batches of several windows are stored side by side, and may show the same sessions."""
     world.generate(150)
     world.sync(concurrency=1)
     one_by_one = _tables(world)
@@ -90,15 +90,15 @@ def test_a_commit_that_fails_ends_the_run_and_claims_nothing_of_it(
     """The error of the committing thread is the run's; the next sync completes it."""
     world.generate(150)
     monkeypatch.setitem(Loader.__init__.__kwdefaults__, "batch_bytes", 20_000)
-    merge, merges = Store.merge, itertools.count(1)
+    merge, merges = Index.merge, itertools.count(1)
 
-    def third_fails(store: Store, *given: Any) -> None:
+    def third_fails(index: Index, *given: Any) -> None:
         if next(merges) == 3:
             raise WarehouseError("The disk is full.", "Free some.")
-        merge(store, *given)
+        merge(index, *given)
 
     with monkeypatch.context() as failing:
-        failing.setattr(Store, "merge", third_fails)
+        failing.setattr(Index, "merge", third_fails)
         with pytest.raises(WarehouseError, match="The disk is full"):
             world.sync(concurrency=4, page_size=20)
     assert len(world.here()) < 150
@@ -116,9 +116,9 @@ def test_the_ledger_is_published_as_it_is(world: World) -> None:
 
     for _ in range(2):
         pipeline.sync(world.settings(), environment=replace(world.environment(), now=a_second_later))
-    with Store(Layout(world.warehouse).store, Layout(world.warehouse).scratch) as store:
-        for table in ("runs", "windows", "batches", "intervals"):
-            assert world.rows(f"FROM sync.{table} ORDER BY ALL") == store.rows(
+    with Index(Layout(world.warehouse).index, Layout(world.warehouse).scratch) as index:
+        for table in ("runs", "windows", "batches", "intervals", "parts"):
+            assert world.rows(f"FROM sync.{table} ORDER BY ALL") == index.rows(
                 f"FROM sync.{table} ORDER BY ALL"
             )
 
@@ -219,24 +219,25 @@ def test_changing_ten_sessions_changes_ten(world: World) -> None:
 
 
 def test_files_of_months_without_a_change_are_linked_not_written(world: World) -> None:
-    """One session of this month changes: the files of the months before are the same files in the new snapshot."""
+    """One session of this month changes, and none of its messages: all other files are the same ones in the new snapshot."""
     world.insert(90, lambda n: (world.ago(days=n + 1),) * 2)
     world.sync()
 
-    def published() -> dict[str, int]:
+    def published(table: str) -> dict[str, int]:
         """File name to inode, in the newest snapshot."""
-        files = (world.warehouse / "parquet" / "latest" / "messages").rglob("*.parquet")
+        files = (world.warehouse / "parquet" / "latest" / table).rglob("*.parquet")
         return {path.name: path.stat().st_ino for path in files}
 
-    before = published()
+    sessions, messages = published("sessions"), published("messages")
     newest = world.server.store.ids(world.server.org_id)[-1]
     world.server.store.update(world.server.org_id, newest, lambda session: session.update(name="Changed"))
     world.clock.forward(minutes=5)
     world.sync()
-    after = published()
-    assert len(before) >= 4
-    assert len(after.items() - before.items()) == 1
-    assert len(after) == len(before)
+    after = published("sessions")
+    assert len(sessions) >= 4
+    assert len(after.items() - sessions.items()) == 1
+    assert len(after) == len(sessions)
+    assert published("messages") == messages
 
 
 def test_nothing_is_written_again_by_a_full_reading(world: World) -> None:
@@ -654,15 +655,15 @@ def test_what_was_fetched_and_not_merged_is_merged_without_a_download(world: Wor
     """A raw file that the ledger does not know: its rows and its claim count, and nothing of it is asked for again."""
     ids = _spread(world, 100)
     world.sync()
-    kept = world.warehouse.with_name("store-before")
-    shutil.copy2(world.warehouse / "store.duckdb", kept)
+    kept = world.warehouse.with_name("index-before")
+    shutil.copy2(world.warehouse / "index.duckdb", kept)
     world.clock.forward(days=1)
     for session_id in ids[::10]:
         world.server.store.update(world.server.org_id, session_id, lambda s: s.update(name="Changed"))
     world.clock.forward(days=1)
     done = world.sync()
     rows, raw = world.tables(), world.files("raw")
-    shutil.copy2(kept, world.warehouse / "store.duckdb")
+    shutil.copy2(kept, world.warehouse / "index.duckdb")
     world.clock.forward(minutes=1)
 
     summary = world.sync()
@@ -719,13 +720,13 @@ def _rename_raw(world: World, *, reverse: bool) -> None:
         path.rename(raw / f"{n:03d}.parquet")
 
 
-def test_a_rebuild_derives_an_equal_database(grown: World) -> None:
-    """From `raw/` alone all five tables come out as they were; the old database is kept."""
+def test_a_rebuild_derives_an_equal_warehouse(grown: World) -> None:
+    """From `raw/` alone all five tables come out as they were, in a new index; nothing is put aside."""
     rows, ledger = grown.tables(), grown.ledger()
-    assert len(grown.files("raw")) == 4
-    kept, *_, sessions = grown.rebuild()
-    assert kept is not None
-    assert kept.exists()
+    assert len(grown.files("raw")) >= 4
+    there = {path.name for path in grown.warehouse.iterdir()}
+    _, sessions = grown.rebuild()
+    assert {path.name for path in grown.warehouse.iterdir()} == there
     assert sessions == len(rows["sessions"])
     assert grown.tables() == rows
     assert len(IntervalSet(grown.ledger()) - IntervalSet(ledger)) == 0
@@ -742,7 +743,7 @@ def test_the_order_of_raw_files_does_not_matter(grown: World) -> None:
 def test_a_rebuilt_warehouse_is_synced_on(grown: World) -> None:
     """The sync after a rebuild, even from nothing but `raw/`, finds every row known."""
     rows = grown.tables()
-    (grown.warehouse / "store.duckdb").unlink()
+    (grown.warehouse / "index.duckdb").unlink()
     shutil.rmtree(grown.warehouse / "parquet")
     grown.rebuild()
     summary = grown.sync(full=True)
@@ -801,7 +802,7 @@ def test_a_rebuild_refuses_to_lose_what_missing_files_held(grown: World, left: i
     assert not list((grown.warehouse / ".tmp").iterdir())
     if left:
         (grown.warehouse / "vapi.duckdb").rename(grown.warehouse / "aside.duckdb")
-        _, merged, sessions = grown.rebuild()
+        merged, sessions = grown.rebuild()
         assert (merged, sessions < len(before["sessions"])) == (left, True)
     for path, body in kept:
         path.write_bytes(body)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+import duckdb
+import pyarrow.parquet as pq
 import pytest
 from pydantic import SecretStr
 
@@ -14,11 +16,11 @@ from selection import first
 from vapi_sessions.emulator.rows import make_row
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.reconcile import reconcile
+from vapi_sessions.schema import TABLES
 from vapi_sessions.timestamps import SECOND, parse, show
 from vapi_sessions.verify import Finding, Verified, verify
+from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout, writer_lock
-from vapi_sessions.warehouse.publish import publish
-from vapi_sessions.warehouse.store import Store
 
 if TYPE_CHECKING:
     from conftest import World
@@ -58,22 +60,35 @@ def ids(world: World) -> list[str]:
     return world.server.store.ids(world.server.org_id)
 
 
-def plant(world: World, *statements: str) -> None:
-    """Falsify the writer's database, and publish that."""
+def plant(world: World, *statements: str, index: Sequence[str] = ()) -> None:
+    """Falsify what is published, by statements of one table each, and the writer's index."""
     layout = Layout(world.warehouse)
-    with writer_lock(layout), Store(layout.store, layout.scratch) as store:
-        for statement in statements:
-            store.run(statement)
-        publish(store, layout, now=world.clock.us, force=True)
-        store.checkpoint()
+    latest = (layout.parquet / "latest").resolve()
+    for statement in statements:
+        table = next(table for table in TABLES if table.name == _table_of(statement))
+        for path in latest.glob(f"{table.name}/*/*.parquet"):
+            with duckdb.connect() as db:
+                db.execute(
+                    f"CREATE TABLE {table.name} AS FROM read_parquet('{path}', hive_partitioning = false)"
+                )
+                db.execute(statement)
+                rows = db.sql(f"FROM {table.name}").to_arrow_table().cast(table.arrow)
+            path.unlink()  # elsewhere it may be the same file
+            pq.write_table(rows, path, write_page_checksum=True)
+    with writer_lock(layout), Index(layout.index, layout.scratch) as held:
+        for statement in index:
+            held.run(statement)
+
+
+def _table_of(statement: str) -> str:
+    return statement.split("FROM ")[-1].split()[0] if "FROM" in statement else statement.split()[1]
 
 
 def lose(world: World, session_ids: list[str]) -> None:
     """Rows vanish from the warehouse, with everything that belongs to them."""
     listed = ", ".join(f"'{session_id}'" for session_id in session_ids)
-    plant(
-        world, *(f"DELETE FROM {table} WHERE session_id IN ({listed})" for table in ("sessions", "messages"))
-    )
+    statements = [f"DELETE FROM {table} WHERE session_id IN ({listed})" for table in ("sessions", "messages")]
+    plant(world, *statements, index=statements[:1])
 
 
 def only(done: Verified) -> Finding:
@@ -177,11 +192,11 @@ def test_a_row_that_vanished_is_found(world: World, deep: bool) -> None:
 def test_a_row_too_many_is_found(world: World, deep: bool) -> None:
     """It is in the warehouse only; the remedy asks for it, and marks it."""
     model = ids(world)[77]
-    plant(
-        world,
-        f"INSERT INTO sessions SELECT * REPLACE ('{NEW_ID}' AS session_id) FROM sessions WHERE session_id = '{model}'",
-        f"INSERT INTO messages SELECT * REPLACE ('{NEW_ID}' AS session_id) FROM messages WHERE session_id = '{model}'",
-    )
+    statements = [
+        f"INSERT INTO {table} SELECT * REPLACE ('{NEW_ID}' AS session_id) FROM {table} WHERE session_id = '{model}'"
+        for table in ("sessions", "messages")
+    ]
+    plant(world, *statements, index=statements[:1])
     finding = only(run(world, deep=deep))
     assert finding.ids == (NEW_ID,)
     assert "in the warehouse and not at the source" in finding.what
@@ -190,7 +205,12 @@ def test_a_row_too_many_is_found(world: World, deep: bool) -> None:
 
 
 def _falsified(world: World, session_id: str) -> None:
-    plant(world, f"UPDATE sessions SET content_hash = 'x', name = 'False' WHERE session_id = '{session_id}'")
+    which = f"WHERE session_id = '{session_id}'"
+    plant(
+        world,
+        f"UPDATE sessions SET content_hash = 'x', name = 'False' {which}",
+        index=[f"UPDATE sessions SET content_hash = 1 {which}"],
+    )
 
 
 def _changed_in_silence(world: World, session_id: str) -> None:
@@ -219,10 +239,6 @@ FALSE_ROWS: Final = (
     "DELETE FROM structured_outputs",
     "UPDATE tool_calls SET arguments = NULL",
 )
-
-
-def _table_of(statement: str) -> str:
-    return statement.split("FROM ")[-1] if "FROM" in statement else statement.split()[1]
 
 
 def test_rows_that_are_not_what_the_content_gives_are_found_row_by_row(world: World) -> None:
@@ -262,14 +278,16 @@ def test_rows_of_one_table_that_are_not_what_the_content_gives_are_found_row_by_
     assert run(world, deep=True).findings == ()
 
 
-def test_a_published_text_that_rotted_is_found_row_by_row(world: World) -> None:
-    """Readers see it, the writer's database does not; the remedy publishes everything again."""
+def test_a_published_text_that_rotted_is_found_by_counts_too(world: World) -> None:
+    """Readers see it, and its page's checksum says so; the remedy derives that file again."""
     latest = (world.warehouse / "parquet" / "latest").resolve()
     file = max((latest / "messages").glob("*/*.parquet"), key=lambda path: path.stat().st_size)
     file.write_bytes(file.read_bytes().replace(b"Hello", b"Jello"))
-    assert run(world).findings == ()
-    finding = only(run(world, deep=True))
-    assert "with other rows than their content gives" in finding.what
+    finding, behind = run(world, deep=True).findings
+    assert "with other rows than their content gives" in behind.what
+    assert only(run(world)) == finding
+    assert finding.what == "1 published files are missing or damaged"
+    assert finding.ids == (f"parquet/{latest.name}/{file.relative_to(latest)}",)
     heal(world, finding)
     assert run(world, deep=True).findings == ()
 

@@ -2,7 +2,8 @@
 -- row_count is the number of rows that have it in their extra, whenever they were read: sessions for session.…, messages for
 -- message.…, and so on. :retyped means that the field has a column, and the row a value of another type or precision.
 -- role=… and type=… are values that were never seen in practice. A name that does not look like one is shown as ?.
--- $members: a key was repeated; $value: no object where one was expected; $unreadable: raw/ has the session.
+-- session.$normalised.…: something about the session's JSON was odd, and was put right (a repeated key, half a character, depth);
+-- $value: no object where one was expected; $unreadable: raw/ has the session.
 -- Rows of deleted and aged-out sessions count.
 CREATE OR REPLACE VIEW drift AS
 WITH
@@ -19,7 +20,8 @@ kept AS (
 inner_names AS (
     SELECT
         k.*,
-        k.type = 'OBJECT' AND k.place || k.key IN ('session.customer', 'tool_call.function', 'cost.model') AS has_inner
+        k.type = 'OBJECT'
+        AND k.place || k.key IN ('session.customer', 'session.$normalised', 'tool_call.function', 'cost.model') AS has_inner
     FROM kept AS k
 ),
 fields AS (
@@ -30,14 +32,7 @@ fields AS (
     WHERE k.has_inner
 ),
 named AS (
-    SELECT
-        place,
-        CASE
-            WHEN key IN ('$members', '$unreadable') THEN key
-            WHEN key IN ('$value', '$value$json') THEN '$value'
-            ELSE REPLACE(REGEXP_REPLACE(key, '((?:^|[^$])(?:\$\$)*)\$json$', '\1'), '$$', '$')
-        END AS name
-    FROM fields
+    SELECT place, REPLACE(key, '$$', '$') AS name FROM fields
     -- marks of ours that say how a column is to be read
     WHERE key <> '$keys' AND NOT (key = 'arguments$json' AND type = 'BOOLEAN')
 ),

@@ -294,19 +294,14 @@ def verify(
 
 @app.command()
 def rebuild(warehouse: Warehouse = None) -> None:
-    """Derive the database again from raw/ and publish it; the old one is kept aside."""
-    from vapi_sessions import pipeline
+    """Derive everything again from raw/, and publish it."""
+    from vapi_sessions import rebuild as work
     from vapi_sessions.display import display
 
     settings = _settings(warehouse=warehouse, base_url=None)
     with display("rebuild") as progress:
-        kept, files, sessions = pipeline.rebuild(
-            settings.warehouse, treatment=settings.treatment(), progress=progress
-        )
-    print(
-        f"Rebuilt {sessions:,} sessions from {files:,} raw files."
-        + (f" The old database is {kept}." if kept else "")
-    )
+        files, sessions = work.rebuild(settings.warehouse, treatment=settings.treatment(), progress=progress)
+    print(f"Rebuilt {sessions:,} sessions from {files:,} raw files.")
 
 
 @app.command()
@@ -626,7 +621,11 @@ def _print_status(found: dict[str, Any]) -> None:
     line("source", found["base_url"] or "-")
     line("history from", f"{found['origin']} ({found['origin_reason']})" if found["origin"] else "-")
     age = f", {_duration(found['age_seconds'])} ago" if found["age_seconds"] is not None else ""
-    line("complete until", f"{found['watermark'] or 'nothing yet'}{age}")
+    until = f"{found['watermark'] or 'nothing yet'}{age}"
+    if found["first_sync"]:
+        print(plain(f"first sync {found['first_sync']}: complete until {until}"))
+    else:
+        line("complete until", until)
     line("gaps", "; ".join(f"{a} … {b}" for a, b in found["gaps"]) or "none")
     line("rows", ", ".join(f"{count:,} {table}" for table, count in found["rows"].items()))
     line(

@@ -24,13 +24,14 @@ POINTS: Final = (
     "page.fetched",
     "raw.written",  # under its temporary name
     "raw.renamed",
+    "staging.written",  # the rows of a batch, which is not committed
     "merge.begun",
     "merge.deleted",
     "merge.inserted",
     "merge.noted",  # everything but the commit
     "merge.committed",
     "publish.begun",
-    "publish.split",
+    "publish.planned",
     "publish.file_written",
     "publish.snapshot_drafted",
     "publish.snapshot_renamed",
@@ -42,19 +43,17 @@ POINTS: Final = (
     "reconcile.compared",  # what is missing is known, nothing is marked
     "reconcile.marked",
     "rebuild.derived",
-    "rebuild.put_aside",
     "rebuild.swapped",
     "forget.noted",  # the suppression list is durable, nothing is erased
     "erase.raw_written",  # one raw file without what was to go
-    "erase.store",  # the rows are deleted, their bytes are still in the file
-    "compact.copied",
-    "compact.swapped",
+    "erase.index",  # the sessions are deleted, their bytes are still in the file
+    "index.drafted",  # another index is complete, beside the one in force
+    "index.swapped",
     "erase.published",  # older snapshots are still there
     "erase.snapshot_removed",  # one of them
     "tighten.raw_written",  # one raw file under the stricter policy
-    "derive.derived",
-    "derive.swapped",
     "tighten.published",
+    "take_over.published",  # the database of an earlier version is still there
 )
 _KNOWN: Final = frozenset(POINTS)
 

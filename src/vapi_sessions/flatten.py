@@ -1,11 +1,12 @@
 """Observed versions of sessions to the rows of every table, as Arrow. Pure: no database, no network.
 
-The rules are in `flatten_generic`, which takes any shape; `flatten_fast` does the same for many ordinary sessions at once.
+`flatten_shapes` reads a body into structs by the declared mapping, `flatten_rows` makes columns of them; here come the columns that
+are not the body's own. Bodies are well-formed JSON, as `json_text.normalised` leaves them.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,20 +16,13 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vapi_sessions import flatten_rows as rows
 from vapi_sessions import schema
-from vapi_sessions.flatten_columns import Children, Columns, repeat_each, starts
-from vapi_sessions.flatten_fast import batches
-from vapi_sessions.flatten_generic import (
-    ASSISTANT_ROLES,
-    COST_COLUMNS,
-    MESSAGE_COLUMNS,
-    OUTPUT_COLUMNS,
-    SESSION_COLUMNS,
-    TOOL_CALL_COLUMNS,
-    session_rows,
-)  # fmt: skip
-from vapi_sessions.flatten_reader import Drift
-from vapi_sessions.json_text import elements, members
+from vapi_sessions.flatten_messages import messages as message_rows
+from vapi_sessions.flatten_reader import Gathered, Reader, mark
+from vapi_sessions.flatten_shapes import ABSENT, SESSION
+from vapi_sessions.json_text import quote
+from vapi_sessions.timestamps import parse
 
 Growth = tuple[tuple[int, int], ...]
 
@@ -45,19 +39,33 @@ class Version:
     requested_at: int
     seq: int
     content_hash: str
-    first_synced_at: int
-    #: (updated_at, message_count) of other versions seen, as `merge_growth` gives it; None: only this one is known.
-    growth: Growth | None
     #: Redacted JSON of the session.
     body: bytes
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """What one version's children derive from, as numbers: which of its tables differ from another version's follows from these.
+
+    Unsigned 64-bit hashes of JSON text, the same in every process: of `messages` (messages and tool calls derive from
+    nothing else of the body), of `costs`, and of `artifact` (structured outputs).
+    """
+
+    message_count: int
+    messages_hash: int
+    costs_hash: int
+    outputs_hash: int
+
+
+@dataclass(frozen=True, slots=True)
 class Flat:
-    """The rows of a batch, one Arrow table for each of `schema.TABLES`, and what had no column, by name."""
+    """The rows of a batch, one Arrow table for each of `schema.TABLES`, in order of the versions; children of a version in order of
+    their positions. `drift`: what had no column, by name. `heads`: one for each version.
+    """
 
     tables: dict[str, pa.Table]
     drift: Counter[str]
+    heads: list[Head]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -90,12 +98,7 @@ def message_count(body: bytes) -> int:
     """Number of messages in a session's JSON, as `flatten` counts them: 0 if there is no array of them."""
     try:
         return len(_counted(body).messages or ())
-    except (ValueError, RecursionError, msgspec.DecodeError):
-        pass  # an unexpected shape
-    try:
-        text = dict(members(body.decode())).get("messages", "")
-        return len(elements(text)) if text.startswith("[") else 0
-    except (ValueError, RecursionError, msgspec.DecodeError):
+    except (ValueError, RecursionError):
         return 0
 
 
@@ -104,127 +107,141 @@ def message_count(body: bytes) -> int:
 
 
 def flatten(versions: Sequence[Version]) -> Flat:
-    """The rows of all tables for these versions, in the order of `schema.TABLES`' columns. Raises for no JSON object."""
-    drift = Drift()
-    done, odd = batches(versions, drift)
-    parts = [_tables(batch.versions, batch.sessions, batch.children) for batch in done]
-    if odd or not parts:
-        parts.append(_generic(odd, drift))
-    return Flat(
-        {table.name: pa.concat_tables([part[table.name] for part in parts]) for table in schema.TABLES},
-        drift.counts,
-    )
+    """The rows of all tables for these versions, in their order, with the columns of `schema.TABLES`.
 
-
-def _generic(versions: Sequence[Version], drift: Drift) -> dict[str, pa.Table]:
-    rows = [session_rows(v.session_id, v.org_id, v.created_at, v.updated_at, v.body, drift) for v in versions]
-    messages = [row for session in rows for row in session.messages]
-    return _tables(
-        versions,
-        _columns(SESSION_COLUMNS, (session.session for session in rows))
-        | {
-            "user_message_count": [sum(row[0] == "user" for row in session.messages) for session in rows],
-            "assistant_message_count": [
-                sum(row[0] in ASSISTANT_ROLES for row in session.messages) for session in rows
-            ],
-        },
-        {
-            schema.MESSAGES: (
-                [len(session.messages) for session in rows],
-                _columns(MESSAGE_COLUMNS, messages),
-            ),
-            schema.TOOL_CALLS: _children(TOOL_CALL_COLUMNS, [session.tool_calls for session in rows]),
-            schema.COSTS: _children(COST_COLUMNS, [session.costs for session in rows]),
-            schema.STRUCTURED_OUTPUTS: _children(OUTPUT_COLUMNS, [session.outputs for session in rows]),
-        },
-    )
-
-
-def _columns(names: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> Columns:
-    columns = list(zip(*rows, strict=True)) or [()] * len(names)
-    return dict(zip(names, columns, strict=True))
-
-
-def _children(names: Sequence[str], rows: list[list[tuple[Any, ...]]]) -> Children:
-    """How many rows each session has, and the columns of all of them."""
-    return [len(own) for own in rows], _columns(names, (row for own in rows for row in own))
-
-
-def _tables(
-    versions: Sequence[Version],
-    sessions: Columns,
-    children: dict[schema.Table, Children],
-) -> dict[str, pa.Table]:
-    """Adds what does not come from the body, and repeats what is the session's on each of its children's rows.
-
-    Children are in the order of their sessions; with each table comes how many rows each session has in it.
+    What follows from when versions were observed is null: `first_synced_at`, `first_seen_at`, and the marks.
     """
-    message_counts = children[schema.MESSAGES][0]
-    growth = [
-        merge_growth(version.growth, ((version.updated_at, count),))
-        if version.growth
-        else ((version.updated_at, count),)
-        for version, count in zip(versions, message_counts, strict=True)
-    ]
+    return flatten_with(Reader(), versions)
+
+
+def flatten_with(reader: Reader, versions: Sequence[Version]) -> Flat:
+    """The same by a decoder of one's own, which then knows how many objects it read the lenient way."""
+    found = reader.gather(SESSION, [[_read(reader, version.body) for version in versions]])
+    messages, costs, outputs = message_rows(found), rows.costs(found), rows.outputs(found)
+    created_at = [version.created_at for version in versions]
+    _compare(found, versions)
+    sessions = rows.sessions(found, created_at, costs)
+    counts = messages.rows[0]
     sessions |= {
         "session_id": [version.session_id for version in versions],
         "org_id": [version.org_id for version in versions],
-        "created_at": [version.created_at for version in versions],
+        "created_at": created_at,
         "updated_at": [version.updated_at for version in versions],
-        "message_count": message_counts,
-        "tool_call_count": children[schema.TOOL_CALLS][0],
+        "message_count": counts,
+        "user_message_count": messages.user_counts,
+        "assistant_message_count": messages.assistant_counts,
+        "tool_call_count": messages.tool_calls[0],
         "content_hash": [version.content_hash for version in versions],
-        "first_synced_at": [version.first_synced_at for version in versions],
         "synced_at": [version.requested_at for version in versions],
-        "seq": [version.seq for version in versions],
-        "growth": [
-            None if steps == ((version.updated_at, count),) else json.dumps(steps, separators=(",", ":"))
-            for version, count, steps in zip(versions, message_counts, growth, strict=True)
-        ],
     }
+    messages.rows[1]["message_index"] = rows.positions(counts)
     tables = {"sessions": _table(schema.SESSIONS, sessions, len(versions))}
     ids, created = tables["sessions"]["session_id"], tables["sessions"]["created_at"]
-    for table, (counts, columns) in children.items():
-        owner = repeat_each(counts)
+    for table, (own, columns) in {
+        schema.MESSAGES: messages.rows,
+        schema.TOOL_CALLS: messages.tool_calls,
+        schema.COSTS: costs,
+        schema.STRUCTURED_OUTPUTS: outputs,
+    }.items():
+        owner = rows.repeat_each(own)
         columns |= {"session_id": ids.take(owner), "session_created_at": created.take(owner)}
-        if table is schema.MESSAGES:
-            columns["message_index"] = _positions(counts, owner)
-            columns["first_seen_at"] = _first_seen(growth, counts)
         tables[table.name] = _table(table, columns, len(owner))
-    return tables
+    heads = [
+        Head(count, *map(_hash, texts))
+        for count, *texts in zip(
+            counts, *(found.values[n] for n in ("messages", "costs", "artifact")), strict=True
+        )
+    ]
+    return Flat(tables, reader.drift.counts, heads)
 
 
-def _table(table: schema.Table, columns: Columns, rows: int) -> pa.Table:
+class _Texts(msgspec.Struct, gc=False):
+    """What children derive from."""
+
+    messages: msgspec.Raw = ABSENT
+    costs: msgspec.Raw = ABSENT
+    artifact: msgspec.Raw = ABSENT
+
+
+_texts: Final = msgspec.json.Decoder(_Texts).decode
+
+
+def head_of(body: bytes) -> Head:
+    """The head of a version that is not flattened."""
+    try:
+        texts = _texts(body)
+    except (ValueError, RecursionError):
+        texts = _Texts()
+    return Head(message_count(body), *map(_hash, (texts.messages, texts.costs, texts.artifact)))
+
+
+_NULL: Final = msgspec.Raw(b"null")
+
+
+def _hash(text: msgspec.Raw) -> int:
+    """No secret is behind it: what counts is that it is quick."""
+    there = b"" if text == _NULL else text  # as good as absent
+    return int.from_bytes(hashlib.sha1(there, usedforsecurity=False).digest()[:8], "little")
+
+
+def _read(reader: Reader, body: bytes) -> Any:
+    """The session; whatever its body is, there is a row for it."""
+    try:
+        return reader.one(SESSION, body)
+    except (ValueError, RecursionError):
+        item = SESSION.struct()
+        item.rest = mark(None, "$unreadable", '"not JSON"')
+        reader.drift.add(SESSION.where, "$unreadable")
+        return item
+
+
+def _compare(found: Gathered, versions: Sequence[Version]) -> None:
+    """What the versions say already is kept only where a body says otherwise."""
+    values = found.values
+    for at, (version, session_id, org_id) in enumerate(zip(versions, values["id"], values["orgId"], strict=True)):  # fmt: skip
+        for name, said, known in (("id", session_id, version.session_id), ("orgId", org_id, version.org_id)):
+            if said != known and said is not None:
+                found.keep(at, name, quote(said), ":retyped")
+    for name, moments in (
+        ("createdAt", [version.created_at for version in versions]),
+        ("updatedAt", [version.updated_at for version in versions]),
+    ):
+        texts = values[name]
+        odd: Iterable[int] = range(len(texts))
+        try:
+            said = pa.array(texts, pa.string()).cast(_MOMENT).cast(pa.int64())
+            odd = pc.indices_nonzero(pc.not_equal(said, pa.array(moments, pa.int64()))).to_pylist()
+        except pa.ArrowInvalid:  # another way to write a timestamp, or none
+            pass
+        for at in odd:
+            if texts[at] is not None and _moment(texts[at]) != moments[at]:
+                found.keep(at, name, quote(texts[at]), ":retyped")
+
+
+_MOMENT: Final = pa.timestamp("us", "UTC")
+
+
+def _moment(text: str) -> int | None:
+    """A timestamp of the source in microseconds; None if it is none."""
+    try:
+        return parse(text)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _table(table: schema.Table, columns: rows.Columns, count: int) -> pa.Table:
     """A table with the columns given; the others are null."""
     return pa.Table.from_arrays(
-        [_array(columns.get(f.name), f.type, rows) for f in table.arrow], schema=table.arrow
+        [_array(columns.get(f.name), f.type, count) for f in table.arrow], schema=table.arrow
     )
 
 
-def _array(values: Any, type_: pa.DataType, rows: int) -> pa.Array:
+def _array(values: Any, type_: pa.DataType, count: int) -> pa.Array:
     if values is None:
-        return pa.nulls(rows, type_)
-    if isinstance(values, (pa.Array, pa.ChunkedArray)):
-        return values if values.type == type_ else values.cast(type_)
-    return pa.array(values, type_)
-
-
-def _positions(counts: Sequence[int], owner: pa.Array) -> pa.Array:
-    """[2, 0, 1] to 0, 1, 0: each row's place among those of its session."""
-    first = pa.array(starts(counts), pa.int64()).take(owner)
-    return pc.subtract(pa.array(range(len(owner)), pa.int64()), first).cast(pa.int32())
-
-
-def _first_seen(growth: Sequence[Growth], counts: Sequence[int]) -> pa.Array:
-    """For each message, the earliest step of its session's staircase that is above its position."""
-    times: list[int] = []
-    lengths: list[int] = []
-    for steps, count in zip(growth, counts, strict=True):
-        reached = 0
-        for at, total in steps:
-            above = min(total, count)
-            if above > reached:
-                times.append(at)
-                lengths.append(above - reached)
-                reached = above
-    return pa.array(times, schema.MESSAGES.arrow.field("first_seen_at").type).take(repeat_each(lengths))
+        return pa.nulls(count, type_)
+    if not isinstance(values, (pa.Array, pa.ChunkedArray)):
+        values = pa.array(values, type_)
+    elif values.type != type_:
+        values = values.cast(type_)
+    # Zeros have no sign: decoders do not agree about -0.
+    return pc.add(values, 0.0) if type_ == pa.float64() else values

@@ -1,319 +1,264 @@
-"""Messages and their tool calls to columns, many sessions at once.
+"""Messages and tool calls of many sessions to columns. Pure.
 
-Most of a session's JSON are its messages, so most of flattening is done here. Arrow's own JSON reader makes columns of them
-without a Python object a message. It is told every member that has a column, and refuses all that would lose something:
-other members, other types, repeated keys, half surrogates. What it refuses, or what has `metadata`, which stays JSON
-text, is decoded into structs; what does not fit these either is odd and left to `flatten_generic`.
+What is rare (two names for one thing, content that is no text, a time finer than a microsecond) is found for all messages at
+once, and looked at one by one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Any, Final
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.json
 
-from vapi_sessions.flatten_columns import (
-    ABSENT,
-    Builder,
-    Children,
-    Columns,
-    mirror,
-    plain_zeros,
-    repeat_each,
-    repeating,
-    starts,
+from vapi_sessions.flatten_reader import Gathered
+from vapi_sessions.flatten_rows import Children, Columns, json_or_none, positions, repeat_each, starts, string
+from vapi_sessions.flatten_shapes import ABSENT, CALL, FUNCTION, MESSAGE
+from vapi_sessions.json_text import decode, elements, encode, members
+
+KNOWN_ROLES: Final = frozenset(
+    {"system", "user", "assistant", "bot", "tool", "developer", "tool_calls", "tool_call_result", "function"}
 )
-from vapi_sessions.flatten_generic import ASSISTANT_ROLES, KNOWN_ROLES, RESULT_ROLES
-from vapi_sessions.flatten_reader import MAX_TIME, MIN_TIME
-
-#: Fewer sessions than that are not divided again to find the one that Arrow's reader refuses.
-_FEW: Final = 16
-#: Bytes of JSON at a time: the reader's own structures are several times as large.
-_BLOCK: Final = 2_000_000
-
-
-class Call(NamedTuple):
-    """A tool call."""
-
-    id: str | None
-    type: str | None
-    name: str | None
-    arguments: str | None
-
-
-@dataclass(slots=True)
-class _Fields:
-    """All messages of some sessions: how many each has, and the members by name. `calls`: by place, where there are any."""
-
-    counts: list[int]
-    owners: pa.Array
-    columns: dict[str, pa.Array]
-    calls: dict[int, list[Call]]
+RESULT_ROLES: Final = pa.array(["function", "tool", "tool_call_result"], pa.string())
+ASSISTANT_ROLES: Final = pa.array(["assistant", "bot"], pa.string())
+_MOMENT: Final = pa.timestamp("us", "UTC")
 
 
 @dataclass(frozen=True, slots=True)
 class Messages:
     """The rows of some sessions, and what the sessions themselves say about theirs."""
 
-    children: Children
+    rows: Children
     tool_calls: Children
     user_counts: pa.Array
     assistant_counts: pa.Array
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# By Arrow's reader.
-
-_TEXTS: Final = ("role", "content", "name", "tool_call_id", "refusal", "message", "toolCallId")
-_NUMBERS: Final = ("time", "endTime", "secondsFromStart", "duration", "confidence")
-_FUNCTION: Final = pa.struct([("name", pa.string()), ("arguments", pa.string())])
-_CALLS: Final = pa.list_(pa.struct([("id", pa.string()), ("type", pa.string()), ("function", _FUNCTION)]))
-_LISTS: Final = ("tool_calls", "toolCalls")
-_MESSAGE: Final = pa.struct(
-    [
-        *((name, pa.string()) for name in _TEXTS),
-        *((name, pa.float64()) for name in _NUMBERS),
-        *((name, _CALLS) for name in _LISTS),
-    ]
-)
-_MESSAGES: Final = pa.list_(_MESSAGE)
-_PARSE: Final = pyarrow.json.ParseOptions(
-    explicit_schema=pa.schema([("m", _MESSAGES)]), unexpected_field_behavior="error"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """Messages of some sessions as Arrow's reader gives them: one list a session."""
-
-    lists: pa.Array
-
-    def without(self, positions: frozenset[int]) -> Parsed:
-        """Without these sessions."""
-        kept = [at for at in range(len(self.lists)) if at not in positions]
-        return Parsed(self.lists.take(pa.array(kept, pa.int64())))
-
-    def read(self, build: Builder) -> Messages:
-        """Their columns; sessions about which there is doubt are noted as odd."""
-        lists = self.lists
-        flat = lists.flatten()
-        owners = pc.list_parent_indices(lists)
-        if flat.null_count:
-            build.doubt(flat.is_null(), owners)
-        columns = {name: flat.field(name) for name in (*_TEXTS, *_NUMBERS)}
-        calls: dict[int, list[Call]] = {}
-        for name in reversed(_LISTS):  # where both have some, the first name's are the calls
-            found = flat.field(name)
-            places = pc.indices_nonzero(pc.greater(pc.list_value_length(found), 0).fill_null(False))
-            for at, own in zip(places.to_pylist(), found.take(places).to_pylist(), strict=True):
-                if None in own:
-                    build.odd.add(owners[at].as_py())
-                calls[at] = [_call(item) for item in own if item is not None]
-            columns[name] = found
-        counts = pc.list_value_length(lists).fill_null(0).to_pylist()
-        return _messages(_Fields(counts, owners, columns, calls), build)
-
-
-def _call(item: dict[str, Any]) -> Call:
-    function = item["function"] or {}
-    return Call(item["id"], item["type"], function.get("name"), function.get("arguments"))
-
-
-def parse(raws: Sequence[bytes]) -> tuple[Parsed, list[int], list[int]]:
-    """JSON texts of the sessions' `messages`: what Arrow's reader takes, the positions of these, and of the others."""
-    arrays: list[pa.Array] = []
-    taken: list[int] = []
-    refused: list[int] = []
-    waiting: list[list[int]] = []
-    size = 0
-    for at, raw in enumerate(raws):
-        if b'"metadata"' in raw:
-            refused.append(at)
-            continue
-        if not waiting or size + len(raw) > _BLOCK:
-            waiting.append([])
-            size = 0
-        waiting[-1].append(at)
-        size += len(raw)
-    waiting.reverse()
-    while waiting:
-        positions = waiting.pop()
-        array = _parse_block([raws[at] for at in positions])
-        if array is not None:
-            arrays.append(array)
-            taken += positions
-        elif len(positions) <= _FEW:
-            refused += positions
-        else:
-            middle = len(positions) // 2
-            waiting += (positions[middle:], positions[:middle])
-    lists = pa.concat_arrays(arrays) if arrays else pa.array([], _MESSAGES)
-    return Parsed(lists), taken, sorted(refused)
-
-
-def _parse_block(raws: Sequence[bytes]) -> pa.Array | None:
-    block = b"".join((b'{"m":', b'}{"m":'.join(raws), b"}"))
-    options = pyarrow.json.ReadOptions(use_threads=False, block_size=len(block) + 1)
-    try:
-        table = pyarrow.json.read_json(pa.BufferReader(block), options, _PARSE)
-    except pa.ArrowInvalid:
-        return None
-    found = table.column("m")
-    return found.chunk(0) if len(found) == len(raws) and found.num_chunks == 1 else None
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# By structs. A bound in a type sends what a column cannot hold exactly to the generic way.
-
-_Double = Annotated[float, msgspec.Meta(gt=-(2**53), lt=2**53)]
-_Millis = Annotated[float, msgspec.Meta(ge=MIN_TIME // 1000, le=MAX_TIME // 1000)]
-
-
-class _Strict(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """Only what has a column."""
-
-
-class _Function(_Strict, gc=False):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _Call(_Strict, gc=False):
-    id: str | None = None
-    type: str | None = None
-    function: _Function | None = None
-
-
-class _Message(_Strict, gc=False):
-    """A chat message, or one of a call."""
-
-    role: str | None = None
-    content: str | None = None
-    name: str | None = None
-    tool_call_id: str | None = None
-    refusal: str | None = None
-    message: str | None = None
-    toolCallId: str | None = None  # noqa: N815 -- the source's name
-    time: _Millis | None = None
-    endTime: _Millis | None = None  # noqa: N815 -- the source's name
-    secondsFromStart: _Double | None = None  # noqa: N815 -- the source's name
-    duration: _Double | None = None
-    confidence: _Double | None = None
-    tool_calls: list[_Call] | None = None
-    toolCalls: list[_Call] | None = None  # noqa: N815 -- the source's name
-    metadata: msgspec.Raw = ABSENT
-
-
-_structs: Final = msgspec.json.Decoder(list[_Message] | None).decode
-_CallMirrors: Final = list[mirror(_Call, function=mirror(_Function))]  # type: ignore[misc]  # made just now
-_mirrors: Final[Callable[[bytes], Any]] = msgspec.json.Decoder(
-    list[mirror(_Message, tool_calls=_CallMirrors, toolCalls=_CallMirrors)] | None  # type: ignore[misc]  # made just now
-).decode
-_NO_FUNCTION: Final = _Function()
-
-
-def decode(raw: bytes) -> list[Any] | None:
-    """The structs of one session's messages; None if they do not fit."""
-    try:
-        return _structs(raw) or []
-    except (ValueError, RecursionError):
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """Messages of some sessions as structs, and the JSON texts they are from."""
-
-    lists: list[list[Any]]
-    raws: list[bytes]
-
-    def without(self, positions: frozenset[int]) -> Decoded:
-        """Without these sessions."""
-        kept = [at for at in range(len(self.lists)) if at not in positions]
-        return Decoded([self.lists[at] for at in kept], [self.raws[at] for at in kept])
-
-    def read(self, build: Builder) -> Messages:
-        """Their columns; sessions about which there is doubt are noted as odd."""
-        counts = [len(own) for own in self.lists]
-        owners = repeat_each(counts)
-        messages = [message for own in self.lists for message in own]
-        columns = {name: pa.array([getattr(m, name) for m in messages], pa.string()) for name in _TEXTS}
-        columns |= {name: pa.array([getattr(m, name) for m in messages], pa.float64()) for name in _NUMBERS}
-        columns["metadata"] = pa.array(
-            build.texts([message.metadata for message in messages], owners.to_pylist()), pa.string()
-        )
-        calls: dict[int, list[Call]] = {}
-        for name in reversed(_LISTS):
-            lists = [getattr(message, name) for message in messages]
-            columns[name] = pa.array([None if calls is None else True for calls in lists], pa.bool_())
-            for at, found in enumerate(lists):
-                if found:
-                    calls[at] = [_from_struct(call) for call in found]
-        build.odd.update(repeating(self.raws, _mirrors))
-        return _messages(_Fields(counts, owners, columns, calls), build)
-
-
-def _from_struct(call: _Call) -> Call:
-    function = call.function or _NO_FUNCTION
-    return Call(call.id, call.type, function.name, function.arguments)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Columns.
-
-_RESULT_ROLES: Final = pa.array(sorted(RESULT_ROLES), pa.string())
-_ASSISTANT_ROLES: Final = pa.array(sorted(ASSISTANT_ROLES), pa.string())
-
-
-def _messages(found: _Fields, build: Builder) -> Messages:
-    fields, owners = found.columns, found.owners
-    times = ("time", "endTime", "secondsFromStart", "duration")
-    for name, lowest, highest in (
-        ("time", MIN_TIME // 1000, MAX_TIME // 1000),
-        ("endTime", MIN_TIME // 1000, MAX_TIME // 1000),
-        ("secondsFromStart", 1 - 2**53, 2**53 - 1),
-        ("duration", 1 - 2**53, 2**53 - 1),
-        ("confidence", 1 - 2**53, 2**53 - 1),
-    ):
-        within = pc.and_(pc.greater_equal(fields[name], lowest), pc.less_equal(fields[name], highest))
-        build.doubt(pc.invert(within), owners)
-    # The names that go with the other kind of message: what `usual_keys` of the generic way would have to note.
-    timed = _any_valid(*(fields[name] for name in times))
-    written = _any_valid(fields["content"], fields["tool_call_id"], fields["tool_calls"])
-    spoken = _any_valid(fields["message"], fields["toolCallId"], fields["toolCalls"])
-    build.doubt(pc.or_(pc.and_(timed, written), pc.and_not(spoken, timed)), owners)
-    build.check()
-    for role, count in _counted(fields["role"]):
-        if role not in KNOWN_ROLES and role is not None:
-            build.drift.add("message.role=", role, by=count)
-    calls = [0] * len(owners)
-    for at, own in found.calls.items():
-        calls[at] = len(own)
-    columns: Columns = {
-        "role": fields["role"],
-        "content": _either(fields["content"], fields["message"]),
-        "name": fields["name"],
-        "tool_call_id": _either(fields["tool_call_id"], fields["toolCallId"]),
-        "refusal": fields["refusal"],
-        "sent_at": build.moments(fields["time"], owners),
-        "ended_at": build.moments(fields["endTime"], owners),
-        "seconds_from_start": plain_zeros(fields["secondsFromStart"]),
-        "duration_seconds": plain_zeros(fields["duration"]),
-        "confidence": plain_zeros(fields["confidence"]),
-        "tool_call_count": calls,
-        "metadata": fields.get("metadata"),
+def messages(sessions: Gathered) -> Messages:
+    """The rows of the sessions' messages and of their tool calls."""
+    talk = _Talk(sessions)
+    found, values = talk.found, talk.found.values
+    columns = found.columns()
+    role = columns["role"] = pa.array(values["role"], pa.string())
+    for name in ("seconds_from_start", "duration_seconds"):
+        columns[name] = pa.array(columns[name], pa.float64())
+    columns["sent_at"], columns["ended_at"] = _moments(talk, "time"), _moments(talk, "endTime")
+    columns |= {
+        name: pa.array(values[name], pa.string()) for name in ("message", "tool_call_id", "toolCallId")
     }
+    originals = dict[int, str]()
+    try:
+        columns["content"] = pa.array(values["content"], pa.string())
+    except (pa.ArrowInvalid, pa.ArrowTypeError):  # some are no texts
+        originals = _contents(found)
+        columns["content"] = pa.array(values["content"], pa.string())
+    _note_names(talk, columns, originals)
+    columns |= {
+        "content": _either(columns["content"], columns["message"]),
+        "content_json": [originals.get(at) for at in range(len(role))] if originals else None,
+        "tool_call_id": _either(columns["tool_call_id"], columns["toolCallId"]),
+        "metadata": None if _nowhere(values["metadata"]) else list(map(json_or_none, values["metadata"])),
+    }
+    for pair in pc.value_counts(role).to_pylist():
+        if pair["values"] is not None and pair["values"] not in KNOWN_ROLES:
+            found.reader.drift.add("message.role=", pair["values"], by=pair["counts"])
+    tool_calls = _tool_calls(talk, columns)
+    columns["extra"] = found.extras()
     return Messages(
         (found.counts, columns),
-        _tool_calls(found, columns),
-        _sums(pc.equal(fields["role"], "user"), found.counts),
-        _sums(pc.is_in(fields["role"], value_set=_ASSISTANT_ROLES), found.counts),
+        tool_calls,
+        _sums(pc.equal(role, "user"), found.counts),
+        _sums(pc.is_in(role, value_set=ASSISTANT_ROLES), found.counts),
     )
+
+
+class _Talk:
+    """All messages of some sessions, and whose they are."""
+
+    def __init__(self, sessions: Gathered) -> None:
+        self._texts = sessions.values["messages"]
+        self.found = sessions.lists("messages", MESSAGE)
+        self.first = starts(self.found.counts)
+        self.owners = repeat_each(self.found.counts)
+
+    def keep(self, at: int, name: str, why: str = "") -> None:
+        """A member of one of them to `extra`, as it is in the JSON."""
+        owner = self.owners[at].as_py()
+        message = elements(self._texts[owner])[at - self.first[owner]]
+        self.found.keep(at, name, bytes(members(message)[name]).decode(), why)
+
+
+def _nowhere(values: list[Any]) -> bool:
+    return values.count(ABSENT) == len(values)
+
+
+def _contents(messages: Gathered) -> dict[int, str]:
+    """Makes texts of contents that are arrays of parts; gives the JSON of those that are no string, by place."""
+    texts = messages.values["content"]
+    originals: dict[int, str] = {}
+    for at in [at for at, content in enumerate(texts) if content is not None and type(content) is not str]:
+        content = texts[at]
+        if type(content) is list:
+            originals[at] = f"[{','.join([bytes(part).decode() for part in content])}]"
+            found = [string(bytes(part), *(["text"] if bytes(part)[:1] == b"{" else [])) for part in content]
+            known = [text for text in found if text is not None]
+            texts[at] = "\n".join(known) if known else None
+        else:
+            originals[at], texts[at] = bytes(content).decode(), None
+            messages.reader.drift.add(MESSAGE.where, "content", ":retyped")
+    return originals
+
+
+def _moments(talk: _Talk, name: str) -> pa.Array:
+    """Epoch milliseconds as timestamps; one that is finer than a microsecond is kept as well."""
+    millis = pa.array(talk.found.values[name], pa.float64())
+    if millis.null_count == len(millis):
+        return pa.nulls(len(millis), _MOMENT)
+    micros = pc.round(pc.multiply(millis, 1000.0), round_mode="half_to_even")
+    for at in pc.indices_nonzero(
+        pc.not_equal(pc.divide(micros, 1000.0), millis).fill_null(False)
+    ).to_pylist():
+        talk.keep(at, name, ":rounded")
+    return micros.cast(pa.int64()).cast(_MOMENT)
+
+
+def usual_keys(spoken: bool, content: bool, content_json: bool, call_id: bool, calls: bool) -> list[str]:
+    """The names that a message uses unless its `extra` says otherwise ($keys)."""
+    keys = ["content" if content_json or not spoken else "message"] if content or content_json else []
+    if call_id:
+        keys.append("toolCallId" if spoken else "tool_call_id")
+    if calls:
+        keys.append("toolCalls" if spoken else "tool_calls")
+    return keys
+
+
+def _note_names(talk: _Talk, columns: Columns, originals: dict[int, str]) -> None:
+    """Notes which of two names for one thing a message used, where that is not usual, and keeps what has no place then."""
+    values = talk.found.values
+    spoken = _any_valid(
+        *(columns[n] for n in ("sent_at", "ended_at", "seconds_from_start", "duration_seconds"))
+    )
+    written = _any_valid(columns["content"], columns["tool_call_id"])
+    other = _any_valid(columns["message"], columns["toolCallId"])
+    unusual = pc.or_(pc.and_(spoken, written), pc.and_not(other, spoken))
+    mixed = []
+    for name, usual in (("tool_calls", False), ("toolCalls", True)):
+        calling = [at for at, calls in enumerate(values[name]) if calls is not None]
+        times = spoken.take(pa.array(calling, pa.int64())).to_pylist()
+        mixed += [at for at, timed in zip(calling, times, strict=True) if timed is not usual]
+    for at in sorted({*pc.indices_nonzero(unusual).to_pylist(), *originals, *mixed}):
+        text, other_text = values["content"][at], values["message"][at]
+        used = [] if text is None and at not in originals else ["content"]
+        if other_text is not None:
+            if text in (None, other_text):
+                used.append("message")
+            else:
+                talk.keep(at, "message")
+        for names in (("tool_call_id", "toolCallId"), ("tool_calls", "toolCalls")):
+            there = [name for name in names if values[name][at] not in (None, [])]
+            used += there[:1]
+            if len(there) > 1:
+                talk.keep(at, there[1])
+        expected = usual_keys(
+            spoken[at].as_py(),
+            text is not None or other_text is not None,
+            at in originals,
+            not {"tool_call_id", "toolCallId"}.isdisjoint(used),
+            not {"tool_calls", "toolCalls"}.isdisjoint(used),
+        )
+        if used != expected:
+            talk.found.mark(at, "$keys", encode(used).decode())
+
+
+def _tool_calls(talk: _Talk, columns: Columns) -> Children:
+    """The rows of the calls, by message; adds how many there are to the messages' columns."""
+    values = talk.found.values
+    calls = {at: own for name in ("toolCalls", "tool_calls") for at, own in enumerate(values[name]) if own}
+    places = sorted(calls)
+    numbers = [0] * len(talk.owners)
+    for at in places:
+        numbers[at] = len(calls[at])
+    columns["tool_call_count"] = numbers
+    found = talk.found.reader.gather(CALL, [calls[at] for at in places])
+    places = [at for at in places for _ in calls[at]]
+    owners = talk.owners.take(pa.array(places, pa.int64())).to_pylist()
+    functions, arguments = _functions(found)
+    answers = _answers(talk, columns, places, owners, found.values["id"])
+    results = _results(talk.found)
+    texts = columns["content"].take(pa.array(answers, pa.int64())).to_pylist()
+    counts = [0] * len(talk.found.counts)
+    for owner in owners:
+        counts[owner] += 1
+    return counts, found.columns() | {
+        "message_index": [at - talk.first[owner] for at, owner in zip(places, owners, strict=True)],
+        "tool_call_index": positions(found.counts),
+        "function_name": functions,
+        "arguments": arguments,
+        "result": [
+            text if at is None else results.get(at, text) for at, text in zip(answers, texts, strict=True)
+        ],
+        "result_message_index": [
+            None if at is None else at - talk.first[owner] for at, owner in zip(answers, owners, strict=True)
+        ],
+        "extra": found.extras(),
+    }
+
+
+def _answers(
+    talk: _Talk, columns: Columns, places: list[int], owners: list[int], ids: list[str | None]
+) -> list[int | None]:
+    """For each call, the first message after it that answers to its id, and to no call before."""
+    named = columns["tool_call_id"]
+    answering = pc.indices_nonzero(
+        pc.and_(pc.is_valid(named), pc.is_in(columns["role"], value_set=RESULT_ROLES))
+    )
+    waiting: dict[tuple[int, str], list[int]] = {}
+    for at, owner, call_id in zip(
+        answering.to_pylist(),
+        talk.owners.take(answering).to_pylist(),
+        named.take(answering).to_pylist(),
+        strict=True,
+    ):
+        waiting.setdefault((owner, call_id), []).append(at)
+    found: list[int | None] = []
+    for place, owner, call_id in zip(places, owners, ids, strict=True):
+        mine = waiting.get((owner, call_id), []) if call_id is not None else []
+        answer = next((at for at in mine if at > place), None)
+        if answer is not None:
+            mine.remove(answer)
+        found.append(answer)
+    return found
+
+
+def _functions(calls: Gathered) -> tuple[list[str | None], list[str | None]]:
+    """Names and arguments."""
+    nothing = FUNCTION.struct()
+    found = calls.reader.gather(FUNCTION, [[function or nothing for function in calls.values["function"]]])
+    arguments = list(map(json_or_none, found.values["arguments"]))
+    for at, text in enumerate(arguments):
+        if text is not None and text[0] == '"':
+            arguments[at] = decode(text)
+        elif text is not None:
+            found.mark(at, "arguments$json", "true")
+    for at, rest in enumerate(found.extras()):
+        if rest is not None:
+            calls.mark(at, "function", rest)
+    return found.values["name"], arguments
+
+
+def _results(messages: Gathered) -> dict[int, str]:
+    """What messages give as a `result`, by place: it counts for one role, and is kept for all."""
+    found: dict[int, str] = {}
+    raws = messages.values["result"]
+    for at in [] if _nowhere(raws) else [at for at, raw in enumerate(raws) if raw is not ABSENT]:
+        text = json_or_none(raws[at])
+        if text is not None:
+            messages.keep(at, "result", text)
+            if messages.values["role"][at] == "tool_call_result":
+                found[at] = decode(text) if text[0] == '"' else text
+    return found
 
 
 def _any_valid(first: pa.Array, *others: pa.Array) -> pa.Array:
@@ -330,57 +275,9 @@ def _either(first: pa.Array, second: pa.Array) -> pa.Array:
     return second if first.null_count == len(first) else pc.coalesce(first, second)
 
 
-def _counted(values: pa.Array) -> list[tuple[str | None, int]]:
-    return [(pair["values"], pair["counts"]) for pair in pc.value_counts(values).to_pylist()]
-
-
 def _sums(mask: pa.Array, counts: Sequence[int]) -> pa.Array:
     """For each session, how many of its rows the mask selects."""
     sums = pc.cumulative_sum(mask.fill_null(False).cast(pa.int32()))
     sums = pa.concat_arrays([pa.array([0], pa.int32()), sums])
     edges = pa.array(starts(counts), pa.int64())
     return pc.subtract(sums.take(edges[1:]), sums.take(edges[:-1]))
-
-
-def _tool_calls(found: _Fields, columns: Columns) -> Children:
-    places = [at for at in sorted(found.calls) for _ in found.calls[at]]
-    calls = [call for at in sorted(found.calls) for call in found.calls[at]]
-    whose = found.owners.take(pa.array(places, pa.int64())).to_pylist()
-    first = starts(found.counts)
-
-    # The first message after the call that answers to its id, and to no call before.
-    named = columns["tool_call_id"]
-    answering = pc.indices_nonzero(
-        pc.and_(pc.is_valid(named), pc.is_in(columns["role"], value_set=_RESULT_ROLES))
-    )
-    answers: dict[tuple[int, str], list[int]] = {}
-    for at, owner, call_id in zip(
-        answering.to_pylist(),
-        found.owners.take(answering).to_pylist(),
-        named.take(answering).to_pylist(),
-        strict=True,
-    ):
-        answers.setdefault((owner, call_id), []).append(at)
-    results: list[int | None] = []
-    for place, owner, call in zip(places, whose, calls, strict=True):
-        waiting = answers.get((owner, call.id)) if call.id is not None else None
-        answer = next((at for at in waiting if at > place), None) if waiting else None
-        if waiting and answer is not None:
-            waiting.remove(answer)
-        results.append(answer)
-
-    counts = [0] * len(found.counts)
-    for owner in whose:
-        counts[owner] += 1
-    return counts, {
-        "message_index": [place - first[owner] for place, owner in zip(places, whose, strict=True)],
-        "tool_call_index": [index for at in sorted(found.calls) for index in range(len(found.calls[at]))],
-        "tool_call_id": [call.id for call in calls],
-        "type": [call.type for call in calls],
-        "function_name": [call.name for call in calls],
-        "arguments": [call.arguments for call in calls],
-        "result": columns["content"].take(pa.array(results, pa.int64())),
-        "result_message_index": [
-            None if at is None else at - first[owner] for at, owner in zip(results, whose, strict=True)
-        ],
-    }

@@ -1,17 +1,18 @@
-"""Reads one JSON object by name and type, and keeps what it cannot place. Used by `flatten_generic`.
+"""Reads objects by their shapes, in two ways that give the same structs, and gathers these into columns. Pure.
 
-Objects are cut into members whose values stay the source's own text, so numbers, escapes and repeated keys survive.
+The strict way decodes objects into structs whose fields have the declared types, in C. It takes every object whose members are of
+these types; members without a column are cut off and kept. An object in which a value is of another type is read the
+lenient way, member by member.
+
 What a row cannot hold goes to its `extra`, from which, with the row, the object can be put together again:
 
 - `"key": value`           no column, or not of the column's type (the column is null then), or the column can only
-                           approximate it (a rounded time, U+FFFD for a lone surrogate); `extra` wins over the column
-- `"key$json": "text"`     the same for a value that DuckDB's JSON refuses (lone surrogates): its JSON text, as a string
+                           approximate it (a rounded time); `extra` wins over the column
 - `"key$json": true`       the column holds JSON text where the source had something else than a string
-- `"$members": "text"`     JSON text of an object with the members that cannot stand under their own key: earlier ones of
-                           a repeated key, keys with lone surrogates
 - `"$value": value`        the source had something else than an object here
 - `"$keys": ["content"]`   which of the names for the same thing a message used, where they are not the usual ones: spoken
                            messages (with a time) use message, toolCalls, toolCallId; others content, tool_calls, tool_call_id
+- `"$normalised": {…}`     what was odd about the session's JSON (`json_text`), with counts
 - `"$unreadable": "why"`   the body could not be read at all; raw has it
 
 A `$` in a key of the source is doubled. Absent and null are the same thing, and so are absent and empty for what is taken
@@ -20,16 +21,18 @@ apart (messages, tool calls, costs, customer, a call's function, a cost's model)
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
-from typing import Final
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
-from vapi_sessions.json_text import approximate, castable, elements, members, quote, string, utf8
+import msgspec
+from msgspec import Raw
+from msgspec.structs import astuple
 
-#: Microseconds of the years 1 and 9999: what DuckDB, Arrow and Python's datetime all can show.
-MIN_TIME: Final = -62_135_596_800_000_000
-MAX_TIME: Final = 253_402_300_799_999_999
+from vapi_sessions.flatten_shapes import RETYPED, SESSION, Field, Shape
+from vapi_sessions.json_text import MARK, decode, elements, is_mark, members, quote
 
 
 class Drift:
@@ -49,175 +52,171 @@ class Drift:
         """Once there are too many names, the rest are counted together."""
         self.counts[key if key in self.counts or len(self.counts) < self._LIMIT else "other"] += by
 
-    def join(self, other: Drift) -> None:
-        """Adds another's counts."""
-        for key, count in other.counts.items():
-            self.count(key, count)
 
-
-class Extra:
-    """What of one object has no column."""
-
-    def __init__(self) -> None:
-        self._parts: list[str] = []
-        self._odd: list[str] = []
-
-    def put(self, name: str, text: str) -> None:
-        """A member of the source."""
-        if utf8(name) != name:
-            self.odd(name, text)
-        elif castable(text):
-            self.mark(name.replace("$", "$$"), text)
-        else:
-            self.mark(name.replace("$", "$$") + "$json", quote(text))
-
-    def odd(self, name: str, text: str) -> None:
-        """A member of the source that cannot stand under its own key."""
-        self._odd.append(f"{json.dumps(name)}:{text}")
-
-    def mark(self, name: str, text: str) -> None:
-        """A key of ours."""
-        self._parts.append(f"{quote(name)}:{text}")
-
-    def text(self) -> str | None:
-        """The column; null if nothing was put."""
-        if self._odd:
-            self.mark("$members", quote("{" + ",".join(self._odd) + "}"))
-            self._odd.clear()
-        return "{" + ",".join(self._parts) + "}" if self._parts else None
+_objects: Final = msgspec.json.Decoder(list[dict[str, Raw]]).decode
 
 
 class Reader:
-    """Takes the members of one object by name and type; what is left, or of another type, goes to `extra`."""
+    """Reads objects into the structs of their shapes, and counts what has no column. `strict`: False for the lenient way alone."""
 
-    def __init__(self, text: str, where: str, drift: Drift) -> None:
-        self._where = where
-        self._drift = drift
-        self.extra = Extra()
-        self._left: dict[str, str] = {}
-        if not text.startswith("{"):
-            if castable(text):
-                self.extra.mark("$value", text)
+    def __init__(self, *, strict: bool = True) -> None:
+        self.drift = Drift()
+        self.strict = strict
+        #: How many objects were read the lenient way.
+        self.lenient = 0
+
+    def one(self, shape: Shape, text: bytes) -> Any:
+        """One object. Raises ValueError or RecursionError for what is not well-formed JSON."""
+        if self.strict:
+            try:
+                return shape.one(text)
+            except ValueError:
+                pass  # perhaps only a member without a column
+            try:
+                item, names = shape.one_loose(text), members(text)
+            except ValueError:
+                pass
             else:
-                self.extra.mark("$value$json", quote(text))
-            drift.add(where, "$value")
-            return
-        for name, value in members(text):
-            if name in self._left:  # every parser keeps the last one
-                self.extra.odd(name, self._left[name])
-                drift.add(where, name, ":repeated")
-            self._left[name] = value
+                self._keep_unknown(shape, item, names)
+                return item
+        return self._leniently(shape, text.decode().strip(" \t\r\n"))
 
-    def __contains__(self, name: str) -> bool:
-        return self._left.get(name, "null") != "null"
+    def all(self, shape: Shape, text: bytes) -> list[Any]:
+        """The objects of a list."""
+        if self.strict:
+            try:
+                return shape.all(text)
+            except ValueError:
+                pass
+            try:
+                items, names = shape.all_loose(text), _objects(text)
+            except ValueError:
+                pass
+            else:
+                for item, own in zip(items, names, strict=True):
+                    self._keep_unknown(shape, item, own)
+                return items
+        return [self.one(shape, bytes(element)) for element in elements(text)]
 
-    def take(self, name: str) -> str | None:
-        """The value's text; None if it is absent or null."""
-        text = self._left.pop(name, None)
-        return None if text == "null" else text
+    def _keep_unknown(self, shape: Shape, item: Any, names: dict[str, Raw]) -> None:
+        for name in names:
+            if name not in shape.fields:
+                item.rest = self.keep(item.rest, shape, name, bytes(names[name]).decode())
 
-    def drop(self, *names: str) -> dict[str, str | None]:
-        """Members that stay in raw only."""
-        return {name: self.take(name) for name in names}
+    def _leniently(self, shape: Shape, text: str) -> Any:
+        self.lenient += 1
+        item = shape.struct()
+        if not text.startswith("{"):
+            decode(text)  # or it is not JSON
+            item.rest = mark(None, "$value", text)
+            self.drift.add(shape.where, "$value")
+            return item
+        for name, value in members(text).items():
+            own = bytes(value).decode()
+            field = shape.fields.get(name)
+            if field is None:
+                item.rest = self.keep(item.rest, shape, name, own)
+            elif own != "null":
+                found, why = self._value(field, own)
+                setattr(item, name, found)
+                if why:
+                    item.rest = self.keep(item.rest, shape, name, own, why)
+        return item
 
-    def keep(self, name: str, text: str, mark: str = ":retyped") -> None:
-        """To `extra`, and counted."""
-        self.extra.put(name, text)
-        self.note(name, mark)
+    def _value(self, field: Field, text: str) -> tuple[Any, str]:
+        if field.shape is None:
+            return field.kind.read(text)
+        if text[0] != ("[" if field.many else "{"):
+            return None, RETYPED
+        return (self.all if field.many else self.one)(field.shape, text.encode()), ""
 
-    def note(self, name: str, mark: str = ":retyped") -> None:
-        """Counted only: a column holds it."""
-        self._drift.add(self._where, name, mark)
+    def keep(self, rest: list[str] | None, shape: Shape, name: str, text: str, why: str = "") -> list[str] | None:  # fmt: skip
+        """`rest` with a member of the source, which is counted; a null is nothing."""
+        if text == "null":
+            return rest
+        if name == MARK and shape is SESSION and is_mark(found := decode(text)):
+            for kind in found:
+                self.drift.add(f"{shape.where}{MARK}.", kind)
+            return mark(rest, MARK, text)
+        self.drift.add(shape.where, name, why)
+        return mark(rest, name.replace("$", "$$"), text)
 
-    def _typed(self, name: str, first: str) -> str | None:
-        text = self.take(name)
-        if text is not None and text[0] not in first:
-            self.keep(name, text)
-            return None
-        return text
+    def gather(self, shape: Shape, lists: Iterable[Sequence[Any]]) -> Gathered:
+        """The objects of some lists, column by column. Each is read while it is at hand, and then let go."""
+        found = Gathered(self, shape, [], {name: [] for name in (*shape.fields, "rest")})
+        columns = [values.extend for values in found.values.values()]
+        for items in lists:
+            found.counts.append(len(items))
+            for extend, values in zip(columns, zip(*map(astuple, items), strict=True), strict=bool(items)):
+                extend(values)
+        return found
 
-    def string(self, name: str) -> str | None:
-        """A text, valid UTF-8."""
-        text = self._typed(name, '"')
-        return None if text is None else self.utf8(name, text, string(text))
 
-    def utf8(self, name: str, text: str, value: str) -> str:
-        """A decoded string as a column can hold it."""
-        clean = utf8(value)
-        if clean != value:
-            self.keep(name, text, ":surrogate")
-        return clean
+def mark(rest: list[str] | None, key: str, text: str) -> list[str]:
+    """`rest` with a key of ours."""
+    rest = [] if rest is None else rest
+    rest.append(f"{quote(key)}:{text}")
+    return rest
 
-    def json(self, name: str) -> str | None:
-        """Any value, as JSON text that DuckDB takes."""
-        text = self.take(name)
-        return None if text is None else self.as_json(name, text)
 
-    def as_json(self, name: str, text: str) -> str:
-        """The same for a value that was taken already."""
-        if castable(text):
-            return text
-        self.keep(name, text, ":surrogate")
-        return approximate(text)
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Many objects of one shape: how many each list had, and the values of each field in their order."""
 
-    def array(self, name: str) -> list[str] | None:
-        """The elements' texts."""
-        text = self._typed(name, "[")
-        return None if text is None else elements(text)
+    reader: Reader
+    shape: Shape
+    counts: list[int]
+    values: dict[str, list[Any]]
 
-    def object(self, name: str) -> str | None:
-        """The object's text."""
-        return self._typed(name, "{")
+    def columns(self) -> dict[str, Any]:
+        """The fields that are a column as they are."""
+        return {
+            field.column: self.values[field.name]
+            for field in self.shape.fields.values()
+            if field.column is not None
+        }
 
-    def double(self, name: str) -> float | None:
-        """The nearest double, zero without a sign; `extra` has what is too large, or an integer that no double is equal to."""
-        text = self._typed(name, "-0123456789")
-        if text is None:
-            return None
-        value = float(text) + 0.0  # -0.0 becomes 0.0, as in `flatten_columns.plain_zeros`
-        if value in (float("inf"), float("-inf")):
-            self.keep(name, text)
-            return None
-        if abs(value) >= 2**53:
-            self.keep(name, text, ":rounded")
-        return value
+    def texts(self, name: str, opening: bytes) -> Iterator[bytes | None]:
+        """Of a member that is to be read apart, the texts; None where it is absent, or of another type."""
+        for at, raw in enumerate(self.values[name]):
+            text = bytes(raw)
+            if text[:1] == opening:
+                yield text
+                continue
+            if text:
+                self.keep(at, name, text.decode(), RETYPED)
+            yield None
 
-    def integer(self, name: str) -> int | None:
-        """A BIGINT; `12.0` is one too."""
-        text = self._typed(name, "-0123456789")
-        if text is None:
-            return None
-        value = float(text)
-        if abs(value) < 2**53 and value.is_integer():
-            return int(value)
-        if len(text) < 21 and text.lstrip("-").isdigit() and -(2**63) <= int(text) < 2**63:
-            return int(text)
-        self.keep(name, text)
-        return None
+    def lists(self, name: str, shape: Shape) -> Gathered:
+        """The objects of the lists that a member is."""
+        texts = self.texts(name, b"[")
+        return self.reader.gather(shape, ([] if text is None else self.reader.all(shape, text) for text in texts))  # fmt: skip
 
-    def boolean(self, name: str) -> bool | None:
-        """True or false."""
-        text = self._typed(name, "tf")
-        return None if text is None else text == "true"
+    def objects(self, name: str, shape: Shape) -> Gathered:
+        """The objects that a member is; what has no column is left under its name."""
+        nothing = shape.struct()
+        texts = self.texts(name, b"{")
+        found = self.reader.gather(shape, [[nothing if text is None else self.reader.one(shape, text) for text in texts]])  # fmt: skip
+        for at, rest in enumerate(found.extras()):
+            if rest is not None:
+                self.mark(at, name, rest)
+        return found
 
-    def milliseconds(self, name: str) -> int | None:
-        """Epoch milliseconds as microseconds; `extra` has what is finer than that, or not between years 1 and 9999."""
-        text = self._typed(name, "-0123456789")
-        if text is None:
-            return None
-        value = float(text)
-        if not MIN_TIME <= value * 1000 <= MAX_TIME:
-            self.keep(name, text)
-            return None
-        micros = round(value * 1000)
-        if micros / 1000 != value:
-            self.keep(name, text, ":rounded")
-        return micros
+    def keep(self, at: int, name: str, text: str, why: str = "") -> None:
+        """A member of one of them to its `extra`, and counted."""
+        rest = self.values["rest"]
+        rest[at] = self.reader.keep(rest[at], self.shape, name, text, why)
 
-    def finish(self) -> str | None:
-        """Everything that nobody took goes to `extra`; its text."""
-        for name, text in self._left.items():
-            if text != "null":
-                self.keep(name, text, "")
-        self._left.clear()
-        return self.extra.text()
+    def mark(self, at: int, key: str, text: str) -> None:
+        """A key of ours to the `extra` of one of them."""
+        rest = self.values["rest"]
+        rest[at] = mark(rest[at], key, text)
+
+    def extras(self) -> list[str | None]:
+        """What of each has no column, as JSON; null if there is nothing."""
+        return [None if rest is None else extra(rest) for rest in self.values["rest"]]
+
+
+def extra(rest: list[str]) -> str:
+    """The column of that name."""
+    return "{" + ",".join(rest) + "}"

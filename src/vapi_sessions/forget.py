@@ -20,14 +20,15 @@ from vapi_sessions import faultpoints, privacy
 from vapi_sessions.config import Settings
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
 from vapi_sessions.identity import Known, normalised, number_parts
-from vapi_sessions.load import recover
 from vapi_sessions.pipeline import Environment
 from vapi_sessions.policy import Policy
+from vapi_sessions.recovery import recover
+from vapi_sessions.take_over import take_over
 from vapi_sessions.treatment import KEY_STATE, STATE, Treatment, drops_particulars
 from vapi_sessions.warehouse import erase, raw
 from vapi_sessions.warehouse.customers import CUSTOMER_COLUMNS, customer_of
+from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout, writer_lock
-from vapi_sessions.warehouse.store import Store
 from vapi_sessions.warehouse.suppression import Entry, Suppression
 
 #: By these a person may be mentioned in other sessions.
@@ -118,16 +119,17 @@ def forget(
     clocks = privacy.Clocks(environment.now, environment.sleep or time.sleep)
     with writer_lock(layout):
         suppression = Suppression.open(layout, create=not dry_run, region=region)
+        take_over(layout, suppression, clocks, note)
         if suppression.pending and not dry_run:
             privacy.erase_forgotten(layout, suppression, clocks)
-        with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
-            recover(store, layout, now=clocks.now, suppression=suppression)
+        with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
+            recover(index, layout, now=clocks.now, suppression=suppression)
             if not dry_run:
-                privacy.check_treatment(store.state(), treatment, empty=False)
-            policy = _policy(settings, store, whom)
+                privacy.check_treatment(index.state(), treatment, empty=False)
+            policy = _policy(settings, index, whom)
             people = [_Person.of(kind, value, policy, layout, region) for kind, value in whom.customers]
             found = _in_raw(layout, sessions, people, region)
-            _in_store(store, found, sessions, people, region)
+            _in_published(index, layout, found, sessions, people, region)
             mentions = _mentions(layout, found, people, region) if people else {}
             if whom.mentions:
                 for session_id, created in mentions.items():
@@ -192,6 +194,7 @@ def remove(
         suppression = Suppression.open(layout, region=settings.phone_region)
         if suppression.pending:  # else what is half erased would stay
             clocks = privacy.Clocks(environment.now, environment.sleep or time.sleep)
+            take_over(layout, suppression, clocks, lambda text: None)
             privacy.erase_forgotten(layout, suppression, clocks)
         return [suppression.remove(one) for one in given]
 
@@ -207,9 +210,9 @@ def _warehouse(settings: Settings) -> Layout:
     return layout
 
 
-def _policy(settings: Settings, store: Store, whom: Whom) -> Policy | None:
+def _policy(settings: Settings, index: Index, whom: Whom) -> Policy | None:
     """The policy that made the warehouse's pseudonyms; None if there are none to be looked for."""
-    state = store.state()
+    state = index.state()
     if KEY_STATE not in state or all(kind == "customerId" for kind, _ in whom.customers):
         return None
     policy = settings.pseudonyms()
@@ -228,9 +231,9 @@ def _tighten(
     clocks: privacy.Clocks,
     note: Callable[[str], None],
 ) -> bool:
-    with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
+    with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
         stricter = privacy.check_treatment(
-            store.state(), treatment, empty=not store.rows("SELECT 1 FROM sessions LIMIT 1")
+            index.state(), treatment, empty=not index.rows("SELECT 1 FROM sessions LIMIT 1")
         )
     if stricter:
         note(privacy.stricter_note(treatment))
@@ -317,21 +320,27 @@ def _in_raw(layout: Layout, sessions: set[str], people: Sequence[_Person], regio
     return found
 
 
-def _in_store(
-    store: Store, found: _Found, sessions: set[str], people: Sequence[_Person], region: str | None
+def _in_published(
+    index: Index,
+    layout: Layout,
+    found: _Found,
+    sessions: set[str],
+    people: Sequence[_Person],
+    region: str | None,
 ) -> None:
     """The same among the rows, of which `raw/` may lack some."""
-    for session_id, created in store.rows(
+    for session_id, created in index.rows(
         "SELECT session_id, epoch_us(created_at) FROM sessions WHERE session_id IN (SELECT unnest(?::VARCHAR[]))",
         [sorted(sessions)],
     ):
         found.add(session_id, created)
-    for n, person in enumerate(people):
-        column = CUSTOMER_COLUMNS[person.kind]
-        for session_id, created, value in store.rows(
-            f"SELECT session_id, epoch_us(created_at), {column} FROM sessions WHERE {column} IS NOT NULL"
-        ):
-            if person.is_meant(person.kind, value, region):
+    for session_id, created, *values in (
+        erase.customers(layout, index.state().get("snapshot")) if people else ()
+    ):
+        named = dict(zip(CUSTOMER_COLUMNS, values, strict=True))
+        for n, person in enumerate(people):
+            value = named[person.kind]
+            if value is not None and person.is_meant(person.kind, value, region):
                 found.add(session_id, created, [n])
 
 

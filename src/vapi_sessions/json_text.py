@@ -1,29 +1,217 @@
-"""JSON text, cut into its parts without decoding them, so that numbers, escapes and repeated keys survive as they came.
+"""The one decoder for JSON: text in, values out, and what is odd about the JSON itself put right on the way. Pure.
 
-msgspec does nearly all of the work. It refuses lone surrogates (half an emoji, where a source cut a text at so many
-characters), which JSON allows and Python's own decoder reads; what it refuses is cut by the latter.
+JSON allows what databases and other parsers do not agree about. `normalised` settles it once, where a page is cut into sessions
+and where a raw file is read; whatever takes a body after that relies on it:
+
+- of a key that is repeated in an object, the last value stays;
+- half a surrogate pair (half an emoji, where a source cut a text at so many characters) becomes U+FFFD;
+- an array or object more than `MOST_DEEP` levels down becomes a string that holds its JSON text;
+- so does an integer of more than `MOST_DIGITS` digits.
+
+What was done is counted in a member `$normalised` of the session, and stays there: `{"repeated_names": 1}`. Everything else, the
+text of numbers included, is as it was; in a body without any of this not a byte changes.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, Final, NoReturn
 
 import msgspec
 import pyarrow as pa
+from msgspec.structs import astuple
+
+#: Levels of arrays and objects, the outermost included. A walk in Python takes three frames a level, of a thousand that there are.
+MOST_DEEP: Final = 100
+#: What Python and msgspec read.
+MOST_DIGITS: Final = 4_300
+#: The member of a session that counts what was put right.
+MARK: Final = "$normalised"
+_REPEATED, _HALVES, DEEP, _LONG = KINDS = (
+    "repeated_names",
+    "lone_surrogates",
+    "deep_values",
+    "long_integers",
+)
+#: No count says more: a larger number might be somebody's.
+_MOST: Final = 999_999
+
+#: Decodes well-formed JSON; numbers with a point or an exponent keep their text. `encode` writes them as they were.
+decode: Final = msgspec.json.Decoder(float_hook=msgspec.Raw).decode
+encode: Final = msgspec.json.Encoder().encode
+#: The members of an object, or the elements of an array, each its own text.
+members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+elements: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One text.
+
+
+def normalised(body: bytes) -> tuple[bytes, Any]:
+    """A session's JSON text, and what it decodes to. The same object if nothing is odd. Raises ValueError if it is not JSON."""
+    value, odd = read(body)
+    if not odd:
+        return body, value
+    if isinstance(value, dict):
+        before = value.pop(MARK, None)
+        if is_mark(before):
+            odd.update(before)
+        elif before is not None:  # somebody else's, and the name is taken
+            odd[_REPEATED] += 1
+        value[MARK] = {kind: min(count, _MOST) for kind, count in odd.items()}
+    return encode(value), value
+
+
+def is_mark(value: Any) -> bool:
+    """Whether a decoded value is what `normalised` writes: it can hold nothing that anybody said."""
+    return (
+        isinstance(value, dict)
+        and value.keys() <= set(KINDS)
+        and all(type(count) is int and 0 < count <= _MOST for count in value.values())
+    )
+
+
+def read(text: bytes) -> tuple[Any, Counter[str]]:
+    """What a JSON text decodes to, with everything odd put right, and how much of it there was. Raises ValueError."""
+    try:
+        value = decode(text)
+        flat = text.count(b"[") + text.count(b"{") <= MOST_DEEP or type(value) in _LEAVES or not deeper(value)
+        if flat:  # and if encoding gives the text back, but for white space, decoding lost nothing
+            encoded = encode(value)
+            if encoded == text or encoded == msgspec.json.format(text, indent=-1):
+                return value, Counter()
+    except (ValueError, RecursionError):
+        pass  # not JSON, or not for this decoder
+    return _exactly(text.decode())
+
+
+def deeper(value: Any, levels: int = MOST_DEEP) -> bool:
+    """Whether there is an array or object below so many levels of them; a struct is an object."""
+    if type(value) is dict:
+        items: Iterable[Any] = value.values()
+    else:
+        items = value if type(value) is list else astuple(value)
+    return levels == 0 or any(deeper(item, levels - 1) for item in items if type(item) not in _LEAVES)
+
+
+_LEAVES: Final = frozenset({str, int, float, bool, type(None), msgspec.Raw, msgspec.UnsetType})
+
+
+def _exactly(text: str) -> tuple[Any, Counter[str]]:
+    odd: Counter[str] = Counter()
+
+    def half(match: re.Match[str]) -> str:
+        if not match[1]:
+            return match[0]
+        odd[_HALVES] += 1
+        return "\\ufffd"
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            odd[_REPEATED] += len(pairs) - len(found)
+        return found
+
+    def integer(digits: str) -> int | str | msgspec.Raw:
+        if len(digits.lstrip("-")) > MOST_DIGITS:
+            odd[_LONG] += 1
+            return digits
+        return msgspec.Raw(digits) if digits == "-0" else int(digits)
+
+    text = _ESCAPE.sub(half, _without_depth(text, odd))
+    decoder = json.JSONDecoder(
+        object_pairs_hook=unique, parse_float=msgspec.Raw, parse_int=integer, parse_constant=_constant
+    )
+    value = decoder.decode(text)
+    return value, odd
+
+
+_ESCAPE: Final = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
 
 
 def _constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-_raw_object: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_raw_array: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_lenient: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_constant)
-_blank: Final = re.compile(r"[ \t\r\n]*")
+def _without_depth(text: str, odd: Counter[str]) -> str:
+    """The text with a string in place of each array and object that is too deep."""
+    if text.count("[") + text.count("{") <= MOST_DEEP:
+        return text
+    parts: list[str] = []
+    start = end = 0
+    for match, levels in _brackets(text):
+        if levels == MOST_DEEP + 1 and match[0] in "[{":
+            start = match.start()
+        elif levels == MOST_DEEP and match[0] in "]}":
+            parts += text[end:start], quote(text[start : match.end()])
+            end = match.end()
+            odd[DEEP] += 1
+    return "".join((*parts, text[end:]))
+
+
+def _brackets(text: str) -> Iterator[tuple[re.Match[str], int]]:
+    """Each mark outside of strings, and how many brackets are open after it. Raises ValueError if they do not match."""
+    stack: list[str] = []
+    for match in _MARKS.finditer(text):
+        mark = match[0]
+        if mark in "[{":
+            stack.append(mark)
+        elif mark in "]}" and (not stack or stack.pop() + mark not in ("[]", "{}")):
+            raise ValueError("brackets that do not match")
+        elif mark == '"':
+            raise ValueError("a string without an end")
+        yield match, len(stack)
+    if stack:
+        raise ValueError("brackets that do not match")
+
+
+_MARKS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\],:"]', re.DOTALL)
+
+
+def shallow(text: str) -> list[tuple[str, str]]:
+    """The members of an object, or the elements of an array (without names), however deep they are nested.
+
+    For what no decoder takes: only strings, brackets and what stands between them are looked at. Raises ValueError if
+    these are not in order.
+    """
+    parts: list[tuple[str, str]] = []
+    name, start, end = "", 0, 0
+    for match, levels in _brackets(text):
+        mark = match[0]
+        if end:
+            raise ValueError("more than one whole value")
+        if mark in "[{" and levels == 1:
+            start = match.end()
+        elif mark == ":" and levels == 1 and text.lstrip(_BLANKS)[0] == "{":
+            name, start = json.loads(text[start : match.start()]), match.end()
+        elif (mark == "," and levels == 1) or (mark in "]}" and levels == 0):
+            value = text[start : match.start()].strip(_BLANKS)
+            if not value and (parts or mark == ","):
+                raise ValueError("a value that is empty")
+            if value:
+                parts.append((name, value))
+            name, start = "", match.end()
+            end = 0 if levels else start
+    if not end or text[end:].strip(_BLANKS):
+        raise ValueError("not one whole object or array")
+    return parts
+
+
+_BLANKS: Final = " \t\r\n"
+
+
+def quote(text: str) -> str:
+    """A JSON string."""
+    return encode(text).decode()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Many texts, for Arrow.
 
 
 def check_utf8(text: bytes) -> None:
@@ -46,138 +234,3 @@ def column(texts: Sequence[bytes]) -> pa.StringArray:
             text.decode()
         raise
     return found
-
-
-def members(text: str) -> list[tuple[str, str]]:
-    """The members of a JSON object in order, repeated keys included, each with its value's own text."""
-    try:
-        found = [(name, bytes(value)) for name, value in _raw_object(text).items()]
-        size = len(text) if text.isascii() else len(text.encode())
-        # A repeated key, an escape in a key or white space makes the text longer than its parts.
-        if size == 1 + sum([len(name) + len(value) + 4 for name, value in found]):
-            return [(name, value.decode()) for name, value in found]
-    except (ValueError, msgspec.DecodeError):
-        pass  # not for this decoder: a lone surrogate
-    return list(_cut(text, "{", "}"))
-
-
-def elements(text: str) -> list[str]:
-    """The elements of a JSON array, each its own text."""
-    try:
-        return [bytes(value).decode() for value in _raw_array(text)]
-    except (ValueError, msgspec.DecodeError):
-        return [value for _, value in _cut(text, "[", "]")]
-
-
-def _cut(text: str, opening: str, closing: str) -> Iterable[tuple[str, str]]:
-    def after(position: int) -> int:
-        return _blank.match(text, position).end()  # type: ignore[union-attr]  # matches the empty string everywhere
-
-    def expect(position: int, characters: str) -> str:
-        if text[position : position + 1] not in characters or position >= len(text):
-            raise ValueError(f"{characters} expected")
-        return text[position]
-
-    position = after(0)
-    expect(position, opening)
-    position = after(position + 1)
-    done = text[position : position + 1] == closing
-    while not done:
-        name = ""
-        if opening == "{":
-            expect(position, '"')
-            name, position = _lenient.raw_decode(text, position)
-            position = after(position)
-            expect(position, ":")
-            position = after(position + 1)
-        start = position
-        _, position = _lenient.raw_decode(text, start)
-        yield name, text[start:position]
-        position = after(position)
-        done = expect(position, closing + ",") == closing
-        if not done:
-            position = after(position + 1)
-    if after(position + 1) != len(text):
-        raise ValueError("trailing characters")
-
-
-def shallow(text: str) -> list[tuple[str, str]]:
-    """The members of an object, or the elements of an array (without names), however deep they are nested.
-
-    For what no decoder takes: only strings, brackets and what stands between them are looked at. Raises ValueError if
-    these are not in order.
-    """
-    stack: list[str] = []
-    parts: list[tuple[str, str]] = []
-    name, start, end = "", 0, 0
-    for match in _MARKS.finditer(text):
-        mark = match[0]
-        if end and not stack:
-            raise ValueError("more than one whole value")
-        if mark in "{[":
-            stack.append(mark)
-            start = match.end() if len(stack) == 1 else start
-        elif mark in "}]":
-            if not stack or stack.pop() + mark not in ("{}", "[]"):
-                raise ValueError("brackets that do not match")
-            end = match.end()
-        elif mark == '"':
-            raise ValueError("a string without an end")
-        if len(stack) == (0 if mark in "}]" else 1) and mark in ",}]":
-            value = text[start : match.start()].strip(_BLANKS)
-            if not value and (parts or mark == ","):
-                raise ValueError("a value that is empty")
-            if value:
-                parts.append((name, value))
-            name, start = "", match.end()
-        elif len(stack) == 1 and mark == ":" and stack == ["{"]:
-            name, start = _lenient.decode(text[start : match.start()]), match.end()
-    if stack or not end or text[end:].strip(_BLANKS):
-        raise ValueError("not one whole object or array")
-    return parts
-
-
-_MARKS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\],:"]', re.DOTALL)
-_BLANKS: Final = " \t\r\n"
-
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")  # Python's str holds them only if they are alone
-_ESCAPE: Final = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)")
-
-
-def utf8(text: str) -> str:
-    """The text with U+FFFD for every lone surrogate."""
-    return _SURROGATE.sub("\ufffd", text)
-
-
-def castable(text: str) -> bool:
-    """Whether DuckDB takes this JSON text as JSON: it refuses lone surrogates, and nothing else that is JSON."""
-    return "\\u" not in text or not any(match[1] for match in _ESCAPE.finditer(text))
-
-
-def approximate(text: str) -> str:
-    """JSON text with U+FFFD for every escaped lone surrogate."""
-    return _ESCAPE.sub(lambda match: "\\ufffd" if match[1] else match[0], text)
-
-
-def decode(text: str) -> Any:
-    """A value; numbers as their text."""
-    return _lenient.decode(text)
-
-
-def string(text: str) -> str:
-    """A JSON string's value."""
-    return decode(text) if "\\" in text else text[1:-1]
-
-
-def quote(text: str) -> str:
-    """A JSON string."""
-    return msgspec.json.encode(text).decode()
-
-
-def peek(text: str | None, *path: str) -> str | None:
-    """The string at a path inside a value, if there is one."""
-    for name in path:
-        if text is None or not text.startswith("{"):
-            return None
-        text = dict(members(text)).get(name)
-    return utf8(string(text)) if text is not None and text.startswith('"') else None

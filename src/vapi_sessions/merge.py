@@ -1,10 +1,9 @@
-"""Which observations are worth keeping, and which state of a session wins. Pure.
+"""Which version of a session wins, and which tables it changes. Pure.
 
-A session's row is the join of everything that was observed of it: the state is the maximum by `(updatedAt, request
-order)`, the first reading a minimum, the growth a union, the mark the maximum by request order, standing only against
-observations requested before it. So a batch can be merged twice, and batches of one run, in which a session shows each
-`updatedAt` once, in any order. Only two things need the order of the requests, which is why `load.recover` sorts the
-files it finds by it: content that came back at the same `updatedAt`, and a mark, which presupposes its session.
+What the warehouse holds of a session is the join of everything that was observed of it: the state is the maximum by
+`(updatedAt, request order)`, the first reading a minimum, the growth a union, the mark the maximum by request order,
+standing only against observations requested before it. So a batch can be merged twice, and batches in any order. Only a mark
+needs the order of the requests, since it presupposes its session, which is why `recovery` sorts the files it finds by it.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from types import MappingProxyType
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
-from vapi_sessions.flatten import Version, merge_growth, message_count
+from vapi_sessions.flatten import Head, head_of, merge_growth
 from vapi_sessions.page import UnreadableRow
 
 Kind: TypeAlias = Literal["seen", "deleted", "aged_out"]
@@ -23,6 +22,15 @@ Kind: TypeAlias = Literal["seen", "deleted", "aged_out"]
 UNNAMED: Final = "unreadable-"
 
 Growth: TypeAlias = tuple[tuple[int, int], ...]
+
+
+#: Of a mark, which has no content.
+NO_HEAD: Final = Head(0, 0, 0, 0)
+
+
+def short(content_hash: str) -> int:
+    """The first 64 bits of a content hash, which are enough to tell versions of one session apart."""
+    return int(content_hash[:16], 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +47,33 @@ class Observation:
     kind: Kind
     body: bytes
     content_hash: str
+
+
+class Sighting(NamedTuple):
+    """An observation without its content: what it takes to decide which one wins. Moments in microseconds."""
+
+    session_id: str
+    created_at: int
+    updated_at: int
+    requested_at: int
+    seq: int
+    kind: Kind
+    content_hash: int
+    head: Head
+
+
+def sighting(observation: Observation, head: Head = NO_HEAD) -> Sighting:
+    """The same without its content."""
+    return Sighting(
+        observation.session_id,
+        observation.created_at,
+        observation.updated_at,
+        observation.requested_at,
+        observation.seq,
+        observation.kind,
+        short(observation.content_hash) if observation.content_hash else 0,
+        head,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +127,14 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the warehouse holds of a session."""
+    """What the warehouse holds of a session. `growth`: (updated_at, message_count) as `merge_growth` gives it, this version's included."""
 
     created_at: int
     updated_at: int
     seq: int
-    content_hash: str
+    batch: int
+    content_hash: int
+    head: Head
     first_synced_at: int
     growth: Growth
     mark: Mark | None
@@ -107,16 +144,14 @@ class Known:
 class Resolution:
     """The outcome for one batch.
 
-    `keep`: observations that tell something new, to be stored in raw. `versions`: states to be written, whole.
-    `earlier`: sessions whose state stays, but which were seen growing earlier than known. `marks`: the mark to stand
-    (None: lifted) for each session whose mark changes or whose row is written anew. `unreadable`: what is kept aside from
-    now on, `released`: what no longer is.
+    `held`: what the index holds from now on of each session that changed in any way (`batch` is the batch itself for those
+    of `won`, whose new version wins). `dirty`: the tables, by name, whose published rows are then stale, for each of
+    those. `unreadable`: what is kept aside from now on, `released`: what no longer is.
     """
 
-    keep: list[Observation | Unreadable]
-    versions: list[Version]
-    earlier: dict[str, tuple[int, Growth]]
-    marks: dict[str, Mark | None]
+    held: dict[str, Known] = field(default_factory=dict)
+    won: set[str] = field(default_factory=set)
+    dirty: dict[str, frozenset[str]] = field(default_factory=dict)
     unreadable: dict[str, Unreadable] = field(default_factory=dict)
     released: set[str] = field(default_factory=set)
     new: int = 0
@@ -125,22 +160,24 @@ class Resolution:
 
 
 def resolve(
-    observations: Iterable[Observation | Unreadable],
+    sightings: Iterable[Sighting | Unreadable],
     known: Mapping[str, Known],
     aside: Mapping[str, Unreadable] = MappingProxyType({}),
+    *,
+    batch: int,
 ) -> Resolution:
-    """Join `observations` (any order, repeats allowed) with what is `known`, and with what is kept `aside`."""
-    result = Resolution([], [], {}, {})
+    """Join `sightings` (any order, repeats allowed) of batch number `batch` with what is `known`, and with what is kept `aside`."""
+    result = Resolution()
     odd: dict[str, Unreadable] = {}
-    readable: list[Observation] = []
-    for one in observations:
-        if isinstance(one, Observation):
+    readable: list[Sighting] = []
+    for one in sightings:
+        if isinstance(one, Sighting):
             readable.append(one)
         elif one.session_id not in odd or one.seq > odd[one.session_id].seq:
             odd[one.session_id] = one
-    ordered = sorted(readable, key=lambda o: (o.session_id, o.updated_at, o.seq))
-    for session_id, group in groupby(ordered, key=lambda o: o.session_id):
-        latest = _resolve_one(session_id, list(group), known.get(session_id), aside.get(session_id), result)
+    readable.sort(key=lambda s: (s.session_id, s.updated_at, s.seq))
+    for session_id, group in groupby(readable, key=lambda s: s.session_id):
+        latest = _resolve_one(session_id, list(group), known.get(session_id), batch, result)
         if session_id in odd and odd[session_id].seq < latest:
             del odd[session_id]  # it read well later
         elif session_id in aside and aside[session_id].seq < latest:
@@ -152,92 +189,93 @@ def resolve(
         ):
             result.released.discard(session_id)
             result.unreadable[session_id] = one
-            result.keep.append(one)
     return result
 
 
 def _resolve_one(
     session_id: str,
-    group: list[Observation],
+    group: list[Sighting],
     before: Known | None,
-    aside: Unreadable | None,
+    batch: int,
     result: Resolution,
 ) -> int:
     """Adds one session to the result; returns the order of the last request that could read it."""
-    marks = [Mark(o.kind, o.requested_at, o.seq) for o in group if o.kind != "seen"]
+    marks = [Mark(s.kind, s.requested_at, s.seq) for s in group if s.kind != "seen"]
     if before is not None and before.mark is not None:
         marks.append(before.mark)
     mark = max(marks, key=lambda m: m.seq, default=None)
-    winner: Observation | None = None
-    position = (before.updated_at, before.seq) if before is not None else None
-    current_hash = before.content_hash if before is not None else None
+    winner: Sighting | None = None
+    position = (before.updated_at, before.seq) if before is not None else (-1, -1)
     growth: Growth = before.growth if before is not None else ()
     first = before.first_synced_at if before is not None else None
     last_seen = before.seq if before is not None else -1
-    for observation in group:
-        if observation.kind != "seen":
+    for one in group:
+        if one.kind != "seen":
             continue
-        lifts = any(
-            standing is not None and observation.seq > standing.seq > last_seen for standing in (mark, aside)
-        )
-        if observation.content_hash == current_hash and not lifts:
-            continue
-        wins = position is None or _is_later(observation, position)
-        alone = before is None and len(group) == 1  # flatten counts the messages of a lone version itself
-        grown = (
-            growth
-            if alone
-            else merge_growth(growth, ((observation.updated_at, message_count(observation.body)),))
-        )
-        if not wins and grown == growth and not lifts:
-            continue
-        result.keep.append(observation)
-        growth = grown
-        first = observation.requested_at if first is None else min(first, observation.requested_at)
-        last_seen = max(last_seen, observation.seq)
-        if wins:
-            winner, position, current_hash = (
-                observation,
-                (observation.updated_at, observation.seq),
-                observation.content_hash,
-            )
+        growth = merge_growth(growth, ((one.updated_at, one.head.message_count),))
+        first = one.requested_at if first is None else min(first, one.requested_at)
+        last_seen = max(last_seen, one.seq)
+        if _is_later(one, position):
+            winner, position = one, (one.updated_at, one.seq)
     stands = mark if mark is not None and mark.seq > last_seen else None
-    if stands is not None and (before is None or stands != before.mark):
-        result.keep += [o for o in group if o.kind != "seen" and o.seq == stands.seq]
     if winner is not None and first is not None:
-        result.versions.append(
-            Version(
-                session_id=session_id,
-                org_id=winner.org_id,
-                created_at=winner.created_at,
-                updated_at=winner.updated_at,
-                requested_at=winner.requested_at,
-                seq=winner.seq,
-                content_hash=winner.content_hash,
-                first_synced_at=first,
-                growth=growth,
-                body=winner.body,
-            )
+        held = Known(
+            winner.created_at,
+            winner.updated_at,
+            winner.seq,
+            batch,
+            winner.content_hash,
+            winner.head,
+            first,
+            growth,
+            stands,
         )
-        result.marks[session_id] = stands
+        result.won.add(session_id)
         if before is None:
             result.new += 1
         elif winner.content_hash != before.content_hash:
             result.changed += 1
             result.silent += winner.updated_at == before.updated_at
-    elif before is not None:
-        if first is not None and (growth != before.growth or first != before.first_synced_at):
-            result.earlier[session_id] = (first, growth)
-        if stands != before.mark:
-            result.marks[session_id] = stands
-    return max(observation.seq for observation in group)
+    elif before is not None and first is not None:
+        held = replace(before, first_synced_at=first, growth=growth, mark=stands)
+    else:
+        held = None  # a mark of what is not held
+    if held is not None and held != before:
+        result.held[session_id] = held
+        result.dirty[session_id] = _dirty(before, held)
+    return max(one.seq for one in group)
 
 
-def _is_later(observation: Observation, position: tuple[int, int]) -> bool:
+def _shown(known: Known) -> tuple[object, ...]:
+    """What tells one row of `sessions` from another: the version, and what the index knows beside it."""
+    return known.updated_at, known.seq, known.first_synced_at, known.mark
+
+
+def _dirty(before: Known | None, held: Known) -> frozenset[str]:
+    """The tables in which the session's rows differ, or may."""
+    old, new = before.head if before is not None else _NOTHING, held.head
+    tables = set[str]()
+    if before is None or _shown(before) != _shown(held):
+        tables.add("sessions")
+    if (old.message_count, old.messages_hash) != (new.message_count, new.messages_hash):
+        tables |= {"messages", "tool_calls"}
+    elif before is not None and before.growth != held.growth:
+        tables.add("messages")  # of which first_seen_at moves, and nothing else
+    if old.costs_hash != new.costs_hash:
+        tables.add("costs")
+    if old.outputs_hash != new.outputs_hash:
+        tables.add("structured_outputs")
+    return frozenset(tables)
+
+
+_NOTHING: Final = head_of(b"{}")
+
+
+def _is_later(one: Sighting, position: tuple[int, int]) -> bool:
     """Whether it shows a later state than the one of `position`: by `updatedAt`, and by the order of the requests where that
     is the same, as after a change that did not move it.
     """
-    return (observation.updated_at, observation.seq) > position
+    return (one.updated_at, one.seq) > position
 
 
 def set_aside(aside: dict[str, Unreadable], resolution: Resolution) -> None:
@@ -245,30 +283,3 @@ def set_aside(aside: dict[str, Unreadable], resolution: Resolution) -> None:
     aside.update(resolution.unreadable)
     for session_id in resolution.released:
         aside.pop(session_id, None)
-
-
-def after(resolution: Resolution, known: Mapping[str, Known], ids: Iterable[str]) -> dict[str, Known]:
-    """What will be held of these sessions once the resolution is merged into what was `known`; only those it touches."""
-    wanted = set(ids)
-    held = {session_id: known[session_id] for session_id in wanted if session_id in known}
-    touched: dict[str, Known] = {}
-    for version in resolution.versions:
-        if version.session_id in wanted:
-            count = message_count(version.body)
-            touched[version.session_id] = Known(
-                version.created_at,
-                version.updated_at,
-                version.seq,
-                version.content_hash,
-                version.first_synced_at,
-                merge_growth(version.growth, ((version.updated_at, count),)),
-                None,
-            )
-    for session_id in wanted & resolution.earlier.keys():
-        first, growth = resolution.earlier[session_id]
-        touched[session_id] = replace(held[session_id], first_synced_at=first, growth=growth)
-    for session_id in wanted & resolution.marks.keys():
-        touched[session_id] = replace(
-            touched.get(session_id) or held[session_id], mark=resolution.marks[session_id]
-        )
-    return touched

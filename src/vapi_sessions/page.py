@@ -1,23 +1,25 @@
 """A list response cut into sessions, each with its own JSON text and what has to be known of it to store it. Pure.
 
 Anything odd about the JSON of one session (half an emoji, absurd depth) must not keep the others from being read. So what
-msgspec refuses as a whole is cut by its brackets alone, whatever it holds, and each session is judged by itself. One
-that does not say what it is (no `updatedAt`, no organisation) becomes an `UnreadableRow`: kept aside, and in nobody's way.
+msgspec refuses as a whole is cut by its brackets alone, and each session is judged, and put right (`json_text`), by itself.
+One that does not say what it is (no `updatedAt`, no organisation) becomes an `UnreadableRow`: kept aside, and in nobody's way.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from vapi_sessions import json_text, timestamps
+from vapi_sessions.flatten_shapes import ABSENT, MESSAGE, SESSION, Shape
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """One session as one response showed it; `body` is its JSON text, untouched. Moments are microseconds."""
+    """One session as one response showed it; `body` is its JSON text, as `json_text.normalised` gives it. Moments are microseconds."""
 
     session_id: str
     org_id: str
@@ -65,7 +67,6 @@ class _Envelope(msgspec.Struct):
 
 _decode_envelope: Final = msgspec.json.Decoder(_Envelope).decode
 _decode_metadata: Final = msgspec.json.Decoder(Metadata, strict=False).decode
-_decode_header: Final = msgspec.json.Decoder(_Header).decode
 #: Bytes of `{"results":[],"metadata":}` with some room for white space; more may hide a second `results`.
 _PLAIN_ENVELOPE: Final = 32
 #: Characters of a hash that stand for an id where there is none.
@@ -81,7 +82,7 @@ def split(body: bytes) -> tuple[Metadata, list[bytes]]:
         raise
     except (msgspec.DecodeError, RecursionError):  # perhaps only something odd in one session, or in several
         members = json_text.shallow(body.decode())
-        _refuse_repeats([name for name, _ in members])
+        _refuse_repeats(members)
         parts = dict(members)
         if not parts.get("results", "").startswith("["):
             raise ValueError("results is no list") from None
@@ -89,28 +90,27 @@ def split(body: bytes) -> tuple[Metadata, list[bytes]]:
         return _decode_metadata(parts.get("metadata", "")), found
     bodies = [bytes(raw) for raw in envelope.results]
     if len(body) - sum(map(len, bodies)) - len(bodies) - len(envelope.metadata) > _PLAIN_ENVELOPE:
-        _refuse_repeats([name for name, _ in json_text.members(body.decode())])
+        _refuse_repeats(json_text.shallow(body.decode()))
     return _decode_metadata(envelope.metadata), bodies
 
 
-def _refuse_repeats(names: list[str]) -> None:
+def _refuse_repeats(members: list[tuple[str, str]]) -> None:
     """A page that names a member twice says two things; the decoder would take the last."""
-    if len(set(names)) < len(names):
+    if len(dict(members)) < len(members):
         raise ValueError("a member of the page is there twice")
 
 
 def read(body: bytes, place: int = 0) -> Row | UnreadableRow:
-    """One session by its four indispensable members. Raises ValueError or RecursionError for what is not JSON."""
+    """One session by its four indispensable members. Raises ValueError for what is not JSON."""
+    value = _look(body)
+    if value is None:
+        body, value = json_text.normalised(body)
     try:
-        header = _decode_header(body)
-    except (msgspec.DecodeError, RecursionError):  # a wrong or missing member, half an emoji, or absurd depth
-        members = _members(body)
-        try:
-            header = msgspec.convert(members, _Header, strict=True)
-        except msgspec.ValidationError:
-            return _unreadable(body, members, place)
+        header = msgspec.convert(value, _Header, from_attributes=True)
+    except msgspec.ValidationError:
+        return _unreadable(body, place)
     if not header.id or not header.orgId:
-        return _unreadable(body, _members(body), place)
+        return _unreadable(body, place)
     return Row(
         session_id=header.id,
         org_id=header.orgId,
@@ -120,27 +120,63 @@ def read(body: bytes, place: int = 0) -> Row | UnreadableRow:
     )
 
 
-def _members(body: bytes) -> dict[str, str | int | None]:
-    """The indispensable members that there are, decoded, however odd the others are; none of what is no object."""
-    text = body.decode()
-    if not text.startswith("{"):
-        return {}
+def well_formed(body: bytes) -> bytes:
+    """The session's JSON text as `json_text.normalised` gives it. Raises ValueError for what is not JSON."""
+    return body if _look(body) is not None else json_text.normalised(body)[0]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# A quick look: most sessions have the usual members, and nothing odd about them. Decoding everything takes twice as long.
+
+
+def _usual(shape: Shape, *others: str, **kinds: Any) -> Any:
+    """A struct of the members that such an object usually has, which is written again with no more than it had."""
+    return msgspec.defstruct(
+        "Usual",
+        [(name, kinds.get(name, Any), ABSENT if kinds.get(name) is msgspec.Raw else msgspec.UNSET) for name in (*shape.fields, *others)],
+        omit_defaults=True,
+        forbid_unknown_fields=True,
+        gc=False,
+    )  # fmt: skip
+
+
+_Message: Final = _usual(
+    MESSAGE,
+    "source",
+    "confidenceSource",
+    "isFiltered",
+    "speakerLabel",
+    content=msgspec.Raw,
+    message=msgspec.Raw,
+)
+_Usual: Final = _usual(SESSION, messages=list[_Message] | msgspec.UnsetType)  # type: ignore[valid-type]  # made just now
+_decode_usual: Final = msgspec.json.Decoder(_Usual, float_hook=msgspec.Raw).decode
+
+
+def _look(body: bytes) -> Any:
+    """The session, if it is certain that nothing is odd about its JSON; None otherwise."""
     try:
-        parts = json_text.members(text)
-    except RecursionError:  # only the nesting is looked at then: what else it holds is for those who store it
-        parts = json_text.shallow(text)
-    return {name: _value(part) for name, part in parts if name in _Header.__struct_fields__}
-
-
-def _value(text: str) -> str | int | None:
-    """A text or null; 0 for whatever is neither."""
-    if text == "null":
+        session = _decode_usual(body)
+    except (ValueError, RecursionError):
         return None
-    plain = text.startswith('"') and json_text.castable(text)
-    return str(msgspec.json.decode(text)) if plain else 0
+    brackets = body.count(b"[") + body.count(b"{")
+    if (
+        # What lost nothing is as long as before; and at most one of the messages is open at a time.
+        len(json_text.encode(session)) != len(body)
+        or (brackets >= json_text.MOST_DEEP + len(session.messages or ()) and json_text.deeper(session))
+        # What was said is not decoded, which only hides nothing if it is a string.
+        or _NO_STRING.search(body)
+    ):
+        return None
+    return session
 
 
-def _unreadable(body: bytes, members: dict[str, str | int | None], place: int) -> UnreadableRow:
+_NO_STRING: Final = re.compile(rb'"(?:content|message)":[^"n]')
+
+
+def _unreadable(body: bytes, place: int) -> UnreadableRow:
+    body, value = json_text.normalised(body)
+    members = value if isinstance(value, dict) else {}
     session_id, org_id = _text(members.get("id")), _text(members.get("orgId"))
     created, updated = _moment(members.get("createdAt")), _moment(members.get("updatedAt"))
     found = {"id": session_id, "orgId": org_id, "createdAt": created, "updatedAt": updated}
@@ -152,23 +188,23 @@ def _unreadable(body: bytes, members: dict[str, str | int | None], place: int) -
         created_at=created,
         updated_at=updated,
         body=body,
-        problem=", ".join(wrong) if body.startswith(b"{") else "it is no object",
+        problem=", ".join(wrong) if isinstance(value, dict) else "it is no object",
         place=place,
     )
 
 
-def _text(value: str | int | None) -> str | None:
+def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _moment(value: str | int | None) -> int | None:
+def _moment(value: Any) -> int | None:
     try:
         return timestamps.from_datetime(msgspec.convert(value, datetime, strict=True))
     except (msgspec.ValidationError, OverflowError):
         return None
 
 
-def _wrong(name: str, members: dict[str, str | int | None]) -> str:
+def _wrong(name: str, members: dict[str, Any]) -> str:
     if name not in members:
         return "missing"
     if members[name] is None or members[name] == "":

@@ -30,19 +30,18 @@ import msgspec
 
 from vapi_sessions import masking
 from vapi_sessions.documents import (
-    Members,
     change_list,
+    change_names,
     change_object,
     cut,
-    is_object,
     join,
     looks_like_json,
-    read,
     rewrite,
     rewrite_or_stub,
     rewrite_text,
 )
 from vapi_sessions.identity import Known, normalised, region_of
+from vapi_sessions.json_text import MARK, decode, is_mark
 from vapi_sessions.places import ANY, KEPT, Class, Place, members
 from vapi_sessions.redact_text import REDACTED
 
@@ -137,8 +136,9 @@ class Policy:
 
     def apply(self, session: Any) -> Any:
         """One decoded session under this policy; the same object if there was nothing to do."""
-        walk = _Walk(self, _particulars(session))
-        return walk.session(session) if is_object(session) else walk.free(session)
+        if type(session) is not dict:
+            return _Walk(self, ()).free(session)
+        return _Walk(self, _particulars(session.get("customer"))).session(session)
 
     def _body(self, body: bytes) -> bytes:
         """One body, member by member: most hold nothing of the session's own customer, and then there is less to do; those that
@@ -147,21 +147,17 @@ class Policy:
         parts = cut(body)
         if parts is None or not parts.keys() <= members(_SESSION).keys():
             return rewrite_or_stub(body, self.apply)
-        try:
-            particulars = _particulars({"customer": read(parts["customer"])}) if "customer" in parts else []
-            own = _Walk(self, particulars)
-            others = _stranger(self, own.region)
-            named = own.known.may_be_in(join({**parts, "customer": b"0"}))
-            changed = {
-                name: (
-                    own
-                    if name == "customer" or (named and (len(part) < _SMALL or own.known.may_be_in(part)))
-                    else others
-                ).part(name, part)
-                for name, part in parts.items()
-            }
-        except (RecursionError, ValueError):
-            return rewrite_or_stub(body, self.apply)
+        own = _Walk(self, _particulars(decode(parts.get("customer", b"null"))))
+        others = _stranger(self, own.region)
+        named = own.known.may_be_in(join({**parts, "customer": b"0"}))
+        changed = {
+            name: (
+                own
+                if name == "customer" or (named and (len(part) < _SMALL or own.known.may_be_in(part)))
+                else others
+            ).part(name, part)
+            for name, part in parts.items()
+        }
         return body if changed == parts else join(changed)
 
     def pseudonym(self, kind: str, value: str) -> str:
@@ -179,7 +175,7 @@ class Policy:
             return None
         if type(value) is list:
             return change_list(value, lambda item: self.replaced(kind, item))
-        if is_object(value):
+        if type(value) is dict:
             return change_object(value, lambda _, member: self.replaced(kind, member))
         text = value if type(value) is str else _number_text(value)
         if not text.strip():
@@ -210,7 +206,7 @@ class _Walk:
         return self._object(session, _SESSION)
 
     def part(self, name: str, part: bytes) -> bytes:
-        """A member of the session, as JSON. Raises ValueError and RecursionError, as `rewrite` does."""
+        """A member of the session, as JSON."""
         place = members(_SESSION)[name]
         if (name in _GIVEN and part[0] not in b"[{") or (place.kept and part[0] not in b'[{"'):
             return part
@@ -226,11 +222,11 @@ class _Walk:
         other = known.get(ANY)
         changed = dict[str, Any]()
         strange = False
-        if type(value) is Members:
-            return self._repeating(value, schemas)
         for name, member in value.items():
             place = known.get(name)
             if place is None:
+                if name == MARK and is_mark(member):
+                    continue
                 strange = True
                 if other is None:
                     clean = self._undeclared(name, member, customer=_CUSTOMER in schemas)
@@ -251,13 +247,6 @@ class _Walk:
         clean = {**value, **changed} if changed else value
         return self._renamed(clean) if strange else clean
 
-    def _repeating(self, value: Members, schemas: frozenset[str]) -> Any:
-        """The same for one in which a name stands twice."""
-        pairs = [(name, self._object({name: member}, schemas)) for name, member in value]
-        clean = [(new_name, new) for _, one in pairs for new_name, new in one.items()]
-        same = all(new[0] == old[0] and new[1] is old[1] for new, old in zip(clean, value, strict=True))
-        return value if same else Members(clean)
-
     def _list(self, items: list[Any], place: Place) -> Any:
         clean = [
             self._object(item, place.leads_to) if type(item) is dict else self._value(item, place)
@@ -267,7 +256,7 @@ class _Walk:
 
     def _value(self, value: Any, place: Place) -> Any:
         if place.leads_to:
-            if is_object(value):
+            if type(value) is dict:
                 return self._object(value, place.leads_to)
             if type(value) is list:
                 return self._list(value, place)
@@ -281,7 +270,7 @@ class _Walk:
             return self._without_known(value)
         if type(value) is list:
             return change_list(value, lambda item: self._kept(item, place))
-        return self.free(value) if is_object(value) else value
+        return self.free(value) if type(value) is dict else value
 
     def _particular(self, value: Any, place: Place) -> Any:
         if place.kind == "customerId":  # a pseudonym already
@@ -301,13 +290,13 @@ class _Walk:
         """What was said, in `mask` or `drop`: every leaf, but for the type of a part of a message."""
         if place.place is Class.SPOKEN and type(value) is list:
             return change_list(
-                value, lambda item: self._part(item) if is_object(item) else self._spoken(item)
+                value, lambda item: self._part(item) if type(item) is dict else self._spoken(item)
             )
         return self._spoken(value, measures=place.place is Class.EXTRACTED)
 
     def _part(self, value: Any) -> Any:
         """A part of a message: `{"type": "text", "text": …}`."""
-        kind = next((member for name, member in _pairs(value) if name == "type"), None)
+        kind = value.get("type")
         clean = self._spoken(value)
         if type(kind) is not str or not _NAME.fullmatch(kind):
             return clean
@@ -319,7 +308,7 @@ class _Walk:
             return self._text(value, name=name, measures=measures)
         if type(value) is list:
             return change_list(value, lambda item: self._spoken(item, name=name, measures=measures))
-        if is_object(value):
+        if type(value) is dict:
             return self._renamed(
                 change_object(
                     value,
@@ -361,7 +350,7 @@ class _Walk:
         """A member without a line in the table."""
         if self._personal and not self._gone:
             kind = _own_kind(name)
-            if kind is not None or (customer and not (is_object(value) or type(value) is list)):
+            if kind is not None or (customer and type(value) not in (dict, list)):
                 return self._policy.replaced(kind or "other", value)
         return self.free(value, name)
 
@@ -375,7 +364,7 @@ class _Walk:
             return self._free_text(value, name)
         if type(value) is list:
             return change_list(value, lambda item: self.free(item, name))
-        if is_object(value):
+        if type(value) is dict:
             return self._renamed(change_object(value, self._undeclared))
         if self._silent:
             return None
@@ -391,11 +380,7 @@ class _Walk:
 
     def _renamed(self, value: Any) -> Any:
         """An object whose names are anybody's choice: what identifies is taken out of them; `drop` leaves those that look like one."""
-        pairs = [(self._name(name), member) for name, member in _pairs(value)]
-        if all(new[0] is old[0] for new, old in zip(pairs, _pairs(value), strict=True)):
-            return value
-        found = dict(pairs)
-        return found if len(found) == len(pairs) else Members(pairs)
+        return change_names(value, self._name)
 
     def _name(self, name: str) -> str:
         if _NAME.fullmatch(name):
@@ -445,7 +430,7 @@ def _leaves(value: Any, change: Callable[[str], str]) -> Any:
         return change(value)
     if type(value) is list:
         return change_list(value, lambda item: _leaves(item, change))
-    if is_object(value):
+    if type(value) is dict:
         return change_object(value, lambda _, member: _leaves(member, change))
     return value
 
@@ -512,13 +497,11 @@ def _own_kind(name: str) -> str | None:
     return next((kind for pattern, kind in _OWN_NAMES if pattern.fullmatch(bare)), None)
 
 
-def _particulars(session: Any) -> list[tuple[str, str]]:
+def _particulars(customer: Any) -> list[tuple[str, str]]:
     """Kind and value of what the session's own customer is known by."""
-    customers = [value for name, value in _pairs(session) if name == "customer"]
     found = [
         (kind, _number_text(value) if type(value) is int else value)
-        for customer in customers
-        for name, value in _pairs(customer)
+        for name, value in (customer.items() if type(customer) is dict else ())
         if (kind := PARTICULARS.get(name) or _own_kind(name)) is not None
     ]
     return [
@@ -526,9 +509,3 @@ def _particulars(session: Any) -> list[tuple[str, str]]:
         for kind, value in found
         if type(value) is str and value.strip() and not _PSEUDONYM.fullmatch(value)
     ]
-
-
-def _pairs(value: Any) -> Sequence[tuple[str, Any]]:
-    if type(value) is dict:
-        return list(value.items())
-    return value if is_object(value) else ()

@@ -9,23 +9,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from vapi_sessions import faultpoints
 from vapi_sessions.errors import ConfigurationError
-from vapi_sessions.load import recover
 from vapi_sessions.policy import PersonalData
+from vapi_sessions.recovery import recover
 from vapi_sessions.treatment import STATE, Treatment
 from vapi_sessions.warehouse import erase
-from vapi_sessions.warehouse.compact import compact
 from vapi_sessions.warehouse.customers import CUSTOMER_COLUMNS
-from vapi_sessions.warehouse.files import replace_derived, sync_directory
+from vapi_sessions.warehouse.files import make_private, replace_derived, sync_directory, sync_file
+from vapi_sessions.warehouse.index import Changes, Index, copy_alive
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.publish import publish
+from vapi_sessions.warehouse.publish import Publisher
 from vapi_sessions.warehouse.refusals import disk_errors
-from vapi_sessions.warehouse.store import Changes, Store
+from vapi_sessions.warehouse.staging import Staging
 from vapi_sessions.warehouse.suppression import Suppression
 
 
@@ -60,7 +61,7 @@ class _Compared(msgspec.Struct):
 
 
 def still_held(
-    store: Store,
+    index: Index,
     layout: Layout,
     suppression: Suppression,
     *,
@@ -77,37 +78,37 @@ def still_held(
         return False
     if suppression.pending:
         return True
-    before = msgspec.json.decode(store.state().get(_COMPARED, "{}"), type=_Compared)
+    before = msgspec.json.decode(index.state().get(_COMPARED, "{}"), type=_Compared)
     present = _compared(layout, suppression)
     if before.sessions == present.sessions and before.files == present.files:
         if set(present.people) <= set(before.people):
             return False
-    elif _held_by_id(store, layout, suppression):
+    elif _held_by_id(index, layout, suppression):
         return True
     if not set(present.people) <= set(before.people):
         note("comparing every customer in the warehouse with the list of those who were forgotten")
-        if found := _held_by_customer(store, layout, suppression):
+        if found := _held_by_customer(index, layout, suppression):
             suppression.list_held(found, at=now())
             return True
-    note_compared(store, layout, suppression)
+    note_compared(index, layout, suppression)
     return False
 
 
-def joined_held(store: Store, suppression: Suppression) -> bool:
+def joined_held(index: Index, suppression: Suppression) -> bool:
     """Whether the database holds a session that joined the list since that was opened: what it said of its customer came later."""
     joined = [sorted(suppression.joined)]
     return bool(joined[0]) and bool(
-        store.rows(
+        index.rows(
             f"SELECT 1 FROM ({_ALL_IDS}) WHERE session_id IN (SELECT unnest(?::VARCHAR[])) LIMIT 1", joined
         )
     )
 
 
-def note_compared(store: Store, layout: Layout, suppression: Suppression) -> None:
+def note_compared(index: Index, layout: Layout, suppression: Suppression) -> None:
     """Note that nothing on the list is held, by whatever is in the warehouse now."""
     if not suppression.empty:
         present = msgspec.json.encode(_compared(layout, suppression)).decode()
-        store.note(Changes(state={_COMPARED: present}))
+        index.note(Changes(state={_COMPARED: present}))
 
 
 def _compared(layout: Layout, suppression: Suppression) -> _Compared:
@@ -115,18 +116,18 @@ def _compared(layout: Layout, suppression: Suppression) -> _Compared:
         return _Compared(sorted(suppression.people), suppression.stamp, erase.files_held(layout))
 
 
-def _held_by_id(store: Store, layout: Layout, suppression: Suppression) -> bool:
+def _held_by_id(index: Index, layout: Layout, suppression: Suppression) -> bool:
     holds = remembering(suppression.holds)
     return (
-        any(holds(session_id) for (session_id,) in store.rows(_ALL_IDS))
+        any(holds(session_id) for (session_id,) in index.rows(_ALL_IDS))
         or bool(erase.in_raw(layout, holds))
         or bool(erase.snapshots_with(layout, holds))
-        or any(erase.in_database(store, path, holds) for path in erase.put_aside(layout))
+        or any(erase.in_database(index, path, holds) for path in erase.put_aside(layout))
     )
 
 
 def _held_by_customer(
-    store: Store, layout: Layout, suppression: Suppression
+    index: Index, layout: Layout, suppression: Suppression
 ) -> dict[str, tuple[int, set[str]]]:
     """Sessions whose customer is on the list: id to createdAt (µs) and the entries on account of which."""
     found: dict[str, tuple[int, set[str]]] = {}
@@ -135,10 +136,7 @@ def _held_by_customer(
             _, others = found.get(one.session_id, (0, set()))
             found[one.session_id] = one.created_at or 0, because | others
     # raw/ may lack some; the columns are what a body says of its customer.
-    columns = ", ".join(CUSTOMER_COLUMNS.values())
-    for session_id, created, *values in store.rows(
-        f"SELECT session_id, epoch_us(created_at), {columns} FROM sessions"
-    ):
+    for session_id, created, *values in erase.customers(layout, index.state().get("snapshot")):
         if session_id not in found:
             named = zip(CUSTOMER_COLUMNS, values, strict=True)
             because = suppression.people_among((kind, value) for kind, value in named if value)
@@ -153,29 +151,54 @@ def erase_forgotten(layout: Layout, suppression: Suppression, clocks: Clocks) ->
     raw/ first: as long as the database holds a session, an interrupted erasure knows which one it was.
     """
     holds = remembering(suppression.holds)
-    with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
-        recover(store, layout, now=clocks.now, suppression=suppression)
-        ids = [session_id for (session_id,) in store.rows(_ALL_IDS) if holds(session_id)]
+    with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
+        recover(index, layout, now=clocks.now, suppression=suppression)
+        ids = [session_id for (session_id,) in index.rows(_ALL_IDS) if holds(session_id)]
     observations = erase.from_raw(layout, holds, ids)
-    with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
-        sessions = erase.from_store(store, ids)
-    faultpoints.reach("erase.store")
-    compact(layout, sleep=clocks.sleep)
-    with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
-        publish(store, layout, now=clocks.now)
+    with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
+        sessions = erase.from_index(index, ids)
+        index.checkpoint()
+    faultpoints.reach("erase.index")
+    _copy_index(layout)
+    with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
+        publisher = Publisher(index, layout, Staging.begin(layout.staging), clocks.now)
+        publisher.publish()
         stale = erase.snapshots_with(layout, holds)
-        if any(path.name == store.state().get("snapshot") for path in stale):  # not by this database's doing
-            publish(store, layout, now=clocks.now, force=True)
-        store.checkpoint()
+        if any(path.name == index.state().get("snapshot") for path in stale):  # not by this database's doing
+            publisher.publish(force=True)
+        index.checkpoint()
         faultpoints.reach("erase.published")
         removed = erase.by_products(layout, stale)
-        note_compared(store, layout, suppression)
-        store.checkpoint()
+        note_compared(index, layout, suppression)
+        index.checkpoint()
     suppression.complete()
     gone = {str(path.relative_to(layout.root)) for path in stale}
     return Erased(
         sessions, observations, tuple(sorted(gone)), tuple(name for name in removed if name not in gone)
     )
+
+
+def _copy_index(layout: Layout) -> None:
+    """A new file in the index's place, without a byte of what was deleted in it."""
+    draft = layout.scratch / "copied.duckdb"
+    with disk_errors(draft):
+        draft.unlink(missing_ok=True)
+    copy_alive(layout.index, draft)
+    with disk_errors(layout.root):
+        put_in_place(layout, draft)
+
+
+def put_in_place(layout: Layout, draft: Path) -> None:
+    """Let a closed database become the index, durably. Raises OSError."""
+    make_private(draft)
+    sync_file(draft)
+    faultpoints.reach("index.drafted")
+    layout.index.with_name(layout.index.name + ".wal").unlink(
+        missing_ok=True
+    )  # the old one's, which is given up or folded in
+    replace_derived(draft, layout.index)
+    sync_directory(layout.root)
+    faultpoints.reach("index.swapped")
 
 
 _ALL_IDS: Final = "SELECT session_id FROM sessions UNION SELECT session_id FROM sync.unreadable"
@@ -219,49 +242,34 @@ def tighten(layout: Layout, treatment: Treatment, clocks: Clocks, suppression: S
 
     The ledger is taken over, so nothing is downloaded again. Databases and snapshots of before are removed.
     """
-    with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
-        recover(store, layout, now=clocks.now, suppression=suppression)
-        store.checkpoint()
+    with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
+        recover(index, layout, now=clocks.now, suppression=suppression)
+        index.checkpoint()
     written = erase.treat_raw(layout, treatment)
     erase.from_raw(layout, lambda session_id: False)  # empties torn files
     _derive_again(layout, clocks, suppression)
-    with Store(layout.store, layout.scratch, sleep=clocks.sleep) as store:
-        publish(store, layout, now=clocks.now, force=True)
-        current = store.state().get("snapshot")
+    with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
+        Publisher(index, layout, Staging.begin(layout.staging), clocks.now).publish(force=True)
+        current = index.state().get("snapshot")
         faultpoints.reach("tighten.published")
         erase.by_products(layout, [path for path in erase.snapshots(layout) if path.name != current])
-        store.note(Changes(state=treatment.state))
-        note_compared(store, layout, suppression)
-        store.checkpoint()
+        index.note(Changes(state=treatment.state))
+        note_compared(index, layout, suppression)
+        index.checkpoint()
     return written
 
 
-def take_over(layout: Layout, suppression: Suppression, clocks: Clocks) -> list[str]:
-    """Derive a database again that an earlier version of this program made; nothing is downloaded.
-
-    Returns the sessions that `raw/` could not give: their rows are taken over as they were.
-    """
-    return _derive_again(layout, clocks, suppression, lambda session_id: not suppression.holds(session_id))
-
-
-def _derive_again(
-    layout: Layout, clocks: Clocks, suppression: Suppression, keep: Callable[[str], bool] | None = None
-) -> list[str]:
-    """A new database from raw/ and the old one's ledger, which then takes the old one's place."""
+def _derive_again(layout: Layout, clocks: Clocks, suppression: Suppression) -> None:
+    """A new index from raw/ and the old one's ledger, which then takes the old one's place."""
     draft = layout.scratch / "derived.duckdb"
     with disk_errors(draft):
         draft.unlink(missing_ok=True)
-    with Store(draft, layout.scratch, sleep=clocks.sleep) as store:
-        recover(store, layout, now=clocks.now, suppression=suppression)
-        lost = erase.adopt_ledger(store, layout.store, keep)
-        store.checkpoint()
-    faultpoints.reach("derive.derived")
+    with Index(draft, layout.scratch, sleep=clocks.sleep) as index:
+        recover(index, layout, now=clocks.now, suppression=suppression)
+        erase.adopt_ledger(index, layout.index)
+        index.checkpoint()
     with disk_errors(layout.root):
-        layout.store.with_name(layout.store.name + ".wal").unlink(missing_ok=True)  # it was folded in
-        replace_derived(draft, layout.store)
-        sync_directory(layout.root)
-    faultpoints.reach("derive.swapped")
-    return lost
+        put_in_place(layout, draft)
 
 
 def stricter_note(treatment: Treatment) -> str:

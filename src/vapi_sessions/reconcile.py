@@ -32,7 +32,7 @@ from vapi_sessions.survey import ask_for_the_oldest
 from vapi_sessions.timestamps import DAY, floor_ms, show
 from vapi_sessions.walk import ALWAYS, PATIENCE, Piece, Step, counted, walk
 from vapi_sessions.warehouse.holdings import Holdings
-from vapi_sessions.warehouse.store import Changes
+from vapi_sessions.warehouse.index import Changes
 from vapi_sessions.windows import BEGINNING, Window
 
 #: Within this time each session is read again at least once, if a reconcile runs at least once a day.
@@ -96,7 +96,7 @@ class _Reconciliation:
         self._run = run
         self._source = run.source
         self._accept = accept_deletions
-        self._holdings = Holdings(run.store.rows, run.suppression)
+        self._holdings = Holdings(run.index.rows, run.suppression)
         self._missing: dict[str, int] = {}  # id to createdAt
         self._aged_out: list[tuple[str, Known, int, int]] = []  # with the proof's requested_at and seq
         self._beyond_retention: set[str] = set()
@@ -106,7 +106,7 @@ class _Reconciliation:
 
     def survey(self) -> bool:
         """Who answers, since when, and up to where the comparison is fair; False if nothing can be concluded."""
-        ledger = self._run.store.ledger()
+        ledger = self._run.index.ledger()
         if ledger.org_id is None:
             raise ConfigurationError(
                 "The warehouse holds nothing to reconcile yet.", "Run vapi-sessions sync first."
@@ -123,7 +123,7 @@ class _Reconciliation:
         self._loader: Loader = self._run.open_loader(oldest.org_id, {})
         self._oldest = floor_ms(oldest.created_at)
         self._from = self._oldest
-        if self._run.store.state().get("origin_reason") == "since" and ledger.origin is not None:
+        if self._run.index.state().get("origin_reason") == "since" and ledger.origin is not None:
             # Of what was created before the `--since` of the first sync only what changed since is held.
             self._from = max(self._oldest, floor_ms(ledger.origin))
         server = probe.server_time if probe.server_time is not None else probe.requested_at
@@ -153,7 +153,7 @@ class _Reconciliation:
         if ours >= self._oldest:
             return
         window = Window(floor_ms(ours), self._oldest)
-        known = self._run.store.known(self._holdings.created(window))
+        known = self._run.index.known(self._holdings.created(window))
         self._aged_out = [(key, held, page.requested_at, page.seq) for key, held in known.items()]
         self._release(window, known, requested_at=page.requested_at, seq=page.seq)
 
@@ -177,7 +177,7 @@ class _Reconciliation:
             self._read(Window(max(self._from, floor_ms(self._now - recheck)), self._bound))
         if not scrub or self._bound <= self._from:
             return
-        state = self._run.store.state()
+        state = self._run.index.state()
         began = int(state.get("scrub_began", self._now))
         start = max(int(state.get("scrub_position", self._from)), self._from)
         # Where a round should be by now is measured on the whole history, which grows while the round lasts.
@@ -200,7 +200,7 @@ class _Reconciliation:
                 "If they were really deleted, run again with --accept-deletions.",
             )
         gone: list[tuple[str, Known, int, int]] = []
-        for session_id, held in self._run.store.known(self._missing).items():
+        for session_id, held in self._run.index.known(self._missing).items():
             row, requested_at, seq = self._source.get(session_id)
             self.checked += 1
             if row is None:
@@ -208,7 +208,7 @@ class _Reconciliation:
             else:
                 rows, odd = ([row], []) if isinstance(row, Row) else ([], [row])
                 page = Page(rows, 1, 1, requested_at, seq, None, len(row.body), unreadable=odd)
-                self._loader.add_unclaimed(self._loader.treat(Step(rows, (), page, odd)))
+                self._loader.add_unclaimed(Step(rows, (), page, odd))
         for name, one in list(self._loader.unreadable.items()):
             if one.created_at is None and one.named:  # in no window, so it has to be asked for
                 row, requested_at, seq = self._source.get(name)
@@ -226,22 +226,22 @@ class _Reconciliation:
             self._loader.mark(session_id, "aged_out", held, requested_at=requested_at, seq=seq)
         self._loader.flush()
         faultpoints.reach("reconcile.marked")
-        self._run.store.note(Changes(state=self._scrubbed))
+        self._run.index.note(Changes(state=self._scrubbed))
 
     def _read(self, window: Window) -> None:
         if window.upper is None or window.lower >= window.upper:
             return
         held = self._holdings.created(window)
+        self._loader.hold(window)
         seen: set[str] = set()
         beyond, requested_at, seq = False, 0, 0
         piece = Piece(ALWAYS, created_from=window.lower, created_until=window.upper)
         limit = partial(self._source.page_size, self._run.settings.page_size)
         for step in walk(self._source.list, [piece], limit=limit):
-            treated = self._loader.treat(step)
-            self._loader.add_unclaimed(treated)
+            observations = self._loader.add_unclaimed(step)
             seen.update(row.session_id for row in step.rows)
             seen.update(row.session_id for row in step.unreadable if row.session_id is not None)
-            seen.update(o.session_id for o in treated.observations if isinstance(o, Unreadable))
+            seen.update(o.session_id for o in observations if isinstance(o, Unreadable))
             requested_at, seq = step.page.requested_at, step.page.seq
             beyond = beyond or step.page.beyond_retention
             self._run.progress.read(len(step.rows))

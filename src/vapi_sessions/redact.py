@@ -37,9 +37,9 @@ from vapi_sessions.documents import (
     change_list,
     change_object,
     cut,
-    is_object,
     join,
     looks_like_json,
+    member,
     rewrite,
     rewrite_or_stub,
     rewrite_text,
@@ -82,7 +82,10 @@ class Extra:
     @classmethod
     def of(cls, names: Iterable[str], paths: Iterable[str]) -> Extra:
         """From what the user wrote. Raises ValueError for a path or name that matches nothing."""
-        return cls(frozenset(_bare(name) for name in names), tuple(sorted({_steps(path) for path in paths})))
+        return cls(
+            frozenset(_bare(_HALF.sub("\ufffd", name)) for name in names),
+            tuple(sorted({_steps(_HALF.sub("\ufffd", path)) for path in paths})),
+        )
 
     def __bool__(self) -> bool:
         return bool(self.names or self.paths)
@@ -103,7 +106,7 @@ class Extra:
         if kind is str:
             inner = rewrite_text(value, self._inside) if self.names and looks_like_json(value) else None
             return value if inner is None else inner
-        if not is_object(value):
+        if kind is not dict:
             return value
         return change_object(value, lambda name, member: self._member(name, member, paths))
 
@@ -117,6 +120,8 @@ class Extra:
         return self._walk(value, ())
 
 
+#: Half a character, which stands as U+FFFD in every body.
+_HALF: Final = re.compile("[\ud800-\udfff]")
 #: What does not count in a name, wherever it stands.
 _BLANK: Final = "[-_. ]"
 _BLANKS: Final = f"{_BLANK}*"
@@ -133,8 +138,7 @@ def _written(letter: str) -> str:
     if letter.isascii():
         return rf"(?:{re.escape(letter)}|\\+.)" if letter in '"/\\\b\f\n\r\t' else re.escape(letter)
     escapes = r"\\+u[0-9a-f]{4}" * (2 if letter > "\uffff" else 1)
-    alone = "\ud800" <= letter <= "\udfff"  # half a character: no UTF-8 has it, only an escape
-    return escapes if alone else f"(?:{letter}|{escapes})"
+    return f"(?:{letter}|{escapes})"
 
 
 #: Asked for with every page.
@@ -189,7 +193,7 @@ _SUSPECT: Final = (
 def redact_page(bodies: Sequence[bytes], extra: Extra | None = None) -> list[bytes]:
     """One redacted JSON document a session. A body in which a fast scan finds nothing is passed on, the same object.
 
-    A suspect one that cannot be examined (nested too deeply, not JSON) is replaced by its id, organisation and times.
+    A suspect one that is not JSON is replaced by a document that says so.
     """
     clean = list(bodies)
     suspects = [number for number, look in enumerate(_suspects(bodies, _SCAN)) if look]
@@ -214,15 +218,15 @@ def _suspects(texts: Sequence[bytes], scan: str) -> list[bool]:
     try:
         text = column(texts)
     except UnicodeDecodeError:
-        text = pa.array([_utf8_or_none(body) for body in texts], pa.string())
-    found: list[bool] = pc.match_substring_regex(text, scan).fill_null(True).to_pylist()
+        return [True] * len(texts)
+    found: list[bool] = pc.match_substring_regex(text, scan).to_pylist()
     return found
 
 
 def _rewritten(bodies: Sequence[bytes]) -> Iterator[bytes]:
     """Suspect bodies. What is suspect is usually one member of many, and the same in every session of an assistant."""
     parts = [cut(body) for body in bodies]
-    texts = [b'"%s":%s' % (name.encode(), value) for part in parts if part for name, value in part.items()]
+    texts = [member(name, value) for part in parts if part for name, value in part.items()]
     looks = iter(_suspects(texts, _SCAN))
     for body, part in zip(bodies, parts, strict=True):
         if part is None:
@@ -232,12 +236,8 @@ def _rewritten(bodies: Sequence[bytes]) -> Iterator[bytes]:
         if not all(redact_string(name) is name for name, _ in members):
             yield rewrite_or_stub(body, redact)
             continue
-        try:
-            changed = {name: _suspect_member(name, value) for name, value in members}
-        except (RecursionError, ValueError):
-            yield rewrite_or_stub(body, redact)
-        else:
-            yield body if all(changed[name] == value for name, value in members) else join(part | changed)
+        changed = {name: _suspect_member(name, value) for name, value in members}
+        yield body if all(changed[name] == value for name, value in members) else join(part | changed)
 
 
 def _suspect_member(name: str, value: bytes) -> bytes:
@@ -252,13 +252,6 @@ def _repeated(name: str, value: bytes) -> bytes:
 
 
 _REPEATED: Final = 32_768  # bytes
-
-
-def _utf8_or_none(body: bytes) -> str | None:
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        return None
 
 
 def content_hash(body: bytes, treatment: str = "") -> str:

@@ -6,7 +6,7 @@ What counts as a credential stands in `redact`. Copies only what changes, so tha
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
@@ -16,7 +16,6 @@ from vapi_sessions.documents import (
     change_list,
     change_names,
     change_object,
-    is_object,
     looks_like_json,
     rewrite_text,
 )
@@ -68,9 +67,7 @@ def redact(value: Any) -> Any:
         return redact_string(value)
     if kind is list:
         return change_list(value, redact)
-    if kind is dict:
-        return _dictionary(value)
-    return _object(value, redact_member) if is_object(value) else value
+    return _dictionary(value) if kind is dict else value
 
 
 def _dictionary(members: dict[str, Any]) -> Any:
@@ -105,15 +102,12 @@ def _dictionary(members: dict[str, Any]) -> Any:
 _BARE: Final = frozenset({int, float, bool, type(None)})
 
 
-def _object(members: Any, each: Callable[[str, Any], Any]) -> Any:
+def _object(members: dict[str, Any], each: Callable[[str, Any], Any]) -> Any:
     """An object with other values, and without keys that are secrets themselves."""
     clean = change_object(members, each)
-    names = tuple(members) if type(members) is dict else tuple([name for name, _ in members])
-    return (
-        clean
-        if (_plain_names if len(names) < _MANY else _no_secret)(names)
-        else change_names(clean, redact_string)
-    )
+    names = tuple(members)
+    plain = _plain_names(names) if len(names) < _MANY else _no_secret(names)
+    return clean if plain else change_names(clean, redact_string)
 
 
 def _no_secret(names: tuple[str, ...]) -> bool:
@@ -141,7 +135,7 @@ def redact_member(name: str, value: Any) -> Any:
     if kind in (_PHRASE, _WORDS):
         return _unless_words(value, 2 if kind == _PHRASE else 1)
     if kind == _SCHEMA:
-        return _object(value, _property) if is_object(value) else redact(value)
+        return _object(value, _property) if type(value) is dict else redact(value)
     if kind == _PRESIGNED:
         return clean_signed_url(value) if type(value) is str else redact(value)
     if type(value) is list:
@@ -154,7 +148,7 @@ def leaves(value: Any) -> Any:
     kind = type(value)
     if kind is list:
         return change_list(value, leaves)
-    if is_object(value):
+    if kind is dict:
         return _object(value, lambda _, member: leaves(member))
     if value is None or kind is bool:
         return value
@@ -181,7 +175,7 @@ def _unless_words(value: Any, least: int) -> Any:
         return redact_string(value) if says_words(value, least) else leaves(value)
     if type(value) is list:
         return change_list(value, lambda item: _unless_words(item, least))
-    if is_object(value):
+    if type(value) is dict:
         return _object(value, lambda _, member: member if _is_number(member) else leaves(member))
     return leaves(value) if least > 1 and type(value) is int and value > _LARGEST_COUNT else value
 
@@ -215,8 +209,8 @@ _TYPES: Final = frozenset({"string", "number", "integer", "boolean", "object", "
 
 def _property(name: str, value: Any) -> Any:
     """A member of `properties`: a definition, if it is an object of a schema's type, else a value like any other."""
-    if is_object(value) and _kind(name) not in (_PLAIN, _SCHEMA):
-        kind = next((member for key, member in _pairs(value) if key == "type"), None)
+    if type(value) is dict and _kind(name) not in (_PLAIN, _SCHEMA):
+        kind = value.get("type")
         if type(kind) is str and kind in _TYPES:
             return _definition(value)
     return redact_member(name, value)
@@ -226,26 +220,22 @@ def _definition(value: Any) -> Any:
     """The definition of a secret: no default, example or constant."""
     if type(value) is list:
         return change_list(value, _definition)
-    return _object(value, _keyword) if is_object(value) else leaves(value)
+    return _object(value, _keyword) if type(value) is dict else leaves(value)
 
 
 def _keyword(name: str, value: Any) -> Any:
     if name in _COMPOSING:
         return _definition(value)
     if _kind(name) == _SCHEMA:
-        return _object(value, _property) if is_object(value) else leaves(value)
-    return redact(value) if name in _DESCRIBING and not is_object(value) else leaves(value)
-
-
-def _pairs(value: Any) -> Iterable[tuple[str, Any]]:
-    return value.items() if type(value) is dict else value
+        return _object(value, _property) if type(value) is dict else leaves(value)
+    return redact(value) if name in _DESCRIBING and type(value) is not dict else leaves(value)
 
 
 def _credentials(value: Any) -> Any:
     """`credentials`: every leaf but the labels."""
     if type(value) is list:
         return change_list(value, _credentials)
-    if is_object(value):
+    if type(value) is dict:
         return _object(value, _credential_member)
     return leaves(value)
 
@@ -258,7 +248,7 @@ def _credential_member(name: str, value: Any) -> Any:
 
 def _named_value(item: Any) -> Any:
     """An element of `parameters[]`: a name, and a `value` that may be a secret."""
-    if is_object(item):
+    if type(item) is dict:
         return _object(
             item, lambda name, value: leaves(value) if name.lower() == "value" else redact_member(name, value)
         )
@@ -267,7 +257,7 @@ def _named_value(item: Any) -> Any:
 
 def _variable(item: Any) -> Any:
     """An element of `environmentVariables[]`: the same, or `NAME=value` as a text."""
-    return _named_value(item) if is_object(item) or type(item) is list else leaves(item)
+    return _named_value(item) if type(item) in (dict, list) else leaves(item)
 
 
 def redact_string(text: str) -> str:

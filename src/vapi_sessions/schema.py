@@ -11,15 +11,16 @@ from typing import Final, Literal
 
 import pyarrow as pa
 
-SqlType = Literal["VARCHAR", "BIGINT", "INTEGER", "DOUBLE", "TIMESTAMPTZ", "BOOLEAN", "JSON"]
+SqlType = Literal["VARCHAR", "BIGINT", "UBIGINT", "INTEGER", "DOUBLE", "TIMESTAMPTZ", "BOOLEAN", "JSON"]
 
 #: Raised whenever stored data has to be derived again: the next run does so where it finds an older version.
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 
 _ARROW: Final[dict[SqlType, pa.DataType]] = {
     "VARCHAR": pa.string(),
     "JSON": pa.string(),
     "BIGINT": pa.int64(),
+    "UBIGINT": pa.uint64(),
     "INTEGER": pa.int32(),
     "DOUBLE": pa.float64(),
     "BOOLEAN": pa.bool_(),
@@ -29,18 +30,12 @@ _ARROW: Final[dict[SqlType, pa.DataType]] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `internal` ones live in the writer's database only and are not published.
-
-    `unpacked` ones are stored there as they are: looking for repetitions in long texts takes DuckDB longer than all the
-    rest of a merge, and finds next to none.
-    """
+    """One column."""
 
     name: str
     type: SqlType
     description: str
     required: bool = False
-    internal: bool = False
-    unpacked: bool = False
 
     @property
     def arrow(self) -> pa.Field:
@@ -49,7 +44,7 @@ class Column:
 
     @property
     def storage_type(self) -> str:
-        """The type in the writer's database and in Parquet."""
+        """The type in Parquet and in the writer's index."""
         return "VARCHAR" if self.type == "JSON" else self.type
 
 
@@ -64,28 +59,22 @@ class Table:
     columns: tuple[Column, ...]
 
     @property
-    def published(self) -> tuple[Column, ...]:
-        """The columns people see."""
-        return tuple(column for column in self.columns if not column.internal)
-
-    @property
     def arrow(self) -> pa.Schema:
-        """Arrow schema of all columns, internal ones included."""
+        """Arrow schema of all columns."""
         return pa.schema([column.arrow for column in self.columns])
 
     def ddl(self, schema: str = "main") -> str:
-        """`CREATE TABLE` for the writer's database: no key and no index (upserts corrupt or slow them; we assert)."""
+        """`CREATE TABLE` for the writer's index: no key and no DuckDB index (upserts corrupt or slow them; we assert)."""
         lines = (
             f"    {column.name} {column.storage_type}{' NOT NULL' if column.required else ''}"
-            f"{' USING COMPRESSION uncompressed' if column.unpacked else ''}"
             for column in self.columns
         )
         return f"CREATE TABLE IF NOT EXISTS {schema}.{self.name} (\n" + ",\n".join(lines) + "\n)"
 
 
-def _c(name: str, type_: str, description: str, *, unpacked: bool = False) -> Column:
+def _c(name: str, type_: str, description: str) -> Column:
     required = type_.endswith("!")
-    return Column(name, type_.rstrip("!"), description, required, unpacked=unpacked)  # type: ignore[arg-type]  # literals below
+    return Column(name, type_.rstrip("!"), description, required)  # type: ignore[arg-type]  # literals below
 
 
 _SESSION_ID = _c("session_id", "VARCHAR!", "The session this row belongs to.")
@@ -127,7 +116,7 @@ SESSIONS: Final = Table(
         _c("user_message_count", "INTEGER!", "Messages with role user."),
         _c("assistant_message_count", "INTEGER!", "Messages with role assistant or bot."),
         _c("tool_call_count", "INTEGER!", "Tool calls in all messages."),
-        _c("artifact", "JSON", "What was extracted after completion, as received.", unpacked=True),
+        _c("artifact", "JSON", "What was extracted after completion, as received."),
         _c("metadata", "JSON", "The session's metadata, variableValues included."),
         _c("extra", "JSON", "Fields that have no column (embedded configurations stay in raw only)."),
         _c("content_hash", "VARCHAR!", "Hash of the redacted session, policy and redactor version included."),
@@ -135,14 +124,6 @@ SESSIONS: Final = Table(
         _c("synced_at", "TIMESTAMPTZ!", "When the state shown here was read from the source."),
         _c("deleted_at", "TIMESTAMPTZ", "When the source was found to have deleted the session."),
         _c("aged_out_at", "TIMESTAMPTZ", "When the source was found to list it no longer, by retention."),
-        Column("seq", "BIGINT", "Order of the request that read the state shown here.", True, internal=True),
-        Column("mark_seq", "BIGINT", "Order of the check behind deleted_at or aged_out_at.", internal=True),
-        Column(
-            "growth",
-            "VARCHAR",
-            "JSON [[updated_at µs, message_count], …]: when the conversation grew; null: once.",
-            internal=True,
-        ),
     ),
 )
 
@@ -160,7 +141,6 @@ MESSAGES: Final = Table(
             "content",
             "VARCHAR",
             "The text: content, or message; text parts joined by a newline.",
-            unpacked=True,
         ),
         _c("content_json", "JSON", "The original content where it was not a string."),
         _c("name", "VARCHAR", "Name of the participant."),
@@ -195,8 +175,8 @@ TOOL_CALLS: Final = Table(
         _c("tool_call_id", "VARCHAR", "The call's id."),
         _c("type", "VARCHAR", "function, as a rule."),
         _c("function_name", "VARCHAR", "The function called."),
-        _c("arguments", "VARCHAR", "Exactly as received; JSON text if it was not a string.", unpacked=True),
-        _c("result", "VARCHAR", "Text of the tool message that answers it.", unpacked=True),
+        _c("arguments", "VARCHAR", "Exactly as received; JSON text if it was not a string."),
+        _c("result", "VARCHAR", "Text of the tool message that answers it."),
         _c("result_message_index", "INTEGER", "Position of that message."),
         _c("extra", "JSON", "Fields that have no column."),
     ),
@@ -316,10 +296,16 @@ BATCHES: Final = Table(
     ("file",),
     "merged_at",
     (
-        _c("file", "VARCHAR!", "Name in raw/."),
+        _c("batch", "BIGINT!", "Its number, from 1, in the order of merging."),
+        _c(
+            "file",
+            "VARCHAR!",
+            "Name in raw/; empty for what a warehouse of an earlier form had and raw/ lacks.",
+        ),
         _c("run_id", "VARCHAR!", "The run that fetched it."),
         _c("observations", "BIGINT!", "Rows in the file."),
         _c("merged_at", "TIMESTAMPTZ!", "When it was merged."),
+        _c("published", "BOOLEAN!", "Whether the published files hold what it changed."),
     ),
 )
 
@@ -337,16 +323,20 @@ INTERVALS: Final = Table(
 
 PARTS: Final = Table(
     "parts",
-    "One row a range of createdAt that is published as one Parquet file a table.",
-    ("lower_bound",),
+    "One row a range of createdAt and table: what is published as one Parquet file.",
+    ("lower_bound", "table_name"),
     "lower_bound",
     (
         _c("lower_bound", "TIMESTAMPTZ!", "createdAt from, inclusive."),
         _c("upper_bound", "TIMESTAMPTZ!", "Until, exclusive; never beyond the month."),
-        _c("sessions", "BIGINT!", "Sessions in the published files."),
-        _c("file", "VARCHAR", "Name of the published files; null: never published."),
-        _c("tables", "VARCHAR", "Tables that have a row in the range, and so a file; separated by commas."),
-        _c("dirty", "BOOLEAN!", "Whether the published files are older than the tables."),
+        _c("table_name", "VARCHAR!", "The table."),
+        _c("sessions", "BIGINT!", "Sessions in the range when it was published."),
+        _c(
+            "file",
+            "VARCHAR",
+            "Name of the published file; null: the table has no row there, or nothing was published yet.",
+        ),
+        _c("dirty", "BOOLEAN!", "Whether the published file is older than what is committed."),
     ),
 )
 
@@ -381,6 +371,35 @@ STATE: Final = Table(
     ),
 )
 
+#: The writer's index: which version of each session is the newest, and what tells which tables a change of it touches.
+INDEX: Final = Table(
+    "sessions",
+    "One row a session.",
+    ("session_id",),
+    "created_at",
+    (
+        _c("session_id", "VARCHAR!", "The source's id."),
+        _c("created_at", "TIMESTAMPTZ!", "When the session began; never changes."),
+        _c("updated_at", "TIMESTAMPTZ!", "Of the newest version."),
+        _c("seq", "BIGINT!", "Order of the request that read that version."),
+        _c("batch", "BIGINT!", "The batch, and so the raw file, that has it."),
+        _c("message_count", "INTEGER!", "Messages of all roles."),
+        _c("content_hash", "UBIGINT!", "The first half of sessions.content_hash."),
+        _c("messages_hash", "UBIGINT!", "Hash of the messages' JSON."),
+        _c("costs_hash", "UBIGINT!", "Hash of the costs' JSON."),
+        _c("outputs_hash", "UBIGINT!", "Hash of the artifact's JSON."),
+        _c("first_synced_at", "TIMESTAMPTZ!", "When the session was first read from the source."),
+        _c(
+            "growth",
+            "VARCHAR",
+            "JSON [[updated_at µs, message_count], …]: when the conversation grew; null: once.",
+        ),
+        _c("mark_seq", "BIGINT", "Order of the check behind deleted_at or aged_out_at."),
+        _c("deleted_at", "TIMESTAMPTZ", "When the source was found to have deleted the session."),
+        _c("aged_out_at", "TIMESTAMPTZ", "When the source was found to list it no longer, by retention."),
+    ),
+)
+
 #: The machinery's own tables, in schema `sync`.
 SYNC_TABLES: Final[tuple[Table, ...]] = (RUNS, WINDOWS, BATCHES, INTERVALS, PARTS, UNREADABLE, STATE)
 
@@ -409,7 +428,7 @@ def as_markdown() -> str:
         parts += ["| column | type | meaning |", "|---|---|---|"]
         parts += [
             f"| `{column.name}` | {column.type}{'' if column.required else ', nullable'} | {column.description} |"
-            for column in table.published
+            for column in table.columns
         ]
         parts.append("")
     return "\n".join(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +22,10 @@ _FIELDS: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Moments are ISO 8601 in UTC, ages in seconds, sizes in bytes. `drift`: rows by field without a column."""
+    """Moments are ISO 8601 in UTC, ages in seconds, sizes in bytes. `drift`: rows by field without a column.
+
+    `first_sync`: "running" or "not finished" as long as no sync has ever ended well; what was read so far is published on its way.
+    """
 
     warehouse: str
     org_id: str | None
@@ -29,6 +33,7 @@ class Status:
     origin: str | None
     origin_reason: str | None
     watermark: str | None
+    first_sync: str | None
     age_seconds: float | None
     gaps: list[tuple[str, str]]
     published_at: str | None
@@ -91,6 +96,12 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
             "SELECT run_id, command, epoch_us(started_at), epoch_us(finished_at), outcome, error, requests, sessions_read, "
             f"sessions_new, sessions_changed, late_rows, silent_changes FROM sync.runs ORDER BY started_at DESC LIMIT {runs:d}"
         )
+        syncs = [
+            outcome
+            for (outcome,) in rows(
+                "SELECT outcome FROM sync.runs WHERE command IN ('sync', 'backfill') ORDER BY started_at DESC"
+            )
+        ]
         drift = dict(
             rows(f"SELECT field, row_count FROM drift ORDER BY row_count DESC, field LIMIT {_FIELDS:d}")
         )
@@ -104,6 +115,7 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
         origin=show(ledger.origin) if ledger.origin is not None else None,
         origin_reason=facts.get("origin_reason"),
         watermark=show(watermark) if watermark is not None else None,
+        first_sync=_first_sync(syncs),
         age_seconds=(now - watermark) / 1e6 if watermark is not None else None,
         gaps=[(show(lower), show(upper)) for lower, upper in ledger.gaps],
         published_at=show(int(facts["published_at"])) if "published_at" in facts else None,
@@ -123,12 +135,19 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
         ],
         drift=drift,
         bytes={
-            "store.duckdb": _size(layout.store),
+            "index.duckdb": _size(layout.index),
             "vapi.duckdb": _size(layout.published),
             "raw": _size(layout.raw),
             "parquet": _size(layout.parquet),
         },
     )
+
+
+def _first_sync(outcomes: Sequence[str]) -> str | None:
+    """What is to be said of the first sync; `outcomes` of all, the last one first."""
+    if not outcomes or "done" in outcomes:
+        return None
+    return "running" if outcomes[0] == "running" else "not finished"
 
 
 def _size(path: Path) -> int:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from vapi_sessions import interruption
 from vapi_sessions.client import Page, Query, Source
@@ -18,6 +18,7 @@ from vapi_sessions.errors import (
 from vapi_sessions.ledger import Ledger, unsettled_from
 from vapi_sessions.page import Row
 from vapi_sessions.plan import PlannedWindow, plan_windows
+from vapi_sessions.records import OpenWindow
 from vapi_sessions.timestamps import floor_ms, show
 from vapi_sessions.walk import IDS_NAMED, PATIENCE, Piece, counted, decode_pieces
 from vapi_sessions.windows import BEGINNING, IntervalSet, Window
@@ -54,7 +55,7 @@ def make_plan(
     settings: Settings,
     source: Source,
     ledger: Ledger,
-    open_windows: Sequence[Mapping[str, Any]],
+    open_windows: Sequence[OpenWindow],
 ) -> tuple[Plan, dict[str, str]]:
     """Ask the source for its oldest session, its clock and its counts; decide what to read.
 
@@ -212,7 +213,7 @@ def _spans(settings: Settings, ledger: Ledger, bound: int) -> IntervalSet:
 
 
 def _resume(
-    open_windows: Sequence[Mapping[str, Any]], spans: IntervalSet, ledger: Ledger, lookback: int
+    open_windows: Sequence[OpenWindow], spans: IntervalSet, ledger: Ledger, lookback: int
 ) -> tuple[list[PlannedWindow], IntervalSet]:
     """Windows that an earlier run left in the middle and that can be continued, and the spans that then remain.
 
@@ -221,10 +222,10 @@ def _resume(
     """
     resumed: list[PlannedWindow] = []
     for stored in open_windows:
-        lower, upper = stored["lower"], stored["upper"]
-        left = decode_pieces(stored["left"])
-        if upper is None and stored.get("claimed_until") is not None:
-            upper = floor_ms(stored["claimed_until"] - lookback)
+        lower, upper = stored.lower, stored.upper
+        left = decode_pieces(stored.left)
+        if upper is None and stored.claimed_until is not None:
+            upper = floor_ms(stored.claimed_until - lookback)
             left = _clipped(left, upper)
         if upper is None or upper <= lower or not left:
             continue
@@ -232,7 +233,7 @@ def _resume(
         if span - spans or span & ledger.unsettled:
             continue  # not (all) to be read now, or read too early then
         spans -= span
-        resumed.append(PlannedWindow(Window(lower, upper), (lower, upper), stored["expected"], left))
+        resumed.append(PlannedWindow(Window(lower, upper), (lower, upper), stored.expected, left))
     return resumed, spans
 
 

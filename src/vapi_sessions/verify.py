@@ -6,18 +6,18 @@ content gives: what was lost or falsified behind the hash is found as well.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vapi_sessions import resources
 from vapi_sessions.client import Source
 from vapi_sessions.compare import differences
 from vapi_sessions.config import Settings
-from vapi_sessions.errors import ConfigurationError, other_organisation
+from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError, other_organisation
 from vapi_sessions.flatten import Version, flatten
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.merge import unreadable
@@ -28,11 +28,13 @@ from vapi_sessions.progress import Progress, Silent
 from vapi_sessions.survey import ask_for_the_oldest
 from vapi_sessions.timestamps import floor_ms, show
 from vapi_sessions.walk import ALWAYS, Piece, Step, walk
-from vapi_sessions.warehouse import erase, fingerprints, reader
+from vapi_sessions.warehouse import damage, erase, fingerprints, reader
 from vapi_sessions.warehouse.customers import CustomersHeld
 from vapi_sessions.warehouse.holdings import Holdings
+from vapi_sessions.warehouse.index import parts_of
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.publish import torn_files
+from vapi_sessions.warehouse.publish import published_files
+from vapi_sessions.warehouse.refusals import published_errors
 from vapi_sessions.warehouse.suppression import Suppression
 from vapi_sessions.windows import IntervalSet, Window
 
@@ -122,13 +124,20 @@ def verify(
                 progress,
                 since=since,
             )
-            findings = [
-                *_files(rows, settings.warehouse),
-                *_forgotten(rows, layout, suppression),
-                *_inner(rows),
-                *work.compare(deep=deep),
-            ]
-            (sessions,) = rows("SELECT count(*) FROM sessions")[0]
+            findings = list(_files(rows, layout))
+            try:
+                with published_errors(settings.warehouse):
+                    findings += [
+                        *_forgotten(rows, layout, suppression),
+                        *_inner(rows),
+                        *work.compare(deep=deep),
+                    ]
+                    (sessions,) = rows("SELECT count(*) FROM sessions")[0]
+            except WarehouseDamagedError:
+                if not findings:
+                    raise
+                # What is damaged is named, and how to mend it; the rest can be compared when that is done.
+                sessions = sum(part.sessions for part in parts_of(rows))
             return Verified(
                 tuple(findings),
                 sessions,
@@ -261,7 +270,7 @@ class _Verification:
         }
         versions = [
             Version(
-                row.session_id, row.org_id, row.created_at, row.updated_at, 0, 0, hashes[row.session_id], 0, None, body
+                row.session_id, row.org_id, row.created_at, row.updated_at, 0, 0, hashes[row.session_id], body
             )
             for row, body in zip(compared, bodies, strict=True)
         ]  # fmt: skip
@@ -333,16 +342,20 @@ def _finding(window: Window, what: str, ids: list[str], remedy: str) -> Finding:
     return Finding(window, count, tuple(sorted(ids)[:IDS_NAMED]), remedy)
 
 
-def _files(rows: Any, warehouse: Path) -> Iterator[Finding]:
-    """Published files that are not there, or not whole: a glob over the others would not show that."""
+def _files(rows: Any, layout: Layout) -> Iterator[Finding]:
+    """Published files that are not there, not whole, or have a page that is not as it was written. The next writer learns of them."""
     facts = dict(rows("SELECT key, value FROM sync.state WHERE key = 'snapshot'"))
-    if "snapshot" in facts:
-        torn = torn_files(rows, Layout(warehouse).parquet / facts["snapshot"])
-        if torn:
-            names = tuple(str(path.relative_to(warehouse)) for path in torn[:IDS_NAMED])
-            yield Finding(
-                None, f"{len(torn):,} published files are missing or torn", names, "vapi-sessions sync"
-            )
+    if "snapshot" not in facts:
+        return
+    files = published_files(parts_of(rows), layout.parquet / facts["snapshot"])
+    bad = [path for _, _, path in files if not damage.is_sound(path)]
+    if bad:
+        with contextlib.suppress(OSError):  # of a warehouse that is only to be read
+            damage.note(layout, [path.name for path in bad])
+        names = tuple(str(path.relative_to(layout.root)) for path in bad[:IDS_NAMED])
+        yield Finding(
+            None, f"{len(bad):,} published files are missing or damaged", names, "vapi-sessions sync"
+        )
 
 
 def _forgotten(rows: Any, layout: Layout, suppression: Suppression) -> Iterator[Finding]:

@@ -14,5 +14,11 @@
     scenarios    one function for each row that is to be reached
     outcome      figures, bounds, the table and the JSON file
 
-`python -m tests.benchmarks --help`, or `make bench`.
+and in ratios against another commit:
+
+    trees        source code of a commit and the present one, each in a directory, and their commands
+    against      the cases: what is run by each tree in turns, on the same input
+    ratios       medians, spreads and ratios; docs/performance.md
+
+`python -m tests.benchmarks --help`, or `make bench`; `python -m tests.benchmarks against --help`, or `make bench AGAINST=<commit>`.
 """

@@ -3,6 +3,7 @@
 make bench                              everything, 50,000 sessions where no size is named
 make bench ONLY=full,memory RUNS=5      some of it, more often
 make bench QUICK=1                      small and once, for development: no ratio of it counts
+make bench AGAINST=main                 something else: the present tree and a commit in turns (see against.py)
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from . import outcome
+from . import against, outcome
 from .bench import Bench, Sizes
 from .outcome import Row
 from .replay import ROOT
@@ -91,4 +92,4 @@ def _names(text: str) -> set[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(against.main(sys.argv[2:]) if sys.argv[1:2] == ["against"] else main())

@@ -46,6 +46,11 @@ class Sizes:
         """One in a hundred of the large warehouse."""
         return max(1, self.big // 100)
 
+    @property
+    def deletions(self) -> int:
+        """Few, and all over it."""
+        return max(1, self.big // 2_000)
+
 
 @dataclass(slots=True)
 class Bench:
@@ -177,7 +182,7 @@ class Bench:
         return cost
 
     def _run(self, server: ReplayServer, command: Sequence[object], **more: str) -> tuple[Cost, Counted, str]:
-        measured = measure.run(command, env={**_environment(), **more}, cwd=ROOT)
+        measured = measure.run(command, env={**environment(), **more}, cwd=ROOT)
         counted = server.counted()
         answering = (
             measured.ended - counted.first_request if counted.first_request is not None else measured.wall
@@ -193,7 +198,7 @@ class Bench:
         return cost, counted, measured.output
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The caller's, without the settings of the caller's own warehouse."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VAPI_")}
     return {**kept, "VAPI_API_KEY": _KEY}

@@ -7,16 +7,20 @@ server shows the state at any moment without changing anything.
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .pages import DAY, END, SECOND, Author, Mix, changed, grown
+from .pages import DAY, END, SECOND, Author, Mix, changed, grown, restamped
 
 Numbers: TypeAlias = NDArray[np.int64]
+#: What happens in the hour after a history; see `build_lanes`.
+Lane: TypeAlias = Literal["nothing", "changes", "costs", "deletions"]
 
 HOUR: Final = 3_600 * SECOND
 MINUTE: Final = 60 * SECOND
@@ -73,16 +77,31 @@ class _Writer:
         self._file.seek(0, 2)
         return body
 
+    def remove(self, session: int, updated: int) -> None:
+        """From then on the source has it no more: a version without a text."""
+        self._versions.append((session, updated, self._end, 0))
+
+    @contextmanager
+    def lane(self, name: str) -> Iterator[Dataset]:
+        """Versions added within belong to the data set that is given, and to no other."""
+        before = len(self._versions)
+        index = self.path.with_suffix(f".{name}.npz")
+        yield Dataset(self.path, index, len(self._created), self._end)
+        self._write_index(index)
+        del self._versions[before:]
+
     def close(self) -> Dataset:
-        """Write the index."""
+        """Write the index of all that is in no lane."""
         self._file.close()
-        size = self._end
         index = self.path.with_suffix(".npz")
+        self._write_index(index)
+        return Dataset(self.path, index, len(self._created), self._end)
+
+    def _write_index(self, index: Path) -> None:
         versions = np.array(self._versions, dtype=np.int64).reshape(-1, 4)
         versions = versions[np.argsort(versions[:, 1], kind="stable")]
         with index.open("wb") as file:
             np.savez(file, created=np.array(self._created, dtype=np.int64), versions=versions)
-        return Dataset(self.path, index, len(self._created), size)
 
 
 def build(
@@ -96,10 +115,68 @@ def build(
     rng = random.Random(f"changes/{seed}")
     for batch in range(batches):
         for session in _touched(rng, sessions, changes):
-            at = END + (batch + 1) * HOUR + int(rng.random() * _CHANGES_TAKE)
-            at -= at % 1000
+            at = _some_time(rng, batch)
             writer.add(session, at, changed(writer.read(session), at, author.line()))
     return writer.close()
+
+
+def build_lanes(
+    path: Path, sessions: int, *, changes: int, costs: int, deletions: int, seed: int = 1
+) -> dict[Lane, Dataset]:
+    """One history that ends at `END`, and several ways in which it goes on in the hour after that, each a data set.
+
+    `nothing`: it does not · `changes`: so many sessions get a message, most of them recent ones · `costs`: so many all
+    over the history, which have none until then, get their costs · `deletions`: so many all over the history are gone.
+    """
+    author = Author(seed)
+    writer = _Writer(path)
+    late, complete = set(_spread(sessions, costs)), dict[int, bytes]()
+    for made in author.history("plain", sessions):
+        session = writer.start(made.created)
+        if session in late:
+            complete[session] = made.body
+        writer.add(session, made.updated, made.pending if session in late else made.body)
+    rng = random.Random(f"lanes/{seed}")
+    lanes = dict[Lane, Dataset]()
+    with writer.lane("nothing") as lanes["nothing"]:
+        pass
+    with writer.lane("changes") as lanes["changes"]:
+        for session in _touched(rng, sessions, changes):
+            at = _some_time(rng)
+            writer.add(session, at, changed(writer.read(session), at, author.line()))
+    with writer.lane("costs") as lanes["costs"]:
+        for session, body in complete.items():
+            at = _some_time(rng)
+            writer.add(session, at, restamped(body, at))
+    with writer.lane("deletions") as lanes["deletions"]:
+        for session in _spread(sessions, deletions):
+            writer.remove(session, _some_time(rng))
+    writer.close()
+    return lanes
+
+
+def build_emulated(path: Path, sessions: int, *, seed: int = 1) -> Dataset:
+    """The emulator's own history of a month that ends at `END`, odd shapes included."""
+    from vapi_sessions.emulator.generate import History, generate
+    from vapi_sessions.emulator.settings import DEFAULT_ORG
+
+    writer = _Writer(path)
+    for batch in generate(History(org_id=DEFAULT_ORG, sessions=sessions, until_us=END, seed=seed)):
+        for row in batch:
+            session = writer.start(row.created_us - row.created_us % 1000)
+            writer.add(session, row.updated_us - row.updated_us % 1000, row.body)
+    return writer.close()
+
+
+def _some_time(rng: random.Random, batch: int = 0) -> int:
+    """A moment of that batch, in whole milliseconds."""
+    at = END + (batch + 1) * HOUR + int(rng.random() * _CHANGES_TAKE)
+    return at - at % 1000
+
+
+def _spread(sessions: int, some: int) -> list[int]:
+    """So many, all over the history at equal distances."""
+    return [(2 * n + 1) * sessions // (2 * some) for n in range(some)]
 
 
 def read_at(batch: int) -> int:
@@ -149,14 +226,22 @@ class State:
         self.show(END)
 
     def show(self, moment: int) -> None:
-        """Every session at its newest version of that time; what has none yet is not there."""
+        """Every session at its newest version of that time; what has none yet, or is removed, is not there."""
         self.moment = moment
         seen = self._versions[: np.searchsorted(self._versions[:, 1], moment, "right")]
         updated = np.full(len(self.created), np.iinfo(np.int64).max)
         offset, length = np.zeros_like(self.created), np.zeros_like(self.created)
         session = seen[:, 0]  # sorted by time, and of several values for one place the last stays
         updated[session], offset[session], length[session] = seen[:, 1], seen[:, 2], seen[:, 3]
+        updated[length == 0] = np.iinfo(np.int64).max  # not yet, or no more
         self.updated, self.offset, self.length = updated, offset, length
+
+    def somewhere(self) -> Numbers:
+        """Where some version of each session begins, be it shown or not."""
+        texts = self._versions[self._versions[:, 3] > 0]
+        offset = np.zeros_like(self.created)
+        offset[texts[:, 0]] = texts[:, 2]
+        return offset
 
     def find(self, created: tuple[int, int], updated: tuple[int, int]) -> Any:
         """Numbers of the sessions within both half-open windows, in order of creation."""

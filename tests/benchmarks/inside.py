@@ -32,7 +32,7 @@ def hours(url: str, warehouse: Path, first: int, step: int, runs: int) -> dict[s
         began = time.monotonic()
         pipeline.sync(settings, environment=pipeline.Environment(now=_clock(moment, began)))
         seconds.append(time.monotonic() - began)
-        sizes.append(Layout(warehouse).store.stat().st_size)
+        sizes.append(Layout(warehouse).index.stat().st_size)
     return {"sizes": sizes, "seconds": seconds}
 
 

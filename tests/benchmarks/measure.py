@@ -111,7 +111,13 @@ def run(
     watch = _Watch(process.pid)
     for thread in (watch, *readers):
         thread.start()
-    _, status, used = os.wait4(process.pid, 0)
+    try:
+        _, status, used = os.wait4(process.pid, 0)
+    except BaseException:  # interrupted: nothing is left running
+        process.kill()
+        process.wait()
+        watch.stop()
+        raise
     ended = time.monotonic()
     process.returncode = os.waitstatus_to_exitcode(status)
     memory = watch.stop()

@@ -39,17 +39,27 @@ _ANALYSES: Final = ("summary", "structuredData", "successEvaluation", "structure
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One session: moments in µs (whole milliseconds), `head` up to the opening bracket of the messages."""
+    """One session: moments in µs (whole milliseconds), `head` up to the opening bracket of the messages.
+
+    `costs` is the part of `head` that the source adds last.
+    """
 
     created: int
     updated: int
     head: str
     messages: list[str]
+    costs: str
 
     @property
     def body(self) -> bytes:
         """Its JSON text."""
         return f"{self.head}{','.join(self.messages)}]}}".encode()
+
+    @property
+    def pending(self) -> bytes:
+        """The same before its costs are known."""
+        head = self.head.replace(f"{self.costs},", "", 1)
+        return f"{head}{','.join(self.messages)}]}}".encode()
 
 
 def iso(moment: int) -> str:
@@ -95,15 +105,12 @@ class Author:
         if rng.random() < 0.03 and created + 600 * SECOND < end:  # back again, days later
             updated = created + int(rng.random() * min(end - created, 10 * DAY))
         updated = max(created, updated - updated % MILLISECOND)
-        parts = [
-            f'{{"id":"{new_id(rng)}","orgId":"{self.org_id}","createdAt":"{iso(created)}","updatedAt":"{iso(updated)}"',
-            self._settings(),
-            self._costs(count),
-        ]
+        start = f'{{"id":"{new_id(rng)}","orgId":"{self.org_id}","createdAt":"{iso(created)}","updatedAt":"{iso(updated)}"'
+        parts = [start, self._settings(), costs := self._costs(count)]
         if mix == "inline":
             parts.append(self._assistant(planted=self._made % _PLANTED_EVERY == 0))
         parts.append(self._artifact(messages, created, rich=rich))
-        return Made(created, updated, ",".join(parts) + ',"messages":[', messages)
+        return Made(created, updated, ",".join(parts) + ',"messages":[', messages, costs)
 
     def line(self, role: str = "assistant") -> str:
         """One more message."""
@@ -250,10 +257,12 @@ class Author:
 
 def changed(body: bytes, updated: int, message: str) -> bytes:
     """A later version: one message more."""
-    stamp = iso(updated).encode()
-    return b"".join(
-        (body[:_UPDATED_AT], stamp, body[_UPDATED_AT + _STAMP : -2], b",", message.encode(), b"]}")
-    )
+    return b"".join((restamped(body, updated)[:-2], b",", message.encode(), b"]}"))
+
+
+def restamped(body: bytes, updated: int) -> bytes:
+    """The same with another `updatedAt`."""
+    return body[:_UPDATED_AT] + iso(updated).encode() + body[_UPDATED_AT + _STAMP :]
 
 
 def grown(made: Made, versions: int, until: int) -> Iterator[tuple[int, bytes]]:

@@ -1,4 +1,4 @@
-"""Replays a data set over HTTP: `GET /session` as the Sessions API answers it, at the cost of a copy.
+"""Replays a data set over HTTP: `GET /session` and `GET /session/{id}` as the Sessions API answers, at the cost of a copy.
 
 `python -m tests.benchmarks.server BODIES INDEX` prints its port, and ends when its standard input does: with whoever
 started it. Bodies are slices of a mapped file; nothing is decoded or encoded. A thread for each connection, because
@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from email.utils import formatdate
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -37,6 +38,7 @@ _BOUNDS: Final = {
 }
 _ID_AT: Final = len('{"id":"')
 _MAX_LIMIT: Final = 1000
+_NOT_FOUND: Final = ("404 Not Found", [b'{"statusCode":404,"message":"Not Found","error":"Not Found"}'])
 
 
 @dataclass(slots=True)
@@ -114,12 +116,14 @@ class Replay:
         asked = parse_qsl(query, keep_blank_values=True)
         if path == "/control":
             return "200 OK", [self._control(dict(asked))]
-        if path != "/session":
-            return "404 Not Found", [b'{"statusCode":404,"message":"Not Found","error":"Not Found"}']
+        if path != "/session" and not path.startswith("/session/"):
+            return _NOT_FOUND
         self.meter.begin()
         try:
             if self.latency:
                 time.sleep(self.latency)
+            if path != "/session":
+                return self._one(path.removeprefix("/session/"))
             return "200 OK", self._page(asked)
         except (RefusedError, ValueError) as error:
             told = {"statusCode": 400, "message": str(error), "error": "Bad Request"}
@@ -130,6 +134,18 @@ class Replay:
             self.state.show(int(asked["moment"]))
         self.latency = float(asked.get("latency", self.latency))
         return json.dumps(asdict(self.meter.take(int(asked.get("slots", 0)) or None))).encode()
+
+    def _one(self, session_id: str) -> tuple[str, Sequence[bytes]]:
+        number = self._numbers.get(session_id)
+        if number is None or self.state.updated[number] > self.state.moment:
+            return _NOT_FOUND
+        start = int(self.state.offset[number])
+        return "200 OK", [self._text[start : start + int(self.state.length[number])]]
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        """The number of each session by its id, whether it is shown or not."""
+        return {self._id_at(offset): n for n, offset in enumerate(self.state.somewhere().tolist())}
 
     def _page(self, asked: Sequence[tuple[str, str]]) -> Sequence[bytes]:
         bounds = {"createdAt": [0, _FOREVER], "updatedAt": [0, _FOREVER]}
@@ -178,8 +194,10 @@ class Replay:
         return [self._text[start:stop] for start, stop in zip(starts.tolist(), stops.tolist(), strict=True)]
 
     def _id(self, session: int) -> str:
-        at = int(self.state.offset[session]) + _ID_AT
-        return self._text[at : at + 36].decode()
+        return self._id_at(int(self.state.offset[session]))
+
+    def _id_at(self, offset: int) -> str:
+        return self._text[offset + _ID_AT : offset + _ID_AT + 36].decode()
 
     def serve(self, connection: socket.socket) -> None:
         """Answer one connection's requests until it is closed."""
@@ -204,7 +222,7 @@ class Replay:
                     for piece in pieces:
                         connection.sendall(piece)
                 finally:
-                    if target.startswith("/session?") or target == "/session":
+                    if target.startswith("/session"):
                         self.meter.end(size)
 
 

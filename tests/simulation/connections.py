@@ -11,9 +11,9 @@ from typing import Any
 
 import duckdb
 
-from vapi_sessions.warehouse.store import Store
+from vapi_sessions.warehouse.index import Index
 
-Views = Callable[[Store, Path], AbstractContextManager[str]]
+Views = Callable[[Index, Path], AbstractContextManager[str]]
 
 
 def lent(inner: Callable[..., Any], *given: Any, **named: Any) -> Any:
@@ -84,13 +84,13 @@ def made_once(new_views: Views) -> Views:
     made: list[bytes] = []
 
     @contextlib.contextmanager
-    def begin(store: Store, draft: Path) -> Iterator[str]:
+    def begin(index: Index, draft: Path) -> Iterator[str]:
         if not made:
-            with new_views(store, draft):
-                store.checkpoint()
+            with new_views(index, draft):
+                index.checkpoint()
             made.append(draft.read_bytes())
         draft.write_bytes(made[0])
-        with store.attached(draft) as origin:
+        with index.attached(draft) as origin:
             yield origin
 
     return begin

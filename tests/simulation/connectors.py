@@ -194,7 +194,7 @@ def losses(name: str, seed: int) -> Losses:
 def _ours(world: World) -> dict[str, str]:
     from .invariants import observing
 
-    with observing(world.warehouse / "store.duckdb") as db:
+    with observing(world.warehouse / "index.duckdb") as db:
         found = db.execute("SELECT session_id, epoch_us(updated_at) FROM sessions").fetchall()
     return {session_id: show(updated) for session_id, updated in found}
 

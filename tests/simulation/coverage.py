@@ -38,6 +38,7 @@ EXPECTED: Final = (
     "second sync",
     "pages in another order",
     "reader holds files",
+    "published on its way",
     "budget: checked",
 )
 

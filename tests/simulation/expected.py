@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -48,21 +48,38 @@ class History:
         return mark if mark is not None and mark["seq"] > max(o["seq"] for o in self.seen) else None
 
 
-def histories(directory: Path) -> dict[str, History]:
-    """All raw files, in no particular order."""
-    found: dict[str, History] = defaultdict(lambda: History([], []))
-    for path in directory.glob("*.parquet"):
-        for row in pq.read_table(path).to_pylist():
-            if row["kind"] == "unreadable":  # kept aside, and in no table
+class Files:
+    """The raw files of one warehouse, each read once: none is ever changed."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._read: dict[tuple[str, int], list[Row]] = {}
+
+    def histories(self, names: Collection[str] | None = None) -> dict[str, History]:
+        """What the files of these names say, in no particular order; None: all that there are."""
+        found: dict[str, History] = defaultdict(lambda: History([], []))
+        for path in self._directory.glob("*.parquet"):
+            if names is not None and path.name not in names:
                 continue
-            for name in ("created_at", "updated_at", "requested_at"):
-                row[name] = from_datetime(row[name])
-            history = found[row["session_id"]]
-            (history.seen if row["kind"] == "seen" else history.marks).append(row)
-    for history in found.values():
-        history.seen.sort(key=lambda o: o["seq"])
-    # What could never be read may have a mark all the same: that it is listed no longer.
-    return {session_id: history for session_id, history in found.items() if history.seen}
+            for row in self._rows(path):
+                history = found[row["session_id"]]
+                (history.seen if row["kind"] == "seen" else history.marks).append(row)
+        for history in found.values():
+            history.seen.sort(key=lambda o: o["seq"])
+        # What could never be read may have a mark all the same: that it is listed no longer.
+        return {session_id: history for session_id, history in found.items() if history.seen}
+
+    def _rows(self, path: Path) -> list[Row]:
+        version = path.name, path.stat().st_mtime_ns
+        if version not in self._read:
+            rows = [row for row in pq.read_table(path).to_pylist() if row["kind"] != "unreadable"]
+            for row in rows:  # those that cannot be read are kept aside, and in no table
+                for name in ("created_at", "updated_at", "requested_at"):
+                    row[name] = from_datetime(row[name])
+                if row["kind"] == "seen":
+                    row["messages"] = message_count(row["body"].encode())
+            self._read[version] = rows
+        return self._read[version]
 
 
 def tables(histories: dict[str, History], odd: set[str]) -> Tables:
@@ -76,7 +93,7 @@ def tables(histories: dict[str, History], odd: set[str]) -> Tables:
             session["deleted_at"] = mark["requested_at"] if mark and mark["kind"] == "deleted" else None
             session["aged_out_at"] = mark["requested_at"] if mark and mark["kind"] == "aged_out" else None
         for table in schema.TABLES:
-            names = [column.name for column in table.published]
+            names = [column.name for column in table.columns]
             for row in rows[table.name]:
                 whole = {name: row.get(name) for name in names}
                 result[table.name][tuple(whole[key] for key in table.key)] = whole
@@ -85,7 +102,7 @@ def tables(histories: dict[str, History], odd: set[str]) -> Tables:
 
 def first_seen(history: History, index: int) -> int:
     """The earliest `updatedAt` of an observation with more messages than `index`."""
-    return min(o["updated_at"] for o in history.seen if message_count(o["body"].encode()) > index)
+    return min(o["updated_at"] for o in history.seen if o["messages"] > index)
 
 
 def _flattened(histories: Sequence[History]) -> dict[str, dict[str, list[Row]]]:
@@ -101,8 +118,6 @@ def _flattened(histories: Sequence[History]) -> dict[str, dict[str, list[Row]]]:
             requested_at=newest["requested_at"],
             seq=newest["seq"],
             content_hash=redact.content_hash(newest["body"].encode()),
-            first_synced_at=min(o["requested_at"] for o in history.seen),
-            growth=None,
             body=newest["body"].encode(),
         )
         for history in histories
@@ -114,6 +129,8 @@ def _flattened(histories: Sequence[History]) -> dict[str, dict[str, list[Row]]]:
                 row[column] = from_datetime(row[column]) if row[column] is not None else None
             for column in _JSON[name]:
                 row[column] = json.loads(row[column]) if row[column] is not None else None
+            if name == "sessions":
+                row["first_synced_at"] = min(o["requested_at"] for o in by_id[row["session_id"]].seen)
             if name == "messages":
                 row["first_seen_at"] = first_seen(by_id[row["session_id"]], row["message_index"])
             result[row["session_id"]][name].append(row)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -48,7 +48,7 @@ def _of_each_table(*wanted: Callable[[schema.Table], str]) -> str:
 
 
 def _hashed(table: schema.Table) -> str:
-    columns = ", ".join(f"{c.name}::VARCHAR" if c.type == "JSON" else c.name for c in table.published)
+    columns = ", ".join(f"{c.name}::VARCHAR" if c.type == "JSON" else c.name for c in table.columns)
     return f"count(*), sum(hash({columns})::HUGEINT)::VARCHAR"
 
 
@@ -58,7 +58,13 @@ def _excess(table: schema.Table) -> str:
 
 _DIGEST: Final = _of_each_table(_hashed)
 _KEYS: Final = _of_each_table(_excess)
-_KEYS_AND_DIGEST: Final = _of_each_table(_excess, _hashed)
+#: What the index and the published sessions both say.
+_HEADS: Final = (
+    "SELECT count(*), count(DISTINCT session_id), sum(hash(session_id, created_at, updated_at, message_count, first_synced_at, "
+    "deleted_at, aged_out_at, {content}::UBIGINT)::HUGEINT)::VARCHAR FROM sessions"
+)
+_HEADS_HELD: Final = _HEADS.format(content="content_hash")
+_HEADS_PUBLISHED: Final = _HEADS.format(content="('0x' || content_hash[:16])")
 
 
 @cache
@@ -82,6 +88,12 @@ def observing(file: Path) -> Iterator[Parsed]:
     finally:
         db.execute("USE memory")
         db.execute("DETACH observed")
+
+
+def _spans(db: Parsed) -> IntervalSet:
+    return IntervalSet(
+        db.execute("SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals").fetchall()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +131,9 @@ class Invariants:
         self._since: int | None = None  # start of the first run after the last successful sync
         self._hashes: dict[bytes, str] = {}
         self.published_states: list[Any] = []
+        self._raw = expected.Files(world.warehouse / "raw")
+        #: The snapshot that was compared last, in every table.
+        self._compared: Any = None
 
     # -- after every run -------------------------------------------------------------------------------------------
 
@@ -131,31 +146,25 @@ class Invariants:
             self._bounds.append((record.started, record.bound))
         if self._since is None:
             self._since = record.started
-        if not (world.warehouse / "store.duckdb").exists():
+        if not (world.warehouse / "index.duckdb").exists():
             return
         before = self._held, self._completed, self._digest
         self._unsure = bool(stopped or record.faulty or world.lag or world.reordering)
-        with observing(world.warehouse / "store.duckdb") as db:
-            hashed = (world.publishing and not world.concluding) or foreign
+        with observing(world.warehouse / "index.duckdb") as db:
             try:
-                tables = db.execute(_KEYS_AND_DIGEST if hashed else _KEYS).fetchall()
+                ((count, distinct, digest),) = db.execute(_HEADS_HELD).fetchall()
             except duckdb.CatalogException as error:
                 if self._held or self._completed:
                     raise Violation("no table disappears", str(error)[:200]) from error
                 return  # stopped before it had made its tables
-            for name, excess, *_ in tables:
-                if excess:
-                    raise Violation("ids are unique", f"{excess} rows too many in {name}")
-            self._digest = [(name, *digest) for name, _, *digest in tables] if hashed else None
+            if count != distinct:
+                raise Violation("ids are unique", f"{count - distinct} rows too many in the index")
+            self._digest = (count, distinct, digest)
             if stopped:
                 self._rows_are_of_noted_files(db)
-            self._completed = IntervalSet(
-                db.execute(
-                    "SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals"
-                ).fetchall()
-            )
+            self._completed = _spans(db)
             self._held = {
-                row[0]: Held(*row[1:])
+                row[0]: Held(*row[1:3], f"{row[3]:016x}", *row[4:])
                 for row in db.execute(
                     "SELECT session_id, epoch_us(created_at), epoch_us(updated_at), content_hash, "
                     "deleted_at IS NOT NULL, aged_out_at IS NOT NULL FROM sessions"
@@ -274,24 +283,31 @@ class Invariants:
                 raise Violation("the ledger claims no future", f"{show(completed.end)} > {show(latest)}")
         if before - completed:
             raise Violation("a claim does not disappear", repr(before - completed))
-        new = completed - before
+        held = {session_id: one.updated_at for session_id, one in self._held.items()}
+        self._claims_are_read(completed - before, held, record.ended, "the ledger claims only what was read")
+
+    def _claims_are_read(self, new: IntervalSet, held: Mapping[str, int], now: int, name: str) -> None:
+        """What was listed before, and changed inside what is newly claimed, is there in that state or a newer one. `held`:
+        id to updatedAt, µs.
+        """
         if not new or self._since is None:
             return
         lag = self.world.lag
         for session, version in self.world.model.listed(self._since - lag):
             if (
                 floor_ms(version.updated_at) in new
-                and session.visible(record.ended) is version
-                and self._stays_listed(session, self._since - lag, record.ended)
+                and session.visible(now) is version
+                and self._stays_listed(session, self._since - lag, now)
                 and not self._excused(session, version)
             ):
-                self._require(session, version, "the ledger claims only what was read")
+                self._require(session, version, held, name)
 
     def _nothing_missed(self, record: RunRecord) -> None:
         bound = record.result.bound
         if bound is None:
             return
         lag = self.world.lag
+        held = {session_id: one.updated_at for session_id, one in self._held.items()}
         for session, version in self.world.model.listed(record.started - lag):
             last = session.visible(record.ended)
             if lag and last is not None and last.updated_at >= bound:
@@ -303,7 +319,7 @@ class Invariants:
                 and self._stays_listed(session, record.started - lag, record.ended)
                 and not self._excused(session, version)
             ):
-                self._require(session, version, "nothing is missed")
+                self._require(session, version, held, "nothing is missed")
 
     def _stays_listed(self, session: Session, start: int, end: int) -> bool:
         return (
@@ -321,13 +337,13 @@ class Invariants:
         frontier = max((bound for start, bound in self._bounds if start < seen), default=0)
         return version.updated_at < frontier - self.world.lookback
 
-    def _require(self, session: Session, version: Version, name: str) -> None:
-        held = self._held.get(session.session_id)
-        if held is None or floor_ms(held.updated_at) < floor_ms(version.updated_at):
+    def _require(self, session: Session, version: Version, held: Mapping[str, int], name: str) -> None:
+        updated = held.get(session.session_id)
+        if updated is None or floor_ms(updated) < floor_ms(version.updated_at):
             if session.session_id in self._aside or (version.spoilt and self._unsure):
                 return
             name = "what cannot be read is named" if version.spoilt else name
-            state = "not there" if held is None else f"at {show(held.updated_at)}"
+            state = "not there" if updated is None else f"at {show(updated)}"
             raise Violation(name, f"{session.session_id} of {show(version.updated_at)} is {state}")
 
     def _budget(self, record: RunRecord) -> None:
@@ -368,12 +384,12 @@ class Invariants:
                 raise Violation("a successful run is published")
             return
         with observing(self.world.warehouse / "vapi.duckdb") as db:
-            digest = db.execute(_DIGEST).fetchall()
-            spans = IntervalSet(
-                db.execute(
-                    "SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals"
-                ).fetchall()
-            )
+            (digest,) = db.execute(_HEADS_PUBLISHED).fetchall()
+            for name, excess in db.execute(_KEYS).fetchall():
+                if excess:
+                    raise Violation("ids are unique", f"{excess} rows too many in {name}")
+            spans = _spans(db)
+            self._is_what_raw_says(db)
         if record.succeeded and (digest != self._digest or spans != self._completed):
             raise Violation("what is published is what was committed")
         if not record.succeeded and digest not in (self._digest, *self._published, *self.published_states):
@@ -386,17 +402,49 @@ class Invariants:
         self._readers = self._readers[-1:]
 
     def merged(self, resolution: Any) -> None:
-        """These observations were committed, in whatever order they came."""
-        for observation in resolution.keep:
-            if observation.kind == "seen":
-                newest = max(self._read.get(observation.session_id, 0), observation.updated_at)
-                self._read[observation.session_id] = newest
+        """These versions were committed, in whatever order they came."""
+        for session_id in resolution.won:
+            newest = max(self._read.get(session_id, 0), resolution.held[session_id].updated_at)
+            self._read[session_id] = newest
 
-    def committed(self, store: Any) -> None:
+    def committed(self, index: Any) -> None:
         """A publication begins with this state."""
-        digest = store.rows(_DIGEST)
-        if digest not in self.published_states:
-            self.published_states.append(digest)
+        (digest,) = index.rows(_HEADS_HELD)
+        if digest in self.published_states:
+            self.published_states.remove(digest)
+        self.published_states.append(digest)
+
+    def shown(self, record: RunRecord) -> None:
+        """A publication of this run, which may go on, is over: it shows the state that it began with, and its own ledger fits it."""
+        if self._since is None:
+            self._since = record.started
+        aside, self._unsure = self._aside, bool(record.faulty or self.world.lag or self.world.reordering)
+        with observing(self.world.warehouse / "vapi.duckdb") as db:
+            (digest,) = db.execute(_HEADS_PUBLISHED).fetchall()
+            if digest != self.published_states[-1]:
+                raise Violation("what is published is what was committed", "while a run goes on")
+            self._is_what_raw_says(db)
+            held = dict(db.execute("SELECT session_id, epoch_us(updated_at) FROM sessions").fetchall())
+            spans = _spans(db)
+            self._aside = {
+                name for (name,) in db.execute("SELECT session_id FROM sync.unreadable").fetchall()
+            }
+        for session_id, earlier in self._held.items():
+            if held.get(session_id, 0) < earlier.updated_at:
+                raise Violation("no version goes backwards", f"{session_id}, in what is shown")
+        name = "a snapshot claims only what it holds"
+        if self.world.key == "key":
+            self._claims_are_read(spans - self._completed, held, self.world.clock.true, name)
+        self._aside = aside
+
+    def _is_what_raw_says(self, db: Parsed) -> None:
+        """Every table is, in every column, what the raw files say that the snapshot's own ledger names."""
+        files = {name for (name,) in db.execute("SELECT file FROM sync.batches").fetchall()}
+        of = "SELECT value FROM sync.state WHERE key IN ('snapshot', 'published_at') ORDER BY key"
+        snapshot = db.execute(of).fetchall()
+        if (snapshot, files) != self._compared:
+            self._tables_are(db, self._raw.histories(files))
+            self._compared = snapshot, files
 
     def open_reader(self) -> None:
         """Somebody opens the warehouse, in the middle of a run."""
@@ -406,7 +454,9 @@ class Invariants:
         digest = db.execute(_DIGEST).fetchall()
         self._readers.append((db, digest, self.world.clock.ours()))
         self.world.fired["reader holds files"] += 1
-        if digest not in self._published and digest not in self.published_states:
+        self._is_what_raw_says(Parsed(db))
+        (heads,) = db.execute(_HEADS_PUBLISHED).fetchall()
+        if heads not in self._published and heads not in self.published_states:
             raise Violation("what is published is one committed state", "seen by a reader during a run")
 
     def release(self) -> None:
@@ -423,7 +473,7 @@ class Invariants:
         """
         world = self.world
         listed = {session.session_id: version for session, version in world.model.listed()}
-        raw = expected.histories(world.warehouse / "raw")
+        raw = self._raw.histories()
         self._raw_is_whole(raw)
         spoilt = {session_id for session_id, version in listed.items() if version.spoilt}
         if self._aside != spoilt:
@@ -442,20 +492,15 @@ class Invariants:
             if session_id not in listed and not (held.deleted or held.aged_out):
                 raise Violation("what is no longer listed is marked", session_id)
             session = world.model.sessions[session_id]
+            unseen = held.deleted and session.created_at < world.model.oldest_kept(session.returned_at)
+            if unseen:  # it came back when it was too old to be listed
+                continue
             if session_id not in listed and not session.deleted(world.clock.true) and not held.aged_out:
                 raise Violation("what aged out is not marked deleted", session_id)
-        odd = {
-            session_id for session_id in raw if any(v.odd for v in world.model.sessions[session_id].versions)
-        }
-        want = expected.tables(raw, odd)
         with observing(world.warehouse / "vapi.duckdb") as db:
-            spans = db.execute(
-                "SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals"
-            ).fetchall()
-            if IntervalSet(spans) != self._completed:
+            if _spans(db) != self._completed:
                 raise Violation("what is published is what was committed", "the claims")
-            for table in schema.TABLES:
-                self._table_is(table, want[table.name], db)
+            self._tables_are(db, raw)
             # What is equal passes them: a seed now and then shows that they agree.
             for check in resources.sql_files("checks") if world.seed % 20 == 0 else ():
                 found = db.execute(check.read_text()).fetchall()
@@ -477,6 +522,13 @@ class Invariants:
             if any(row["body"].encode() not in bodies for row in history.seen):
                 raise Violation("raw holds what the source said", session_id)
 
+    def _tables_are(self, db: Parsed, raw: dict[str, expected.History]) -> None:
+        sessions = self.world.model.sessions
+        odd = {session_id for session_id in raw if any(v.odd for v in sessions[session_id].versions)}
+        want = expected.tables(raw, odd)
+        for table in schema.TABLES:
+            self._table_is(table, want[table.name], db)
+
     def _table_is(self, table: schema.Table, want: Any, db: Parsed) -> None:
         columns = ", ".join(
             f"epoch_us({c.name})"
@@ -484,10 +536,10 @@ class Invariants:
             else f"{c.name}::VARCHAR"
             if c.type == "JSON"
             else c.name
-            for c in table.published
+            for c in table.columns
         )
-        names = [c.name for c in table.published]
-        json_at = [i for i, c in enumerate(table.published) if c.type == "JSON"]
+        names = [c.name for c in table.columns]
+        json_at = [i for i, c in enumerate(table.columns) if c.type == "JSON"]
         found = {}
         rows = db.execute(f"SELECT {columns} FROM {table.name}").fetchall()
         for values in rows:
@@ -526,7 +578,7 @@ class Invariants:
     def _hash(self, version: Version) -> str:
         found = self._hashes.get(version.body)
         if found is None:
-            found = self._hashes[version.body] = redact.content_hash(stored(version))
+            found = self._hashes[version.body] = redact.content_hash(stored(version))[:16]
         return found
 
 

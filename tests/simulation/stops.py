@@ -17,9 +17,9 @@ from unittest import mock
 import duckdb
 import pyarrow.parquet as pq
 
-from vapi_sessions import pipeline
-from vapi_sessions.warehouse import publish, raw
-from vapi_sessions.warehouse.store import Store
+from vapi_sessions.warehouse import publish, raw, staging
+from vapi_sessions.warehouse.index import Index
+from vapi_sessions.warehouse.staging import Staging
 
 
 class Stopped(BaseException):
@@ -38,18 +38,21 @@ class Interrupted(Stopped):
 POINTS: Final[dict[str, tuple[Any, str]]] = {
     "raw write": (raw, "write"),
     "raw rename": (raw, "sync_directory"),
-    "merge": (Store, "merge"),
-    "merge, rows": (Store, "_insert"),
-    "merge, progress": (Store, "_note"),
-    "plan noted": (Store, "note"),
-    "run noted": (Store, "put_run"),
-    "checkpoint": (Store, "checkpoint"),
-    "publication": (pipeline, "publish"),
-    "publication, part": (publish, "_write_part"),
+    "staging": (Staging, "write"),
+    "staging, file": (staging, "_write"),
+    "staging, noted": (Staging, "add"),  # the batch is committed
+    "merge": (Index, "merge"),
+    "merge, rows": (Index, "_insert"),
+    "merge, progress": (Index, "_note"),
+    "plan noted": (Index, "note"),
+    "run noted": (Index, "put_run"),
+    "checkpoint": (Index, "checkpoint"),
+    "publication": (publish.Publisher, "publish"),
+    "publication, part": (publish, "write_part"),
     "publication, link": (publish, "link_or_copy"),
     "publication, fsync": (publish, "sync_file"),
     "publication, latest": (publish, "_point_latest"),
-    "publication, noted": (Store, "note_publication"),
+    "publication, noted": (Index, "note_publication"),
     "publication, views": (publish, "_publish_views"),
     "publication, old snapshots": (publish, "_remove_old_snapshots"),
 }
@@ -58,6 +61,9 @@ POINTS: Final[dict[str, tuple[Any, str]]] = {
 ONCE: Final = frozenset(
     point for point in POINTS if point.startswith(("publication", "checkpoint", "run noted", "plan noted"))
 )
+
+#: Where the disk can be full, beside `raw/`.
+ON_DISK: Final = frozenset({"staging, file", "publication, part"})
 
 
 class Stops:
@@ -85,6 +91,8 @@ class Stops:
             self.behind = rng.random() < 0.4
             if self.point == "request":
                 self.left = rng.randint(1, requests)
+            elif self.point == "staging, file":
+                self.left = rng.randint(1, 6)
             else:
                 self.left = 1 if self.point in ONCE else rng.choice((1, 1, 1, 2, 3))
         elif self.kind == "disk full":
@@ -130,6 +138,8 @@ class Stops:
 
     def _wrapped(self, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
         def point(*given: Any, **named: Any) -> Any:
+            if name in ON_DISK:
+                self.passing("disk")
             self.passing(name)
             result = inner(*given, **named)
             self.passing(name, behind=True)

@@ -72,7 +72,25 @@ THEMES: Final[dict[str, Theme]] = {
     ),
     "stops in small windows": Theme(
         {"stop_rate": 1, "fault_rate": 0, "runs": 3, "history": 20, "reordering": True, "publishing": True},
-        {"batch_bytes": 2_000, "pages_a_window": 1, "sessions_a_file": 12},
+        {"batch_bytes": 2_000, "pages_a_window": 1, "sessions_a_part": 12},
+    ),
+    # Snapshots while a run goes on, and older states that turn up after them.
+    "on its way": Theme(
+        {
+            "publishing": True,
+            "reordering": True,
+            "busy": 3,
+            "fault_rate": 0,
+            "stop_rate": 0,
+            "runs": 2,
+            "reconciles": 0,
+            "held_back": 0.8,
+            "newest_first": True,
+            "history": 20,
+            "page": 3,
+        },
+        {"batch_bytes": 6_000, "pages_a_window": 1, "staged_most": 20_000},
+        {"bulk_update": 8, "create": 0.3, "block": 0},
     ),
     # Rows twice on a page, in two states.
     "repeats": Theme(

@@ -22,8 +22,8 @@ from vapi_sessions.config import Settings
 from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError
 from vapi_sessions.progress import Silent
 from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND, MINUTE, SECOND
-from vapi_sessions.warehouse import publish, store
-from vapi_sessions.warehouse.store import Store
+from vapi_sessions.warehouse import plan_parts, publish
+from vapi_sessions.warehouse.index import Index
 
 from . import connections, faults
 from .clock import Clock
@@ -59,6 +59,8 @@ class RunRecord:
     #: Walk requests whose rows were all of one instant: reading blocks of ties has a price of its own.
     tied: int = 0
     listed: set[str] = field(default_factory=set)
+    #: Whether it has shown a snapshot: what it asks for after that shows that it was on its way.
+    published: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -134,6 +136,8 @@ class World(httpx.BaseTransport):
         self.reordering = rng.random() < 0.5
         #: How likely a page of a window that is read beside others arrives late.
         self.held_back = 0.4
+        #: Whether the window that shows what changes meanwhile is read as the last one, and arrives before the others.
+        self.newest_first = False
         #: Whether every run publishes. It costs as much as all the rest of a run, and reading and merging do not depend on
         #: it: in the other worlds only the last run does, and is compared with the model in every column.
         self.publishing = rng.random() < 1 / 3
@@ -163,7 +167,8 @@ class World(httpx.BaseTransport):
             "batch_bytes": rng.choices((1, 2_000, 6_000, 32 << 20), (0.4, 1.5, 3, 4))[0],
             "pages_a_window": rng.choice((1, 2, 4, 20)),
             "small": rng.choice((2, 5, 100)),
-            "sessions_a_file": rng.choice((12, 8_000, 8_000, 8_000)),
+            "sessions_a_part": rng.choice((12, 8_000, 8_000, 8_000)),
+            "staged_most": rng.choice((20_000, 10**9, 10**9)),
             "ids_a_request": rng.choice((2, 5, 100)),
             "breaker_least": rng.choice((3, 20)),
         }
@@ -323,9 +328,11 @@ class World(httpx.BaseTransport):
                 (load.Loader.__init__, "__kwdefaults__", defaults),
                 (plan, "PAGES_A_WINDOW", knobs["pages_a_window"]),
                 (compare, "SMALL", knobs["small"]),
-                (publish, "SESSIONS_A_FILE", knobs["sessions_a_file"]),
+                (plan_parts, "SESSIONS_A_PART", knobs["sessions_a_part"]),
+                (plan_parts, "SESSIONS_A_NEW_PART", max(2, knobs["sessions_a_part"] // 2)),
+                (plan_parts, "PUT_TOGETHER", 2),
+                (load, "STAGED_MOST", knobs["staged_most"]),
                 (publish, "THREADS", 1),
-                (store, "COMPACT_FROM", 5 if self.seed % 8 == 0 else 10_000),
                 (walk, "IDS_A_REQUEST", knobs["ids_a_request"]),
                 (reconcile, "BREAKER_LEAST", knobs["breaker_least"]),
                 (duckdb, "connect", functools.partial(connections.lent, duckdb.connect)),
@@ -344,18 +351,21 @@ class World(httpx.BaseTransport):
         held = self._held
 
         def release(fits: Callable[[int], bool]) -> None:
-            for page in [page for page in held if fits(page[1])]:
-                held.remove(page)
-                add(*page)
+            windows = sorted({page[1] for page in held if fits(page[1])})
+            for window in rng.sample(windows, len(windows)):
+                for page in [page for page in held if page[1] == window]:  # within one window the order stays
+                    held.remove(page)
+                    add(*page)
 
         def add_later(loader: Any, index: int, *page: Any) -> None:
-            release(lambda other: other == index)  # within one window the order stays
-            if rng.random() < self.held_back:
+            release(lambda other: other == index)
+            newest = self.newest_first and page[0].window.upper is None
+            if not newest and rng.random() < self.held_back:
                 held.append((loader, index, *page))
                 self.fired["pages in another order"] += 1
             else:
                 add(loader, index, *page)
-            if rng.random() < 0.1:
+            if not self.newest_first and rng.random() < 0.1:
                 release(lambda other: other != index)
 
         def finish_all(run: Any) -> Any:
@@ -363,7 +373,10 @@ class World(httpx.BaseTransport):
             return finish(run)
 
         def fetch_all(run: Any, windows: int) -> None:
-            for index in rng.sample(range(windows), windows):
+            order = rng.sample(range(windows), windows)
+            if self.newest_first:
+                order.sort(key=lambda index: run._plan.windows[index].window.upper is None)
+            for index in order:
                 run.fetch(index)
 
         with (
@@ -376,25 +389,32 @@ class World(httpx.BaseTransport):
     @contextlib.contextmanager
     def publications(self) -> Iterator[None]:
         """Let the invariants know what was merged, and each committed state that a publication begins with."""
-        inner = pipeline.publish
+        inner = publish.Publisher.publish
 
-        def publish_and_tell(store: Any, *given: Any, **named: Any) -> bool:
+        def publish_and_tell(publisher: Any, **named: Any) -> bool:
             if not self.publishing:
                 return False
-            if self.invariants is not None and not self.stops.dead and not self.concluding:
-                self.invariants.committed(store)
-            return bool(inner(store, *given, **named))
+            watching = self.invariants is not None and not self.stops.dead and not self.concluding
+            if watching:
+                self.invariants.committed(publisher.index)
+            written = bool(inner(publisher, **named))
+            record = self.run_record
+            if record is not None:
+                record.published = True
+                if watching:
+                    self.invariants.shown(record)
+            return written
 
-        merge = Store.merge
+        merge = Index.merge
 
-        def merge_and_tell(store: Any, resolution: Any, *given: Any) -> None:
-            merge(store, resolution, *given)
+        def merge_and_tell(index: Any, resolution: Any, *given: Any) -> None:
+            merge(index, resolution, *given)
             if self.invariants is not None:
                 self.invariants.merged(resolution)
 
         with (
-            mock.patch.object(pipeline, "publish", publish_and_tell),
-            mock.patch.object(Store, "merge", merge_and_tell),
+            mock.patch.object(publish.Publisher, "publish", publish_and_tell),
+            mock.patch.object(Index, "merge", merge_and_tell),
         ):
             yield
 
@@ -440,6 +460,8 @@ class World(httpx.BaseTransport):
         self.clock.pass_(self.rng.randrange(20 * MILLISECOND, 300 * MILLISECOND))
         self.happen()
         record.requests += 1
+        self.fired["published on its way"] += record.published
+        record.published = False
         response = self._respond(request, record, before)
         self.clock.pass_(self.rng.randrange(20 * MILLISECOND))
         return response

@@ -12,7 +12,6 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vapi_sessions.json_text import decode
 from vapi_sessions.warehouse.files import PARTS
 
 #: What a customer can be named by: members of the session's `customer`, and its `customerId`.
@@ -66,19 +65,15 @@ class _Session(msgspec.Struct):
     customerId: Any = None  # noqa: N815
 
 
-_decode_session: Final = msgspec.json.Decoder(_Session).decode
+_decode_session: Final = msgspec.json.Decoder(_Session, float_hook=float).decode  # whatever its size
 
 
 def customer_of(body: bytes) -> list[tuple[str, str]]:
     """Kind and value of what a session's body names its customer by. Nothing if the body cannot be read."""
     try:
         session = _decode_session(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        try:  # a lone surrogate somewhere
-            found = decode(body.decode("utf-8", "surrogatepass"))
-            session = _Session(found.get("customer"), found.get("customerId"))
-        except (ValueError, RecursionError, AttributeError):
-            return []
+    except (ValueError, RecursionError):
+        return []
     customer = session.customer if isinstance(session.customer, dict) else {}
     named = [(kind, _text(customer.get(kind))) for kind in CUSTOMER_KINDS if kind != "customerId"]
     named.append(("customerId", _text(session.customerId)))

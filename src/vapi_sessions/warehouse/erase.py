@@ -15,18 +15,20 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from vapi_sessions import faultpoints, schema
 from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
 from vapi_sessions.merge import Observation, Unreadable
 from vapi_sessions.paths import pattern
-from vapi_sessions.timestamps import to_datetime
 from vapi_sessions.treatment import STATE, Treatment
 from vapi_sessions.warehouse import raw
-from vapi_sessions.warehouse.files import remove_directory, sync_directory, visible
+from vapi_sessions.warehouse.customers import CUSTOMER_COLUMNS
+from vapi_sessions.warehouse.files import PARTS, remove_directory, sync_directory, visible
+from vapi_sessions.warehouse.index import ALL_TABLES, Index
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.refusals import disk_errors, published_errors
-from vapi_sessions.warehouse.store import Store
 
 
 def observations(path: Path) -> list[Observation | Unreadable]:
@@ -99,28 +101,18 @@ def treat_raw(layout: Layout, treatment: Treatment) -> int:
     return done
 
 
-def from_store(store: Store, ids: Sequence[str]) -> int:
-    """Delete sessions with all their rows; returns how many there were. What they were published in becomes stale."""
-    held = store.rows(
+def from_index(index: Index, ids: Sequence[str]) -> int:
+    """Delete sessions; returns how many there were. What they were published in becomes stale."""
+    held = index.rows(
         "SELECT session_id, epoch_us(created_at) FROM sessions WHERE session_id IN (SELECT unnest(?::VARCHAR[]))",
         [list(ids)],
     )
-    store.make_room(len(held))
-    with store.transaction():
-        for table in schema.TABLES:
-            store.run(
-                f"DELETE FROM {table.name} WHERE session_id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
-            )
-        store.run(
-            "DELETE FROM sync.unreadable WHERE session_id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)]
-        )
-        for created in {created for _, created in held}:
-            store.run(
-                "UPDATE sync.parts SET dirty = true WHERE lower_bound <= ? AND upper_bound > ?",
-                [to_datetime(created), to_datetime(created)],
-            )
+    with index.transaction():
+        for table in ("sessions", "sync.unreadable"):
+            index.run(f"DELETE FROM {table} WHERE session_id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)])
+        index.touch((created, ALL_TABLES) for _, created in held)
         for session_id in ids:
-            store.run(
+            index.run(
                 "UPDATE sync.windows SET verdict = CASE verdict WHEN 'open' THEN 'superseded' ELSE verdict END, "
                 "left_to_read = NULL WHERE contains(left_to_read, ?)",
                 [session_id],
@@ -128,36 +120,41 @@ def from_store(store: Store, ids: Sequence[str]) -> int:
     return len(held)
 
 
-def adopt_ledger(store: Store, other: Path, keep: Callable[[str], bool] | None = None) -> list[str]:
-    """Take runs, windows, batches, intervals and facts over from another database: rows are derived from raw, these are not.
+#: What an index knows and `raw/` does not. The rest of it, its batches and parts among them, is derived.
+_LEDGER = (schema.RUNS, schema.WINDOWS, schema.INTERVALS, schema.STATE)
 
-    `other` may be of an earlier version. Of the sessions that only it has, `keep` chooses those that are taken over as they
-    are (None: none); returns their ids.
-    """
-    lost: dict[str, int] = {}
-    with store.attached(other) as home, store.transaction():
-        for table in schema.SYNC_TABLES:
-            if table not in (schema.PARTS, schema.UNREADABLE):
-                store.run(f"DELETE FROM {home}.sync.{table.name}")
-                store.run(f"INSERT INTO {home}.sync.{table.name} BY NAME FROM sync.{table.name}")
-        store.run(
+
+def adopt_ledger(index: Index, other: Path, tables: Sequence[schema.Table] = _LEDGER) -> None:
+    """Take these tables over from another database, which may be of an earlier version: rows are derived from raw, these are not."""
+    with index.attached(other, read_only=True) as home, index.transaction():
+        for table in tables:
+            index.run(f"DELETE FROM {home}.sync.{table.name}")
+            index.run(f"INSERT INTO {home}.sync.{table.name} BY NAME FROM sync.{table.name}")
+        index.run(
             f"UPDATE {home}.sync.state SET value = ? WHERE key = 'schema_version'",
             [str(schema.SCHEMA_VERSION)],
         )
-        if keep is not None:
-            found = store.rows(
-                "SELECT session_id, epoch_us(created_at) FROM sessions "
-                f"WHERE session_id NOT IN (SELECT session_id FROM {home}.sessions) ORDER BY session_id"
-            )
-            lost = {session_id: created for session_id, created in found if keep(session_id)}
-        for table in schema.TABLES if lost else ():
-            store.run(
-                f"INSERT INTO {home}.{table.name} BY NAME "
-                f"SELECT * FROM {table.name} WHERE session_id IN (SELECT unnest(?::VARCHAR[]))",
-                [list(lost)],
-            )
-    store.touch(set(lost.values()))
-    return list(lost)
+
+
+def adopt_runs(index: Index, others: Iterable[Path]) -> None:
+    """Take the record of runs over from the first of these databases that is there and can be read."""
+    for other in others:
+        if not other.exists():
+            continue
+        with contextlib.suppress(WarehouseError, duckdb.Error):
+            adopt_ledger(index, other, [schema.RUNS])
+            return
+
+
+def customers(layout: Layout, snapshot: str | None) -> Iterator[tuple[Any, ...]]:
+    """session_id, created_at (µs) and the customer's columns of all sessions in a snapshot; damaged files are passed over."""
+    columns = ["session_id", "created_at", *CUSTOMER_COLUMNS.values()]
+    for path in visible((layout.parquet / snapshot / schema.SESSIONS.name).glob(PARTS)) if snapshot else ():
+        with contextlib.suppress(pa.ArrowException, OSError):
+            table = pq.read_table(path, columns=columns)
+            created = table.column("created_at").cast(pa.int64())
+            table = table.set_column(1, "created_at", created)
+            yield from zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 
 def in_raw(layout: Layout, forgotten: Callable[[str], bool]) -> set[str]:
@@ -169,14 +166,14 @@ def in_raw(layout: Layout, forgotten: Callable[[str], bool]) -> set[str]:
     return found
 
 
-def in_database(store: Store, path: Path, forgotten: Callable[[str], bool]) -> bool:
+def in_database(index: Index, path: Path, forgotten: Callable[[str], bool]) -> bool:
     """Whether a database that was put aside holds a session that was forgotten, or cannot be read."""
     if path.suffix == ".wal":  # belongs to another one
         return False
     try:
-        with store.attached(path, read_only=True):
+        with index.attached(path, read_only=True):
             return any(
-                forgotten(session_id) for (session_id,) in store.rows("SELECT session_id FROM sessions")
+                forgotten(session_id) for (session_id,) in index.rows("SELECT session_id FROM sessions")
             )
     except (WarehouseError, duckdb.Error):
         return True
@@ -247,7 +244,12 @@ def by_products(layout: Layout, unwanted: Iterable[Path] = ()) -> list[str]:
         for path in put_aside(layout):
             path.unlink()
             removed.append(path.name)
-        for draft in (*layout.parquet.glob(".*.tmp"), *layout.raw.glob(".*.tmp"), *layout.scratch.glob("*")):
+        for draft in (
+            *layout.parquet.glob(".*.tmp"),
+            *layout.raw.glob(".*.tmp"),
+            *layout.scratch.glob("*"),
+            *layout.staging.glob("*"),
+        ):
             with contextlib.suppress(FileNotFoundError):
                 if draft.is_dir() and not draft.is_symlink():
                     shutil.rmtree(draft)

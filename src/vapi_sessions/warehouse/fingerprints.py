@@ -50,7 +50,7 @@ def of_published(db: duckdb.DuckDBPyConnection, window: Window) -> dict[str, Fin
 
 
 def _select(table: schema.Table) -> str:
-    columns = [c for c in table.published if c.name not in _OBSERVED]
+    columns = [c for c in table.columns if c.name not in _OBSERVED]
     hashed = ", ".join(f"{column.name}::{column.storage_type}" for column in columns)
     return f"SELECT session_id, count(*), bit_xor(hash({hashed}))"
 

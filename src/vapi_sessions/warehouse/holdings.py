@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from vapi_sessions.timestamps import floor_ms, to_datetime
@@ -10,7 +13,9 @@ from vapi_sessions.warehouse.suppression import Suppression
 from vapi_sessions.windows import Window
 
 Rows: TypeAlias = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
-_LISTED = "deleted_at IS NULL AND aged_out_at IS NULL AND created_at >= ? AND created_at < ?"
+_LISTED = "deleted_at IS NULL AND aged_out_at IS NULL"
+_WITHIN = f"{_LISTED} AND created_at >= ? AND created_at < ?"
+_MOMENTS = "SELECT epoch_us(created_at) FROM sessions"
 
 
 class Holdings:
@@ -25,29 +30,40 @@ class Holdings:
         self._suppression = suppression
 
     def count(self, window: Window) -> int:
-        """How many sessions were created in the (closed) window."""
-        held = int(self._rows(f"SELECT count(*) FROM sessions WHERE {_LISTED}", _bounds(window))[0][0])
-        return held + self._suppression.count(window) + len(self._aside(window))
-
-    def _aside(self, window: Window) -> set[str]:
-        """Sessions without a row that counts, whose JSON is kept aside."""
-        found = self._rows(
-            "SELECT session_id FROM sync.unreadable WHERE created_at >= ? AND created_at < ?", _bounds(window)
+        """How many sessions were created in the (closed) window, when this was first asked."""
+        if window.upper is None:
+            raise ValueError("a closed window is needed")
+        held = (self._moments, self._aside)
+        return self._suppression.count(window) + sum(
+            bisect_left(moments, window.upper) - bisect_left(moments, window.lower) for moments in held
         )
-        names = {name for (name,) in found}
-        return names - self.created(window).keys() if names else names
 
     def middle(self, window: Window) -> int | None:
         """A whole millisecond that leaves about half of them on each side, µs; None without a session."""
+        if window.upper is None:
+            raise ValueError("a closed window is needed")
+        first, last = (bisect_left(self._moments, at) for at in (window.lower, window.upper))
+        return floor_ms(self._moments[(first + last) // 2]) if first < last else None
+
+    @cached_property
+    def _moments(self) -> array[int]:
+        """When each was created, ascending: a bisection asks for hundreds of counts."""
+        return array("q", [at for (at,) in self._rows(f"{_MOMENTS} WHERE {_LISTED} ORDER BY 1", [])])
+
+    @cached_property
+    def _aside(self) -> array[int]:
+        """The same of those that are kept aside and have no row that counts."""
+        others = f"session_id NOT IN (SELECT session_id FROM sessions WHERE {_LISTED})"
         found = self._rows(
-            f"SELECT epoch_us(median(created_at)) FROM sessions WHERE {_LISTED}", _bounds(window)
-        )[0][0]
-        return floor_ms(int(found)) if found is not None else None
+            f"SELECT epoch_us(created_at) FROM sync.unreadable WHERE created_at IS NOT NULL AND {others} ORDER BY 1",
+            [],
+        )
+        return array("q", [at for (at,) in found])
 
     def ids(self, window: Window) -> dict[str, tuple[int, str]]:
         """Each session's updatedAt (µs) and content hash."""
         found = self._rows(
-            f"SELECT session_id, epoch_us(updated_at), content_hash FROM sessions WHERE {_LISTED}",
+            f"SELECT session_id, epoch_us(updated_at), content_hash FROM sessions WHERE {_WITHIN}",
             _bounds(window),
         )
         return {session_id: (updated, content_hash) for session_id, updated, content_hash in found}
@@ -55,7 +71,7 @@ class Holdings:
     def created(self, window: Window) -> dict[str, int]:
         """Each session's createdAt, µs."""
         found = self._rows(
-            f"SELECT session_id, epoch_us(created_at) FROM sessions WHERE {_LISTED}", _bounds(window)
+            f"SELECT session_id, epoch_us(created_at) FROM sessions WHERE {_WITHIN}", _bounds(window)
         )
         return dict(found)
 

@@ -12,7 +12,6 @@ from typing import Final
 
 from vapi_sessions.errors import WarehouseBusyError, WarehouseError
 from vapi_sessions.paths import warehouse_root
-from vapi_sessions.timestamps import to_datetime
 from vapi_sessions.warehouse import files
 from vapi_sessions.warehouse.refusals import disk_errors, link_in_our_place
 
@@ -30,9 +29,24 @@ class Layout:
         object.__setattr__(self, "root", warehouse_root(self.root))
 
     @property
-    def store(self) -> Path:
+    def index(self) -> Path:
         """The writer's own database."""
+        return self.root / "index.duckdb"
+
+    @property
+    def earlier(self) -> Path:
+        """The writer's database of version 0.1.0, which held a copy of every row."""
         return self.root / "store.duckdb"
+
+    @property
+    def staging(self) -> Path:
+        """Rows on their way to the published files."""
+        return self.root / "staging"
+
+    @property
+    def damaged(self) -> Path:
+        """The note of published files in which rot was found."""
+        return self.root / "damaged.json"
 
     @property
     def published(self) -> Path:
@@ -62,14 +76,21 @@ class Layout:
     @property
     def directories(self) -> tuple[Path, ...]:
         """Those of ours, the warehouse itself first."""
-        return (self.root, self.raw, self.parquet, self.scratch)
+        return (self.root, self.raw, self.parquet, self.staging, self.scratch)
 
     @property
     def files(self) -> tuple[Path, ...]:
         """Those of ours that are in the warehouse itself."""
-        databases = (self.store, self.published)
+        databases = (self.index, self.earlier, self.published)
         logs = tuple(path.with_name(f"{path.name}.wal") for path in databases)
-        return (*databases, *logs, self.suppression, self.root / ".lock", self.root / ".schedule")
+        return (
+            *databases,
+            *logs,
+            self.suppression,
+            self.damaged,
+            self.root / ".lock",
+            self.root / ".schedule",
+        )
 
     def check(self) -> None:
         """Raises WarehouseError if something of ours is a link, or a file stands in a directory's place, or the reverse."""
@@ -156,17 +177,3 @@ def _holder(descriptor: int) -> str:
         ours = os.fstat(descriptor).st_nlink == 1  # else nothing of ours was written in it
         return said if ours and said.isdecimal() else "unknown"
     return "unknown"
-
-
-def put_aside(layout: Layout, now: int) -> Path | None:
-    """Move the writer's database, and its log, out of the way; returns the new place, None if there was none."""
-    if not layout.store.exists():
-        return None
-    kept = layout.root / f"store.{to_datetime(now):%Y%m%dT%H%M%S%f}.duckdb.old"
-    with disk_errors(layout.root):
-        log = layout.store.with_name(layout.store.name + ".wal")
-        if log.exists():
-            log.rename(kept.with_name(kept.name + ".wal"))
-        layout.store.rename(kept)
-        files.sync_directory(layout.root)
-    return kept

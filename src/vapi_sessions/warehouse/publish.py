@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import itertools
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from vapi_sessions import faultpoints, resources, schema, timestamps
-from vapi_sessions.errors import WarehouseError
+from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
 from vapi_sessions.paths import literal, pattern
+from vapi_sessions.records import Part
+from vapi_sessions.warehouse import damage
+from vapi_sessions.warehouse.derive import derive
 from vapi_sessions.warehouse.files import (
     PARTS,
     link_or_copy,
@@ -36,21 +37,17 @@ from vapi_sessions.warehouse.files import (
     sync_directory,
     sync_file,
 )
+from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.parts import Heads, Source, UntrustedError, write_empty, write_part
+from vapi_sessions.warehouse.plan_parts import Rewrite, plan_parts
 from vapi_sessions.warehouse.refusals import database_errors, disk_errors, link_in_our_place
-from vapi_sessions.warehouse.store import Changes, Store
+from vapi_sessions.warehouse.staging import Piece, Staging
 
-#: A file covers at most this many sessions (ties of one instant apart): what one change costs to publish.
-SESSIONS_A_FILE: Final = 8_000
-#: Files written side by side: DuckDB's reading and Parquet's writing need no interpreter.
+#: Files written side by side: most of the work needs no interpreter.
 THREADS: Final = 2
-#: Columns whose values hardly ever repeat: building a dictionary for them is given up anyway, late.
-_DISTINCT: Final = frozenset({"content", "arguments", "result", "content_hash", "tool_call_id"})
-#: Rows that are read at a time, fewer where they are large, and bytes after which a row group ends: what is in memory for each
-#: file that is being written.
-_ROWS_AT_ONCE: Final = 8_192
-_LARGE_ROWS_AT_ONCE: Final = 1_024
-_GROUP_BYTES: Final = 16_000_000
+#: So many sessions are named to a person.
+_NAMED: Final = 20
 KEEP: Final = 24 * timestamps.HOUR
 KEEP_SNAPSHOTS: Final = 3
 #: The fact of the state that says since when each snapshot has been shown, µs.
@@ -64,103 +61,217 @@ ROOT_VARIABLE: Final = "vapi_warehouse"
 OLDEST_DUCKDB: Final = "v1.0.0"
 
 
-def publish(
-    store: Store,
-    layout: Layout,
-    *,
-    now: Callable[[], int],
-    force: bool = False,
-    note: Callable[[str], None] = lambda text: None,
-) -> bool:
-    """Publish the committed state; returns whether data files were written. `now` gives µs; `note` takes what to tell a person.
+@dataclass(frozen=True, slots=True)
+class Publisher:
+    """Publishes what the index has committed. `now` gives µs; `note` takes what to tell a person."""
 
-    Without changed data only `vapi.duckdb` is built anew, for the ledger's sake. Files of the current snapshot that
-    are missing or torn are written again, in a new snapshot; `force` writes everything again, which also mends what
-    rotted inside a file. A publication that fails leaves no snapshot behind. Raises WarehouseError.
-    """
-    faultpoints.reach("publish.begun")
-    with disk_errors(layout.parquet):
-        _remove_unfinished(store, layout)
-    current = store.state().get("snapshot")
-    missing = current is None or not _is_directory(layout.parquet / current)
-    if force or missing:
-        store.run("UPDATE sync.parts SET dirty = true")
-    torn = not missing and _mark_torn(store, layout.parquet / str(current))
-    changed = missing or torn or store.dirty()
-    if changed:
+    index: Index
+    layout: Layout
+    staging: Staging
+    now: Callable[[], int]
+    note: Callable[[str], None] = lambda text: None
+
+    def publish(self, *, force: bool = False) -> bool:
+        """Publish the committed state; returns whether data files were written.
+
+        Without changed data only `vapi.duckdb` is built anew, for the ledger's sake. Files of the current snapshot that
+        are missing, torn or noted as damaged are derived again from `raw/`, in a new snapshot; with `force` all are. A publication
+        that fails leaves no snapshot behind. Raises WarehouseDamagedError if `raw/` cannot give what a file has lost, WarehouseError.
+        """
+        faultpoints.reach("publish.begun")
+        index, layout = self.index, self.layout
         with disk_errors(layout.parquet):
-            current = _publish_snapshot(store, layout, None if missing else current, now)
-    with disk_errors(layout.published):
-        _publish_views(store, layout, str(current))
-        _remove_old_snapshots(store, layout, str(current), now())
-        faultpoints.reach("publish.old_removed")
-        _point_latest(store, layout, str(current), note)
-    faultpoints.reach("publish.latest_swapped")
-    return changed
-
-
-def _publish_snapshot(store: Store, layout: Layout, previous: str | None, now: Callable[[], int]) -> str:
-    # Snapshots that the store does not know of, because it was killed or rebuilt, may still be somebody's.
-    taken = [_generation(snapshot.name) for snapshot in _snapshots(layout)]
-    generation = 1 + max(int(store.state().get("generation", "0")), *taken, 0)
-    name = f"{timestamps.to_datetime(now()):%Y%m%dT%H%M%SZ}-{generation:06d}"
-    target, draft = layout.parquet / name, layout.parquet / f".{name}.tmp"
-    try:
-        written = _write_snapshot(store, layout, previous, draft, generation)
-        faultpoints.reach("publish.snapshot_drafted")
-        draft.rename(target)
-        sync_directory(layout.parquet)
-        faultpoints.reach("publish.snapshot_renamed")
-        store.note_publication(
-            written, {"snapshot": name, "generation": str(generation), "published_at": str(now())}
+            _remove_unfinished(index, layout)
+        current = index.state().get("snapshot")
+        missing = current is None or not _is_directory(layout.parquet / current)
+        parts = index.parts()
+        lost = (
+            _every_file(parts)
+            if force or missing
+            else lost_files(parts, layout.parquet / str(current), layout)
         )
-    except BaseException:  # nobody has seen it; if it was noted all the same, the next publication misses it
-        _discard(draft, target)
-        raise
-    faultpoints.reach("publish.snapshot_noted")
-    return name
+        stale = [replace(part, dirty=part.dirty | lost.get(part.lower, frozenset())) for part in parts]
+        changed = (
+            missing
+            or force
+            or any(part.dirty for part in stale)
+            or not _has_every_table(layout.parquet / str(current))
+        )
+        if changed:
+            with disk_errors(layout.parquet):
+                current = self._snapshot(None if missing else current, stale, lost)
+        elif batches := index.unpublished():  # of which no version won
+            index.note_publication([], [], batches, {})
+        with disk_errors(layout.published):
+            _publish_views(index, layout, str(current))
+            _remove_old_snapshots(index, layout, str(current), self.now())
+            faultpoints.reach("publish.old_removed")
+            _point_latest(index, layout, str(current), self.note)
+        faultpoints.reach("publish.latest_swapped")
+        self.staging.drop(list(self.staging.pieces))
+        damage.clear(layout)
+        return changed
+
+    def _snapshot(
+        self, previous: str | None, parts: Sequence[Part], lost: Mapping[int, frozenset[str]]
+    ) -> str:
+        # Snapshots that the index does not know of, because it was killed or rebuilt, may still be somebody's.
+        index, layout = self.index, self.layout
+        taken = [_generation(snapshot.name) for snapshot in _snapshots(layout)]
+        generation = 1 + max(int(index.state().get("generation", "0")), *taken, 0)
+        name = f"{timestamps.to_datetime(self.now()):%Y%m%dT%H%M%SZ}-{generation:06d}"
+        target, draft = layout.parquet / name, layout.parquet / f".{name}.tmp"
+        batches = index.unpublished()
+        rewrites = plan_parts(index, parts)
+        faultpoints.reach("publish.planned")
+        try:
+            draft.mkdir(mode=0o700)
+            for table in schema.TABLES:
+                (draft / table.name).mkdir(mode=0o700)
+            replaced = {part.lower for rewrite in rewrites for part in rewrite.instead_of}
+            for part in parts:
+                if part.lower not in replaced:
+                    _link(layout.parquet / str(previous), draft, part, part.files)
+            writing = _Writing(
+                self,
+                None if previous is None else layout.parquet / previous,
+                draft,
+                generation,
+                batches,
+                lost,
+            )
+            written = writing.write(rewrites)
+            for table in schema.TABLES:
+                if not any((draft / table.name).glob(PARTS)):  # a glob over the directory must find a schema
+                    write_empty(table, draft / table.name / "created_month=1970-01" / "empty.parquet")
+            for directory, _, _ in os.walk(draft):
+                sync_directory(Path(directory))
+            faultpoints.reach("publish.snapshot_drafted")
+            draft.rename(target)
+            sync_directory(layout.parquet)
+        except BaseException:  # nobody has seen it
+            _discard(draft, target)
+            raise
+        faultpoints.reach("publish.snapshot_renamed")
+        # If this fails, nobody knows whether it was noted: who publishes next removes what was not.
+        index.note_publication(
+            written,
+            [part for rewrite in rewrites for part in rewrite.instead_of],
+            batches,
+            {"snapshot": name, "generation": str(generation), "published_at": str(self.now())},
+        )
+        faultpoints.reach("publish.snapshot_noted")
+        return name
 
 
-def _write_snapshot(
-    store: Store, layout: Layout, previous: str | None, draft: Path, generation: int
-) -> list[dict[str, object]]:
-    """All files of a snapshot; returns the ranges that were written, as `note_publication` takes them."""
-    draft.mkdir(mode=0o700)
-    for table in schema.TABLES:
-        (draft / table.name).mkdir(mode=0o700)
-    _split_large_parts(store)
-    faultpoints.reach("publish.split")
-    parts = store.rows(
-        "SELECT epoch_us(lower_bound), epoch_us(upper_bound), file, tables, dirty FROM sync.parts ORDER BY lower_bound"
-    )
-    stale: list[tuple[int, int]] = []
-    for lower, upper, file, tables, dirty in parts:
-        month = _month(lower)
-        if not dirty and previous is not None:
-            files = [Path(table, month, f"{file}.parquet") for table in tables.split(",") if table]
-            if all((layout.parquet / previous / path).exists() for path in files):
-                for path in files:
-                    (draft / path).parent.mkdir(mode=0o700, exist_ok=True)
-                    link_or_copy(layout.parquet / previous / path, draft / path)
-                continue
-        stale.append((lower, upper))
+@dataclass(slots=True)
+class _Writing:
+    """The files of one snapshot that are written. `lost`: tables whose old files are not to be trusted, by the part's lower bound."""
 
-    heavy = store.heavy  # asked here, because the threads may use cursors of the store only
+    by: Publisher
+    previous: Path | None
+    draft: Path
+    generation: int
+    batches: Mapping[int, str]
+    lost: Mapping[int, frozenset[str]]
 
-    def write(part: tuple[int, int]) -> dict[str, object]:
-        return _write_part(store, draft, generation, *part, heavy=heavy)
-
-    if len(stale) > 1 and THREADS > 1 and not heavy:
+    def write(self, rewrites: Sequence[Rewrite]) -> list[Part]:
         with ThreadPoolExecutor(THREADS, "publish") as pool:
-            written = list(pool.map(write, stale))
-    else:
-        written = [write(part) for part in stale]
-    for table in schema.TABLES:
-        if not any((draft / table.name).glob(PARTS)):  # a glob over the directory must find a schema
-            _write_empty(table, draft / table.name / "created_month=1970-01" / "empty.parquet")
-    for directory, _, _ in os.walk(draft):
-        sync_directory(Path(directory))
-    return written
+            return [self._part(rewrite, pool) for rewrite in rewrites]
+
+    def _part(self, rewrite: Rewrite, pool: ThreadPoolExecutor) -> Part:
+        if not rewrite.sessions:  # it stays, so that ranges leave no gap
+            return Part(rewrite.lower, rewrite.upper, 0, {})
+        heads = Heads.read(self.by.index, rewrite.lower, rewrite.upper, frozenset(self.batches))
+        file = f"{timestamps.to_datetime(rewrite.lower):%Y%m%dT%H%M%S%f}-{self.generation:06d}"
+        files: dict[str, str] = {}
+        for part in rewrite.instead_of:
+            kept = {table: name for table, name in part.files.items() if table not in rewrite.tables}
+            _link(self.previous, self.draft, part, kept)
+            files |= kept
+        tables = [table for table in schema.TABLES if table.name in rewrite.tables]
+        untrusted = {table for part in rewrite.instead_of for table in self.lost.get(part.lower, ())}
+        unstaged = [batch for batch in self.batches if batch not in self.by.staging.pieces]
+        extra = self._derive(heads, rewrite, unstaged)
+        trusted = [table for table in tables if table.name not in untrusted]
+        source = Source(
+            {
+                table.name: [
+                    self.previous / table.name / month(part.lower) / f"{part.files[table.name]}.parquet"
+                    for part in rewrite.instead_of
+                    if table.name in part.files and self.previous is not None
+                ]
+                for table in trusted
+            },
+            {**self.by.staging.pieces, **{batch: [piece] for batch, piece in extra.items()}},
+        )
+
+        def one(table: schema.Table, source: Source = source) -> bool | None:
+            target = self.draft / table.name / month(rewrite.lower) / f"{file}.parquet"
+            try:
+                return write_part(table, heads, rewrite.lower, rewrite.upper, source, target)
+            except UntrustedError:
+                target.unlink(missing_ok=True)
+                return None
+
+        done = dict(zip((table.name for table in trusted), pool.map(one, trusted), strict=True))
+        again = [table for table in tables if done.get(table.name) is None]
+        if again:
+            rest = {*heads.column("batch").to_pylist()} - source.pieces.keys()
+            more = self._derive(heads, rewrite, rest)
+            whole = Source(None, {**source.pieces, **{batch: [piece] for batch, piece in more.items()}})
+            for table in again:
+                done[table.name] = write = one(table, whole)
+                if write is None:
+                    raise _cannot_derive(rewrite, [])
+            self._drop(more)
+        self._drop(extra)
+        files |= {name: file for name, wrote in done.items() if wrote}
+        return Part(rewrite.lower, rewrite.upper, len(heads), files)
+
+    def _derive(self, heads: Heads, rewrite: Rewrite, batches: Collection[int]) -> dict[int, Piece]:
+        """Rows from `raw/` of what these batches have in the range."""
+        if not batches:
+            return {}
+        index = self.by.index
+        files = dict(
+            index.rows(
+                "SELECT batch, file FROM sync.batches WHERE batch IN (SELECT unnest(?::BIGINT[]))",
+                [list(batches)],
+            )
+        )
+        pieces, lacking = derive(self.by.staging, self.by.layout.raw, files, heads.wanted(frozenset(batches)))
+        if lacking:
+            raise _cannot_derive(rewrite, lacking)
+        return pieces
+
+    def _drop(self, pieces: Mapping[int, Piece]) -> None:
+        for piece in pieces.values():
+            for path in piece.files.values():
+                path.unlink(missing_ok=True)
+
+
+def _cannot_derive(rewrite: Rewrite, lacking: Sequence[str]) -> WarehouseDamagedError:
+    part = f"{timestamps.show(rewrite.lower)} to {timestamps.show(rewrite.upper)}"
+    named = ", ".join(sorted(lacking)[:_NAMED]) + (
+        f", and {len(lacking) - _NAMED:,} more" if len(lacking) > _NAMED else ""
+    )
+    what = f"{len(lacking):,} of them: {named}" if lacking else "all of them"
+    return WarehouseDamagedError(
+        f"Published rows of the sessions created from {part} are lost, and raw/ cannot give {what}.",
+        "Nothing was replaced. Put the files of raw/ or of parquet/ back from a copy, and run again.",
+    )
+
+
+def _link(previous: Path | None, draft: Path, part: Part, files: Mapping[str, str]) -> None:
+    for table, name in files.items():
+        path = Path(table, month(part.lower), f"{name}.parquet")
+        (draft / path).parent.mkdir(mode=0o700, exist_ok=True)
+        link_or_copy(Path(str(previous)) / path, draft / path)
+
+
+def _every_file(parts: Iterable[Part]) -> dict[int, frozenset[str]]:
+    return {part.lower: frozenset(table.name for table in schema.TABLES) for part in parts}
 
 
 def _is_directory(path: Path) -> bool:
@@ -179,27 +290,26 @@ def _discard(*directories: Path) -> None:
                 remove_directory(directory)
 
 
-def torn_files(rows: Callable[[str], list[tuple[Any, ...]]], snapshot: Path) -> list[Path]:
-    """Published files that are missing or torn, by what the ledger says of them; `rows(sql)` asks it."""
-    return [
-        path
-        for file, tables, lower in rows(
-            "SELECT file, tables, epoch_us(lower_bound) FROM sync.parts WHERE NOT dirty"
-        )
-        for table in tables.split(",")
-        if table
-        for path in (snapshot / table / _month(lower) / f"{file}.parquet",)
-        if not _looks_whole(path)
-    ]
+def published_files(parts: Iterable[Part], snapshot: Path) -> Iterator[tuple[Part, str, Path]]:
+    """Every published file, with its part and table."""
+    for part in parts:
+        for table, name in part.files.items():
+            yield part, table, snapshot / table / month(part.lower) / f"{name}.parquet"
 
 
-def _mark_torn(store: Store, snapshot: Path) -> bool:
-    """Mark the ranges whose published files are missing or torn as stale; returns whether any file is."""
-    torn = {path.stem for path in torn_files(store.rows, snapshot)}
-    for file in torn:
-        store.run("UPDATE sync.parts SET dirty = true WHERE file = ?", [file])
-    # A table without a row has a file all the same; where there is none at all, a glob finds no schema.
-    return bool(torn) or not all(any((snapshot / t.name).glob(PARTS)) for t in schema.TABLES)
+def lost_files(parts: Sequence[Part], snapshot: Path, layout: Layout) -> dict[int, frozenset[str]]:
+    """The tables whose published files are missing, torn, or noted as damaged and really are, by the part's lower bound."""
+    noted = damage.noted(layout)
+    found: dict[int, set[str]] = {}
+    for part, table, path in published_files(parts, snapshot):
+        if not _looks_whole(path) or (path.name in noted and not damage.is_sound(path)):
+            found.setdefault(part.lower, set()).add(table)
+    return {lower: frozenset(tables) for lower, tables in found.items()}
+
+
+def _has_every_table(snapshot: Path) -> bool:
+    """Whether each table has a file: one without a row has an empty one, where there is none a glob finds no schema."""
+    return all(any((snapshot / table.name).glob(PARTS)) for table in schema.TABLES)
 
 
 def _looks_whole(path: Path) -> bool:
@@ -222,131 +332,34 @@ def _looks_whole(path: Path) -> bool:
     return end[4:] == b"PAR1" and size >= 12 + int.from_bytes(end[:4], "little")
 
 
-def _month(lower: int) -> str:
+def month(lower: int) -> str:
+    """The name of the directory of a part that begins then, µs."""
     return f"created_month={timestamps.to_datetime(lower):%Y-%m}"
 
 
-def _split_large_parts(store: Store) -> None:
-    """Cut dirty ranges that hold too many sessions into ranges of about half the bound each."""
-    for lower, upper in store.rows(
-        "SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.parts WHERE dirty ORDER BY lower_bound"
-    ):
-        bounds = [timestamps.to_datetime(lower), timestamps.to_datetime(upper)]
-        (count,) = store.rows(
-            "SELECT count(*) FROM sessions WHERE created_at >= ? AND created_at < ?", bounds
-        )[0]
-        if count <= SESSIONS_A_FILE:
-            continue
-        pieces = -(-count // (SESSIONS_A_FILE // 2))
-        cuts = store.rows(
-            "SELECT DISTINCT epoch_us(min(created_at)) FROM (SELECT created_at, ntile(?) OVER (ORDER BY created_at) AS piece "
-            "FROM sessions WHERE created_at >= ? AND created_at < ?) GROUP BY piece ORDER BY 1",
-            [pieces, *bounds],
-        )
-        edges = [lower, *(cut for (cut,) in cuts if lower < cut < upper), upper]
-        with store.transaction():
-            store.run("DELETE FROM sync.parts WHERE epoch_us(lower_bound) = ?", [lower])
-            for start, end in itertools.pairwise(edges):
-                store.run(
-                    "INSERT INTO sync.parts VALUES (?, ?, 0, NULL, NULL, true)",
-                    [timestamps.to_datetime(start), timestamps.to_datetime(end)],
-                )
-
-
-def _write_part(
-    store: Store, draft: Path, generation: int, lower: int, upper: int, *, heavy: bool
-) -> dict[str, object]:
-    """One file for each table that has rows in the range; returns the range as `note_publication` takes it."""
-    file = f"{timestamps.to_datetime(lower):%Y%m%dT%H%M%S%f}-{generation:06d}"
-    sessions = 0
-    present: list[str] = []
-    bounds = [timestamps.to_datetime(lower), timestamps.to_datetime(upper)]
-    for table in schema.TABLES:
-        columns = ", ".join(column.name for column in table.published)
-        # In whatever order: sorting would take as long as all the rest.
-        sql = f"SELECT {columns} FROM {table.name} WHERE {table.created_at} >= ? AND {table.created_at} < ?"
-        # Sessions hold artifacts and metadata.
-        large = table is schema.SESSIONS or heavy
-        at_once = _LARGE_ROWS_AT_ONCE if large else _ROWS_AT_ONCE
-        with store.batches(sql, bounds, at_once) as (columns_read, batches):
-            count = _write(
-                columns_read, batches, table, draft / table.name / _month(lower) / f"{file}.parquet"
-            )
-        if count:
-            present.append(table.name)
-        if table is schema.SESSIONS:
-            sessions = count
-    faultpoints.reach("publish.file_written")
-    return {"lower": lower, "file": file, "tables": ",".join(present), "sessions": sessions}
-
-
-def _write_empty(table: schema.Table, target: Path) -> None:
-    empty = pa.schema([column.arrow for column in table.published]).empty_table()
-    with _parquet(target, table, empty.schema) as writer:
-        writer.write_table(empty)
-
-
-def _write(columns: pa.Schema, batches: Iterator[pa.RecordBatch], table: schema.Table, target: Path) -> int:
-    """A file of these rows, if there are any; returns how many. In memory is one row group, with the rows that end it."""
-    count, waiting, size = 0, list[pa.RecordBatch](), 0
-    first = next(batches, None)
-    if first is None:
-        return 0
-    with _parquet(target, table, columns) as writer:
-        for batch in itertools.chain((first,), batches):
-            waiting.append(batch)
-            size += batch.nbytes
-            count += batch.num_rows
-            if size >= _GROUP_BYTES:
-                writer.write_table(pa.Table.from_batches(waiting))
-                waiting, size = [], 0
-        if waiting:
-            writer.write_table(pa.Table.from_batches(waiting))
-    return count
-
-
-@contextlib.contextmanager
-def _parquet(target: Path, table: schema.Table, columns: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    target.parent.mkdir(mode=0o700, exist_ok=True)
-    with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        with (
-            pq.ParquetWriter(
-                file,
-                columns,
-                compression="snappy",  # half of zstd's time for a fifth more bytes, and these are written again and again
-                use_dictionary=[
-                    c.name for c in table.published if c.type != "JSON" and c.name not in _DISTINCT
-                ],
-            ) as writer
-        ):
-            yield writer
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _point_latest(store: Store, layout: Layout, name: str, note: Callable[[str], None]) -> None:
+def _point_latest(index: Index, layout: Layout, name: str, note: Callable[[str], None]) -> None:
     """Let `parquet/latest` show the snapshot that `vapi.duckdb` shows. Where that is impossible, it is said once."""
-    if not point_link(layout.parquet / "latest", name) and _NO_LATEST not in store.state():
+    if not point_link(layout.parquet / "latest", name) and _NO_LATEST not in index.state():
         note(
             f"the file system has no symbolic links, so there is no {layout.parquet / 'latest'}: use vapi.duckdb"
         )
-        store.note(Changes(state={_NO_LATEST: "true"}))
+        index.note(Changes(state={_NO_LATEST: "true"}))
 
 
-def _publish_views(store: Store, layout: Layout, snapshot: str) -> None:
+def _publish_views(index: Index, layout: Layout, snapshot: str) -> None:
     """Build `vapi.duckdb` aside and rename it over the old one."""
     draft = layout.scratch / "vapi.duckdb"
     for left in (draft, _log_of(draft)):  # by a process that died
         left.unlink(missing_ok=True)
-    with database_errors(draft), _new_views(store, draft) as origin:
+    with database_errors(draft), _new_views(index, draft) as origin:
         make_private(draft)
         for table in schema.SYNC_TABLES:
-            store.run(f"INSERT INTO sync.{table.name} BY NAME FROM {origin}.sync.{table.name}")
+            index.run(f"INSERT INTO sync.{table.name} BY NAME FROM {origin}.sync.{table.name}")
         for table in schema.TABLES:
             root = f"coalesce(getvariable('{ROOT_VARIABLE}'), {literal(pattern(layout.root))})"
-            columns = [(column.name, column.type) for column in table.published]
-            store.run(view_of(table.name, columns, f"{root} || {literal(below_root(snapshot, table.name))}"))
-        store.checkpoint()  # on detaching, a full disk would go unnoticed
+            columns = [(column.name, column.type) for column in table.columns]
+            index.run(view_of(table.name, columns, f"{root} || {literal(below_root(snapshot, table.name))}"))
+        index.checkpoint()  # on detaching, a full disk would go unnoticed
     sync_file(draft)
     faultpoints.reach("publish.views_built")
     # By somebody who opened the old one to write in it, and died or is still there: for the new one it would count as damage.
@@ -361,24 +374,24 @@ def _log_of(database: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _new_views(store: Store, draft: Path) -> Iterator[str]:
+def _new_views(index: Index, draft: Path) -> Iterator[str]:
     """A new `vapi.duckdb`, current while inside, with the tables of `sync`, empty, and the views of `sql/views`; yields the name
-    of the store's own database.
+    of the index.
 
     Those views name the tables dozens of times, and a view is bound when it is made: over the tables' own views that would
     open files each time. So they are made over empty tables of the same columns, which then give way.
     """
-    with store.attached(draft, made_for=OLDEST_DUCKDB) as origin:
-        store.run("CREATE SCHEMA sync")
+    with index.attached(draft, made_for=OLDEST_DUCKDB) as origin:
+        index.run("CREATE SCHEMA sync")
         for table in schema.SYNC_TABLES:
-            store.run(table.ddl("sync"))
+            index.run(table.ddl("sync"))
         for table in schema.TABLES:
-            columns = ", ".join(f"{c.name} {c.type}" for c in table.published)
-            store.run(f"CREATE TABLE {table.name} ({columns})")
+            columns = ", ".join(f"{c.name} {c.type}" for c in table.columns)
+            index.run(f"CREATE TABLE {table.name} ({columns})")
         for file in resources.sql_files("views"):
-            store.run(file.read_text("utf-8"))
+            index.run(file.read_text("utf-8"))
         for table in schema.TABLES:
-            store.run(f"DROP TABLE {table.name}")
+            index.run(f"DROP TABLE {table.name}")
         yield origin
 
 
@@ -395,7 +408,7 @@ def below_root(snapshot: str, table: str) -> str:
     return f"/parquet/{snapshot}/{table}/{PARTS}"
 
 
-def _remove_unfinished(store: Store, layout: Layout) -> None:
+def _remove_unfinished(index: Index, layout: Layout) -> None:
     """Drop what a process that died had not shown to anybody: drafts, and snapshots newer than the one that `vapi.duckdb` shows.
 
     The snapshot that the state names stays, shown or not. Where nobody can say what is shown, nothing goes.
@@ -403,12 +416,12 @@ def _remove_unfinished(store: Store, layout: Layout) -> None:
     for draft in layout.parquet.glob(".*.tmp"):
         if draft.is_dir() and not draft.is_symlink():
             _discard(draft)
-    facts = store.state()
+    facts = index.state()
     newest = max(map(_generation, _times_shown(facts)), default=0)
     newer = [
         s for s in _snapshots(layout) if _generation(s.name) > newest and s.name != facts.get("snapshot")
     ]
-    if newer and (shown := _shown(store, layout)):
+    if newer and (shown := _shown(index, layout)):
         _discard(*(snapshot for snapshot in newer if _generation(snapshot.name) > _generation(shown)))
 
 
@@ -417,26 +430,26 @@ def _times_shown(facts: Mapping[str, str]) -> dict[str, int]:
     return msgspec.json.decode(facts.get(_SHOWN, "{}"), type=dict[str, int])
 
 
-def _shown(store: Store, layout: Layout) -> str | None:
+def _shown(index: Index, layout: Layout) -> str | None:
     """The snapshot that `vapi.duckdb` shows; None if there is none, or that cannot be told."""
     try:
-        with store.attached(layout.published, read_only=True):
-            return str(store.rows("SELECT value FROM sync.state WHERE key = 'snapshot'")[0][0])
+        with index.attached(layout.published, read_only=True):
+            return str(index.rows("SELECT value FROM sync.state WHERE key = 'snapshot'")[0][0])
     except (WarehouseError, duckdb.Error, IndexError):
         return None
 
 
-def _remove_old_snapshots(store: Store, layout: Layout, current: str, now: int) -> None:
+def _remove_old_snapshots(index: Index, layout: Layout, current: str, now: int) -> None:
     """Drop snapshots that nobody can have opened for a day, except the newest three.
 
     A snapshot is opened until another one is shown, however old it is by then: where little changes, or where runs die
     between a snapshot and its views, for days. So the state remembers since when `vapi.duckdb` has shown each.
     """
     present = _snapshots(layout)
-    noted = _times_shown(store.state())
+    noted = _times_shown(index.state())
     shown = {current: now} | {s.name: noted[s.name] for s in present if s.name in noted}
     if shown != noted:
-        store.note(Changes(state={_SHOWN: msgspec.json.encode(shown).decode()}))
+        index.note(Changes(state={_SHOWN: msgspec.json.encode(shown).decode()}))
     opened = max((_generation(name) for name, since in shown.items() if since < now - KEEP), default=0)
     for snapshot in present[:-KEEP_SNAPSHOTS]:
         if snapshot.name != current and _generation(snapshot.name) < opened:

@@ -20,7 +20,7 @@ from vapi_sessions import faultpoints, redact, schema
 from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
 from vapi_sessions.json_text import column
 from vapi_sessions.merge import Observation, Unreadable, unreadable
-from vapi_sessions.page import UnreadableRow
+from vapi_sessions.page import UnreadableRow, well_formed
 from vapi_sessions.page import read as read_header
 from vapi_sessions.treatment import STATE, hash_part
 from vapi_sessions.warehouse.files import new_file, replace_file, sync_directory, visible
@@ -174,7 +174,7 @@ def _observation(
     kind: str,
     text: str | None,
 ) -> Observation | Unreadable:
-    body = (text or "").encode()
+    body = _well_formed((text or "").encode())
     content_hash = redact.content_hash(body, treatment) if body else ""
     if kind == "unreadable":
         return unreadable(_header(body), body, content_hash, requested_at=requested, seq=seq, run_id=run_id)
@@ -194,11 +194,19 @@ def _observation(
     )
 
 
+def _well_formed(body: bytes) -> bytes:
+    """As the decoder leaves a body: versions before it stored what came."""
+    try:
+        return well_formed(body) if body else body
+    except ValueError:
+        return body
+
+
 def _header(body: bytes) -> UnreadableRow:
     """What an unreadable session's body says of itself. What this program can read by now is kept aside until it comes again."""
     try:
         row = read_header(body)
-    except (ValueError, RecursionError):
+    except ValueError:
         row = UnreadableRow("", None, None, None, None, body, "it is not JSON")
     if isinstance(row, UnreadableRow):
         return row

@@ -115,7 +115,13 @@ def sessions_published(warehouse: Path) -> int:
     """
     try:
         with _attached(Layout(warehouse)) as db:
-            ((sessions,),) = db.execute("SELECT coalesce(sum(sessions), 0) FROM vapi.sync.parts").fetchall()
+            columns = {name for name, *_ in db.execute("DESCRIBE vapi.sync.parts").fetchall()}
+            one = (
+                "WHERE table_name = 'sessions'" if "table_name" in columns else ""
+            )  # version 0.1.0: a row a part
+            ((sessions,),) = db.execute(
+                f"SELECT coalesce(sum(sessions), 0) FROM vapi.sync.parts {one}"
+            ).fetchall()
     except (ConfigurationError, WarehouseDamagedError, duckdb.Error):
         return 0
     return int(sessions)

@@ -67,7 +67,7 @@ def partial(planting: Planting) -> None:
         finally:
             reading.clear()
         missing = {key: created for key, created in work._missing.items() if key not in before}
-        for key, known in work._run.store.known(missing).items():
+        for key, known in work._run.index.known(missing).items():
             seq = work._run.numbers.take()
             work._loader.mark(key, "deleted", known, requested_at=work._now, seq=seq)
 

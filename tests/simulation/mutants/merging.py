@@ -1,18 +1,20 @@
-"""Mistakes in which state of a session wins, and in what is remembered of it."""
+"""Mistakes in which state of a session wins, in what is remembered of it, and in which tables then are stale."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
+
 from vapi_sessions import merge
-from vapi_sessions.flatten import Version
-from vapi_sessions.merge import Known, Mark, Observation, Resolution, Unreadable
+from vapi_sessions.merge import Known, Mark, Resolution, Sighting, Unreadable
+from vapi_sessions.warehouse import derive, index
 
 from .planting import Planting, mutant
 
-Observed = Iterable[Observation | Unreadable]
+Seen = Iterable[Sighting | Unreadable]
 
 
 @mutant("merge without the guard", "reordered")
@@ -22,64 +24,90 @@ def without_the_guard(planting: Planting) -> None:
 
 @mutant("a change without updatedAt is ignored")
 def silent_change_ignored(planting: Planting) -> None:
-    def is_later(inner: Any, observation: Observation, position: tuple[int, int]) -> bool:
-        return planting.swap(inner(observation, position), observation.updated_at > position[0])
+    def is_later(inner: Any, one: Sighting, position: tuple[int, int]) -> bool:
+        return planting.swap(inner(one, position), one.updated_at > position[0])
 
     planting.around(merge, "_is_later", is_later)
 
 
 @mutant("merge without the de-duplication")
 def without_de_duplication(planting: Planting) -> None:
-    def resolve(inner: Any, observations: Observed, known: Mapping[str, Known], *aside: Any) -> Resolution:
-        observations = list(observations)
-        result: Resolution = inner(observations, known, *aside)
-        readable = [one for one in observations if isinstance(one, Observation)]
-        readable.sort(key=lambda one: (one.session_id, one.updated_at, one.seq))
-        each = [inner([one], known, *aside) for one in readable]
-        result.versions = planting.swap(result.versions, [v for one in each for v in one.versions])
-        odd = [one for one in result.keep if isinstance(one, Unreadable)]
-        result.keep = [*(o for one in each for o in one.keep), *odd]
+    """Each state of a batch that wins against what was held gets a row of the index, not only the newest of a session."""
+    others: list[tuple[str, Known]] = []
+
+    def resolve(inner: Any, sightings: Seen, known: Mapping[str, Known], *given: Any, **named: Any) -> Any:
+        sightings = list(sightings)
+        result: Resolution = inner(sightings, known, *given, **named)
+        others.clear()
+        for one in sightings:
+            if isinstance(one, Sighting):
+                alone: Resolution = inner([one], known, *given, **named)
+                won = alone.held.get(one.session_id) if one.session_id in alone.won else None
+                if won is not None and (won.updated_at, won.seq) < _place(result.held[one.session_id]):
+                    others.append((one.session_id, won))
         return result
 
+    def rows(inner: Any, held: Mapping[str, Known]) -> pa.Table:
+        planting.changed(when=bool(others))
+        return pa.concat_tables([inner(held), *(inner({name: known}) for name, known in others)])
+
     planting.around(merge, "resolve", resolve)
+    planting.around(index, "_rows", rows)
+
+
+def _place(known: Known) -> tuple[int, int]:
+    return known.updated_at, known.seq
+
+
+@mutant("of a session that is twice in a batch both states are staged")
+def staged_twice(planting: Planting) -> None:
+    planting.around(derive, "latest", lambda inner, seen: planting.swap(inner(seen), list(seen)))
 
 
 @mutant("marks are never lifted")
 def marks_stay(planting: Planting) -> None:
-    def resolve(inner: Any, observations: Observed, known: Mapping[str, Known], *aside: Any) -> Resolution:
-        observations = [*observations]
-        result: Resolution = inner(observations, known, *aside)
-        written = {version.session_id for version in result.versions}
-        for session_id in {one.session_id for one in observations if isinstance(one, Observation)}:
-            before = known.get(session_id)
-            held = before.mark if before is not None else None
-            proofs = {
-                o.seq: o
-                for o in observations
-                if isinstance(o, Observation) and o.session_id == session_id and o.kind != "seen"
-            }
-            marks = [Mark(o.kind, o.requested_at, o.seq) for o in proofs.values()]
-            mark = max([*marks, *([held] if held is not None else [])], key=lambda m: m.seq, default=None)
-            if mark is None or (before is None and session_id not in written):
+    def resolve(inner: Any, sightings: Seen, known: Mapping[str, Known], *given: Any, **named: Any) -> Any:
+        sightings = [*sightings]
+        result: Resolution = inner(sightings, known, *given, **named)
+        for name in {one.session_id for one in sightings if isinstance(one, Sighting)}:
+            before = known.get(name)
+            held = result.held.get(name, before)
+            marks = [
+                Mark(one.kind, one.requested_at, one.seq)
+                for one in sightings
+                if isinstance(one, Sighting) and one.session_id == name and one.kind != "seen"
+            ]
+            if before is not None and before.mark is not None:
+                marks.append(before.mark)
+            if held is None or not marks:
                 continue
-            planting.changed(when=session_id in result.marks and result.marks[session_id] is None)
-            if session_id in written or mark != held:
-                result.marks[session_id] = mark
+            wrong = replace(held, mark=max(marks, key=lambda mark: mark.seq))
+            planting.changed(when=wrong != held)
+            if wrong == before:
+                result.held.pop(name, None)
+                result.dirty.pop(name, None)
             else:
-                result.marks.pop(session_id, None)
-            if mark != held and proofs[mark.seq] not in result.keep:
-                result.keep.append(proofs[mark.seq])
+                result.held[name] = wrong
+                result.dirty[name] = merge._dirty(before, wrong)
         return result
 
     planting.around(merge, "resolve", resolve)
 
 
-def _versions(planting: Planting, wrong: Any) -> None:
-    """The states that are to be written, with something wrong about each."""
+def _winners(planting: Planting, wrong: Callable[[Known, Sighting], Known]) -> None:
+    """What is remembered of each session whose new state wins, with something wrong about it."""
 
-    def resolve(inner: Any, *given: Any) -> Resolution:
-        result: Resolution = inner(*given)
-        result.versions = planting.swap(result.versions, [wrong(version) for version in result.versions])
+    def resolve(inner: Any, sightings: Seen, known: Mapping[str, Known], *given: Any, **named: Any) -> Any:
+        sightings = [*sightings]
+        result: Resolution = inner(sightings, known, *given, **named)
+        states = {
+            (one.session_id, one.seq, one.updated_at): one for one in sightings if isinstance(one, Sighting)
+        }
+        for name in result.won:
+            right = result.held[name]
+            made = planting.swap(right, wrong(right, states[name, right.seq, right.updated_at]))
+            result.held[name] = made
+            result.dirty[name] = merge._dirty(known.get(name), made)
         return result
 
     planting.around(merge, "resolve", resolve)
@@ -87,33 +115,73 @@ def _versions(planting: Planting, wrong: Any) -> None:
 
 @mutant("the first reading is overwritten")
 def first_reading_overwritten(planting: Planting) -> None:
-    def wrong(version: Version) -> Version:
-        return replace(version, first_synced_at=version.requested_at)
-
-    _versions(planting, wrong)
+    _winners(planting, lambda held, state: replace(held, first_synced_at=state.requested_at))
 
 
 @mutant("the first sight of a message is overwritten")
 def first_sight_overwritten(planting: Planting) -> None:
-    # What a version that was never seen before has is `()`.
-    _versions(planting, lambda version: replace(version, growth=None) if version.growth else version)
+    def wrong(held: Known, state: Sighting) -> Known:
+        return replace(held, growth=((held.updated_at, held.head.message_count),))
+
+    _winners(planting, wrong)
 
 
 @mutant("what cannot be read is dropped", "spoilt")
 def unreadable_dropped(planting: Planting) -> None:
-    def resolve(inner: Any, observations: Observed, *given: Any) -> Resolution:
-        observations = [*observations]
-        readable = [one for one in observations if not isinstance(one, Unreadable)]
-        return inner(planting.swap(observations, readable), *given)
+    def resolve(inner: Any, sightings: Seen, *given: Any, **named: Any) -> Resolution:
+        sightings = [*sightings]
+        readable = [one for one in sightings if not isinstance(one, Unreadable)]
+        result: Resolution = inner(planting.swap(sightings, readable), *given, **named)
+        return result
 
     planting.around(merge, "resolve", resolve)
 
 
 @mutant("what reads well again is named for ever", "spoilt")
 def never_released(planting: Planting) -> None:
-    def resolve(inner: Any, *given: Any) -> Resolution:
-        result: Resolution = inner(*given)
+    def resolve(inner: Any, *given: Any, **named: Any) -> Resolution:
+        result: Resolution = inner(*given, **named)
         result.released = planting.swap(result.released, set())
         return result
 
     planting.around(merge, "resolve", resolve)
+
+
+# -- which tables are stale
+
+
+Tables = frozenset[str]
+
+
+def _stale(planting: Planting, wrong: Callable[[Known | None, Known, Tables], Tables]) -> None:
+    def dirty(inner: Any, before: Known | None, held: Known) -> Tables:
+        right: Tables = inner(before, held)
+        return planting.swap(right, wrong(before, held, right))
+
+    planting.around(merge, "_dirty", dirty)
+
+
+@mutant("tool calls stay where messages change", "published")
+def tool_calls_stay(planting: Planting) -> None:
+    _stale(planting, lambda before, held, right: right - {"tool_calls"})
+
+
+@mutant("costs that arrive are not published", "published")
+def costs_stay(planting: Planting) -> None:
+    _stale(planting, lambda before, held, right: right - {"costs"})
+
+
+@mutant("structured outputs that arrive are not published", "published")
+def outputs_stay(planting: Planting) -> None:
+    _stale(planting, lambda before, held, right: right - {"structured_outputs"})
+
+
+@mutant("an older state that turns up leaves the messages alone", "published")
+def first_sight_unpublished(planting: Planting) -> None:
+    """They are the same, but for `first_seen_at`."""
+
+    def wrong(before: Known | None, held: Known, right: Tables) -> Tables:
+        same = before is not None and before.head.messages_hash == held.head.messages_hash
+        return right - {"messages"} if same else right
+
+    _stale(planting, wrong)

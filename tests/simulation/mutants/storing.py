@@ -1,22 +1,22 @@
-"""Mistakes in what is committed, in which order, and in what is published."""
+"""Mistakes in what is committed, in which order, and with which numbers."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 from unittest import mock
 from weakref import WeakKeyDictionary
 
-from vapi_sessions import ledger, load, schema
-from vapi_sessions.load import Loader, Recovery
+from vapi_sessions import ledger, merge, reading, recovery
+from vapi_sessions.load import Loader
 from vapi_sessions.merge import Known, Resolution
 from vapi_sessions.plan import PlannedWindow
-from vapi_sessions.warehouse import publish, raw
+from vapi_sessions.recovery import Recovery
+from vapi_sessions.walk import Step
+from vapi_sessions.warehouse import raw
+from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.store import Changes, Store
 from vapi_sessions.windows import IntervalSet
 
 from .planting import Planting, mutant
@@ -26,53 +26,62 @@ from .planting import Planting, mutant
 
 @dataclass(slots=True)
 class _Taken:
-    """What a loader took in: all windows so far, and of the batch that it collects now the windows and the newest value."""
+    """What a loader took in: the lowest bound of its windows, and the newest value."""
 
-    every: list[PlannedWindow] = field(default_factory=list)
-    windows: list[PlannedWindow] = field(default_factory=list)
+    lowest: int | None = None
     newest: int = 0
 
 
-def _claims(planting: Planting, wrong: Any) -> None:
-    """Each batch claims `wrong(changes, taken)`."""
+@mutant("the newest value seen is the watermark")
+def newest_value(planting: Planting) -> None:
     taken: WeakKeyDictionary[Loader, _Taken] = WeakKeyDictionary()
 
-    def add(inner: Any, loader: Loader, index: int, planned: PlannedWindow, treated: Any) -> None:
+    def add(inner: Any, loader: Loader, number: int, planned: PlannedWindow, step: Step) -> None:
         one = taken.setdefault(loader, _Taken())
-        one.every.append(planned)
-        one.windows.append(planned)
-        one.newest = max(
-            [one.newest, *(o.updated_at for o in treated.observations if o.updated_at is not None)]
-        )
-        inner(loader, index, planned, treated)
+        lower = planned.window.lower
+        one.lowest = lower if one.lowest is None else min(one.lowest, lower)
+        one.newest = max([one.newest, *(row.updated_at for row in step.rows)])
+        inner(loader, number, planned, step)
 
-    def changes(inner: Any, loader: Loader) -> Changes:
-        right: Changes = inner(loader)
-        one = taken.get(loader, _Taken())
-        made: Changes = planting.swap(right, wrong(right, one))
-        one.windows, one.newest = [], 0
-        return made
+    def changes(inner: Any, loader: Loader, window: Any) -> Changes:
+        right: Changes = inner(loader, window)
+        one = taken.get(loader)
+        if one is None or one.lowest is None:
+            return right
+        return planting.swap(right, replace(right, claims=IntervalSet([(one.lowest, one.newest)])))
 
     planting.around(Loader, "add", add)
     planting.around(Loader, "_changes", changes)
 
 
-@mutant("the newest value seen is the watermark")
-def newest_value(planting: Planting) -> None:
-    def wrong(changes: Changes, taken: _Taken) -> Changes:
-        lowest = min((planned.window.lower for planned in taken.every), default=taken.newest)
-        return replace(changes, claims=IntervalSet([(lowest, taken.newest)]))
-
-    _claims(planting, wrong)
-
-
 @mutant("a window is claimed before it is read to its end", "stops in batches")
 def claimed_before_its_end(planting: Planting) -> None:
-    def wrong(changes: Changes, taken: _Taken) -> Changes:
-        claims = IntervalSet(planned.claim for planned in taken.windows if planned.claim is not None)
-        return replace(changes, claims=claims, settled=claims - changes.unsettled)
+    def changes(inner: Any, loader: Loader, window: Any) -> Changes:
+        right: Changes = inner(loader, window)
+        if window is None or window.planned.claim is None:
+            return right
+        claims = IntervalSet([window.planned.claim])
+        return planting.swap(right, replace(right, claims=claims, settled=claims - right.unsettled))
 
-    _claims(planting, wrong)
+    planting.around(Loader, "_changes", changes)
+
+
+@mutant("a window is claimed although its rows could not be stored", "stops")
+def claimed_after_a_loss(planting: Planting) -> None:
+    """A batch that failed does not end the run's storing: what comes next finds nothing waiting, and claims the window."""
+
+    def store(inner: Any, loader: Loader, *given: Any) -> None:
+        planting.changed(when=loader._broken is not None)
+        loader._broken = None
+        inner(loader, *given)
+
+    def flush(inner: Any, loader: Loader) -> None:
+        planting.changed(when=loader._broken is not None)
+        loader._broken = None
+        inner(loader)
+
+    planting.around(Loader, "_store", store)
+    planting.around(Loader, "flush", flush)
 
 
 # -- in which order things become durable
@@ -80,48 +89,81 @@ def claimed_before_its_end(planting: Planting) -> None:
 
 @mutant("the watermark is written before the rows", "stops")
 def watermark_first(planting: Planting) -> None:
-    def commit(inner: Any, loader: Loader, batch: Any) -> None:
-        planting.changed(when=bool(batch.changes.claims))
-        loader._store.note(batch.changes)
-        inner(loader, batch)
+    """A window is claimed before its rows are stored."""
 
+    def changes(inner: Any, loader: Loader, window: Any) -> Changes:
+        made: Changes = inner(loader, window)
+        planting.changed(when=bool(made.claims))
+        loader._index.note(made)
+        return made
+
+    planting.around(Loader, "_changes", changes)
+
+
+class _Raw:
+    """The module `raw`, but for `write`."""
+
+    def __init__(self, write: Callable[..., Any]) -> None:
+        self.write = write
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(raw, name)
+
+
+def _after_the_commit(planting: Planting, later: list[Callable[[], Any]]) -> None:
+    """What of storing a batch was put off until its rows of the index are committed."""
+
+    def store(inner: Any, *given: Any) -> Any:
+        later.clear()
+        stored = inner(*given)
+        planting.changed(when=bool(later))
+        return stored
+
+    def commit(inner: Any, *given: Any) -> None:
+        inner(*given)
+        for rest in later:
+            rest()
+        later.clear()
+
+    planting.around(reading.Reading, "store", store)
     planting.around(Loader, "_commit", commit)
 
 
 @mutant("raw written after the merge", "stops")
 def raw_after_merge(planting: Planting) -> None:
-    later: list[tuple[Any, ...]] = []
+    later: list[Callable[[], Any]] = []
+    planting.instead(reading, "raw", _Raw(lambda *given: later.append(lambda: raw.write(*given))))
+    _after_the_commit(planting, later)
 
-    class Raw:
-        """The module, but for `write`."""
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(raw, name)
+@mutant("the index is committed before the raw file has its name", "stops")
+def named_after_merge(planting: Planting) -> None:
+    """What died in between is taken for unfinished."""
+    later: list[Callable[[], Any]] = []
 
-        def write(self, *given: Any) -> None:
-            later.append(given)
+    def write(directory: Any, name: str, *given: Any) -> Any:
+        path = raw.write(directory, name, *given)
+        unnamed = path.rename(directory / f".{name}.tmp")
+        later.append(lambda: unnamed.rename(path))
+        return path
 
-    def commit(inner: Any, loader: Loader, batch: Any) -> None:
-        later.clear()
-        inner(loader, batch)
-        for given in later:
-            planting.changed()
-            raw.write(*given)
-
-    planting.instead(load, "raw", Raw())
-    planting.around(Loader, "_commit", commit)
+    planting.instead(reading, "raw", _Raw(write))
+    _after_the_commit(planting, later)
 
 
 @mutant("raw files that were not merged are left alone", "stops")
 def unmerged_left_alone(planting: Planting) -> None:
-    def recover(inner: Any, store: Store, layout: Layout, **named: Any) -> Recovery:
-        unmerged = {path.name for path in raw.files(layout.raw)} - store.merged_files()
+    def recover(inner: Any, index: Index, layout: Layout, **named: Any) -> Recovery:
+        unmerged = {path.name for path in raw.files(layout.raw)} - index.merged_files()
         planting.changed(when=bool(unmerged))
         with mock.patch.object(raw, "files", return_value=[]):
-            recovery: Recovery = inner(store, layout, **named)
-        return recovery
+            found: Recovery = inner(index, layout, **named)
+        return found
 
-    planting.around(load, "recover", recover)
+    planting.around(recovery, "recover", recover)
+
+
+# -- numbers
 
 
 @mutant("requests are numbered anew in each run")
@@ -132,116 +174,91 @@ def numbered_anew(planting: Planting) -> None:
     planting.around(ledger.RequestNumbers, "__init__", begin)
 
 
+@mutant("the number of the next request is noted once a run")
+def next_number_noted_once(planting: Planting) -> None:
+    first: WeakKeyDictionary[Loader, str] = WeakKeyDictionary()
+
+    def changes(inner: Any, loader: Loader, window: Any) -> Changes:
+        right: Changes = inner(loader, window)
+        number = first.setdefault(loader, right.state["next_seq"])
+        return planting.swap(right, replace(right, state={**right.state, "next_seq": number}))
+
+    planting.around(Loader, "_changes", changes)
+
+
+@mutant("batches are numbered anew in each run")
+def batches_numbered_anew(planting: Planting) -> None:
+    def next_batch(inner: Any, index: Index) -> int:
+        if index._next_batch is None:
+            index._next_batch = planting.swap(inner(index), 1)
+        return index._next_batch
+
+    planting.around(Index, "next_batch", next_batch)
+
+
+@mutant("all batches of a run have one number")
+def batches_of_one_number(planting: Planting) -> None:
+    """What the index has read once it does not ask for again."""
+    first: WeakKeyDictionary[Index, int] = WeakKeyDictionary()
+
+    def next_batch(inner: Any, index: Index) -> int:
+        right: int = inner(index)
+        return planting.swap(right, first.setdefault(index, right))
+
+    planting.around(Index, "next_batch", next_batch)
+
+
 # -- what a transaction holds
 
 
-def _on_touching(planting: Planting, wrong: Any) -> None:
-    """While a batch is merged, `wrong(inner, store, created, resolution, known)` notes which ranges became stale: the last thing
-    before its progress is noted.
-    """
-    merging: list[tuple[Resolution, Mapping[str, Known]]] = []
-
-    def merge(
-        inner: Any, store: Store, resolution: Resolution, tables: Any, known: Any, changes: Any
-    ) -> None:
-        merging.append((resolution, known))
-        try:
-            inner(store, resolution, tables, known, changes)
-        finally:
-            merging.clear()
-
-    def touch(inner: Any, store: Store, created: Collection[int]) -> None:
-        if merging:
-            wrong(inner, store, created, *merging[-1])
-        else:
-            inner(store, created)
-
-    planting.around(Store, "merge", merge)
-    planting.around(Store, "touch", touch)
+Touched = Iterable[tuple[int, frozenset[str]]]
 
 
 @mutant("rows and progress in separate transactions", "stops")
 def two_transactions(planting: Planting) -> None:
-    def touch(inner: Any, store: Store, created: Collection[int], *given: Any) -> None:
-        inner(store, created)
-        planting.changed()
-        store._db.commit()
-        store._db.begin()
+    merging: list[Index] = []
 
-    _on_touching(planting, touch)
+    def merge_rows(inner: Any, index: Index, *given: Any) -> None:
+        merging.append(index)
+        try:
+            inner(index, *given)
+        finally:
+            merging.clear()
+
+    def touch(inner: Any, index: Index, changes: Touched) -> None:
+        inner(index, changes)
+        if merging:  # the last thing before its progress is noted
+            planting.changed()
+            index._db.commit()
+            index._db.begin()
+
+    planting.around(Index, "merge", merge_rows)
+    planting.around(Index, "touch", touch)
 
 
 @mutant("marks are not published", "published")
 def marks_unpublished(planting: Planting) -> None:
-    def touch(
-        inner: Any, store: Store, created: Collection[int], resolution: Resolution, known: Mapping[str, Known]
-    ) -> None:
-        others = {version.created_at for version in resolution.versions}
-        rewritten = {version.session_id for version in resolution.versions} | resolution.earlier.keys()
-        others |= {known[key].created_at for key in rewritten if key in known}
-        inner(store, planting.swap(set(created), set(created) & others))
+    def resolve(inner: Any, sightings: Any, known: Mapping[str, Known], *given: Any, **named: Any) -> Any:
+        result: Resolution = inner(sightings, known, *given, **named)
+        for name in result.dirty.keys() - result.won:
+            if result.held[name] == replace(known[name], mark=result.held[name].mark):
+                planting.changed()
+                del result.dirty[name]
+        return result
 
-    _on_touching(planting, touch)
+    planting.around(merge, "resolve", resolve)
 
 
 @mutant("a changed file is not published again", "published")
 def changed_file_unpublished(planting: Planting) -> None:
-    def touch(inner: Any, store: Store, created: Collection[int]) -> None:
-        parts = store.rows("SELECT epoch_us(lower_bound), epoch_us(upper_bound), dirty FROM sync.parts")
-        planting.changed(
-            when=any(lower <= at < upper and not dirty for at in created for lower, upper, dirty in parts)
-        )
-        inner(store, {at for at in created if not any(lower <= at < upper for lower, upper, _ in parts)})
+    def touch(inner: Any, index: Index, changes: Touched) -> None:
+        parts = index.parts()
+        new: list[tuple[int, frozenset[str]]] = []
+        for moment, tables in changes:
+            within = [part for part in parts if part.lower <= moment < part.upper]
+            planting.changed(when=any(tables - part.dirty for part in within))
+            if not within:
+                new.append((moment, tables))
+        inner(index, new)
 
-    planting.around(Store, "touch", touch)
-
-
-@mutant("children are not replaced as a set")
-def children_stay(planting: Planting) -> None:
-    def delete(inner: Any, store: Store, sessions: Mapping[str, int]) -> None:
-        planting.changed(when=bool(sessions))
-        with mock.patch.object(schema, "TABLES", schema.TABLES[:1]):
-            inner(store, sessions)
-
-    planting.around(Store, "_delete", delete)
-
-
-# -- what is published
-
-
-@mutant("publication in place", "published")
-def in_place(planting: Planting) -> None:
-    """The files of a new snapshot take the place of those that are shown."""
-
-    def snapshot(inner: Any, store: Store, layout: Layout, previous: str | None, now: Any) -> str:
-        name: str = inner(store, layout, previous, now)
-        if previous is None:
-            return name
-        planting.changed()
-        shutil.rmtree(layout.parquet / previous)
-        (layout.parquet / name).rename(layout.parquet / previous)
-        store.note(Changes(state={"snapshot": previous}))
-        return previous
-
-    planting.around(publish, "_publish_snapshot", snapshot)
-
-
-@mutant("rows are published twice")
-def published_twice(planting: Planting) -> None:
-    def write(inner: Any, columns: Any, batches: Iterator[Any], table: schema.Table, target: Path) -> int:
-        count: int = inner(columns, (batch for batch in batches for _ in range(2)), table, target)
-        planting.changed(when=count > 0)
-        return count // 2
-
-    planting.around(publish, "_write", write)
-
-
-@mutant("a snapshot goes when three are newer", "published")
-def snapshot_goes_early(planting: Planting) -> None:
-    def remove(inner: Any, store: Store, layout: Layout, *given: Any) -> None:
-        before = publish._snapshots(layout)
-        with mock.patch.object(publish, "KEEP", -(10**18)):  # longer ago than in the future
-            inner(store, layout, *given)
-        planting.changed(when=len(publish._snapshots(layout)) < len(before))
-
-    planting.around(publish, "_remove_old_snapshots", remove)
+    planting.around(Index, "touch", touch)

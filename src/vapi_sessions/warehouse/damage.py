@@ -1,0 +1,45 @@
+"""`damaged.json`: published files in which `verify` found rot. Nobody but a writer may mend them, so their names are left for the next one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from vapi_sessions.warehouse.files import replace_file
+from vapi_sessions.warehouse.layout import Layout
+
+
+def is_sound(path: Path) -> bool:
+    """Whether every page of a Parquet file is as it was written, by its checksum. False for what cannot be read."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for _ in file.iter_batches():
+                pass
+    except (OSError, pa.ArrowException):
+        return False
+    return True
+
+
+def noted(layout: Layout) -> frozenset[str]:
+    """The names of the files that were found damaged; none if the note cannot be read."""
+    try:
+        return frozenset(msgspec.json.decode(layout.damaged.read_bytes(), type=list[str]))
+    except (OSError, msgspec.MsgspecError):
+        return frozenset()
+
+
+def note(layout: Layout, names: Iterable[str]) -> None:
+    """Leave these names for the next writer, beside those that are noted. Raises OSError."""
+    found = sorted({*noted(layout), *names})
+    replace_file(layout.damaged, msgspec.json.encode(found), layout.damaged.with_suffix(".tmp"))
+
+
+def clear(layout: Layout) -> None:
+    """All that was noted is mended."""
+    with contextlib.suppress(OSError):
+        layout.damaged.unlink(missing_ok=True)

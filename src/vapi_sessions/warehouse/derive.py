@@ -1,0 +1,79 @@
+"""Rows again from `raw/`: of batches that no run has staged, and of published files that were lost or damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from vapi_sessions.errors import WarehouseDamagedError
+from vapi_sessions.flatten import Version, flatten
+from vapi_sessions.merge import Observation
+from vapi_sessions.warehouse import raw
+from vapi_sessions.warehouse.staging import Piece, Staging
+
+
+def derive(
+    staging: Staging, directory: Path, files: Mapping[int, str], wanted: Mapping[int, Mapping[str, int]]
+) -> tuple[dict[int, Piece], list[str]]:
+    """The rows of versions, staged: `wanted` says for each batch which sessions, and the request that read each of them;
+    `files`: the name of each batch's file in the directory.
+
+    Returns a piece for each batch, and the sessions that `raw/` cannot give. Raises WarehouseError.
+    """
+    pieces: dict[int, Piece] = {}
+    lacking: list[str] = []
+    for batch, sessions in wanted.items():
+        found = _versions(directory / files[batch], sessions) if files.get(batch) else {}
+        lacking += sessions.keys() - found.keys()
+        if found:
+            versions = in_order(found.values())
+            created = [one.created_at for one in versions]
+            pieces[batch] = staging.write(f"derived-{batch:012d}", flatten(versions).tables, created)
+    return pieces, lacking
+
+
+def _versions(path: Path, sessions: Mapping[str, int]) -> dict[str, Version]:
+    found: dict[str, Version] = {}
+    if not path.is_file():
+        return found
+    try:
+        for part in raw.read(path):
+            for one in part:
+                if (
+                    isinstance(one, Observation)
+                    and one.kind == "seen"
+                    and sessions.get(one.session_id) == one.seq
+                ):
+                    found[one.session_id] = version(one)
+    except WarehouseDamagedError:  # what could be read of it counts
+        pass
+    return found
+
+
+def in_order(versions: Iterable[Version]) -> list[Version]:
+    """In the order in which a piece has them."""
+    return sorted(versions, key=lambda version: version.created_at)
+
+
+def version(one: Observation) -> Version:
+    """An observation as `flatten` takes it."""
+    return Version(
+        session_id=one.session_id,
+        org_id=one.org_id,
+        created_at=one.created_at,
+        updated_at=one.updated_at,
+        requested_at=one.requested_at,
+        seq=one.seq,
+        content_hash=one.content_hash,
+        body=one.body,
+    )
+
+
+def latest(observations: Iterable[Observation]) -> list[Observation]:
+    """Of each session the version that can win: the newest by (updatedAt, request)."""
+    found: dict[str, Observation] = {}
+    for one in observations:
+        before = found.get(one.session_id)
+        if before is None or (one.updated_at, one.seq) > (before.updated_at, before.seq):
+            found[one.session_id] = one
+    return list(found.values())

@@ -1,0 +1,74 @@
+"""The command line in processes of its own: one imports the program once and forks for each, so that each death is a real one."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from vapi_sessions.emulator.server import EmulatorServer
+
+KILLED: Final = -signal.SIGKILL
+#: Small batches, pages and files, so that a small history passes each point several times.
+FORKING: Final = """
+import json, os, sys
+from vapi_sessions import cli, faultpoints, load, pipeline, rebuild, reconcile, take_over
+from vapi_sessions.warehouse import plan_parts
+load.Loader.__init__.__kwdefaults__["batch_bytes"] = int(os.environ.get("BATCH_BYTES", 40_000))
+plan_parts.SESSIONS_A_PART, plan_parts.SESSIONS_A_NEW_PART = 30, 10
+load.STAGED_MOST = int(os.environ.get("STAGED_MOST", load.STAGED_MOST))
+for line in sys.stdin:
+    arguments, point, said = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(out, 1)
+        os.dup2(out, 2)
+        faultpoints.arm(point)
+        sys.argv[1:] = arguments
+        try:
+            cli.main()
+        except SystemExit as end:
+            sys.stdout.flush()
+            os._exit(end.code)
+        os._exit(99)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class Forks:
+    """Runs the command line in processes of its own."""
+
+    def __init__(
+        self, server: EmulatorServer, said: Path, environment: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self._said = said
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", FORKING],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={"VAPI_API_KEY": server.key, "VAPI_BASE_URL": server.url, **environment},
+        )
+
+    def run(self, command: tuple[str, ...], warehouse: Path, point: str = "") -> int:
+        """The exit code of one command, negative for a signal."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        order = ([*command, "--warehouse", str(warehouse)], point, str(self._said))
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def said(self) -> str:
+        """What the last one printed."""
+        return self._said.read_text()
+
+    def end(self) -> None:
+        """No more."""
+        self._process.communicate()

@@ -1,0 +1,158 @@
+"""A first sync that takes long publishes on its way: what readers see is always a whole committed state, and they are told."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import command
+from conftest import KEY, World
+from forks import KILLED, Forks
+from selection import first
+from vapi_sessions import load, resources
+from vapi_sessions.timestamps import SECOND
+from vapi_sessions.warehouse import raw
+
+SESSIONS = 120
+#: Bytes of staged rows: about a tenth of what these sessions have.
+STAGED = 12_000
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    """Sessions over twelve days, in windows of which each is several pages."""
+    world.insert(SESSIONS, lambda n: (world.ago(hours=300 - 2 * n), world.ago(hours=300 - 2 * n) + SECOND))
+    return world
+
+
+@pytest.fixture
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small batches, which are published soon."""
+    monkeypatch.setattr(load, "STAGED_MOST", STAGED)
+    monkeypatch.setitem(load.Loader.__init__.__kwdefaults__, "batch_bytes", 2_000)
+
+
+def check(world: World) -> int:
+    """That what is published is a state that was committed, and is what its ledger says; returns how many sessions it has."""
+    sessions, batches, claimed, running, messages, *contradictions = world.answers(
+        [
+            "SELECT session_id, epoch_us(updated_at) FROM sessions",
+            "SELECT file, published FROM sync.batches",
+            "SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals",
+            "SELECT outcome FROM sync.runs ORDER BY started_at DESC LIMIT 1",
+            "SELECT DISTINCT session_id FROM messages",
+            *(file.read_text("utf-8") for file in resources.sql_files("checks")),
+        ]
+    )
+    assert [found for found in contradictions if found] == []
+    held = {session_id for session_id, _ in sessions}
+    assert len(held) == len(sessions)
+    stored = {
+        o.session_id
+        for file, published in batches
+        for part in raw.read(world.warehouse / "raw" / file)
+        for o in part
+        if published
+    }
+    assert held == stored, "no more and no less than its batches have"
+    assert held == {session_id for (session_id,) in messages}
+    listed = {s for s, at, _ in world.there() if any(a <= at * 1000 < b for a, b in claimed)}
+    assert listed <= held, "what is claimed is there"
+    assert running in ([("running",)], [("done",)])
+    return len(held)
+
+
+@pytest.mark.usefixtures("often")
+def test_readers_see_whole_states_while_it_runs(world: World) -> None:
+    """Several, each with more sessions than the one before, and each of them agrees with the ledger that it shows."""
+    seen: list[int] = []
+    said: list[str] = []
+
+    def before(request: httpx.Request) -> None:
+        if (world.warehouse / "vapi.duckdb").exists():
+            seen.append(check(world))
+            if len(seen) in (1, 25):
+                said.append(_status(world, {}))
+
+    world.sync(before=before, concurrency=1, page_size=4)
+
+    assert len(set(seen)) >= 4
+    assert seen == sorted(seen)
+    assert 0 < seen[0] < SESSIONS
+    assert "first sync running: complete until nothing yet" in said[0]
+    assert "first sync running: complete until 2026-0" in said[-1]
+    assert re.search(r"sync +running +read [1-9]", said[-1])
+    assert "first sync" not in _status(world, {})
+    assert check(world) == SESSIONS
+    assert list((world.warehouse / "staging").iterdir()) == []
+
+
+@pytest.mark.usefixtures("often")
+def test_an_error_in_the_middle_leaves_what_was_read_and_says_so(world: World) -> None:
+    """The next run goes on; until it is done, the warehouse is called unfinished."""
+    asked: list[str] = []
+
+    def before(request: httpx.Request) -> None:
+        asked.append(str(request.url))
+        if len(asked) > 12:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        world.sync(before=before, concurrency=1, page_size=4)
+    arrived = len(world.here())
+    assert 0 < arrived < SESSIONS
+    assert "first sync not finished: complete until" in _status(world, {})
+    assert json.loads(_status(world, {}, "--json"))["first_sync"] == "not finished"
+    summary = world.sync(concurrency=1, page_size=4)
+    assert summary.counts.sessions_read <= SESSIONS - arrived + 3
+    assert world.here() == world.there()
+    assert json.loads(_status(world, {}, "--json"))["first_sync"] is None
+
+
+@pytest.mark.parametrize(
+    "point",
+    first(
+        [
+            "publish.snapshot_drafted:3",
+            "merge.committed:13",
+            "staging.written:13",
+            "publish.file_written:8",
+            "publish.snapshot_noted:2",
+            "publish.views_renamed:2",
+            "publish.latest_swapped:2",
+        ]
+    ),
+)
+def test_killed_in_the_middle_the_next_run_goes_on(world: World, tmp_path: Path, point: str) -> None:
+    """By SIGKILL, after a publication or more: what is shown is whole and stays so, and nothing that is in raw/ is read again."""
+    environment: dict[str, Any] = {"VAPI_API_KEY": KEY, "VAPI_BASE_URL": world.server.url}
+    sync = ("sync", "--settle", "0s", "--concurrency", "1", "--page-size", "4")
+    forks = Forks(world.server, tmp_path / "said", {"STAGED_MOST": str(STAGED), "BATCH_BYTES": "2000"})
+    try:
+        assert forks.run(sync, world.warehouse, point) == KILLED, forks.said()
+    finally:
+        forks.end()
+    shown = check(world)
+    assert 0 < shown < SESSIONS
+    assert "first sync running: complete until" in _status(world, environment)
+    kept = sum(len(part) for path in raw.files(world.warehouse / "raw") for part in raw.read(path))
+    ran = command.run(*sync, "--warehouse", str(world.warehouse), environment=environment)
+    assert ran.code == 0, ran.err
+    read = int(ran.out.split()[0].replace(",", ""))
+    assert read <= SESSIONS - kept + 3, (
+        "each window that goes on asks once more for the session it stopped at"
+    )
+    assert world.here() == world.there()
+    assert check(world) == SESSIONS
+    assert "first sync" not in _status(world, environment)
+
+
+def _status(world: World, environment: dict[str, Any], *options: str) -> str:
+    ran = command.run("status", *options, "--warehouse", str(world.warehouse), environment=environment)
+    assert ran.code == 0, ran.err
+    return ran.out

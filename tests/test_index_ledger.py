@@ -1,0 +1,142 @@
+"""The ledger in the writer's index: what is claimed, what is open, and the facts beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from models import EPOCH, ORG, Warehouse
+from test_index import WINDOW
+from vapi_sessions.records import RunRecord
+from vapi_sessions.timestamps import HOUR, SECOND, to_datetime
+from vapi_sessions.warehouse.index import Changes
+from vapi_sessions.windows import IntervalSet
+
+RUN = RunRecord(
+    run_id="run",
+    command="sync",
+    started_at=to_datetime(EPOCH),
+    finished_at=None,
+    outcome="running",
+    error=None,
+    org_id=None,
+    base_url="http://127.0.0.1",
+    bound=None,
+    watermark=None,
+    requests=0,
+    retries=0,
+    throttled=0,
+    bytes_received=0,
+    sessions_read=0,
+    sessions_new=0,
+    sessions_changed=0,
+    messages_written=0,
+    sessions_unreadable=0,
+    sessions_deleted=0,
+    sessions_aged_out=0,
+    sessions_restored=0,
+    late_rows=0,
+    silent_changes=0,
+    drift=None,
+    program_version="0",
+)
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
+    """An empty warehouse."""
+    with Warehouse(tmp_path / "warehouse") as opened:
+        yield opened
+
+
+def test_claims_are_joined(warehouse: Warehouse) -> None:
+    """The ledger holds unbroken stretches, not their history."""
+    for lower, upper in ((0, 10), (20, 30), (10, 20), (40, 50), (5, 12)):
+        claims = IntervalSet([(EPOCH + lower * SECOND, EPOCH + upper * SECOND)])
+        warehouse.index.note(Changes(org_id=ORG, claims=claims))
+    assert list(warehouse.index.ledger().completed) == [
+        (EPOCH, EPOCH + 30 * SECOND),
+        (EPOCH + 40 * SECOND, EPOCH + 50 * SECOND),
+    ]
+
+
+def test_what_is_unsettled_is_settled_by_a_second_reading(warehouse: Warehouse) -> None:
+    """Until then it stays, however often something else is noted."""
+
+    def spans(*seconds: tuple[int, int]) -> IntervalSet:
+        return IntervalSet((EPOCH + a * SECOND, EPOCH + b * SECOND) for a, b in seconds)
+
+    index = warehouse.index
+    index.note(Changes(org_id=ORG, unsettled=spans((5, 10))))
+    index.note(Changes(org_id=ORG, unsettled=spans((20, 30))))
+    index.note(Changes(org_id=ORG, state={"origin": "0"}))
+    assert index.ledger().unsettled == spans((5, 10), (20, 30))
+    index.note(Changes(org_id=ORG, unsettled=spans((20, 30)), settled=spans((0, 20))))
+    assert index.ledger().unsettled == spans((20, 30))
+    index.note(Changes(org_id=ORG, settled=spans((0, 99))))
+    assert index.ledger().unsettled == IntervalSet()
+
+
+def test_nothing_is_claimed_for_nobody(warehouse: Warehouse) -> None:
+    """A run that has not seen its organisation claims no interval."""
+    warehouse.index.note(Changes(org_id=None, claims=IntervalSet([(0, 10)])))
+    assert list(warehouse.index.ledger().completed) == []
+
+
+def test_open_windows_come_back(warehouse: Warehouse) -> None:
+    """With what is left of them, and how many sessions they still lack."""
+    complete = structs.replace(WINDOW, window_index=1, verdict="complete")
+    warehouse.index.note(Changes(org_id=ORG, windows=[WINDOW, complete]))
+    (found,) = warehouse.index.open_windows()
+    assert (found.run_id, found.window_index) == ("run", 0)
+    assert (found.lower, found.upper) == (EPOCH, EPOCH + HOUR)
+    assert found.left == [[1, 2, None, ["a"]]]
+    assert found.expected == 3  # of five, two were read
+
+
+def test_a_window_is_replaced_by_its_later_state(warehouse: Warehouse) -> None:
+    """One row for each window of a run."""
+    warehouse.index.note(Changes(windows=[WINDOW]))
+    warehouse.index.note(Changes(windows=[structs.replace(WINDOW, verdict="complete", left_to_read=None)]))
+    assert warehouse.index.rows("SELECT verdict FROM sync.windows") == [("complete",)]
+    assert warehouse.index.open_windows() == []
+
+
+def test_windows_of_earlier_runs_are_superseded(warehouse: Warehouse) -> None:
+    """Except those that go on, which are noted anew in the same transaction."""
+    warehouse.index.note(Changes(windows=[WINDOW, structs.replace(WINDOW, window_index=1)]))
+    warehouse.index.note(Changes(windows=[structs.replace(WINDOW, run_id="next")], supersede=True))
+    assert warehouse.index.rows("SELECT run_id, window_index, verdict FROM sync.windows ORDER BY ALL") == [
+        ("next", 0, "open"),
+        ("run", 0, "superseded"),
+        ("run", 1, "superseded"),
+    ]
+
+
+def test_facts_are_replaced(warehouse: Warehouse) -> None:
+    """One value for each."""
+    warehouse.index.note(Changes(state={"next_seq": "5"}))
+    warehouse.index.note(Changes(state={"next_seq": "9"}))
+    assert warehouse.index.state()["next_seq"] == "9"
+    assert warehouse.index.rows("SELECT count(*) FROM sync.state WHERE key = 'next_seq'") == [(1,)]
+
+
+def test_runs_that_were_killed_are_told(warehouse: Warehouse) -> None:
+    """A run that still says it is running when the next one begins was not."""
+    warehouse.index.put_run(RUN)
+    warehouse.index.put_run(structs.replace(RUN, run_id="other", outcome="done"))
+    warehouse.index.close_dead_runs()
+    assert warehouse.index.rows("SELECT run_id, outcome FROM sync.runs ORDER BY 1") == [
+        ("other", "done"),
+        ("run", "killed"),
+    ]
+
+
+def test_a_run_is_one_row(warehouse: Warehouse) -> None:
+    """Written when it begins, replaced when it ends."""
+    warehouse.index.put_run(RUN)
+    warehouse.index.put_run(structs.replace(RUN, outcome="done", requests=5))
+    assert warehouse.index.rows("SELECT outcome, requests FROM sync.runs") == [("done", 5)]

@@ -1,0 +1,202 @@
+"""Pieces of flattened rows on their way to the published files: a slice for each range, and a cache that nobody believes twice."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import World
+from models import EPOCH, Warehouse, observation
+from selection import examples
+from vapi_sessions import schema
+from vapi_sessions.errors import WarehouseError
+from vapi_sessions.flatten import flatten
+from vapi_sessions.merge import Observation
+from vapi_sessions.timestamps import MINUTE, SECOND
+from vapi_sessions.warehouse import staging as staging_module
+from vapi_sessions.warehouse.derive import in_order, version
+from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.staging import Piece, Staging
+
+
+def session(number: int, created: int, children: int) -> Observation:
+    """A session with so many rows in each table of children, none if 0."""
+    calls = [{"id": f"c-{n}", "type": "function", "function": {"name": "f"}} for n in range(children)]
+    talk: list[dict[str, Any]] = [{"role": "user", "content": f"{number}-{n}"} for n in range(children)]
+    return observation(
+        f"s-{number:04d}",
+        number + 1,
+        created=created,
+        messages=[*talk, {"role": "assistant", "tool_calls": calls}] if children else [],
+        costs=[{"type": "session", "cost": number + n} for n in range(children)],
+        artifact={"structuredOutputs": {f"o-{n}": {"name": "n", "result": n} for n in range(children)}},
+    )
+
+
+def staged(staging: Staging, observations: Sequence[Observation]) -> tuple[Piece, dict[str, pa.Table]]:
+    """A piece of these, and the tables that it was made of."""
+    versions = in_order(version(one) for one in observations)
+    tables = flatten(versions).tables
+    return staging.write("piece", tables, [one.created_at for one in versions]), tables
+
+
+def read(piece: Piece, table: schema.Table, lower: int, upper: int) -> pa.Table:
+    """The rows of a range."""
+    return pa.Table.from_batches(piece.rows(table, lower, upper), table.arrow)
+
+
+def expected(tables: dict[str, pa.Table], table: schema.Table, lower: int, upper: int) -> pa.Table:
+    """The same by looking at each row."""
+    created = tables[table.name].column(table.created_at).cast(pa.int64()).to_pylist()
+    return tables[table.name].filter(pa.array([lower <= at < upper for at in created], pa.bool_()))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3)), max_size=24),
+    st.lists(st.tuples(st.integers(-1, 13), st.integers(0, 14)), min_size=1, max_size=6),
+    st.sampled_from([1, 2, 3, 5, 256]),
+)
+@examples(60)
+def test_a_range_is_the_sessions_created_in_it(
+    tmp_path_factory: pytest.TempPathFactory,
+    sessions: list[tuple[int, int]],
+    ranges: list[tuple[int, int]],
+    at_once: int,
+) -> None:
+    """With all their children and nobody else's: over the borders of what is written at once, ties of one instant included."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(staging_module, "_AT_ONCE", at_once)
+        staging = Staging.begin(tmp_path_factory.mktemp("s") / "staging")
+        made = [session(n, EPOCH + at, children) for n, (at, children) in enumerate(sessions)]
+        piece, tables = staged(staging, made)
+        for lower, length in ranges:
+            bounds = EPOCH + lower, EPOCH + lower + length
+            for table in schema.TABLES:
+                assert read(piece, table, *bounds).equals(expected(tables, table, *bounds))
+
+
+def test_slices_lie_over_the_borders_of_what_is_written_at_once(tmp_path: Path) -> None:
+    """As it really is: of a thousand sessions, any stretch."""
+    rng = random.Random(1)
+    staging = Staging.begin(tmp_path / "staging")
+    made = [session(n, EPOCH + n * SECOND, rng.randrange(3)) for n in range(1_000)]
+    piece, tables = staged(staging, made)
+    for first, last in ((0, 1_000), (0, 256), (255, 257), (256, 512), (500, 501), (300, 999), (999, 1_000)):
+        bounds = EPOCH + first * SECOND, EPOCH + last * SECOND
+        for table in schema.TABLES:
+            assert read(piece, table, *bounds).equals(expected(tables, table, *bounds))
+
+
+def test_a_table_without_rows_has_no_file(tmp_path: Path) -> None:
+    """And gives none."""
+    staging = Staging.begin(tmp_path / "staging")
+    piece, _ = staged(staging, [observation("a", 1), observation("b", 1, messages=1)])
+    assert piece.files.keys() == {"sessions", "messages"}
+    assert sorted(path.name for path in staging.directory.iterdir()) == [
+        "piece.messages.arrow",
+        "piece.sessions.arrow",
+    ]
+    assert read(piece, schema.COSTS, EPOCH, EPOCH + 1).num_rows == 0
+    assert read(piece, schema.MESSAGES, EPOCH, EPOCH + 1).num_rows == 1
+
+
+def test_nothing_at_all_is_a_piece_too(tmp_path: Path) -> None:
+    """Of a batch of marks."""
+    staging = Staging.begin(tmp_path / "staging")
+    piece, _ = staged(staging, [])
+    assert (piece.files, piece.size, list(piece.created)) == ({}, 0, [])
+    assert read(piece, schema.SESSIONS, 0, 2**62).num_rows == 0
+
+
+def test_pieces_count_and_go_with_their_batches(tmp_path: Path) -> None:
+    """Their bytes are what makes a long run publish; what is dropped is removed from the disk."""
+    staging = Staging.begin(tmp_path / "staging")
+    for batch in (1, 2):
+        versions = [version(session(batch, EPOCH, 2))]
+        piece = staging.write(f"b-{batch}", flatten(versions).tables, [EPOCH])
+        staging.add(batch, piece)
+    on_disk = sum(path.stat().st_size for path in staging.directory.iterdir())
+    assert staging.size == on_disk > 0
+    staging.drop([1, 3])
+    assert staging.pieces.keys() == {2}
+    assert all(path.name.startswith("b-2.") for path in staging.directory.iterdir())
+    assert 0 < staging.size < on_disk
+    staging.drop([2])
+    assert (staging.size, list(staging.directory.iterdir())) == (0, [])
+
+
+def test_only_the_owner_can_read_what_is_staged(tmp_path: Path) -> None:
+    """Conversations are nobody else's business."""
+    staging = Staging.begin(tmp_path / "staging")
+    staged(staging, [session(1, EPOCH, 1)])
+    assert staging.directory.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in staging.directory.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut short", "emptied"])
+def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, harm: str) -> None:
+    """Of the warehouse, with a remedy: it is read, not mapped."""
+    staging = Staging.begin(tmp_path / "staging")
+    piece, _ = staged(staging, [session(n, EPOCH, 2) for n in range(300)])
+    path = piece.files["messages"]
+    if harm == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[: 5_000 if harm == "cut short" else 0])
+    with pytest.raises(WarehouseError):
+        read(piece, schema.MESSAGES, EPOCH, EPOCH + 1)
+
+
+# -- what a dead run left ----------------------------------------------------------------------------------------------
+
+
+def test_what_another_run_left_is_emptied(tmp_path: Path) -> None:
+    """Whatever it is."""
+    directory = tmp_path / "staging"
+    staged(Staging.begin(directory), [session(1, EPOCH, 1)])
+    (directory / "half").write_bytes(b"ARROW1")
+    (directory / "a directory").mkdir()
+    (directory / "a directory" / "file").touch()
+    again = Staging.begin(directory)
+    assert (list(directory.iterdir()), again.pieces, again.size) == ([], {}, 0)
+
+
+def test_rows_of_a_dead_run_come_from_raw(tmp_path: Path) -> None:
+    """Staged files are believed only by the run that wrote them: a batch that it did not publish is derived again."""
+    talk = [{"role": "user", "content": "as it was said"}]
+    with Warehouse(tmp_path / "w") as dead:
+        dead.merge(observation("a", 1, messages=talk))
+        (piece,) = dead.staging.pieces[1]
+        lie = [version(observation("a", 1, messages=[{"role": "user", "content": "never said"}]))]
+        forged = Staging(tmp_path / "forged")
+        forged.directory.mkdir()
+        for table, path in forged.write("lie", flatten(lie).tables, [EPOCH]).files.items():
+            path.rename(piece.files[table])
+    with Warehouse(tmp_path / "w") as next_run:
+        assert list(next_run.layout.staging.iterdir()) == []
+        next_run.publish()
+        snapshot = next_run.layout.parquet / str(next_run.index.state()["snapshot"])
+        (path,) = snapshot.glob("messages/*/*.parquet")
+        assert pa.parquet.read_table(path).column("content").to_pylist() == ["as it was said"]
+        assert list(next_run.layout.staging.iterdir()) == []
+
+
+def test_a_sync_leaves_nothing_staged(world: World) -> None:
+    """Nor does the next one read what somebody put there."""
+    world.insert(20, lambda n: (world.ago(hours=5) + n * MINUTE,) * 2)
+    world.sync()
+    staging = Layout(world.warehouse).staging
+    assert list(staging.iterdir()) == []
+    (staging / "000000000001-run.sessions.arrow").write_bytes(b"not Arrow at all")
+    world.insert(1, lambda n: (world.ago(minutes=5),) * 2)
+    world.clock.forward(minutes=10)
+    world.sync()
+    assert list(staging.iterdir()) == []
+    assert world.here() == world.there()
