@@ -223,10 +223,6 @@ class Source:
             return most
         return min(most, max(_LEAST_ROWS, int(_PART_OF_A_PAGE / self._session_bytes)))
 
-    def page_bytes(self, most: int) -> int:
-        """What a page of at most so many sessions takes, by the last pages; 0 before the first one."""
-        return int(self.page_size(most) * self._session_bytes)
-
     @property
     def _session_bytes(self) -> float:
         """What a session takes, by the last pages; 0 before the first one."""

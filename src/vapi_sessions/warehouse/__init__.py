@@ -1,4 +1,4 @@
-"""The files on disk: `raw` (what was observed), `store` (the writer's database), `publish` (what people open).
+"""The files on disk: `raw` (what was observed), `index` (what the writer knows), `publish` (what people open).
 
 Nothing in here knows HTTP or the source.
 """

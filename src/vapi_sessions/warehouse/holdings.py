@@ -19,7 +19,7 @@ _MOMENTS = "SELECT epoch_us(created_at) FROM sessions"
 
 
 class Holdings:
-    """Live, listed sessions, on the writer's store or on what was published: `rows(sql, parameters)` runs a query.
+    """Live, listed sessions, by the writer's index or by what was published: `rows(sql, parameters)` runs a query.
 
     What was forgotten counts as held: the source lists it, and the warehouse is right not to. So does what could not be
     read, and is kept aside.
