@@ -207,6 +207,7 @@ def test_what_is_kept_aside_stays_aside(earlier: Earlier) -> None:
     ]
 
 
+@pytest.mark.proof
 def test_what_raw_cannot_give_goes_on_as_any_other_session(earlier: Earlier) -> None:
     """It changes with the source, beside others that do not; and if a published file of it is lost, this is an error that names it."""
     world = earlier.world
@@ -246,7 +247,8 @@ def test_what_that_version_had_fetched_and_not_merged_is_merged(earlier: Earlier
     assert min(_numbers(newest)) > max(max(_numbers(path)) for path in files)
 
 
-@pytest.mark.parametrize("point", first(PLACES))
+@pytest.mark.proof
+@pytest.mark.parametrize("point", PLACES)
 def test_killed_and_started_again_it_is_as_if_never_killed(
     earlier: Earlier, tmp_path: Path, point: str
 ) -> None:
@@ -296,7 +298,7 @@ def test_who_only_reads_is_told_what_to_do(earlier: Earlier) -> None:
     assert len(earlier.world.here()) > 30
 
 
-@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("dry_run", first([False, True]))
 def test_forget_takes_it_over_before_it_erases(earlier: Earlier, dry_run: bool) -> None:
     """What raw/ lacks is erased too, and is in no byte of what is left."""
     world = earlier.world
