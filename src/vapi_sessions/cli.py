@@ -244,7 +244,7 @@ def reconcile(
     counts = done.counts
     print(
         f"{counts.deleted:,} marked as deleted, {counts.aged_out:,} as aged out, {counts.restored:,} restored, "
-        f"{counts.sessions_new:,} found that lacked, {counts.sessions_changed:,} changed in silence or lately"
+        f"{counts.sessions_new:,} missing here and added, {counts.sessions_changed:,} changed and updated"
     )
     print(
         f"{done.differing:,} differing windows read, {done.checked:,} ids asked for, "

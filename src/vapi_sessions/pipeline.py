@@ -99,7 +99,7 @@ class Run:
         self._recorded = ""
         self._recovered = 0
         self._erasure_due = False
-        # Two pages worked on at once wait for the interpreter: a tenth more processor time, 40 MB more, and no less time.
+        # Two pages worked on at once wait for the interpreter: a tenth more processor time and 40 MB more, for 4 % less time.
         self._working = threading.Lock()
         self.stopping = threading.Event()
 
