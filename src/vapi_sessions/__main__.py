@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from vapi_sessions import streams
+from vapi_sessions import memory, streams
 
 # Prefect starts the process of a scheduled run by importing this module; it has the streams of `vapi-sessions schedule`.
 if "multiprocessing.spawn" in sys.modules:
@@ -15,8 +15,10 @@ if "multiprocessing.spawn" in sys.modules:
 def main() -> NoReturn:
     """`vapi-sessions`; see `cli`."""
     streams.secure()  # before any other file is opened
+    memory.stay_flat()  # before pyarrow is imported
     try:
-        from vapi_sessions.cli import main as run
+        with memory.fewer_collections():
+            from vapi_sessions.cli import main as run
     except KeyboardInterrupt:
         print("error: Interrupted.", file=sys.stderr)
         sys.exit(130)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from vapi_sessions import __version__, interruption, memory, streams
+from vapi_sessions import __version__, interruption, streams
 from vapi_sessions.config import Settings, load_settings
 from vapi_sessions.errors import ConfigurationError, DifferenceError, VapiSessionsError, WarehouseError, plain
 from vapi_sessions.timestamps import parse_duration, show
@@ -484,7 +484,6 @@ def _commands(*, emulator: bool) -> Callable[..., object]:
 
 def main() -> NoReturn:
     """Run the command line and exit. Every error is one or two lines; a traceback only with --debug."""
-    memory.stay_flat()
     with interruption.listening(lambda: _KEEPS if _keeps_what_arrived() else ""):
         emulator = bool({"emulate", "-h", "--help"} & set(sys.argv[1:])) or len(sys.argv) == 1
         code = _with_loss(_guarded(lambda: _commands(emulator=emulator)(standalone_mode=False)))
