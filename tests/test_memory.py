@@ -53,6 +53,30 @@ def test_large_blocks_are_given_back() -> None:
     assert held("flat", MALLOC_MMAP_THRESHOLD_="30000000", MALLOC_TRIM_THRESHOLD_="900000000") > 100
 
 
+def test_the_command_settles_its_allocator_before_pyarrow_chooses_one() -> None:
+    """A pool that pyarrow has chosen stays; its own keeps what it frees, a quarter of a sync's memory."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ARROW_")}
+    done = subprocess.run(
+        [sys.executable, "-c", _COMMAND, "status", "--help"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "system False"
+
+
+_COMMAND = """
+import atexit
+from vapi_sessions.__main__ import main
+@atexit.register
+def show():
+    import gc, pyarrow
+    print(pyarrow.default_memory_pool().backend_name, gc.get_threshold()[0] > 10_000)
+main()
+"""
+
+
 def test_a_very_large_threshold_of_the_users_is_no_obstacle() -> None:
     """A hundred times as much would be more than the collector takes; the largest that it takes it is then."""
     usual = gc.get_threshold()
