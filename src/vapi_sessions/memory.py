@@ -27,7 +27,9 @@ def stay_flat() -> None:
     Only where the C library is glibc; elsewhere nothing happens. Environment variables of the user's own win.
     """
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's, which pyarrow imports: idle threads that spin
+    os.environ.setdefault(
+        "OPENBLAS_NUM_THREADS", "1"
+    )  # numpy's, which pyarrow imports: idle threads that spin
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
         return
     with contextlib.suppress(AttributeError, OSError):
