@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from models import ORG
 from selection import examples
 from test_flatten import ORDINARY, SESSIONS, plain_json, session
-from vapi_sessions import page
 from vapi_sessions.json_text import MARK, MOST_DEEP, MOST_DIGITS, deeper, normalised
+from vapi_sessions.row import Row, read_session, well_formed
 
 FEW = examples(150)
 HALF = "\\ud83d"
@@ -86,7 +86,7 @@ def test_what_is_merely_unusual_is_the_same_object(text: str) -> None:
     """NUL, escapes, white space, numbers of any form."""
     body = text.encode()
     assert normalised(body)[0] is body
-    assert page.well_formed(body) is body
+    assert well_formed(body) is body
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a":NaN}', '{"a":"\x01"}', "\ufeff{}", "{} {}", '{"a":01}', "[" * 300 + "}" * 300, '{"a":' + "[" * 5_000 + "}"])  # fmt: skip
@@ -139,7 +139,7 @@ def test_no_repeated_name_is_missed(body: dict[str, Any], seed: int, twice: floa
     # Few blanks: that they were many must not be what gives a repeated name away.
     body = {k: v for k, v in json.loads(normalised(json.dumps(body).encode())[0]).items() if k != MARK}
     text, count = scribbled(body, rng, rng.choice([0, 0, 0.01, 0.3]), twice)
-    clean = page.well_formed(text.encode())
+    clean = well_formed(text.encode())
     assert json.loads(clean).get(MARK, {}).get("repeated_names", 0) == count
     assert (clean == text.encode()) == (count == 0)
     assert {k: v for k, v in json.loads(clean).items() if k != MARK} == json.loads(text)
@@ -150,7 +150,7 @@ def test_no_repeated_name_is_missed(body: dict[str, Any], seed: int, twice: floa
 def test_both_looks_see_the_same(body: dict[str, Any], spaced: bool) -> None:
     """The quick one, for sessions of the usual members, misses nothing that the other one finds."""
     text = (json.dumps(body) if spaced else plain_json(body)).encode()
-    assert page.well_formed(text) == normalised(text)[0]
+    assert well_formed(text) == normalised(text)[0]
 
 
 @pytest.mark.parametrize("place", ["content", "message", "role", "metadata", "tool_calls", "result"])
@@ -159,6 +159,6 @@ def test_nothing_hides_in_what_the_quick_look_does_not_decode(place: str, value:
     """The texts of messages, above all."""
     ids = f'"id":"a","orgId":"{ORG}","createdAt":"2026-03-01T00:00:00.000Z","updatedAt":"2026-03-01T00:00:00.000Z"'
     body = f'{{{ids},"messages":[{{"role":"user"}},{{"{place}":{value}}}]}}'.encode()
-    row = page.read(body)
-    assert isinstance(row, page.Row)
+    row = read_session(body)
+    assert isinstance(row, Row)
     assert row.body == normalised(body)[0] != body

@@ -13,7 +13,7 @@ from beside import FOLDER
 from conftest import RealTransport, World
 from models import ORG, observation
 from vapi_sessions import page, pipeline
-from vapi_sessions.page import Row
+from vapi_sessions.row import Row, UnreadableRow, read_session
 
 TIMES = '"createdAt":"2026-03-01T00:00:00.000Z","updatedAt":"2026-03-01T00:00:00.000Z"'
 #: Members of a session, as JSON text.
@@ -44,7 +44,7 @@ def response(texts: Sequence[str]) -> bytes:
 
 def ids(body: bytes) -> list[str]:
     """What a page holds, as the client reads it."""
-    rows = [page.read(text) for text in page.split(body)[1]]
+    rows = [read_session(text) for text in page.split(body)[1]]
     return [row.session_id if isinstance(row, Row) else row.problem for row in rows]
 
 
@@ -119,6 +119,6 @@ def test_results_that_are_no_list_are_no_page(results: str) -> None:
 
 def test_what_an_observation_says_is_what_its_body_says() -> None:
     """The model of other tests is read as the client reads it."""
-    row = page.read(observation("a", 1).body)
-    assert isinstance(row, page.UnreadableRow)  # its times are numbers there
+    row = read_session(observation("a", 1).body)
+    assert isinstance(row, UnreadableRow)  # its times are numbers there
     assert row.problem == "createdAt is not a time, updatedAt is not a time"

@@ -14,6 +14,7 @@ import typer
 
 from vapi_sessions import __version__, interruption, streams
 from vapi_sessions.config import Settings, load_settings
+from vapi_sessions.emulator.errors import EmulatorError
 from vapi_sessions.errors import ConfigurationError, DifferenceError, VapiSessionsError, WarehouseError, plain
 from vapi_sessions.timestamps import parse_duration, show
 
@@ -500,6 +501,8 @@ def _guarded(command: Callable[[], object]) -> int:
         result = command()
     except VapiSessionsError as error:
         return _fail(error.fact, error.remedy, error.exit_code)
+    except EmulatorError as error:
+        return _fail(plain(error.fact), plain(error.remedy), ConfigurationError.exit_code)
     except (typer.Abort, KeyboardInterrupt):
         return _interrupted()
     except streams.OutputLostError:

@@ -43,9 +43,10 @@ from vapi_sessions.errors import (
 )
 from vapi_sessions.own_key import OwnKey
 from vapi_sessions.pace import LONGEST_WAIT, Pace
-from vapi_sessions.page import Metadata, Row, UnreadableRow, read, split
+from vapi_sessions.page import Metadata, split
 from vapi_sessions.proxies import proxy_for
 from vapi_sessions.redact_text import redact_text
+from vapi_sessions.row import Row, UnreadableRow, read_session
 from vapi_sessions.strangers import Stranger, stranger
 from vapi_sessions.windows import BEGINNING, Window
 
@@ -333,7 +334,7 @@ class Source:
         body = self._json_body(response)
         try:
             metadata, bodies = split(body)
-            listed = [read(raw, place) for place, raw in enumerate(bodies)]
+            listed = [read_session(raw, place) for place, raw in enumerate(bodies)]
         except (ValueError, RecursionError) as error:  # of Unicode and msgspec too
             raise _AgainError(f"an answer is not a list of sessions: {self.shown(str(error))}") from None
         if metadata.totalItems < 0:
@@ -361,7 +362,7 @@ class Source:
             self._expect_object(response)  # a 404 that is not the API's own, and whole, proves nothing
             return None, requested_at, seq
         try:
-            return read(self._json_body(response)), requested_at, seq
+            return read_session(self._json_body(response)), requested_at, seq
         except (ValueError, RecursionError) as error:
             raise _AgainError(f"an answer is not a session: {self.shown(str(error))}") from None
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from vapi_sessions.flatten import Head, head_of, merge_growth
-from vapi_sessions.page import UnreadableRow
+from vapi_sessions.row import UnreadableRow
 
 Kind: TypeAlias = Literal["seen", "deleted", "aged_out"]
 #: What the name of an unreadable session begins with that has no id; the rest is the beginning of its content hash.

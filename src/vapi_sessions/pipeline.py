@@ -18,7 +18,7 @@ from typing import Final
 import httpx
 import msgspec
 
-from vapi_sessions import __version__, faultpoints, interruption, privacy
+from vapi_sessions import __version__, faultpoints, privacy
 from vapi_sessions.client import Source
 from vapi_sessions.config import Settings
 from vapi_sessions.errors import SourceUnavailableError, VapiSessionsError
@@ -30,6 +30,7 @@ from vapi_sessions.progress import Progress, Silent
 from vapi_sessions.reading import Sanitizer
 from vapi_sessions.records import OpenWindow, Outcome, RunRecord
 from vapi_sessions.recovery import recover
+from vapi_sessions.side_by_side import side_by_side
 from vapi_sessions.survey import Plan, make_plan
 from vapi_sessions.take_over import take_over
 from vapi_sessions.timestamps import to_datetime
@@ -446,7 +447,7 @@ def fetch_all(run: Run, windows: int) -> None:
             run.fetch(index)
         return
     workers = run.settings.concurrency + _SPARE_WALKS
-    interruption.side_by_side(run.fetch, range(windows), workers=workers, name="fetch", stop=run.stopping.set)
+    side_by_side(run.fetch, range(windows), workers=workers, name="fetch", stop=run.stopping.set)
 
 
 def _reason(error: BaseException | None) -> str | None:

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from vapi_sessions import faultpoints
+from vapi_sessions.disk_errors import disk_errors
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.policy import PersonalData
 from vapi_sessions.recovery import recover
@@ -25,7 +26,6 @@ from vapi_sessions.warehouse.files import make_private, replace_derived, sync_di
 from vapi_sessions.warehouse.index import Changes, Index, copy_alive
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.publish import Publisher
-from vapi_sessions.warehouse.refusals import disk_errors
 from vapi_sessions.warehouse.staging import Staging
 from vapi_sessions.warehouse.suppression import Suppression
 

@@ -15,7 +15,7 @@ from vapi_sessions import faultpoints
 from vapi_sessions.errors import other_organisation
 from vapi_sessions.flatten import Head, flatten, head_of
 from vapi_sessions.merge import NO_HEAD, Kind, Observation, Sighting, Unreadable, short, sighting, unreadable
-from vapi_sessions.page import Row, UnreadableRow
+from vapi_sessions.row import Row, UnreadableRow
 from vapi_sessions.treatment import Treatment
 from vapi_sessions.walk import Step
 from vapi_sessions.warehouse import raw

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from vapi_sessions import faultpoints, privacy
+from vapi_sessions.disk_errors import disk_errors
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
 from vapi_sessions.memory import fewer_collections
 from vapi_sessions.pipeline import Environment
@@ -16,7 +17,6 @@ from vapi_sessions.warehouse import erase, raw, reader
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 from vapi_sessions.warehouse.publish import Publisher
-from vapi_sessions.warehouse.refusals import disk_errors
 from vapi_sessions.warehouse.staging import Staging
 from vapi_sessions.warehouse.suppression import Suppression
 

@@ -25,9 +25,9 @@ from vapi_sessions.errors import (
 )
 from vapi_sessions.load import Counts, Loader
 from vapi_sessions.merge import Kind, Known, Unreadable
-from vapi_sessions.page import Row
 from vapi_sessions.pipeline import Environment, Run
 from vapi_sessions.progress import Progress
+from vapi_sessions.row import Row
 from vapi_sessions.survey import ask_for_the_oldest
 from vapi_sessions.timestamps import DAY, floor_ms, show
 from vapi_sessions.walk import ALWAYS, PATIENCE, Piece, Step, counted, walk

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
-from vapi_sessions import interruption
 from vapi_sessions.client import Page, Query, Source
 from vapi_sessions.config import Settings
 from vapi_sessions.errors import (
@@ -16,9 +15,10 @@ from vapi_sessions.errors import (
     other_organisation,
 )
 from vapi_sessions.ledger import Ledger, unsettled_from
-from vapi_sessions.page import Row
 from vapi_sessions.plan import PlannedWindow, plan_windows
 from vapi_sessions.records import OpenWindow
+from vapi_sessions.row import Row
+from vapi_sessions.side_by_side import side_by_side
 from vapi_sessions.timestamps import floor_ms, show
 from vapi_sessions.walk import IDS_NAMED, PATIENCE, Piece, counted, decode_pieces
 from vapi_sessions.windows import BEGINNING, IntervalSet, Window
@@ -262,4 +262,4 @@ def _side_by_side(
     if concurrency == 1 or len(questions) == 1:
         return [ask(question) for question in questions]
     workers = min(concurrency, len(questions))
-    return interruption.side_by_side(ask, questions, workers=workers, name="plan", stop=source.stop)
+    return side_by_side(ask, questions, workers=workers, name="plan", stop=source.stop)

@@ -12,6 +12,7 @@ from typing import Final
 import pyarrow as pa
 
 from vapi_sessions import faultpoints, privacy, schema
+from vapi_sessions.disk_errors import disk_errors
 from vapi_sessions.merge import Resolution, short
 from vapi_sessions.records import Batch
 from vapi_sessions.recovery import recover
@@ -19,7 +20,6 @@ from vapi_sessions.warehouse import erase
 from vapi_sessions.warehouse.index import ALL_TABLES, Changes, Index, known
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.publish import Publisher
-from vapi_sessions.warehouse.refusals import disk_errors
 from vapi_sessions.warehouse.staging import Staging
 from vapi_sessions.warehouse.suppression import Suppression
 

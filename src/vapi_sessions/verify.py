@@ -21,10 +21,10 @@ from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError, othe
 from vapi_sessions.flatten import Version, flatten
 from vapi_sessions.ledger import Ledger
 from vapi_sessions.merge import unreadable
-from vapi_sessions.page import Row, UnreadableRow
 from vapi_sessions.pipeline import Environment
 from vapi_sessions.privacy import remembering
 from vapi_sessions.progress import Progress, Silent
+from vapi_sessions.row import Row, UnreadableRow
 from vapi_sessions.survey import ask_for_the_oldest
 from vapi_sessions.timestamps import floor_ms, show
 from vapi_sessions.walk import ALWAYS, Piece, Step, walk

@@ -26,7 +26,7 @@ import msgspec
 
 from vapi_sessions.client import Order, Page, Query
 from vapi_sessions.errors import SourceInconsistentError, SourceRefusedError
-from vapi_sessions.page import Row, UnreadableRow
+from vapi_sessions.row import Row, UnreadableRow
 from vapi_sessions.timestamps import MILLISECOND, floor_ms, show
 from vapi_sessions.windows import BEGINNING, Window
 

@@ -16,9 +16,9 @@ import typer
 from typer.testing import CliRunner
 
 from vapi_sessions.emulator.command import emulate, parse_keys
+from vapi_sessions.emulator.errors import EmulatorError
 from vapi_sessions.emulator.server import EmulatorServer
 from vapi_sessions.emulator.settings import DEFAULT_ORG
-from vapi_sessions.errors import ConfigurationError
 
 from .conftest import connect
 
@@ -136,5 +136,5 @@ def test_keys_name_their_organisation_or_get_one() -> None:
     keys = parse_keys(["a", f"b={other}", "c"])
     assert (keys["a"], keys["b"]) == (DEFAULT_ORG, other)
     assert len(set(keys.values())) == 3
-    with pytest.raises(ConfigurationError):
+    with pytest.raises(EmulatorError):
         parse_keys(["a b"])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from vapi_sessions.emulator.errors import EmulatorError
 from vapi_sessions.emulator.faults import Fault
 from vapi_sessions.emulator.settings import FaultSettings
-from vapi_sessions.errors import ConfigurationError
 
 from .conftest import NOW, Client, FakeClock, Serve
 
@@ -90,7 +90,7 @@ def test_none_in_a_script_lets_a_request_pass(client: Client) -> None:
 
 def test_an_unknown_kind_is_refused(client: Client) -> None:
     """A misspelt fault would otherwise test nothing."""
-    with pytest.raises(ConfigurationError, match="5oo"):
+    with pytest.raises(EmulatorError, match="5oo"):
         client.server.faults.script("5oo")
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from vapi_sessions.emulator.errors import EmulatorError
 from vapi_sessions.emulator.generate import History, generate
 from vapi_sessions.emulator.rows import Row, decode
 from vapi_sessions.emulator.times import DAY_US, from_us, to_us
-from vapi_sessions.errors import ConfigurationError
 
 from .conftest import NOW
 
@@ -294,5 +294,5 @@ def test_without_oddities_only_what_is_declared_occurs() -> None:
 @pytest.mark.parametrize("changes", [{"sessions": -1}, {"days": 0}, {"days": 5000}])
 def test_impossible_histories_are_refused(changes: dict[str, float]) -> None:
     """With the values, and what is possible."""
-    with pytest.raises(ConfigurationError, match="Cannot generate"):
+    with pytest.raises(EmulatorError, match="Cannot generate"):
         history(**changes)

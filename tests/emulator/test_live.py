@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from vapi_sessions.emulator.errors import EmulatorError
 from vapi_sessions.emulator.generate import History, fill
 from vapi_sessions.emulator.live import WEIGHTS, Change, Traffic
 from vapi_sessions.emulator.store import Store
-from vapi_sessions.errors import ConfigurationError
 
 from .conftest import FakeClock
 
@@ -146,5 +146,5 @@ def test_the_thread_works_and_stops(at: Fixture) -> None:
 
 def test_a_rate_that_makes_no_sense_is_refused(at: Fixture) -> None:
     """Zero changes a second is no traffic."""
-    with pytest.raises(ConfigurationError, match="0 changes per second"):
+    with pytest.raises(EmulatorError, match="0 changes per second"):
         Traffic(at.store, ORG, rate=0)

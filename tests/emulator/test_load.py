@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from vapi_sessions.emulator.errors import EmulatorError
 from vapi_sessions.emulator.load import load
 from vapi_sessions.emulator.store import Store
-from vapi_sessions.errors import ConfigurationError
 
 from .conftest import Client, FakeClock
 
@@ -68,7 +68,7 @@ def test_a_bad_line_is_named_and_nothing_is_stored(
     store: Store, tmp_path: Path, line: str, reason: str
 ) -> None:
     """The error tells the file, the line and the reason."""
-    with pytest.raises(ConfigurationError, match=rf"Line 2 of .*in\.jsonl.*{reason}"):
+    with pytest.raises(EmulatorError, match=rf"Line 2 of .*in\.jsonl.*{reason}"):
         load(store, write(tmp_path, {"messages": []}, line), ORG)
     assert store.count() == 0
 
@@ -76,16 +76,16 @@ def test_a_bad_line_is_named_and_nothing_is_stored(
 def test_an_id_twice_is_a_bad_line(store: Store, tmp_path: Path) -> None:
     """In the file, or in the store."""
     session = {"id": "00000000-0000-4000-8000-000000000001", "createdAt": "2026-01-02"}
-    with pytest.raises(ConfigurationError, match="Line 2"):
+    with pytest.raises(EmulatorError, match="Line 2"):
         load(store, write(tmp_path, session, session), ORG)
     load(store, write(tmp_path, session), ORG)
-    with pytest.raises(ConfigurationError, match="Line 1"):
+    with pytest.raises(EmulatorError, match="Line 1"):
         load(store, write(tmp_path, session), ORG)
 
 
 def test_a_missing_file_is_named(store: Store, tmp_path: Path) -> None:
     """With what the system says."""
-    with pytest.raises(ConfigurationError, match=r"Cannot read .*nowhere\.jsonl: No such file"):
+    with pytest.raises(EmulatorError, match=r"Cannot read .*nowhere\.jsonl: No such file"):
         load(store, tmp_path / "nowhere.jsonl", ORG)
 
 

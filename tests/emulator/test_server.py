@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from vapi_sessions.emulator.errors import EmulatorError
 from vapi_sessions.emulator.generate import History, fill
 from vapi_sessions.emulator.server import EmulatorServer
 from vapi_sessions.emulator.settings import EmulatorSettings, FaultSettings
-from vapi_sessions.errors import ConfigurationError
 
 from .conftest import Client, connect
 
@@ -88,7 +88,7 @@ def test_a_port_in_use_is_told() -> None:
     """With the address, and what to do."""
     with EmulatorServer() as server:
         second = EmulatorServer(port=server.port)
-        with pytest.raises(ConfigurationError, match=f"Cannot listen on 127.0.0.1:{server.port}"):
+        with pytest.raises(EmulatorError, match=f"Cannot listen on 127.0.0.1:{server.port}"):
             second.start()
         second.stop()
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from vapi_sessions.emulator.errors import EmulatorError
 from vapi_sessions.emulator.rows import Row, decode, encode, make_row
 from vapi_sessions.emulator.store import Query, Store
-from vapi_sessions.errors import ConfigurationError
 
 from .conftest import FakeClock
 
@@ -68,7 +68,7 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(sqlite3, "connect", connecting)
     for path in (text, other, tmp_path / "missing" / "x.sqlite"):
-        with pytest.raises(ConfigurationError, match="Cannot use"):
+        with pytest.raises(EmulatorError, match="Cannot use"):
             Store(path)
     assert other.read_bytes() == before
     assert len(opened) == 2

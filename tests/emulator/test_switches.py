@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from vapi_sessions.emulator.errors import EmulatorError
 from vapi_sessions.emulator.settings import EmulatorSettings, FaultSettings
-from vapi_sessions.errors import ConfigurationError
 
 from .conftest import Client, FakeClock, Serve
 
@@ -283,5 +283,5 @@ def test_lists_can_be_compressed(serve: Serve) -> None:
 )
 def test_impossible_faults_are_refused(probabilities: dict[str, float], fact: str) -> None:
     """Settings reject what they do not know."""
-    with pytest.raises(ConfigurationError, match=fact):
+    with pytest.raises(EmulatorError, match=fact):
         EmulatorSettings(faults=FaultSettings(probabilities=probabilities))

@@ -12,6 +12,7 @@ from typing import Annotated, Final, Literal
 
 import typer
 
+from vapi_sessions.emulator.errors import EmulatorError
 from vapi_sessions.emulator.generate import History, generate
 from vapi_sessions.emulator.live import Traffic
 from vapi_sessions.emulator.load import load
@@ -33,7 +34,6 @@ from vapi_sessions.emulator.settings import (
     UnknownParameters,
 )
 from vapi_sessions.emulator.talk import fixed_id
-from vapi_sessions.errors import ConfigurationError, VapiSessionsError
 
 DEFAULT_SESSIONS: Final = 2_000
 _SETTINGS: Final = "Switches for what the contract leaves open"
@@ -50,14 +50,14 @@ def parse_keys(given: Sequence[str]) -> dict[str, str]:
     for n, text in enumerate(given):
         key, equals, org_id = text.partition("=")
         if not key or not key.isascii() or not key.isprintable() or " " in key:
-            raise ConfigurationError(
+            raise EmulatorError(
                 "A --key is empty or has blanks in it.", "Write --key KEY or --key KEY=ORGANISATION."
             )
         if equals:
             try:
                 org_id = str(uuid.UUID(org_id))
             except ValueError:
-                raise ConfigurationError(
+                raise EmulatorError(
                     f"The organisation {org_id!r} of a --key is no UUID.", f"Write it like {DEFAULT_ORG}."
                 ) from None
         keys[key] = org_id or (DEFAULT_ORG if n == 0 else fixed_id(DEFAULT_ORG, "organisation", n))
@@ -72,7 +72,7 @@ def parse_faults(given: Sequence[str]) -> dict[str, float]:
         try:
             faults[kind] = float(probability)
         except ValueError:
-            raise ConfigurationError(
+            raise EmulatorError(
                 f"--fault {text} has no probability.",
                 f"Write KIND=0.01, with a kind of: {', '.join(FAULT_KINDS)}.",
             ) from None
@@ -155,7 +155,7 @@ def _ready(server: EmulatorServer, traffic: Traffic | None) -> None:
 def _check_ignored(names: Sequence[str]) -> frozenset[str]:
     for name in names:
         if name not in DECLARED:
-            raise ConfigurationError(
+            raise EmulatorError(
                 f"The list has no parameter {name!r}.", f"Choose from: {', '.join(sorted(DECLARED))}."
             )
     return frozenset(names)
@@ -295,47 +295,41 @@ def emulate(
     ] = False,
 ) -> None:
     """Run Vapi's Sessions API on this machine, with data, latency, rate limits and faults to order."""
-    try:
-        faults = FaultSettings(
-            latency_seconds=latency / 1000,
-            rate_limit=rate_limit,
-            rate_limit_per_minute=rate_limit_per_minute,
-            lockout_seconds=lockout,
-            retry_after=retry_after,
-            probabilities=parse_faults(fault or ()),
-            seed=seed,
-        )
-        settings = EmulatorSettings(
-            limit0=limit0,
-            past_end=past_end,
-            expiry=expiry,
-            expires_after=expires_after,
-            late_cost_moves_updated_at=late_cost == "moves",
-            retention_days=retention,
-            retention_style=retention_style,
-            unknown_parameters=unknown_parameters,
-            ties=ties,
-            name_filter=name_filter,
-            page_cap=page_cap,
-            optional_metadata=optional_metadata,
-            sub_millisecond=sub_millisecond,
-            commit_delay_seconds=commit_delay,
-            clock_skew_seconds=clock_skew,
-            stale_cache_seconds=stale_cache,
-            ignored_parameters=_check_ignored(ignore_parameter or ()),
-            content_limit=content_limit,
-            refuse_default_user_agents=refuse_default_user_agents,
-            gzip=gzip,
-            faults=faults,
-        )
-        if key:
-            settings = replace(settings, keys=parse_keys(key))
-        if must_pay:
-            settings = replace(settings, must_pay=frozenset(settings.keys.values()))
-        server = EmulatorServer(settings, store_path=store, host=host, port=port)
-        run(
-            server, sessions=sessions, days=days, seed=seed, load_file=load_file, rate=live, oddities=oddities
-        )
-    except VapiSessionsError as error:
-        _say(str(error))
-        raise typer.Exit(error.exit_code) from None
+    faults = FaultSettings(
+        latency_seconds=latency / 1000,
+        rate_limit=rate_limit,
+        rate_limit_per_minute=rate_limit_per_minute,
+        lockout_seconds=lockout,
+        retry_after=retry_after,
+        probabilities=parse_faults(fault or ()),
+        seed=seed,
+    )
+    settings = EmulatorSettings(
+        limit0=limit0,
+        past_end=past_end,
+        expiry=expiry,
+        expires_after=expires_after,
+        late_cost_moves_updated_at=late_cost == "moves",
+        retention_days=retention,
+        retention_style=retention_style,
+        unknown_parameters=unknown_parameters,
+        ties=ties,
+        name_filter=name_filter,
+        page_cap=page_cap,
+        optional_metadata=optional_metadata,
+        sub_millisecond=sub_millisecond,
+        commit_delay_seconds=commit_delay,
+        clock_skew_seconds=clock_skew,
+        stale_cache_seconds=stale_cache,
+        ignored_parameters=_check_ignored(ignore_parameter or ()),
+        content_limit=content_limit,
+        refuse_default_user_agents=refuse_default_user_agents,
+        gzip=gzip,
+        faults=faults,
+    )
+    if key:
+        settings = replace(settings, keys=parse_keys(key))
+    if must_pay:
+        settings = replace(settings, must_pay=frozenset(settings.keys.values()))
+    server = EmulatorServer(settings, store_path=store, host=host, port=port)
+    run(server, sessions=sessions, days=days, seed=seed, load_file=load_file, rate=live, oddities=oddities)

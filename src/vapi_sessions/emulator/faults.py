@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from vapi_sessions.emulator.errors import EmulatorError
 from vapi_sessions.emulator.settings import FAULT_KINDS, FaultKind, FaultSettings
-from vapi_sessions.errors import ConfigurationError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -95,7 +95,7 @@ class FaultInjector:
             for fault in faults:
                 if isinstance(fault, str):
                     if fault not in FAULT_KINDS:
-                        raise ConfigurationError(
+                        raise EmulatorError(
                             f"Unknown kind of fault: {fault!r}.", f"Choose from: {', '.join(FAULT_KINDS)}."
                         )
                     fault = Fault(fault)

@@ -13,11 +13,11 @@ from itertools import accumulate
 from typing import Final
 
 from vapi_sessions.emulator.conversations import finish, open_session
+from vapi_sessions.emulator.errors import EmulatorError
 from vapi_sessions.emulator.rows import Row, make_row
 from vapi_sessions.emulator.store import Store
 from vapi_sessions.emulator.talk import Talk, choose_style, customer
 from vapi_sessions.emulator.times import DAY_US, SECOND_US, from_us
-from vapi_sessions.errors import ConfigurationError
 
 _HOUR_US: Final = 3_600 * SECOND_US
 _BATCH: Final = 2_000
@@ -47,7 +47,7 @@ class History:
 
     def __post_init__(self) -> None:
         if self.sessions < 0 or not 0 < self.days <= 3_650:
-            raise ConfigurationError(
+            raise EmulatorError(
                 f"Cannot generate {self.sessions} sessions over {self.days:g} days.",
                 "Give a number of sessions from 0, and more than 0 and at most 3650 days.",
             )

@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping
 from typing import Final, Literal, Self
 
 from vapi_sessions.emulator.conversations import complete, open_session, set_costs, set_pending, write_turns
+from vapi_sessions.emulator.errors import EmulatorError
 from vapi_sessions.emulator.rows import Session
 from vapi_sessions.emulator.store import Store
 from vapi_sessions.emulator.talk import customer, customer_of
-from vapi_sessions.errors import ConfigurationError
 
 Change = Literal["create", "append", "complete", "cost", "bulk", "delete"]
 
@@ -50,7 +50,7 @@ class Traffic:
         weights: Mapping[Change, int] = WEIGHTS,
     ) -> None:
         if not 0 < rate <= 1000:
-            raise ConfigurationError(
+            raise EmulatorError(
                 f"A rate of {rate:g} changes per second.", "Choose more than 0, and at most 1000."
             )
         self._store = store

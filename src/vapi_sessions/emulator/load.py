@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from vapi_sessions.emulator.conversations import set_costs
+from vapi_sessions.emulator.errors import EmulatorError
 from vapi_sessions.emulator.rows import Row, Session, decode, make_row
 from vapi_sessions.emulator.store import Store
 from vapi_sessions.emulator.talk import fixed_id, new_id
 from vapi_sessions.emulator.times import SECOND_US, iso_ms, parse_iso
-from vapi_sessions.errors import ConfigurationError
 
 _APART_US: Final = 300 * SECOND_US
 _BATCH: Final = 500
@@ -49,9 +49,7 @@ def _read(path: Path) -> list[tuple[int, Any]]:
     try:
         return list(_values(path))
     except OSError as error:
-        raise ConfigurationError(
-            f"Cannot read {path}: {error.strerror or error}.", "Check the path."
-        ) from error
+        raise EmulatorError(f"Cannot read {path}: {error.strerror or error}.", "Check the path.") from error
 
 
 def _values(path: Path) -> Iterator[tuple[int, Any]]:
@@ -64,8 +62,8 @@ def _values(path: Path) -> Iterator[tuple[int, Any]]:
                     raise _bad_line(path, number, "it is no JSON text") from None
 
 
-def _bad_line(path: Path, number: int, reason: str) -> ConfigurationError:
-    return ConfigurationError(
+def _bad_line(path: Path, number: int, reason: str) -> EmulatorError:
+    return EmulatorError(
         f"Line {number} of {path} cannot be loaded: {reason}.",
         'Each line is a JSON object: a whole session, or {"messages": [...]}.',
     )

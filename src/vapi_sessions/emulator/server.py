@@ -18,12 +18,12 @@ from typing import Any, Final, Self
 import uvicorn
 
 from vapi_sessions.emulator.api import Emulator, RequestRecord, create_app
+from vapi_sessions.emulator.errors import EmulatorError
 from vapi_sessions.emulator.faults import FaultInjector
 from vapi_sessions.emulator.live import Traffic
 from vapi_sessions.emulator.settings import EmulatorSettings
 from vapi_sessions.emulator.store import Store
 from vapi_sessions.emulator.times import Clock, system_clock, to_us
-from vapi_sessions.errors import ConfigurationError
 
 _READERS: Final = 4
 
@@ -91,7 +91,7 @@ class EmulatorServer:
                 commit_delay_seconds=settings.commit_delay_seconds,
                 seed=settings.faults.seed,
             )
-        except ConfigurationError:
+        except EmulatorError:
             self._remove_temporary()
             raise
         pool = ThreadPoolExecutor(_READERS, thread_name_prefix="emulator-store")
@@ -156,7 +156,7 @@ class EmulatorServer:
     # -- running
 
     def bind(self) -> None:
-        """Take the port; a port in use is a `ConfigurationError`."""
+        """Take the port; a port in use is a `EmulatorError`."""
         if self._socket is not None:
             return
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
@@ -167,7 +167,7 @@ class EmulatorServer:
             listening.bind((self.host, self.port))
         except OSError as error:
             listening.close()
-            raise ConfigurationError(
+            raise EmulatorError(
                 f"Cannot listen on {self.host}:{self.port}: {error.strerror or error}.",
                 "Choose another --port (0 takes a free one) or --host.",
             ) from error

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
-from vapi_sessions.errors import ConfigurationError
+from vapi_sessions.emulator.errors import EmulatorError
 
 DEFAULT_KEY: Final = "emulator-key"
 DEFAULT_ORG: Final = "0e111a70-0000-4000-8000-000000000001"
@@ -49,15 +49,15 @@ class FaultSettings:
     def __post_init__(self) -> None:
         for kind, probability in self.probabilities.items():
             if kind not in FAULT_KINDS:
-                raise ConfigurationError(
+                raise EmulatorError(
                     f"Unknown kind of fault: {kind!r}.", f"Choose from: {', '.join(FAULT_KINDS)}."
                 )
             if not 0 <= probability <= 1:
-                raise ConfigurationError(
+                raise EmulatorError(
                     f"The probability of fault {kind} is {probability:g}.", "Choose one from 0 to 1."
                 )
         if sum(self.probabilities.values()) > 1:
-            raise ConfigurationError("The probabilities of the faults sum to more than 1.", "Lower them.")
+            raise EmulatorError("The probabilities of the faults sum to more than 1.", "Lower them.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

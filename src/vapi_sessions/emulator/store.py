@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, cast
 
+from vapi_sessions.emulator.errors import EmulatorError
 from vapi_sessions.emulator.rows import Row, Session, decode, make_row
 from vapi_sessions.emulator.times import SECOND_US, Clock, parse_iso, system_clock, to_us
-from vapi_sessions.errors import ConfigurationError
 
 #: Half-open, in microseconds; None: without end.
 Interval = tuple[int | None, int | None]
@@ -127,7 +127,7 @@ class Store:
                 self._writer.close()
                 raise
         except sqlite3.Error as error:
-            raise ConfigurationError(
+            raise EmulatorError(
                 f"Cannot use {self.path} as a store of the emulator: {error}.",
                 "Give another path, or remove the file.",
             ) from error

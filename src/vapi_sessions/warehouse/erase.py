@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vapi_sessions import faultpoints, schema
+from vapi_sessions.disk_errors import disk_errors
 from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
 from vapi_sessions.merge import Observation, Unreadable
 from vapi_sessions.paths import pattern
@@ -28,7 +29,7 @@ from vapi_sessions.warehouse.customers import CUSTOMER_COLUMNS
 from vapi_sessions.warehouse.files import PARTS, remove_directory, sync_directory, visible
 from vapi_sessions.warehouse.index import ALL_TABLES, Index
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.refusals import disk_errors, published_errors
+from vapi_sessions.warehouse.refusals import published_errors
 
 
 def observations(path: Path) -> list[Observation | Unreadable]:

@@ -29,7 +29,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from vapi_sessions.warehouse.refusals import WITHOUT_LOCKS, link_in_our_place, without_locks
+from vapi_sessions.disk_errors import WITHOUT_LOCKS, link_in_our_place, without_locks
 
 _IMPOSSIBLE: Final = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
 #: Directories cannot be synced, or not even be opened for it.

@@ -22,6 +22,7 @@ import msgspec
 import pyarrow as pa
 
 from vapi_sessions import faultpoints, schema
+from vapi_sessions.disk_errors import disk_errors
 from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError, WarehouseError
 from vapi_sessions.flatten import Head
 from vapi_sessions.ledger import Ledger
@@ -30,7 +31,7 @@ from vapi_sessions.paths import literal
 from vapi_sessions.records import Batch, OpenWindow, Part, RunRecord, WindowRecord, columns_of
 from vapi_sessions.timestamps import DAY, month_of, to_datetime
 from vapi_sessions.warehouse.files import make_ours, make_private
-from vapi_sessions.warehouse.refusals import database_errors, disk_errors
+from vapi_sessions.warehouse.refusals import database_errors
 from vapi_sessions.windows import IntervalSet, Window
 
 #: How long another process's DuckDB lock on the file is waited for, seconds.

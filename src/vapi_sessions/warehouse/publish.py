@@ -21,6 +21,7 @@ import duckdb
 import msgspec
 
 from vapi_sessions import faultpoints, resources, schema, timestamps
+from vapi_sessions.disk_errors import disk_errors, link_in_our_place
 from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
 from vapi_sessions.paths import literal, pattern
 from vapi_sessions.records import Part
@@ -41,7 +42,7 @@ from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.parts import Heads, Source, UntrustedError, write_empty, write_part
 from vapi_sessions.warehouse.plan_parts import Rewrite, plan_parts
-from vapi_sessions.warehouse.refusals import database_errors, disk_errors, link_in_our_place
+from vapi_sessions.warehouse.refusals import database_errors
 from vapi_sessions.warehouse.staging import Piece, Staging
 
 #: Files written side by side: most of the work needs no interpreter.

@@ -17,14 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vapi_sessions import faultpoints, redact, schema
+from vapi_sessions.disk_errors import disk_errors
 from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
 from vapi_sessions.json_text import column
 from vapi_sessions.merge import Observation, Unreadable, unreadable
-from vapi_sessions.page import UnreadableRow, well_formed
-from vapi_sessions.page import read as read_header
+from vapi_sessions.row import UnreadableRow, read_session, well_formed
 from vapi_sessions.treatment import STATE, hash_part
 from vapi_sessions.warehouse.files import new_file, replace_file, sync_directory, visible
-from vapi_sessions.warehouse.refusals import disk_errors
 
 _PROGRESS: Final = b"vapi_sessions.progress"
 _ROWS_AT_ONCE: Final = 2_000
@@ -205,7 +204,7 @@ def _well_formed(body: bytes) -> bytes:
 def _header(body: bytes) -> UnreadableRow:
     """What an unreadable session's body says of itself. What this program can read by now is kept aside until it comes again."""
     try:
-        row = read_header(body)
+        row = read_session(body)
     except ValueError:
         row = UnreadableRow("", None, None, None, None, body, "it is not JSON")
     if isinstance(row, UnreadableRow):

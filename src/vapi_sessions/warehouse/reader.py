@@ -10,11 +10,12 @@ from pathlib import Path
 import duckdb
 
 from vapi_sessions import schema
+from vapi_sessions.disk_errors import disk_errors
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError, WarehouseError
 from vapi_sessions.paths import literal, pattern, warehouse_root
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.publish import ROOT_VARIABLE, below_root, view_of
-from vapi_sessions.warehouse.refusals import database_errors, disk_errors, published_errors
+from vapi_sessions.warehouse.refusals import database_errors, published_errors
 
 
 def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:

@@ -10,10 +10,10 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+from vapi_sessions.disk_errors import disk_errors
 from vapi_sessions.errors import WarehouseBusyError
 from vapi_sessions.warehouse import files
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.refusals import disk_errors
 
 
 @contextlib.contextmanager

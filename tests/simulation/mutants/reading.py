@@ -9,6 +9,7 @@ from typing import Any
 from vapi_sessions import client, page, walk
 from vapi_sessions.client import Page, Query
 from vapi_sessions.errors import SourceInconsistentError
+from vapi_sessions.row import read_session
 from vapi_sessions.timestamps import MILLISECOND, floor_ms
 from vapi_sessions.walk import FetchPage, Piece, Step
 from vapi_sessions.windows import BEGINNING, Window
@@ -200,7 +201,7 @@ def broken_means_empty(planting: Planting) -> None:
         try:
             metadata, bodies = inner(body)
             for one in bodies:
-                page.read(one)
+                read_session(one)
         except (ValueError, RecursionError):
             planting.changed()
             return page.Metadata(totalItems=0, itemsPerPage=0), []
