@@ -9,15 +9,15 @@ import sys
 from typing import Any
 
 if __name__ == "__main__":
-    from vapi_sessions import streams
+    from vapi_sessions.cli import streams
 
     streams.secure()  # before Prefect opens files and starts its server
 
 from prefect import flow
 
-from vapi_sessions.config import Settings, load_settings
 from vapi_sessions.errors import ConfigurationError
-from vapi_sessions.schedule import load_flow
+from vapi_sessions.operations.schedule import load_flow
+from vapi_sessions.settings import Settings, load_settings
 
 _sync = load_flow("sync")
 

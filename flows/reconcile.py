@@ -1,21 +1,21 @@
-"""Find and mark deletions as a Prefect flow: `python flows/reconcile.py`. The logic is `vapi_sessions.reconcile`'s."""
+"""Find and mark deletions as a Prefect flow: `python flows/reconcile.py`. The logic is `vapi_sessions.operations.reconcile`'s."""
 
 from __future__ import annotations
 
 from typing import Any
 
 if __name__ == "__main__":
-    from vapi_sessions import streams
+    from vapi_sessions.cli import streams
 
     streams.secure()  # before Prefect opens files and starts its server
 
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 
-from vapi_sessions.config import load_settings
-from vapi_sessions.reconcile import reconcile
-from vapi_sessions.schedule import load_flow
-from vapi_sessions.timestamps import HOUR
+from vapi_sessions.core.timestamps import HOUR
+from vapi_sessions.operations.reconcile import reconcile
+from vapi_sessions.operations.schedule import load_flow
+from vapi_sessions.settings import load_settings
 
 _sync = load_flow("sync")
 

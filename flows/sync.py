@@ -1,14 +1,14 @@
 """The main job as a Prefect flow: plan, fetch windows as mapped tasks, merge, publish, leave a table of the run.
 
 `python flows/sync.py` runs it once, with the same settings as the command line (`VAPI_API_KEY`, `VAPI_BASE_URL`,
-`VAPI_WAREHOUSE`, …), and ends with the same messages and exit codes. The logic is `vapi_sessions.pipeline`'s: the flow and
+`VAPI_WAREHOUSE`, …), and ends with the same messages and exit codes. The logic is `vapi_sessions.operations.sync`'s: the flow and
 `vapi-sessions sync` are two doors to it.
 """
 
 from __future__ import annotations
 
 if __name__ == "__main__":
-    from vapi_sessions import streams
+    from vapi_sessions.cli import streams
 
     streams.secure()  # before Prefect opens files and starts its server
 
@@ -22,11 +22,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from vapi_sessions import child, pipeline, schedule
-from vapi_sessions.config import Settings, load_settings
+from vapi_sessions.core import child
+from vapi_sessions.core.timestamps import show
 from vapi_sessions.errors import VapiSessionsError, plain
-from vapi_sessions.progress import LogProgress
-from vapi_sessions.timestamps import show
+from vapi_sessions.operations import schedule, sync
+from vapi_sessions.operations.progress import LogProgress
+from vapi_sessions.settings import Settings, load_settings
 from vapi_sessions.warehouse.layout import Layout
 
 # No retries here: the client has them and knows what may be asked again. No cache: the default policy could answer a
@@ -34,7 +35,7 @@ from vapi_sessions.warehouse.layout import Layout
 RUNNER: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=8)
 _STEP: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False, "retries": 0}
 #: Tasks get the run's id, never the run: it holds the client, and parameters are shown and stored.
-_runs: dict[str, pipeline.Run] = {}
+_runs: dict[str, sync.Run] = {}
 # A scheduled run ends with the schedule that started it. Its process imports this before it does anything else, and waits for
 # Prefect's server soon after, for ever if that ended as well. Where nothing of the kind started the process, this does nothing.
 child.follow_parent()
@@ -92,7 +93,7 @@ def run_steps(settings: Settings, command: str) -> None:
     """One run, each step a task. Call it inside a flow."""
     logger = get_run_logger()
     warn(settings)
-    with pipeline.Run(settings, progress=LogProgress(logger.info), command=command) as run:
+    with sync.Run(settings, progress=LogProgress(logger.info), command=command) as run:
         _runs[run.run_id] = run
         try:
             windows = plan(run.run_id, return_state=True).result()
@@ -111,7 +112,7 @@ def run_steps(settings: Settings, command: str) -> None:
     _leave_table(summary)
 
 
-def _leave_table(summary: pipeline.Summary) -> None:
+def _leave_table(summary: sync.Summary) -> None:
     counts = summary.counts
     facts = {
         "run": summary.run_id,
@@ -137,10 +138,10 @@ def _leave_table(summary: pipeline.Summary) -> None:
 
 def command(settings: Callable[[], Settings], run: Callable[[], object]) -> NoReturn:
     """`python flows/….py`: run the flow once, and end as `vapi-sessions` does, with its messages and exit codes."""
-    from vapi_sessions import cli
+    from vapi_sessions.cli.app import end_with
 
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    cli.end_with(lambda: schedule.run_now(settings(), run))
+    end_with(lambda: schedule.run_now(settings(), run))
 
 
 @flow(name="vapi-sessions sync", task_runner=RUNNER, persist_result=False)  # type: ignore[arg-type]  # Prefect declares it invariant

@@ -14,7 +14,8 @@ from typing import Final
 
 import pytest
 
-from vapi_sessions import cli, faultpoints, streams
+from vapi_sessions.cli import app, streams
+from vapi_sessions.core import faultpoints
 
 COMMAND: Final = str(Path(sys.executable).with_name("vapi-sessions"))
 
@@ -58,7 +59,7 @@ def run(
                 contextlib.redirect_stderr(err),
                 pytest.raises(SystemExit) as end,
             ):
-                cli.main()
+                app.main()
         finally:
             faultpoints.arm(None)
     assert isinstance(end.value.code, int)

@@ -28,19 +28,21 @@ import pytest
 from pydantic import SecretStr
 
 from simulation.connections import made_once
-from vapi_sessions import child, pipeline, schedule
-from vapi_sessions import rebuild as rebuilding
-from vapi_sessions.config import Settings, load_settings
-from vapi_sessions.emulator.generate import History, fill
-from vapi_sessions.emulator.live import Traffic
-from vapi_sessions.emulator.rows import make_row
-from vapi_sessions.emulator.server import EmulatorServer
-from vapi_sessions.emulator.settings import DEFAULT_ORG, EmulatorSettings
-from vapi_sessions.paths import literal, pattern
-from vapi_sessions.progress import Progress, Silent
+from vapi_emulator.generate import History, fill
+from vapi_emulator.live import Traffic
+from vapi_emulator.server import EmulatorServer
+from vapi_emulator.stored import make_row
+from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings
+from vapi_sessions.core import child
+from vapi_sessions.core.paths import literal, pattern
+from vapi_sessions.core.timestamps import MILLISECOND, from_datetime, parse, to_datetime
+from vapi_sessions.operations import rebuild as rebuilding
+from vapi_sessions.operations import schedule
+from vapi_sessions.operations import sync as pipeline
+from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.schema import TABLES
-from vapi_sessions.timestamps import MILLISECOND, from_datetime, parse, to_datetime
-from vapi_sessions.warehouse import publish
+from vapi_sessions.settings import Settings, load_settings
+from vapi_sessions.warehouse import snapshots
 
 NOW: Final = datetime(2026, 3, 4, 15, 30, 0, 500_000, tzinfo=UTC)
 #: A key that cannot occur anywhere by chance.
@@ -50,7 +52,7 @@ KEY: Final = "a-key-that-must-not-show"
 NO_CERTIFICATES: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 #: As the program itself makes them, anew in each publication.
-NEW_VIEWS: Final = publish._new_views
+NEW_VIEWS: Final = snapshots._new_views
 
 #: Creation and last change, µs, of the n-th session.
 Times = Callable[[int], tuple[int, int]]
@@ -75,7 +77,7 @@ def _signals_are_heard() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _views_are_made_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(publish, "_new_views", made_once(NEW_VIEWS))
+        patch.setattr(snapshots, "_new_views", made_once(NEW_VIEWS))
         yield
 
 
@@ -198,7 +200,7 @@ def looking(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     db = _observer()
     db.execute("SET TimeZone = 'UTC'")
-    db.execute(f"SET VARIABLE {publish.ROOT_VARIABLE} = ?", [pattern(warehouse.resolve())])
+    db.execute(f"SET VARIABLE {snapshots.ROOT_VARIABLE} = ?", [pattern(warehouse.resolve())])
     db.execute(f"ATTACH {literal(warehouse.resolve() / 'vapi.duckdb')} AS looked_at (READ_ONLY)")
     db.execute("USE looked_at")
     try:

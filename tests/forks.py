@@ -11,17 +11,19 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from vapi_sessions.emulator.server import EmulatorServer
+from vapi_emulator.server import EmulatorServer
 
 KILLED: Final = -signal.SIGKILL
 #: Small batches, pages and files, so that a small history passes each point several times.
 FORKING: Final = """
 import json, os, sys
-from vapi_sessions import cli, faultpoints, load, pipeline, rebuild, reconcile, take_over
-from vapi_sessions.warehouse import plan_parts
-load.Loader.__init__.__kwdefaults__["batch_bytes"] = int(os.environ.get("BATCH_BYTES", 40_000))
-plan_parts.SESSIONS_A_PART, plan_parts.SESSIONS_A_NEW_PART = 30, 10
-load.STAGED_MOST = int(os.environ.get("STAGED_MOST", load.STAGED_MOST))
+from vapi_sessions.cli import app
+from vapi_sessions.core import faultpoints
+from vapi_sessions.operations import coordinator, rebuild, reconcile, sync, take_over
+from vapi_sessions.warehouse import part_ranges
+coordinator.BATCH_BYTES = int(os.environ.get("BATCH_BYTES", 40_000))
+part_ranges.SESSIONS_A_PART, part_ranges.SESSIONS_A_NEW_PART = 30, 10
+coordinator.STAGED_MOST = int(os.environ.get("STAGED_MOST", coordinator.STAGED_MOST))
 for line in sys.stdin:
     arguments, point, said = json.loads(line)
     child = os.fork()
@@ -32,7 +34,7 @@ for line in sys.stdin:
         faultpoints.arm(point)
         sys.argv[1:] = arguments
         try:
-            cli.main()
+            app.main()
         except SystemExit as end:
             sys.stdout.flush()
             os._exit(end.code)

@@ -14,20 +14,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from vapi_sessions import redact
-from vapi_sessions.client import Page, Query, Row
-from vapi_sessions.flatten import flatten
-from vapi_sessions.merge import Kind, Observation, Resolution, resolve
-from vapi_sessions.reading import sightings
-from vapi_sessions.records import Batch
-from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND, floor_ms, parse
+from vapi_sessions.core.intervals import Window
+from vapi_sessions.core.records import Batch
+from vapi_sessions.core.timestamps import DAY, HOUR, MILLISECOND, floor_ms, parse
+from vapi_sessions.operations.window_read import sightings
+from vapi_sessions.privacy import redaction
+from vapi_sessions.source.client import Page, Query, Row
+from vapi_sessions.transform.flatten import flatten
+from vapi_sessions.transform.resolve import Kind, Observation, Resolution, resolve
 from vapi_sessions.warehouse import raw
 from vapi_sessions.warehouse.derive import in_order, latest, version
 from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.publish import Publisher
+from vapi_sessions.warehouse.snapshots import Publisher
 from vapi_sessions.warehouse.staging import Staging
-from vapi_sessions.windows import Window
 
 #: A moment to count from.
 EPOCH = parse("2026-03-01T00:00:00Z")
@@ -428,7 +428,7 @@ def observation(
         run_id=run_id,
         kind=kind,
         body=body,
-        content_hash=redact.content_hash(body) if body else "",
+        content_hash=redaction.content_hash(body) if body else "",
     )
 
 

@@ -19,8 +19,8 @@ from conftest import KEY, World
 from contract import ConflictError, Place, plant
 from reduced import REDUCED, reduced
 from searching import found_in
-from vapi_sessions import redact
-from vapi_sessions.emulator.rows import make_row
+from vapi_emulator.stored import make_row
+from vapi_sessions.privacy import redaction
 from vapi_sessions.warehouse import query
 
 CANARY = r"c4n4ry\d{5}z"
@@ -91,7 +91,7 @@ def test_what_is_classified_as_a_secret_is_one_by_its_place_alone() -> None:
     for place in places:
         sessions.append({})
         plant(sessions[-1], place.route, "a plain word")
-    redacted = redact.redact_page([json.dumps(session).encode() for session in sessions])
+    redacted = redaction.redact_page([json.dumps(session).encode() for session in sessions])
     for place, body in zip(places, redacted, strict=True):
         assert (b"a plain word" not in body) == (place.treatment == "redacted"), place
 

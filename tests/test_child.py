@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from vapi_sessions import child
+from vapi_sessions.core import child
 
 #: A module that starts a process, tells both ids, and would go on for ever.
 SERVER = """
@@ -27,7 +27,7 @@ time.sleep(600)
 #: Its parent, which has another process that inherits whatever can be inherited.
 PARENT = """
 import os, subprocess, sys, time
-from vapi_sessions import child
+from vapi_sessions.core import child
 server = child.start("a_server", sys.argv[1], environment=os.environ)
 other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], close_fds=False)
 print(other.pid, flush=True)
@@ -36,7 +36,7 @@ time.sleep(600)
 #: A parent whose child was made by multiprocessing.
 FAMILY = """
 import multiprocessing, sys, time
-from vapi_sessions import child
+from vapi_sessions.core import child
 
 def run():
     %s
@@ -129,7 +129,7 @@ def test_a_child_can_be_stopped(
 def test_a_child_that_does_not_end_is_killed() -> None:
     """One that ignores the polite signal gets the other."""
     stubborn = (
-        "import signal; from vapi_sessions import child; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "import signal; from vapi_sessions.core import child; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
         "child._end_with_parent(0, 0.01)"
     )
     done = subprocess.run(
@@ -148,7 +148,8 @@ def test_a_child_that_does_not_end_is_killed() -> None:
         "child.follow_parent()",
         # a run of a schedule, which Prefect starts: before it asks Prefect's server for anything
         pytest.param(
-            "from vapi_sessions import schedule; schedule.load_flow('sync')", marks=pytest.mark.proof
+            "from vapi_sessions.operations import schedule; schedule.load_flow('sync')",
+            marks=pytest.mark.proof,
         ),
     ],
 )

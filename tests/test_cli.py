@@ -30,13 +30,13 @@ import vapi_sessions
 from command import COMMAND, Ran
 from conftest import KEY, looking, settings_for, tables_of
 from selection import first
+from vapi_emulator.faults import Fault
+from vapi_emulator.generate import History, fill
+from vapi_emulator.server import EmulatorServer
+from vapi_emulator.switches import EmulatorSettings, FaultSettings
 from vapi_sessions import __main__ as entry
-from vapi_sessions import pipeline
-from vapi_sessions import rebuild as rebuilding
-from vapi_sessions.emulator.faults import Fault
-from vapi_sessions.emulator.generate import History, fill
-from vapi_sessions.emulator.server import EmulatorServer
-from vapi_sessions.emulator.settings import EmulatorSettings, FaultSettings
+from vapi_sessions.operations import rebuild as rebuilding
+from vapi_sessions.operations import sync
 from vapi_sessions.schema import TABLES
 
 COMMANDS: Final = (
@@ -131,7 +131,7 @@ def common_source() -> Iterator[EmulatorServer]:
 def synced(common_source: EmulatorServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The warehouse that every test gets a copy of."""
     warehouse = tmp_path_factory.mktemp("cli") / "warehouse"
-    pipeline.sync(settings_for(common_source, warehouse))
+    sync.sync(settings_for(common_source, warehouse))
     return warehouse
 
 
@@ -513,9 +513,9 @@ def test_the_key_is_nowhere_in_the_warehouse(desk: Desk) -> None:
     _always("500")(desk)
     desk.server.faults.script(None, None)
     with pytest.raises(vapi_sessions.errors.VapiSessionsError):
-        pipeline.sync(
+        sync.sync(
             settings_for(desk.server, desk.warehouse, api_key=SecretStr(KEY)),
-            environment=pipeline.Environment(sleep=lambda seconds: None),
+            environment=sync.Environment(sleep=lambda seconds: None),
         )
     files = desk.files()
     assert {"index.duckdb", "vapi.duckdb"} < files.keys()
@@ -692,7 +692,7 @@ def test_ctrl_c_while_modules_are_imported_is_an_interruption(monkeypatch: pytes
     """No traceback, from the first moment on."""
 
     def interrupt(name: str, *more: object) -> object:
-        if name == "vapi_sessions.cli":
+        if name == "vapi_sessions.cli.app":
             raise KeyboardInterrupt
         return imported(name, *more)
 

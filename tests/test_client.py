@@ -27,14 +27,14 @@ from pydantic import SecretStr
 
 from models import EPOCH, ORG, FakeTime, RawServer
 from selection import examples
+from vapi_emulator.server import EmulatorServer
+from vapi_emulator.switches import EmulatorSettings
 from vapi_sessions import __version__
-from vapi_sessions.client import ATTEMPTS, FIRST_ATTEMPTS, LONGEST_RETRY_AFTER, Page, Query, Source
-from vapi_sessions.emulator.server import EmulatorServer
-from vapi_sessions.emulator.settings import EmulatorSettings
+from vapi_sessions.core.intervals import Window
+from vapi_sessions.core.timestamps import HOUR, MILLISECOND, MINUTE, SECOND, show, to_datetime
 from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError, VapiSessionsError
-from vapi_sessions.pace import LONGEST_WAIT, MOST_JITTER, Pace
-from vapi_sessions.timestamps import HOUR, MILLISECOND, MINUTE, SECOND, show, to_datetime
-from vapi_sessions.windows import Window
+from vapi_sessions.source.client import ATTEMPTS, FIRST_ATTEMPTS, LONGEST_RETRY_AFTER, Page, Query, Source
+from vapi_sessions.source.pace import LONGEST_WAIT, MOST_JITTER, Pace
 
 KEY = "the-very-private-key-0123456789"
 BASE = "https://api.example.test"

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from vapi_sessions.config import MAX_PAGE_SIZE, Settings, load_settings
+from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE, SECOND, parse
 from vapi_sessions.errors import ConfigurationError
-from vapi_sessions.timestamps import DAY, HOUR, MINUTE, SECOND, parse
+from vapi_sessions.settings import MAX_PAGE_SIZE, Settings, load_settings
 
 KEY = "the-private-key"
 SECRET = "hunter2"

@@ -17,10 +17,10 @@ import pytest
 
 import vapi_sessions
 from conftest import KEY, Clock, World
-from vapi_sessions.emulator.server import EmulatorServer
-from vapi_sessions.emulator.settings import DEFAULT_ORG, EmulatorSettings
+from vapi_emulator.server import EmulatorServer
+from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings
+from vapi_sessions.core.timestamps import SECOND
 from vapi_sessions.errors import WarehouseDamagedError
-from vapi_sessions.timestamps import SECOND
 from vapi_sessions.warehouse.reader import reading
 
 COUNT = "SELECT count(*) FROM sessions"

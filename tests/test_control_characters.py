@@ -17,10 +17,10 @@ from rich.console import Console
 import command
 from conftest import World
 from selection import first, some
-from vapi_sessions import streams
-from vapi_sessions.display import Bars, Lines
+from vapi_sessions.cli import streams
+from vapi_sessions.cli.display import Bars, Lines
 from vapi_sessions.errors import LONGEST, ConfigurationError, VapiSessionsError, plain
-from vapi_sessions.progress import LogProgress
+from vapi_sessions.operations.progress import LogProgress
 from vapi_sessions.warehouse import query
 
 #: Sets a terminal's title, clears it, goes back, says something else, and turns the rest of the line round.

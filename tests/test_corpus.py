@@ -13,8 +13,8 @@ import pytest
 import vapi_sessions
 from beside import CORPUS, needs_corpus
 from conftest import settings_for
-from vapi_sessions import pipeline
-from vapi_sessions.emulator.server import EmulatorServer
+from vapi_emulator.server import EmulatorServer
+from vapi_sessions.operations import sync
 
 if TYPE_CHECKING:
     import duckdb
@@ -44,7 +44,7 @@ def posted(
                 client.post("/session", json={"messages": messages}).raise_for_status().json()["id"]
                 for messages in conversations
             ]
-        pipeline.sync(settings_for(server, warehouse, page_size=50))
+        sync.sync(settings_for(server, warehouse, page_size=50))
     with vapi_sessions.connect(warehouse) as db:
         yield ids, db
 

@@ -30,13 +30,14 @@ import vapi_sessions
 from conftest import RealTransport, settings_for
 from forks import KILLED, Forks
 from selection import first, some
-from vapi_sessions import faultpoints, pipeline
-from vapi_sessions.emulator.generate import History, fill
-from vapi_sessions.emulator.server import EmulatorServer
+from vapi_emulator.generate import History, fill
+from vapi_emulator.server import EmulatorServer
+from vapi_sessions.core import faultpoints
+from vapi_sessions.core.timestamps import HOUR, parse, show
 from vapi_sessions.errors import ConfigurationError
-from vapi_sessions.reconcile import reconcile
+from vapi_sessions.operations import sync
+from vapi_sessions.operations.reconcile import reconcile
 from vapi_sessions.schema import TABLES
-from vapi_sessions.timestamps import HOUR, parse, show
 from vapi_sessions.warehouse import raw
 
 #: What may differ between two warehouses of the same data: when we read it.
@@ -77,12 +78,12 @@ class Scene:
     def command(self, name: str, warehouse: Path) -> list[tuple[str, int]]:
         """Run sync or reconcile in this process; returns the versions that were downloaded."""
         listening = Listening()
-        environment = pipeline.Environment(transport=listening)
+        environment = sync.Environment(transport=listening)
         settings = settings_for(self.server, warehouse, concurrency=2, page_size=8)
         if name == "reconcile":
             reconcile(settings, accept_deletions=True, environment=environment)
         else:
-            pipeline.sync(settings, environment=environment)
+            sync.sync(settings, environment=environment)
         return listening.versions
 
 
@@ -140,7 +141,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         store, org_id, now = server.store, server.org_id, server.store.now_us()
         fill(store, History(org_id=org_id, sessions=70, days=20, until_us=now - 24 * HOUR, seed=5))
         half = root / "half"
-        pipeline.sync(settings_for(server, half, until=now - 12 * HOUR))
+        sync.sync(settings_for(server, half, until=now - 12 * HOUR))
         ids = store.ids(org_id)
         for n, session_id in enumerate(ids[::4]):
             at = now - 6 * HOUR + n * 1_000_000

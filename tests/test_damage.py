@@ -18,17 +18,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from selection import first, some
-from vapi_sessions import faultpoints, pipeline
-from vapi_sessions import rebuild as rebuilding
-from vapi_sessions.emulator.rows import decode
-from vapi_sessions.emulator.server import EmulatorServer
+from vapi_emulator.server import EmulatorServer
+from vapi_emulator.stored import decode
+from vapi_sessions.core import faultpoints
+from vapi_sessions.core.timestamps import DAY, HOUR, SECOND
 from vapi_sessions.errors import WarehouseBusyError, WarehouseDamagedError, WarehouseError
-from vapi_sessions.load import Counts, Loader
-from vapi_sessions.progress import Silent
-from vapi_sessions.reconcile import reconcile
+from vapi_sessions.operations import coordinator, sync
+from vapi_sessions.operations import rebuild as rebuilding
+from vapi_sessions.operations.coordinator import Counts
+from vapi_sessions.operations.progress import Silent
+from vapi_sessions.operations.reconcile import reconcile
+from vapi_sessions.operations.status import status
 from vapi_sessions.schema import TABLES
-from vapi_sessions.status import status
-from vapi_sessions.timestamps import DAY, HOUR, SECOND
 from vapi_sessions.warehouse.index import LOCK_PATIENCE
 
 if TYPE_CHECKING:
@@ -372,7 +373,7 @@ def test_what_rests_on_a_torn_file_is_not_claimed(
     world: World, monkeypatch: pytest.MonkeyPatch, times: int, how: Damage
 ) -> None:
     """One window in several files, the last of which claims it: without the second it does not count, however often rebuilt."""
-    monkeypatch.setitem(Loader.__init__.__kwdefaults__, "batch_bytes", 500)
+    monkeypatch.setattr(coordinator, "BATCH_BYTES", 500)
     world.warehouse = world.warehouse.with_name("in-batches")
     world.sync(page_size=10, concurrency=1)
     whole, files = contents(world), raw_files(world)
@@ -390,7 +391,7 @@ def test_a_torn_file_among_several_unmerged_ones_is_read_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same without a rebuild, where the index is gone: the sync that merges the files reads what they rest on."""
-    monkeypatch.setitem(Loader.__init__.__kwdefaults__, "batch_bytes", 500)
+    monkeypatch.setattr(coordinator, "BATCH_BYTES", 500)
     world.warehouse = world.warehouse.with_name("in-batches")
     world.sync(page_size=10, concurrency=1)
     whole = contents(world)
@@ -564,8 +565,8 @@ def test_a_lock_that_goes_away_costs_only_the_wait(world: World, holder: subproc
         holder.communicate()
         world.clock.sleep(seconds)
 
-    environment = pipeline.Environment(now=world.clock.us, monotonic=world.clock.monotonic, sleep=sleep)
-    pipeline.sync(world.settings(), environment=environment)
+    environment = sync.Environment(now=world.clock.us, monotonic=world.clock.monotonic, sleep=sleep)
+    sync.sync(world.settings(), environment=environment)
     assert world.here() == world.there()
 
 

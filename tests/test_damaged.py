@@ -14,9 +14,9 @@ import pytest
 
 from conftest import World, new_world
 from vapi_sessions import schema
+from vapi_sessions.core.timestamps import SECOND
 from vapi_sessions.errors import WarehouseDamagedError
-from vapi_sessions.timestamps import SECOND
-from vapi_sessions.verify import Finding, verify
+from vapi_sessions.operations.verify import Finding, verify
 from vapi_sessions.warehouse import damage
 from vapi_sessions.warehouse.layout import Layout
 

@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from models import FakeTime
 from servers import Behaviour, Misbehaving, begins_and_hangs, hangs, says, trickles
 from test_client import GOOD
-from vapi_sessions.client import FIRST_ATTEMPTS, PATIENCE, Query, Source
-from vapi_sessions.connection import DEADLINE
 from vapi_sessions.errors import SourceUnavailableError, VapiSessionsError
+from vapi_sessions.source.client import FIRST_ATTEMPTS, PATIENCE, Query, Source
+from vapi_sessions.source.connection import DEADLINE
 
 KEY = SecretStr("the-very-private-key-0123456789")
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from vapi_sessions.display import Bars, Lines, display
-from vapi_sessions.load import Counts
-from vapi_sessions.progress import Progress
+from vapi_sessions.cli.display import Bars, Lines, display
+from vapi_sessions.operations.coordinator import Counts
+from vapi_sessions.operations.progress import Progress
 
 
 class Terminal(io.StringIO):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from vapi_sessions.documents import change_names, rewrite
+from vapi_sessions.privacy.documents import change_names, rewrite
 
 
 def _short(name: str) -> str:

@@ -13,10 +13,10 @@ import pytest
 import vapi_sessions
 from conftest import Edited, World
 from models import ORG
-from vapi_sessions import pipeline
-from vapi_sessions.cli import _print_status
-from vapi_sessions.flatten import Version, flatten
-from vapi_sessions.status import status
+from vapi_sessions.cli.app import _print_status
+from vapi_sessions.operations import sync
+from vapi_sessions.operations.status import status
+from vapi_sessions.transform.flatten import Version, flatten
 
 #: Sessions with everything that has no column, or a value that its column cannot hold, once each.
 ODD: list[dict[str, Any]] = [
@@ -69,8 +69,8 @@ def _sync(world: World, **given: object) -> None:
         world.insert(len(ODD), lambda n: (world.ago(days=2) + n, world.ago(days=2) + n), costs=[])
     odd = {str(UUID(int=n + 1, version=4)): fields for n, fields in enumerate(ODD)}
     transport = Edited(lambda session: session | odd[session["id"]])
-    environment = pipeline.Environment(world.clock.us, world.clock.monotonic, world.clock.sleep, transport)
-    pipeline.sync(world.settings(**given), environment=environment)
+    environment = sync.Environment(world.clock.us, world.clock.monotonic, world.clock.sleep, transport)
+    sync.sync(world.settings(**given), environment=environment)
 
 
 def test_the_view_counts_the_rows_that_flattening_found_odd(world: World) -> None:

@@ -12,9 +12,9 @@ from typing import Final
 import duckdb
 import pytest
 
-from vapi_sessions import resources
+from vapi_sessions.core import resources
 from vapi_sessions.schema import SYNC_TABLES, TABLES
-from vapi_sessions.warehouse.publish import OLDEST_DUCKDB
+from vapi_sessions.warehouse.snapshots import OLDEST_DUCKDB
 
 #: Older ones open the file and lack what the tables' views need: 1.0 has no variables.
 VERSIONS: Final = ("1.1.3", "1.2.2", "1.3.2", "1.4.4")

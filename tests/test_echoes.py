@@ -19,10 +19,10 @@ from conftest import Notes, World
 from models import RawServer
 from selection import examples, some
 from test_client import BASE, GOOD, KEY, Fixture, Scripted, failure, over_the_wire, said, text
-from vapi_sessions import pipeline
-from vapi_sessions.client import Query, Source
 from vapi_sessions.errors import ConfigurationError, SourceRefusedError, VapiSessionsError
-from vapi_sessions.own_key import OwnKey
+from vapi_sessions.operations import sync
+from vapi_sessions.privacy.own_key import OwnKey
+from vapi_sessions.source.client import Query, Source
 
 __all__ = ["over_the_wire"]  # a fixture
 
@@ -167,12 +167,12 @@ def test_the_ledger_keeps_what_was_cleaned(world: World) -> None:
         def handle_request(self, request: httpx.Request) -> httpx.Response:
             return said(401, echo)
 
-    environment = pipeline.Environment(
+    environment = sync.Environment(
         now=world.clock.us, monotonic=world.clock.monotonic, sleep=world.clock.sleep, transport=Refusing()
     )
     notes = Notes()
     with pytest.raises(SourceRefusedError) as caught:
-        pipeline.sync(world.settings(), environment=environment, progress=notes)
+        sync.sync(world.settings(), environment=environment, progress=notes)
     ((error,),) = world.rows("SELECT error FROM sync.runs WHERE outcome = 'failed'")
     assert error == caught.value.fact
     for file in (world.warehouse / "vapi.duckdb", world.warehouse / "index.duckdb"):
@@ -192,11 +192,11 @@ def test_another_organisation_is_told_without_what_its_name_hides(world: World) 
         {"id": "s", "orgId": odd, "createdAt": "2026-03-01T00:00:00.000Z", "updatedAt": "2026-03-01T00:00:00.000Z"}
     ]  # fmt: skip
     transport = httpx.MockTransport(lambda request: httpx.Response(200, json=page))
-    environment = pipeline.Environment(
+    environment = sync.Environment(
         now=world.clock.us, monotonic=world.clock.monotonic, sleep=world.clock.sleep, transport=transport
     )
     with pytest.raises(ConfigurationError, match="belongs to organisation") as caught:
-        pipeline.sync(world.settings(), environment=environment)
+        sync.sync(world.settings(), environment=environment)
     assert EMULATED not in str(caught.value)
     assert "\x1b" not in str(caught.value)
 

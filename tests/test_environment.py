@@ -12,15 +12,15 @@ from pydantic import SecretStr
 
 from servers import Behaviour, Misbehaving, says
 from test_client import GOOD
-from vapi_sessions.client import FIRST_ATTEMPTS, Query, Source
-from vapi_sessions.config import load_settings
 from vapi_sessions.errors import (
     ConfigurationError,
     SourceRefusedError,
     SourceUnavailableError,
     VapiSessionsError,
 )
-from vapi_sessions.proxies import proxy_for
+from vapi_sessions.settings import load_settings
+from vapi_sessions.source.client import FIRST_ATTEMPTS, Query, Source
+from vapi_sessions.source.proxies import proxy_for
 
 API = "https://api.vapi.ai"
 KEY = SecretStr("the-very-private-key-0123456789")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vapi_sessions.errors import WarehouseError
-from vapi_sessions.warehouse import publish as publication
+from vapi_sessions.warehouse import snapshots as publication
 
 if TYPE_CHECKING:
     from conftest import World

@@ -16,9 +16,9 @@ import pytest
 
 from conftest import Notes
 from selection import first
-from vapi_sessions import forget
+from vapi_sessions.core import files
 from vapi_sessions.errors import WarehouseBusyError, WarehouseError
-from vapi_sessions.warehouse import files
+from vapi_sessions.operations import forget
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from test_flatten import FEW, SESSIONS, version
 from vapi_sessions import schema
-from vapi_sessions.flatten import flatten
+from vapi_sessions.transform.flatten import flatten
 from vapi_sessions.warehouse import fingerprints
 
 DB = duckdb.connect(config={"threads": 1})

@@ -13,8 +13,9 @@ import pytest
 import command
 from conftest import KEY, World
 from forks import KILLED, Forks
-from vapi_sessions import load, resources
-from vapi_sessions.timestamps import SECOND
+from vapi_sessions.core import resources
+from vapi_sessions.core.timestamps import SECOND
+from vapi_sessions.operations import coordinator
 from vapi_sessions.warehouse import raw
 
 SESSIONS = 120
@@ -32,8 +33,8 @@ def world(world: World) -> World:
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small batches, which are published soon."""
-    monkeypatch.setattr(load, "STAGED_MOST", STAGED)
-    monkeypatch.setitem(load.Loader.__init__.__kwdefaults__, "batch_bytes", 2_000)
+    monkeypatch.setattr(coordinator, "STAGED_MOST", STAGED)
+    monkeypatch.setattr(coordinator, "BATCH_BYTES", 2_000)
 
 
 def check(world: World) -> int:

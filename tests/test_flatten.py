@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 
 from beside import CORPUS, needs_corpus
 from selection import examples
+from vapi_emulator.generate import History, generate
 from vapi_sessions import schema
-from vapi_sessions.emulator.generate import History, generate
-from vapi_sessions.flatten import Flat, Version, flatten, flatten_with, merge_growth, message_count
-from vapi_sessions.flatten_messages import usual_keys
-from vapi_sessions.flatten_reader import Reader
-from vapi_sessions.json_text import MARK, normalised
-from vapi_sessions.timestamps import parse
+from vapi_sessions.core.json_text import MARK, normalised
+from vapi_sessions.core.timestamps import parse
+from vapi_sessions.transform.decoders import Reader
+from vapi_sessions.transform.flatten import Flat, Version, flatten, flatten_with, merge_growth, message_count
+from vapi_sessions.transform.messages import usual_keys
 
 CREATED, UPDATED = "2026-03-01T10:00:00.123Z", "2026-03-02T11:00:00.456Z"
 FEW = examples(80)

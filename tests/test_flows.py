@@ -13,9 +13,9 @@ import pytest
 
 import vapi_sessions
 from searching import found_in
-from vapi_sessions.emulator.generate import History, generate
-from vapi_sessions.emulator.planted import MARKER
-from vapi_sessions.emulator.server import EmulatorServer
+from vapi_emulator.generate import History, generate
+from vapi_emulator.planted import MARKER
+from vapi_emulator.server import EmulatorServer
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1200)]
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,7 +41,7 @@ def flow_run(
 ) -> tuple[Path, str, str]:
     """One `python flows/sync.py`, then one backfill: the warehouse, and what each printed."""
     home = tmp_path_factory.mktemp("flows")
-    from vapi_sessions.emulator.settings import DEFAULT_ORG, EmulatorSettings
+    from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings
 
     with EmulatorServer(EmulatorSettings(keys={KEY: DEFAULT_ORG})) as server:
         for batch in generate(

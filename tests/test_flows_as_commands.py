@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from conftest import KEY
-from vapi_sessions import cli
+from vapi_sessions.cli import app
 from vapi_sessions.errors import SourceRefusedError, WarehouseBusyError
-from vapi_sessions.schedule import load_flow
+from vapi_sessions.operations.schedule import load_flow
 
 FLOWS = Path(__file__).resolve().parents[1] / "flows"
 
@@ -58,7 +58,7 @@ def test_without_a_key_a_flow_says_what_the_command_says(
     code, lines = ended(capsys, monkeypatch, flow, *arguments)
     monkeypatch.setattr(sys, "argv", ["vapi-sessions", "sync"])
     with pytest.raises(SystemExit) as command:
-        cli.main()
+        app.main()
     assert (code, lines) == (command.value.code, capsys.readouterr().err.splitlines())
     assert (code, len(lines)) == (2, 2)
     assert lines[0] == "error: No API key."

@@ -10,10 +10,10 @@ import pytest
 
 from conftest import Notes
 from selection import first
-from vapi_sessions import forget
-from vapi_sessions import rebuild as rebuilding
 from vapi_sessions.errors import WarehouseError
-from vapi_sessions.status import status
+from vapi_sessions.operations import forget
+from vapi_sessions.operations import rebuild as rebuilding
+from vapi_sessions.operations.status import status
 from vapi_sessions.warehouse import erase
 from vapi_sessions.warehouse.layout import Layout
 

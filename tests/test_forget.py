@@ -15,15 +15,16 @@ import conftest
 from conftest import Clock, World
 from searching import found_in
 from selection import some
-from vapi_sessions import faultpoints, reconcile, verify
-from vapi_sessions.emulator.server import EmulatorServer
-from vapi_sessions.emulator.settings import DEFAULT_ORG, EmulatorSettings
+from vapi_emulator.server import EmulatorServer
+from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings
+from vapi_sessions.core import faultpoints
+from vapi_sessions.core.intervals import Window
+from vapi_sessions.core.timestamps import DAY
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
-from vapi_sessions.forget import Forgotten, Whom, forget
-from vapi_sessions.timestamps import DAY
+from vapi_sessions.operations import reconcile, verify
+from vapi_sessions.operations.forget import Forgotten, Whom, forget
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.suppression import Suppression
-from vapi_sessions.windows import Window
 
 KEY = "0123456789abcdef0123"
 PSEUDONYMISE = {"personal_data": "pseudonymise", "pseudonym_key": KEY}

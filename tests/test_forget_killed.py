@@ -18,8 +18,9 @@ import pytest
 import command
 from conftest import World, new_world
 from searching import found_in
-from vapi_sessions import faultpoints, forget
-from vapi_sessions.warehouse import erase, files
+from vapi_sessions.core import faultpoints, files
+from vapi_sessions.operations import forget
+from vapi_sessions.warehouse import erase
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.suppression import Suppression
 

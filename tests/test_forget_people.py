@@ -11,7 +11,7 @@ from conftest import World
 from searching import found_in
 from selection import first, some
 from vapi_sessions.errors import ConfigurationError
-from vapi_sessions.forget import Forgotten, Whom, forget
+from vapi_sessions.operations.forget import Forgotten, Whom, forget
 from vapi_sessions.warehouse import suppression
 
 BOB: dict[str, Any] = {

@@ -10,9 +10,10 @@ import pytest
 from conftest import Notes, World
 from searching import found_in
 from selection import some
-from vapi_sessions import faultpoints, reconcile, verify
+from vapi_sessions.core import faultpoints
 from vapi_sessions.errors import WarehouseError
-from vapi_sessions.forget import Forgotten, Whom, forget
+from vapi_sessions.operations import reconcile, verify
+from vapi_sessions.operations.forget import Forgotten, Whom, forget
 from vapi_sessions.warehouse import raw, suppression
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.suppression import Suppression

@@ -12,11 +12,11 @@ from pydantic import SecretStr
 from selection import some
 from servers import Misbehaving, says
 from test_client import KEY
-from vapi_sessions.addresses import canonical, is_this_machine
-from vapi_sessions.client import Source
-from vapi_sessions.config import load_settings
+from vapi_sessions.core.addresses import canonical, is_this_machine
 from vapi_sessions.errors import ConfigurationError
-from vapi_sessions.proxies import proxy_for
+from vapi_sessions.settings import load_settings
+from vapi_sessions.source.client import Source
+from vapi_sessions.source.proxies import proxy_for
 
 EMPTY: Final = json.dumps({"results": [], "metadata": {"itemsPerPage": 1, "totalItems": 0}}).encode()
 WHOLE: Final = (

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection import examples
-from vapi_sessions.identity import Known, normalised
+from vapi_sessions.privacy.identity import Known, normalised
 
 SAME_NUMBER = [
     "+14155550100",

@@ -17,15 +17,15 @@ from msgspec import structs
 
 from models import EPOCH, ORG, Warehouse, observation
 from selection import examples
+from vapi_sessions.core.intervals import IntervalSet, Window
+from vapi_sessions.core.records import WindowRecord
+from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE, SECOND, to_datetime
 from vapi_sessions.errors import VapiSessionsError
-from vapi_sessions.flatten import flatten
-from vapi_sessions.merge import Known, Mark, Observation, Resolution, Unreadable, resolve, short
-from vapi_sessions.reading import sightings
-from vapi_sessions.records import WindowRecord
-from vapi_sessions.timestamps import DAY, HOUR, MINUTE, SECOND, to_datetime
+from vapi_sessions.operations.window_read import sightings
+from vapi_sessions.transform.flatten import flatten
+from vapi_sessions.transform.resolve import Known, Mark, Observation, Resolution, Unreadable, resolve, short
 from vapi_sessions.warehouse.derive import version
 from vapi_sessions.warehouse.index import ALL_TABLES, Batch, Changes, Part
-from vapi_sessions.windows import IntervalSet, Window
 
 WINDOW = WindowRecord(
     run_id="run",

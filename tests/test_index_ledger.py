@@ -10,10 +10,10 @@ from msgspec import structs
 
 from models import EPOCH, ORG, Warehouse
 from test_index import WINDOW
-from vapi_sessions.records import RunRecord
-from vapi_sessions.timestamps import HOUR, SECOND, to_datetime
+from vapi_sessions.core.intervals import IntervalSet
+from vapi_sessions.core.records import RunRecord
+from vapi_sessions.core.timestamps import HOUR, SECOND, to_datetime
 from vapi_sessions.warehouse.index import Changes
-from vapi_sessions.windows import IntervalSet
 
 RUN = RunRecord(
     run_id="run",

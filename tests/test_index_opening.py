@@ -13,8 +13,8 @@ import pytest
 
 from models import EPOCH, Warehouse, observation
 from vapi_sessions import schema
+from vapi_sessions.core.timestamps import to_datetime
 from vapi_sessions.errors import WarehouseBusyError, WarehouseDamagedError, WarehouseError
-from vapi_sessions.timestamps import to_datetime
 from vapi_sessions.warehouse.index import LOCK_PATIENCE, Changes, Index, copy_alive
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 

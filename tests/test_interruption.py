@@ -15,10 +15,10 @@ import pytest
 
 import vapi_sessions
 from conftest import settings_for
-from vapi_sessions import pipeline
-from vapi_sessions.emulator.faults import Fault
-from vapi_sessions.emulator.generate import History, fill
-from vapi_sessions.emulator.server import EmulatorServer
+from vapi_emulator.faults import Fault
+from vapi_emulator.generate import History, fill
+from vapi_emulator.server import EmulatorServer
+from vapi_sessions.operations import sync
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 
 COMMAND = Path(sys.executable).with_name("vapi-sessions")
@@ -85,7 +85,7 @@ def test_ctrl_c_ends_a_sync_whose_requests_hang(hanging: Hanging, tmp_path: Path
     hanging.then = _thread.interrupt_main
     settings = settings_for(hanging.server, tmp_path / "warehouse", page_size=PAGE, concurrency=concurrency)
     with pytest.raises(KeyboardInterrupt):
-        pipeline.sync(settings)
+        sync.sync(settings)
     check_what_is_kept(settings.warehouse)
     with writer_lock(Layout(settings.warehouse)):
         pass
@@ -96,7 +96,7 @@ def test_ctrl_c_ends_a_plan_whose_requests_hang(hanging: Hanging, tmp_path: Path
     """In the thread that asks for the source's oldest session, and in those that count its windows."""
     hanging.after, hanging.limit, hanging.then = answered, 1, _thread.interrupt_main
     with pytest.raises(KeyboardInterrupt):
-        pipeline.preview(settings_for(hanging.server, tmp_path / "warehouse", page_size=PAGE))
+        sync.preview(settings_for(hanging.server, tmp_path / "warehouse", page_size=PAGE))
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_a_sync_of_a_source_that_hangs_is_interrupted(
 
 IGNORES_THE_FIRST = """
 import threading
-from vapi_sessions import interruption
-with interruption.listening(lambda: "first"):
+from vapi_sessions.cli import signals
+with signals.listening(lambda: "first"):
     while True:
         try:
             print("ready", flush=True)

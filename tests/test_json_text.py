@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from models import ORG
 from selection import examples
 from test_flatten import ORDINARY, SESSIONS, plain_json, session
-from vapi_sessions.json_text import MARK, MOST_DEEP, MOST_DIGITS, deeper, normalised
-from vapi_sessions.row import Row, read_session, well_formed
+from vapi_sessions.core.json_text import MARK, MOST_DEEP, MOST_DIGITS, deeper, normalised
+from vapi_sessions.transform.headers import Row, read_session, well_formed
 
 FEW = examples(150)
 HALF = "\\ud83d"

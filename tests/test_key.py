@@ -22,10 +22,10 @@ from pydantic import SecretStr
 
 from conftest import KEY, World
 from selection import first
-from vapi_sessions.client import Query, Source
-from vapi_sessions.config import Settings, load_settings
 from vapi_sessions.errors import ConfigurationError, SourceUnavailableError
-from vapi_sessions.reconcile import reconcile
+from vapi_sessions.operations.reconcile import reconcile
+from vapi_sessions.settings import Settings, load_settings
+from vapi_sessions.source.client import Query, Source
 
 PSEUDONYM_KEY = "0123456789abcdef0123"
 

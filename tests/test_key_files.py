@@ -11,9 +11,10 @@ import pytest
 
 from conftest import KEY
 from selection import first
-from vapi_sessions import child, schedule
-from vapi_sessions.config import load_settings
+from vapi_sessions.core import child
 from vapi_sessions.errors import ConfigurationError
+from vapi_sessions.operations import schedule
+from vapi_sessions.settings import load_settings
 
 OURS: Final = {
     "VAPI_API_KEY": KEY,

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection import examples
-from vapi_sessions import timestamps
-from vapi_sessions.ledger import Ledger
-from vapi_sessions.windows import IntervalSet
+from vapi_sessions.core import timestamps
+from vapi_sessions.core.intervals import IntervalSet
+from vapi_sessions.core.ledger import Ledger
 
 moderate = examples(300)
 

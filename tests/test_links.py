@@ -18,14 +18,15 @@ import command
 import vapi_sessions
 from conftest import KEY, World
 from selection import first, some
-from vapi_sessions import forget, pipeline
+from vapi_sessions.core import files
 from vapi_sessions.errors import WarehouseError
-from vapi_sessions.reconcile import reconcile
-from vapi_sessions.status import status
-from vapi_sessions.verify import verify
-from vapi_sessions.warehouse import files, query, raw
+from vapi_sessions.operations import forget, sync
+from vapi_sessions.operations.reconcile import reconcile
+from vapi_sessions.operations.status import status
+from vapi_sessions.operations.verify import verify
+from vapi_sessions.warehouse import query, raw
 from vapi_sessions.warehouse.layout import Layout, writer_lock
-from vapi_sessions.warehouse.scheduling import scheduling
+from vapi_sessions.warehouse.schedule_lock import scheduling
 
 #: Of ours, with what each is.
 DIRECTORIES: Final = (".tmp", "raw", "parquet", "staging")
@@ -67,7 +68,7 @@ def foreign(tmp_path: Path) -> Path:
 
 
 READERS: Final[dict[str, Callable[[World], object]]] = {
-    "plan": lambda world: pipeline.preview(world.settings(), environment=world.environment()),
+    "plan": lambda world: sync.preview(world.settings(), environment=world.environment()),
     "status": lambda world: status(world.warehouse, now=world.clock.us()),
     "verify": lambda world: verify(world.settings(), environment=world.environment()),
     "sql": lambda world: query.run(world.warehouse, "FROM sessions", "csv", io.StringIO()),

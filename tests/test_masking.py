@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection import examples
-from vapi_sessions.masking import CARD, EMAIL, IBAN, PHONE, drop, mask
+from vapi_sessions.privacy.masking import CARD, EMAIL, IBAN, PHONE, drop, mask
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection import examples, first
-from vapi_sessions.masking import CARD, EMAIL, IBAN, PHONE, SOCIAL, mask
-from vapi_sessions.masking_reading import read
+from vapi_sessions.privacy.masking import CARD, EMAIL, IBAN, PHONE, SOCIAL, mask
+from vapi_sessions.privacy.masking_reading import read
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_a_long_text_does_not_end_the_search() -> None:
 def test_the_libraries_are_loaded_when_there_is_a_number() -> None:
     """Most runs mask nothing, and most texts have none."""
     code = (
-        "import sys; from vapi_sessions.masking import mask; mask('on 2026-03-04, for 12.50, ann@example.com');"
+        "import sys; from vapi_sessions.privacy.masking import mask; mask('on 2026-03-04, for 12.50, ann@example.com');"
         "print([name for name in ('phonenumbers', 'stdnum') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,12 +10,12 @@ import sys
 
 import pytest
 
-from vapi_sessions import memory
+from vapi_sessions.core import memory
 
 #: Touches a hundred blocks of 2 MB, which a default glibc keeps once it has seen a few freed; prints what stays, MB.
 _HELD = """
 import sys
-from vapi_sessions import memory
+from vapi_sessions.core import memory
 if "flat" in sys.argv:
     memory.stay_flat()
 def resident():

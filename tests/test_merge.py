@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from models import EPOCH, observation, seen_first
 from selection import examples
 from vapi_sessions import schema
-from vapi_sessions.flatten import flatten, merge_growth, message_count
-from vapi_sessions.merge import Known, Mark, Observation, Resolution, resolve, short
-from vapi_sessions.reading import sightings
-from vapi_sessions.timestamps import MINUTE
+from vapi_sessions.core.timestamps import MINUTE
+from vapi_sessions.operations.window_read import sightings
+from vapi_sessions.transform.flatten import flatten, merge_growth, message_count
+from vapi_sessions.transform.resolve import Known, Mark, Observation, Resolution, resolve, short
 from vapi_sessions.warehouse.derive import version
 
 moderate = examples(200)

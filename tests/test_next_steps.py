@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from vapi_sessions import cli, resources
-from vapi_sessions.demo import next_steps
+from vapi_sessions.cli import app
+from vapi_sessions.cli.demo import next_steps
+from vapi_sessions.core import resources
 
 
 def printed(warehouse: Path) -> list[str]:
@@ -33,7 +34,7 @@ def run(
         assert shutil.which(script) == script
         monkeypatch.setattr(sys, "argv", [script, *arguments])
         with pytest.raises(SystemExit) as end:
-            cli.main()
+            app.main()
         return end.value.code, capsys.readouterr().out
 
     return do

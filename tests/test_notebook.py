@@ -14,8 +14,8 @@ from jupyter_client.kernelspec import KernelSpec
 from nbclient import NotebookClient
 
 import vapi_sessions
-from vapi_sessions.demo import next_steps
-from vapi_sessions.emulator.planted import MARKER
+from vapi_emulator.planted import MARKER
+from vapi_sessions.cli.demo import next_steps
 
 NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "first_look.ipynb"
 

@@ -12,8 +12,9 @@ import pytest
 from beside import FOLDER
 from conftest import RealTransport, World
 from models import ORG, observation
-from vapi_sessions import page, pipeline
-from vapi_sessions.row import Row, UnreadableRow, read_session
+from vapi_sessions.operations import sync
+from vapi_sessions.source import page
+from vapi_sessions.transform.headers import Row, UnreadableRow, read_session
 
 TIMES = '"createdAt":"2026-03-01T00:00:00.000Z","updatedAt":"2026-03-01T00:00:00.000Z"'
 #: Members of a session, as JSON text.
@@ -98,11 +99,9 @@ def test_a_sync_loads_pages_of_oddities(world: World, members: list[str]) -> Non
     """Every session has its row, and a second sync finds nothing new."""
     start = world.ago(days=1)
     there = world.insert(24, lambda n: (start + n * 1_000_000, start + n * 1_000_000))
-    environment = pipeline.Environment(
-        world.clock.us, world.clock.monotonic, world.clock.sleep, _Odd(members)
-    )
+    environment = sync.Environment(world.clock.us, world.clock.monotonic, world.clock.sleep, _Odd(members))
     for new in (24, 0):
-        summary = pipeline.sync(world.settings(page_size=100), environment=environment)
+        summary = sync.sync(world.settings(page_size=100), environment=environment)
         assert summary.counts.sessions_new == new
         assert summary.unreadable == {}
     assert {name for (name,) in world.rows("SELECT session_id FROM sessions")} == set(there)

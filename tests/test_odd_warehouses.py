@@ -12,13 +12,13 @@ import pytest
 
 import vapi_sessions
 from conftest import World
-from vapi_sessions import pipeline
-from vapi_sessions.forget import Whom, forget
-from vapi_sessions.paths import literal
-from vapi_sessions.reconcile import reconcile
-from vapi_sessions.status import status
-from vapi_sessions.timestamps import SECOND
-from vapi_sessions.verify import verify
+from vapi_sessions.core.paths import literal
+from vapi_sessions.core.timestamps import SECOND
+from vapi_sessions.operations import sync
+from vapi_sessions.operations.forget import Whom, forget
+from vapi_sessions.operations.reconcile import reconcile
+from vapi_sessions.operations.status import status
+from vapi_sessions.operations.verify import verify
 from vapi_sessions.warehouse import query
 from vapi_sessions.warehouse.layout import Layout
 
@@ -36,7 +36,7 @@ def everything(world: World) -> None:
     """What a warehouse goes through, with all of its commands."""
     ids = world.insert(20, lambda n: (world.ago(days=2) + n * SECOND,) * 2)
     assert world.sync().counts.sessions_new == 20
-    assert pipeline.preview(world.settings(), environment=world.environment()).plan.windows
+    assert sync.preview(world.settings(), environment=world.environment()).plan.windows
     world.insert(3, lambda n: (world.ago(minutes=5),) * 2)
     assert world.sync().counts.sessions_new == 3
     assert status(world.warehouse, now=world.clock.us()).rows["sessions"] == 23

@@ -9,9 +9,9 @@ import pytest
 from pydantic import SecretStr
 
 from selection import first
-from vapi_sessions.emulator.settings import EmulatorSettings
+from vapi_emulator.switches import EmulatorSettings
+from vapi_sessions.core.timestamps import SECOND
 from vapi_sessions.errors import ConfigurationError
-from vapi_sessions.timestamps import SECOND
 
 if TYPE_CHECKING:
     from conftest import World

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from vapi_sessions.policy import MessageText, PersonalData, Policy
+from vapi_sessions.privacy.policy import MessageText, PersonalData, Policy
 
 KEY: Final = b"k" * 32
 GONE: Final = Policy(PersonalData.DROP, MessageText.DROP)

@@ -16,12 +16,12 @@ from models import EPOCH, Warehouse, observation, seen_first
 from selection import examples
 from test_merge import EDGES, OBSERVATIONS, cut, the_join
 from vapi_sessions import schema
+from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE
 from vapi_sessions.errors import WarehouseError
-from vapi_sessions.flatten import flatten
-from vapi_sessions.merge import Observation
-from vapi_sessions.timestamps import DAY, HOUR, MINUTE
+from vapi_sessions.transform.flatten import flatten
+from vapi_sessions.transform.resolve import Observation
 from vapi_sessions.warehouse import parts as parts_module
-from vapi_sessions.warehouse import publish as publication
+from vapi_sessions.warehouse import snapshots as publication
 from vapi_sessions.warehouse.derive import version
 
 NAMES = [table.name for table in schema.TABLES]

@@ -12,9 +12,9 @@ import pytest
 
 from models import EPOCH
 from test_parts import NAMES, Published, as_defined, full
+from vapi_sessions.core.timestamps import DAY, HOUR, show
 from vapi_sessions.errors import WarehouseDamagedError
-from vapi_sessions.timestamps import DAY, HOUR, show
-from vapi_sessions.warehouse import plan_parts
+from vapi_sessions.warehouse import part_ranges
 
 
 @pytest.fixture
@@ -142,8 +142,8 @@ def test_unstaged_batches_are_derived_for_their_parts_only(
     warehouse: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a run that was killed: what they hold is spread over parts, and each part is made of its own."""
-    monkeypatch.setattr(plan_parts, "SESSIONS_A_PART", 4)
-    monkeypatch.setattr(plan_parts, "SESSIONS_A_NEW_PART", 4)
+    monkeypatch.setattr(part_ranges, "SESSIONS_A_PART", 4)
+    monkeypatch.setattr(part_ranges, "SESSIONS_A_NEW_PART", 4)
     batch = [full(f"s-{n:02d}", 1, created=EPOCH + n * DAY) for n in range(12)]
     warehouse.merge(*batch)
     warehouse.staging.drop([1])

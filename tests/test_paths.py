@@ -11,10 +11,10 @@ import duckdb
 import pytest
 
 import vapi_sessions
-from vapi_sessions import cli
-from vapi_sessions.config import load_settings
+from vapi_sessions.cli import app
+from vapi_sessions.core.paths import literal, pattern, warehouse_root
 from vapi_sessions.errors import ConfigurationError
-from vapi_sessions.paths import literal, pattern, warehouse_root
+from vapi_sessions.settings import load_settings
 from vapi_sessions.warehouse.layout import Layout
 
 
@@ -130,7 +130,7 @@ def test_the_command_line_says_so(
     """Exit code 2; an empty option is not taken for none, which would be another warehouse."""
     monkeypatch.setattr(sys, "argv", ["vapi-sessions", *arguments])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        app.main()
     assert end.value.code == 2
     assert re.search(what, capsys.readouterr().err)
     assert list(here.iterdir()) == []

@@ -12,9 +12,9 @@ import pytest
 
 import contract
 from contract import ConflictError, plant
-from vapi_sessions.places import ANY, KEPT, Class, Place, lines, members
-from vapi_sessions.policy import MessageText, PersonalData, Policy
-from vapi_sessions.treatment import Treatment
+from vapi_sessions.privacy.fields import ANY, KEPT, Class, Place, lines, members
+from vapi_sessions.privacy.policy import MessageText, PersonalData, Policy
+from vapi_sessions.privacy.sanitizer import Treatment
 from write_places import TABLE, UNKNOWN, updated
 
 POLICIES: Final = [

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection import examples
-from vapi_sessions.plan import PAGES_A_WINDOW, PlannedWindow, plan_windows
-from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND, parse
-from vapi_sessions.walk import Piece
-from vapi_sessions.windows import IntervalSet, Window
+from vapi_sessions.core.intervals import IntervalSet, Window
+from vapi_sessions.core.timestamps import DAY, HOUR, MILLISECOND, parse
+from vapi_sessions.source.pagination import Piece
+from vapi_sessions.source.windows import PAGES_A_WINDOW, PlannedWindow, plan_windows
 
 moderate = examples(150)
 

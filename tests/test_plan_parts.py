@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from models import EPOCH, observation
 from selection import examples
-from vapi_sessions.merge import resolve
-from vapi_sessions.reading import sightings
-from vapi_sessions.timestamps import DAY, HOUR, MINUTE, month_of
-from vapi_sessions.warehouse import erase, plan_parts
+from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE, month_of
+from vapi_sessions.operations.window_read import sightings
+from vapi_sessions.transform.resolve import resolve
+from vapi_sessions.warehouse import erase, part_ranges
 from vapi_sessions.warehouse.index import ALL_TABLES, Changes, Index, Part
-from vapi_sessions.warehouse.plan_parts import Rewrite
+from vapi_sessions.warehouse.part_ranges import Rewrite
 
 #: Much fewer than there really are, so that a few sessions fill a month.
 MOST, MOST_NEW, TOGETHER = 8, 2, 3
@@ -45,7 +45,7 @@ class Planned(Index):
 
     def plan(self) -> list[Rewrite]:
         """What would be written."""
-        return plan_parts.plan_parts(self, self.parts())
+        return part_ranges.plan_parts(self, self.parts())
 
     def publish(self) -> list[Rewrite]:
         """As if it had been."""
@@ -65,9 +65,9 @@ class Planned(Index):
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_parts, "SESSIONS_A_PART", MOST)
-    monkeypatch.setattr(plan_parts, "SESSIONS_A_NEW_PART", MOST_NEW)
-    monkeypatch.setattr(plan_parts, "PUT_TOGETHER", TOGETHER)
+    monkeypatch.setattr(part_ranges, "SESSIONS_A_PART", MOST)
+    monkeypatch.setattr(part_ranges, "SESSIONS_A_NEW_PART", MOST_NEW)
+    monkeypatch.setattr(part_ranges, "PUT_TOGETHER", TOGETHER)
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def test_parts_that_do_not_rest_or_do_not_fit_are_not_put_together() -> None:
     """Nor those of two months; nor few, which costs more than it saves."""
 
     def rows(parts: list[Part], resting: int) -> list[int]:
-        return [len(row) for row in plan_parts._in_rows(parts, resting)]
+        return [len(row) for row in part_ranges._in_rows(parts, resting)]
 
     small = [Part(EPOCH + n * HOUR, EPOCH + (n + 1) * HOUR, 1, {}) for n in range(5)]
     assert rows(small, EPOCH + DAY) == [5]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from vapi_sessions.policy import MessageText, PersonalData, Policy
-from vapi_sessions.redact import Extra
-from vapi_sessions.treatment import Treatment, hash_part
+from vapi_sessions.privacy.policy import MessageText, PersonalData, Policy
+from vapi_sessions.privacy.redaction import Extra
+from vapi_sessions.privacy.sanitizer import Treatment, hash_part
 
 KEY = b"k" * 32
 PSEUDONYMISE = Policy(PersonalData.PSEUDONYMISE, key=KEY)

@@ -20,13 +20,14 @@ import vapi_sessions
 from conftest import NEW_VIEWS, looking
 from models import EPOCH, Warehouse, observation
 from selection import first
-from vapi_sessions import resources, schema
+from vapi_sessions import schema
+from vapi_sessions.core import resources
+from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE, SECOND, to_datetime
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError, WarehouseError
-from vapi_sessions.merge import Observation
-from vapi_sessions.timestamps import DAY, HOUR, MINUTE, SECOND, to_datetime
-from vapi_sessions.warehouse import parts, plan_parts
-from vapi_sessions.warehouse import publish as publication
-from vapi_sessions.warehouse.publish import Publisher
+from vapi_sessions.transform.resolve import Observation
+from vapi_sessions.warehouse import part_ranges, parts
+from vapi_sessions.warehouse import snapshots as publication
+from vapi_sessions.warehouse.snapshots import Publisher
 
 JANUARY, FEBRUARY, MARCH = EPOCH - 45 * DAY, EPOCH - 15 * DAY, EPOCH + 5 * DAY
 NAMES = [table.name for table in schema.TABLES]
@@ -205,8 +206,8 @@ def ranges(warehouse: Published) -> list[tuple[int, int, int]]:
 
 def small_parts(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """At most so many sessions in a part, old or new."""
-    monkeypatch.setattr(plan_parts, "SESSIONS_A_PART", most)
-    monkeypatch.setattr(plan_parts, "SESSIONS_A_NEW_PART", most)
+    monkeypatch.setattr(part_ranges, "SESSIONS_A_PART", most)
+    monkeypatch.setattr(part_ranges, "SESSIONS_A_NEW_PART", most)
 
 
 @pytest.mark.parametrize("count", [1, 8, 9, 100])
@@ -638,7 +639,7 @@ def test_a_snapshot_is_kept_that_a_killed_publication_left_in_use(
     """The next one had its name already, and its views were not shown: for two days the one before was opened."""
     (opened,) = publish_times(warehouse, 1, every=HOUR)
     with monkeypatch.context() as killed:
-        killed.setattr("vapi_sessions.warehouse.publish._publish_views", _full)
+        killed.setattr("vapi_sessions.warehouse.snapshots._publish_views", _full)
         with pytest.raises(WarehouseError):
             publish_times(warehouse, 1, every=HOUR)
     warehouse.now += 2 * DAY

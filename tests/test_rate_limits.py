@@ -10,11 +10,11 @@ import pytest
 from conftest import World
 from models import EPOCH, FakeTime
 from test_client import GOOD, Fixture, Scripted, page, said, session
-from vapi_sessions.client import ATTEMPTS, PATIENCE, Query
-from vapi_sessions.emulator.settings import FaultSettings
+from vapi_emulator.switches import FaultSettings
+from vapi_sessions.core.timestamps import HOUR, MINUTE, SECOND, to_datetime
 from vapi_sessions.errors import SourceUnavailableError
-from vapi_sessions.pace import LONGEST_WAIT, MOST_JITTER, Pace
-from vapi_sessions.timestamps import HOUR, MINUTE, SECOND, to_datetime
+from vapi_sessions.source.client import ATTEMPTS, PATIENCE, Query
+from vapi_sessions.source.pace import LONGEST_WAIT, MOST_JITTER, Pace
 
 BY_THE_MINUTE = "the source limits the rate (429)"
 

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from models import EPOCH, observation
 from selection import examples
 from vapi_sessions import schema
-from vapi_sessions.disk_errors import disk_errors
+from vapi_sessions.core.disk_errors import disk_errors
+from vapi_sessions.core.timestamps import MINUTE
 from vapi_sessions.errors import VapiSessionsError, WarehouseDamagedError, WarehouseError
-from vapi_sessions.merge import Observation
-from vapi_sessions.redact import content_hash
-from vapi_sessions.timestamps import MINUTE
+from vapi_sessions.privacy.redaction import content_hash
+from vapi_sessions.transform.resolve import Observation
 from vapi_sessions.warehouse import raw
 from vapi_sessions.warehouse.layout import Layout
 

@@ -16,8 +16,8 @@ import pytest
 
 import vapi_sessions
 from selection import first
+from vapi_sessions.core.timestamps import SECOND
 from vapi_sessions.errors import ConfigurationError, WarehouseError
-from vapi_sessions.timestamps import SECOND
 
 if TYPE_CHECKING:
     import duckdb

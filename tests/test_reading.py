@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from models import EPOCH, observation
-from vapi_sessions.flatten import Head, flatten
-from vapi_sessions.merge import Observation, Sighting, Unreadable, short
-from vapi_sessions.reading import Reading, Stored
-from vapi_sessions.timestamps import MINUTE
+from vapi_sessions.core.timestamps import MINUTE
+from vapi_sessions.operations.window_read import Reading, Stored
+from vapi_sessions.transform.flatten import Head, flatten
+from vapi_sessions.transform.resolve import Observation, Sighting, Unreadable, short
 from vapi_sessions.warehouse import raw
 from vapi_sessions.warehouse.derive import version
 from vapi_sessions.warehouse.layout import Layout

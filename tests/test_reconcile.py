@@ -15,9 +15,9 @@ from pydantic import SecretStr
 
 from conftest import RealTransport, new_world
 from selection import first
-from vapi_sessions import reconcile as module
-from vapi_sessions.compare import differences
-from vapi_sessions.emulator.rows import decode
+from vapi_emulator.stored import decode
+from vapi_sessions.core.intervals import Window
+from vapi_sessions.core.timestamps import DAY, HOUR, MILLISECOND, SECOND, parse
 from vapi_sessions.errors import (
     CircuitBreakerError,
     ConfigurationError,
@@ -25,11 +25,11 @@ from vapi_sessions.errors import (
     SourceUnavailableError,
     VapiSessionsError,
 )
-from vapi_sessions.progress import Silent
-from vapi_sessions.reconcile import Reconciled, most_at_once, reconcile
-from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND, SECOND, parse
-from vapi_sessions.warehouse.holdings import Holdings
-from vapi_sessions.windows import Window
+from vapi_sessions.operations import reconcile as module
+from vapi_sessions.operations.compare import differences
+from vapi_sessions.operations.progress import Silent
+from vapi_sessions.operations.reconcile import Reconciled, most_at_once, reconcile
+from vapi_sessions.warehouse.live_sessions import Holdings
 
 if TYPE_CHECKING:
     from conftest import World

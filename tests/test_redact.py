@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection import examples, first
-from vapi_sessions.json_text import normalised
-from vapi_sessions.redact import Extra, content_hash, redact, redact_page
-from vapi_sessions.redact_text import REDACTED, redact_text
-from vapi_sessions.redact_words import SHAPES
+from vapi_sessions.core.json_text import normalised
+from vapi_sessions.privacy.patterns import SHAPES
+from vapi_sessions.privacy.redaction import Extra, content_hash, redact, redact_page
+from vapi_sessions.privacy.redaction_text import REDACTED, redact_text
 
 CANARY = "c4n4ry"
 FEW = examples(200)
@@ -364,7 +364,7 @@ def test_content_hash_depends_on_body_and_version(monkeypatch: pytest.MonkeyPatc
     first = content_hash(b"{}")
     assert len(first) == 32
     assert first == content_hash(b"{}") != content_hash(b"[]")
-    monkeypatch.setattr("vapi_sessions.redact.REDACTOR_VERSION", 99)
+    monkeypatch.setattr("vapi_sessions.privacy.redaction.REDACTOR_VERSION", 99)
     assert content_hash(b"{}") != first
 
 

@@ -17,12 +17,12 @@ import vapi_sessions
 from conftest import World
 from models import Warehouse, observation
 from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError, WarehouseDamagedError, WarehouseError
-from vapi_sessions.status import status
+from vapi_sessions.operations.status import status
 from vapi_sessions.warehouse import raw, reader
+from vapi_sessions.warehouse.database_errors import database_errors, published_errors
 from vapi_sessions.warehouse.index import Index, parts_of
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.publish import lost_files
-from vapi_sessions.warehouse.refusals import database_errors, published_errors
+from vapi_sessions.warehouse.snapshots import lost_files
 from vapi_sessions.warehouse.suppression import Suppression
 
 INDEX = Path("/w/index.duckdb")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from models import Warehouse, observation
-from vapi_sessions.ledger import RequestNumbers
-from vapi_sessions.recovery import recover
+from vapi_sessions.core.ledger import RequestNumbers
+from vapi_sessions.operations.recovery import recover
 from vapi_sessions.warehouse import raw
 from vapi_sessions.warehouse.index import Changes
 from vapi_sessions.warehouse.layout import Layout

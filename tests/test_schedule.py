@@ -17,9 +17,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from vapi_sessions import schedule
 from vapi_sessions.errors import ConfigurationError, WarehouseBusyError, WarehouseError
-from vapi_sessions.warehouse.scheduling import deployment_name, scheduling
+from vapi_sessions.operations import schedule
+from vapi_sessions.warehouse.schedule_lock import deployment_name, scheduling
 
 NOBODY = "http://127.0.0.1:9"
 

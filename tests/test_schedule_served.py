@@ -18,9 +18,9 @@ import pytest
 
 import vapi_sessions
 from conftest import KEY
-from vapi_sessions.emulator.generate import History, fill
-from vapi_sessions.emulator.server import EmulatorServer
-from vapi_sessions.emulator.settings import DEFAULT_ORG, EmulatorSettings, FaultSettings
+from vapi_emulator.generate import History, fill
+from vapi_emulator.server import EmulatorServer
+from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings, FaultSettings
 from vapi_sessions.errors import VapiSessionsError
 
 pytestmark = pytest.mark.proof

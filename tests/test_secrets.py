@@ -11,9 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection import examples, first
-from vapi_sessions.redact import redact, redact_page
-from vapi_sessions.redact_text import _NAMED, _SHAPE_HINT, REDACTED, redact_text
-from vapi_sessions.redact_words import (
+from vapi_sessions.privacy.patterns import (
     _COOKIES,
     _KEYS,
     _NAMES,
@@ -23,6 +21,8 @@ from vapi_sessions.redact_words import (
     SHAPES,
     SMALL_HINTS,
 )
+from vapi_sessions.privacy.redaction import redact, redact_page
+from vapi_sessions.privacy.redaction_text import _NAMED, _SHAPE_HINT, REDACTED, redact_text
 
 KEY = "gsk_abcdefghijklmnopqrstuv12"
 

@@ -21,11 +21,11 @@ from pydantic import SecretStr
 from selection import examples, first
 from servers import Behaviour, Misbehaving, says
 from test_client import KEY, session
-from vapi_sessions import client, connection
-from vapi_sessions.client import Query, Source
-from vapi_sessions.decoding import Decoder, EncodingError, TooLargeError
 from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError
-from vapi_sessions.walk import ALWAYS, Piece, walk
+from vapi_sessions.source import client, connection
+from vapi_sessions.source.client import Query, Source
+from vapi_sessions.source.compression import Decoder, EncodingError, TooLargeError
+from vapi_sessions.source.pagination import ALWAYS, Piece, walk
 
 #: Bytes that these tests let an answer have.
 MOST: Final = 200_000

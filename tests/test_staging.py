@@ -16,10 +16,10 @@ from conftest import World
 from models import EPOCH, Warehouse, observation
 from selection import examples
 from vapi_sessions import schema
+from vapi_sessions.core.timestamps import MINUTE, SECOND
 from vapi_sessions.errors import WarehouseError
-from vapi_sessions.flatten import flatten
-from vapi_sessions.merge import Observation
-from vapi_sessions.timestamps import MINUTE, SECOND
+from vapi_sessions.transform.flatten import flatten
+from vapi_sessions.transform.resolve import Observation
 from vapi_sessions.warehouse import staging as staging_module
 from vapi_sessions.warehouse.derive import in_order, version
 from vapi_sessions.warehouse.layout import Layout

@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from test_client import BASE, GOOD, Fixture, Scripted, ask, failure, said, text
-from vapi_sessions.client import ATTEMPTS, FIRST_ATTEMPTS, Query
 from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError
-from vapi_sessions.strangers import CDN, SOMEBODY, stranger
+from vapi_sessions.source.client import ATTEMPTS, FIRST_ATTEMPTS, Query
+from vapi_sessions.source.strangers import CDN, SOMEBODY, stranger
 
 MOMENT = "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>cloudflare</body></html>"
 SQUID = "<html><head><title>ERROR: The requested URL could not be retrieved</title></head><body>squid/5.7</body></html>"

@@ -19,10 +19,10 @@ import pytest
 import vapi_sessions
 from broken_streams import closed_pipe, full_device, not_for_writing
 from conftest import settings_for
+from vapi_emulator.generate import History, fill
+from vapi_emulator.server import EmulatorServer
 from vapi_sessions import __main__ as entry
-from vapi_sessions import pipeline
-from vapi_sessions.emulator.generate import History, fill
-from vapi_sessions.emulator.server import EmulatorServer
+from vapi_sessions.operations import sync
 
 SESSIONS: Final = 40
 
@@ -43,7 +43,7 @@ def source() -> Iterator[EmulatorServer]:
 def synced(source: EmulatorServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The warehouse that tests get a copy of."""
     warehouse = tmp_path_factory.mktemp("streams") / "warehouse"
-    pipeline.sync(settings_for(source, warehouse))
+    sync.sync(settings_for(source, warehouse))
     return warehouse
 
 
@@ -195,7 +195,7 @@ def test_a_broken_pipe_that_is_not_stdouts_is_a_failure(
     def fail(*_: object, **__: object) -> None:
         raise BrokenPipeError(32, "Broken pipe", "/somewhere")
 
-    monkeypatch.setattr(pipeline, "sync", fail)
+    monkeypatch.setattr(sync, "sync", fail)
     code, _, err = shell.capture("sync", encoding="utf-8", tmp_path=tmp_path)
     assert (code, err.splitlines()[0]) == (5, "error: /somewhere: Broken pipe.")
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from vapi_sessions.policy import PersonalData, Policy
+from vapi_sessions.privacy.policy import PersonalData, Policy
 from vapi_sessions.warehouse import suppression
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.suppression import Suppression

@@ -20,16 +20,16 @@ import models
 import selection
 from models import EPOCH, ORG, Answer, ModelSource, Session, SourceModel, by_id, spread
 from selection import examples
-from vapi_sessions.client import Page, Query, Row
-from vapi_sessions.config import Settings
+from vapi_sessions.core.intervals import BEGINNING, IntervalSet, Window
+from vapi_sessions.core.ledger import Ledger
+from vapi_sessions.core.records import OpenWindow
+from vapi_sessions.core.timestamps import DAY, HOUR, MILLISECOND, MINUTE, SECOND, floor_ms
 from vapi_sessions.errors import ConfigurationError, SourceInconsistentError, VapiSessionsError
-from vapi_sessions.ledger import Ledger
-from vapi_sessions.plan import PlannedWindow
-from vapi_sessions.records import OpenWindow
-from vapi_sessions.survey import Plan, make_plan
-from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND, MINUTE, SECOND, floor_ms
-from vapi_sessions.walk import Piece, encode_pieces, walk
-from vapi_sessions.windows import BEGINNING, IntervalSet, Window
+from vapi_sessions.settings import Settings
+from vapi_sessions.source.client import Page, Query, Row
+from vapi_sessions.source.pagination import Piece, encode_pieces, walk
+from vapi_sessions.source.planning import Plan, make_plan
+from vapi_sessions.source.windows import PlannedWindow
 
 NOW = EPOCH + 30 * DAY
 SETTLE, LOOKBACK = MINUTE, 15 * MINUTE

@@ -16,10 +16,12 @@ import pytest
 
 from conftest import Clock, World
 from selection import first
-from vapi_sessions import interruption, pipeline
-from vapi_sessions.emulator.faults import Fault
-from vapi_sessions.emulator.server import EmulatorServer
-from vapi_sessions.emulator.settings import FaultSettings
+from vapi_emulator.faults import Fault
+from vapi_emulator.server import EmulatorServer
+from vapi_emulator.switches import FaultSettings
+from vapi_sessions.cli import signals
+from vapi_sessions.core.intervals import IntervalSet
+from vapi_sessions.core.timestamps import MINUTE, SECOND, parse
 from vapi_sessions.errors import (
     ConfigurationError,
     SourceInconsistentError,
@@ -29,13 +31,12 @@ from vapi_sessions.errors import (
     WarehouseDamagedError,
     WarehouseError,
 )
-from vapi_sessions.load import Counts, Loader
-from vapi_sessions.progress import Silent
+from vapi_sessions.operations import coordinator, sync
+from vapi_sessions.operations.coordinator import Counts
+from vapi_sessions.operations.progress import Silent
 from vapi_sessions.schema import TABLES
-from vapi_sessions.timestamps import MINUTE, SECOND, parse
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.windows import IntervalSet
 
 
 def _talk(*texts: str) -> list[dict[str, Any]]:
@@ -77,7 +78,7 @@ def test_batches_that_overlap_in_time_give_the_same_warehouse(
     world.generate(150)
     world.sync(concurrency=1)
     one_by_one = _tables(world)
-    monkeypatch.setitem(Loader.__init__.__kwdefaults__, "batch_bytes", 20_000)
+    monkeypatch.setattr(coordinator, "BATCH_BYTES", 20_000)
     world.warehouse = world.warehouse.with_name("overlapping")
     assert world.sync(concurrency=4, page_size=20).counts.sessions_new == 150
     assert len(list((world.warehouse / "raw").glob("*.parquet"))) > 5
@@ -89,7 +90,7 @@ def test_a_commit_that_fails_ends_the_run_and_claims_nothing_of_it(
 ) -> None:
     """The error of the committing thread is the run's; the next sync completes it."""
     world.generate(150)
-    monkeypatch.setitem(Loader.__init__.__kwdefaults__, "batch_bytes", 20_000)
+    monkeypatch.setattr(coordinator, "BATCH_BYTES", 20_000)
     merge, merges = Index.merge, itertools.count(1)
 
     def third_fails(index: Index, *given: Any) -> None:
@@ -115,7 +116,7 @@ def test_the_ledger_is_published_as_it_is(world: World) -> None:
         return world.clock.us()
 
     for _ in range(2):
-        pipeline.sync(world.settings(), environment=replace(world.environment(), now=a_second_later))
+        sync.sync(world.settings(), environment=replace(world.environment(), now=a_second_later))
     with Index(Layout(world.warehouse).index, Layout(world.warehouse).scratch) as index:
         for table in ("runs", "windows", "batches", "intervals", "parts"):
             assert world.rows(f"FROM sync.{table} ORDER BY ALL") == index.rows(
@@ -631,7 +632,7 @@ def test_an_interruption_while_windows_are_started_ends_those_that_run(
     """They are not read to their ends first: that could take hours."""
     _spread(world, 120)
     world.server.configure(faults=FaultSettings(latency_seconds=0.02))
-    monkeypatch.setattr(interruption, "ThreadPoolExecutor", _InterruptedStart)
+    monkeypatch.setattr(signals, "ThreadPoolExecutor", _InterruptedStart)
     with pytest.raises(KeyboardInterrupt):
         world.sync(page_size=3, concurrency=4)
     assert len(world.here()) < 40
@@ -824,7 +825,7 @@ def test_there_is_nothing_to_rebuild_outside_a_warehouse(world: World) -> None:
 def test_a_preview_asks_for_counts_only(world: World) -> None:
     """It says how many sessions there are in which windows, from requests for one row each."""
     world.generate(300)
-    preview = pipeline.preview(world.settings(), environment=world.environment())
+    preview = sync.preview(world.settings(), environment=world.environment())
     assert preview.plan.sessions == 300
     assert preview.requests >= 3
     assert {r.parameters["limit"] for r in world.server.requests} == {"1"}

@@ -20,15 +20,16 @@ from conftest import KEY, Clock, Notes, World
 from forks import KILLED, Forks
 from searching import found_in
 from selection import first
-from vapi_sessions import pipeline, schema
-from vapi_sessions.emulator.rows import make_row
-from vapi_sessions.emulator.server import EmulatorServer
-from vapi_sessions.emulator.settings import DEFAULT_ORG, EmulatorSettings
+from vapi_emulator.server import EmulatorServer
+from vapi_emulator.stored import make_row
+from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings
+from vapi_sessions import schema
+from vapi_sessions.core.timestamps import parse
 from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
-from vapi_sessions.forget import Whom, forget
-from vapi_sessions.status import status
-from vapi_sessions.timestamps import parse
-from vapi_sessions.verify import verify
+from vapi_sessions.operations import sync as pipeline
+from vapi_sessions.operations.forget import Whom, forget
+from vapi_sessions.operations.status import status
+from vapi_sessions.operations.verify import verify
 from vapi_sessions.warehouse import raw
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.suppression import Suppression

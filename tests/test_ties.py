@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from selection import first
+from vapi_sessions.core.timestamps import DAY, SECOND
 from vapi_sessions.errors import SourceInconsistentError
-from vapi_sessions.timestamps import DAY, SECOND
 
 if TYPE_CHECKING:
     from conftest import Times, World

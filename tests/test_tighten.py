@@ -10,8 +10,9 @@ import pytest
 from conftest import Notes, World, new_world
 from searching import found_in
 from selection import first
-from vapi_sessions import faultpoints, redact
+from vapi_sessions.core import faultpoints
 from vapi_sessions.errors import ConfigurationError, WarehouseError
+from vapi_sessions.privacy import redaction
 from vapi_sessions.warehouse import raw
 
 KEY = "0123456789abcdef0123"
@@ -143,8 +144,8 @@ def test_a_redactor_that_finds_more_goes_over_the_past_as_well(
     at = world.ago(hours=10)
     world.insert(1, lambda n: (at, at), messages=[{"role": "tool", "content": "whsec_c4n4ry/c4n4ry+c4n4ry"}])
     with monkeypatch.context() as before:
-        before.setattr(redact, "REDACTOR_VERSION", redact.REDACTOR_VERSION - 1)
-        before.setattr(redact, "_SCAN", "what no session holds")
+        before.setattr(redaction, "REDACTOR_VERSION", redaction.REDACTOR_VERSION - 1)
+        before.setattr(redaction, "_SCAN", "what no session holds")
         world.sync()
     assert found_in(world.warehouse, "c4n4ry")
     world.sync()

@@ -10,7 +10,7 @@ import command
 from conftest import World
 from searching import found_in
 from vapi_sessions.errors import ConfigurationError
-from vapi_sessions.forget import Whom, forget
+from vapi_sessions.operations.forget import Whom, forget
 from vapi_sessions.warehouse import suppression
 
 ANN = {"number": "+14155550104", "name": "Ann Lee"}

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection import examples
-from vapi_sessions import timestamps
-from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND, MINUTE, SECOND
+from vapi_sessions.core import timestamps
+from vapi_sessions.core.timestamps import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 
 moderate = examples(200)
 

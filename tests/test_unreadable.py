@@ -12,12 +12,12 @@ import pytest
 
 from conftest import Edited, Notes, World
 from selection import first
-from vapi_sessions import pipeline
 from vapi_sessions.errors import ConfigurationError, SourceUnavailableError
-from vapi_sessions.forget import Whom, forget
-from vapi_sessions.reconcile import Reconciled, reconcile
-from vapi_sessions.status import status
-from vapi_sessions.verify import Verified, verify
+from vapi_sessions.operations import sync as pipeline
+from vapi_sessions.operations.forget import Whom, forget
+from vapi_sessions.operations.reconcile import Reconciled, reconcile
+from vapi_sessions.operations.status import status
+from vapi_sessions.operations.verify import Verified, verify
 from vapi_sessions.warehouse.raw import files
 
 Session = dict[str, Any]

@@ -13,12 +13,12 @@ from pydantic import SecretStr
 import command
 from conftest import new_world
 from selection import first
-from vapi_sessions.emulator.rows import make_row
+from vapi_emulator.stored import make_row
+from vapi_sessions.core.timestamps import SECOND, parse, show
 from vapi_sessions.errors import ConfigurationError
-from vapi_sessions.reconcile import reconcile
+from vapi_sessions.operations.reconcile import reconcile
+from vapi_sessions.operations.verify import Finding, Verified, verify
 from vapi_sessions.schema import TABLES
-from vapi_sessions.timestamps import SECOND, parse, show
-from vapi_sessions.verify import Finding, Verified, verify
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 import models
 from models import EPOCH, Answer, Fault, Session, SourceModel, block, busy, by_id, spread
 from selection import examples, first
-from vapi_sessions.client import Page, Query, Row
+from vapi_sessions.core.intervals import Window
+from vapi_sessions.core.timestamps import DAY, HOUR, MILLISECOND
 from vapi_sessions.errors import SourceInconsistentError, SourceUnavailableError
-from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND
-from vapi_sessions.walk import (
+from vapi_sessions.source.client import Page, Query, Row
+from vapi_sessions.source.pagination import (
     ALWAYS,
     COLLECTIONS,
     IDS_A_REQUEST,
@@ -30,7 +31,6 @@ from vapi_sessions.walk import (
     encode_pieces,
     walk,
 )
-from vapi_sessions.windows import Window
 
 WINDOW = Window(EPOCH, EPOCH + HOUR)
 LATER = EPOCH + 2 * HOUR  # the source's clock: the window is closed

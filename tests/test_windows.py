@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection import examples
-from vapi_sessions.windows import IntervalSet, Window
+from vapi_sessions.core.intervals import IntervalSet, Window
 
 moderate = examples(300)
 

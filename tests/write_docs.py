@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vapi_sessions import resources, schema
+from vapi_sessions import schema
+from vapi_sessions.core import resources
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 

@@ -1,4 +1,4 @@
-"""Brings `src/vapi_sessions/places.tsv` up to date with the contract: what is new gets the class `?`, for somebody to say what it is.
+"""Brings `src/vapi_sessions/privacy/fields.tsv` up to date with the contract: what is new gets the class `?`, for somebody to say what it is.
 
     python tests/write_places.py
 
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import contract
 
-TABLE: Final = Path(__file__).parents[1] / "src" / "vapi_sessions" / "places.tsv"
+TABLE: Final = Path(__file__).parents[1] / "src" / "vapi_sessions" / "privacy" / "fields.tsv"
 UNKNOWN: Final = "?"
 
 

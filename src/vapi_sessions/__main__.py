@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from vapi_sessions import memory, streams
+from vapi_sessions.cli import streams
+from vapi_sessions.core import memory
 
 # Prefect starts the process of a scheduled run by importing this module; it has the streams of `vapi-sessions schedule`.
 if "multiprocessing.spawn" in sys.modules:
@@ -18,7 +19,7 @@ def main() -> NoReturn:
     memory.stay_flat()  # before pyarrow is imported
     try:
         with memory.fewer_collections():
-            from vapi_sessions.cli import main as run
+            from vapi_sessions.cli.app import main as run
     except KeyboardInterrupt:
         print("error: Interrupted.", file=sys.stderr)
         sys.exit(130)

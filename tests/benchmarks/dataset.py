@@ -157,8 +157,8 @@ def build_lanes(
 
 def build_emulated(path: Path, sessions: int, *, seed: int = 1) -> Dataset:
     """The emulator's own history of a month that ends at `END`, odd shapes included."""
-    from vapi_sessions.emulator.generate import History, generate
-    from vapi_sessions.emulator.settings import DEFAULT_ORG
+    from vapi_emulator.generate import History, generate
+    from vapi_emulator.switches import DEFAULT_ORG
 
     writer = _Writer(path)
     for batch in generate(History(org_id=DEFAULT_ORG, sessions=sessions, until_us=END, seed=seed)):

@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vapi_sessions import pipeline, redact
-from vapi_sessions.config import load_settings
-from vapi_sessions.policy import Policy
+from vapi_sessions.operations import sync
+from vapi_sessions.privacy import redaction as redact
+from vapi_sessions.privacy.policy import Policy
+from vapi_sessions.settings import load_settings
 from vapi_sessions.warehouse.layout import Layout
 
 from .replay import control
@@ -30,7 +31,7 @@ def hours(url: str, warehouse: Path, first: int, step: int, runs: int) -> dict[s
         moment = first + run * step
         control(url, moment=moment)
         began = time.monotonic()
-        pipeline.sync(settings, environment=pipeline.Environment(now=_clock(moment, began)))
+        sync.sync(settings, environment=sync.Environment(now=_clock(moment, began)))
         seconds.append(time.monotonic() - began)
         sizes.append(Layout(warehouse).index.stat().st_size)
     return {"sizes": sizes, "seconds": seconds}
@@ -72,7 +73,7 @@ def redaction(url: str, warehouse: Path, mode: str) -> dict[str, Any]:
         Policy.page = masked
     settings = load_settings(warehouse=warehouse, base_url=url, message_text=text)
     began = time.perf_counter()
-    pipeline.sync(settings)
+    sync.sync(settings)
     return {"wall": time.perf_counter() - began, "redaction": sum(spent), "calls": len(spent)}
 
 

@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.json
 import pyarrow.parquet as pq
 
-from vapi_sessions import memory
+from vapi_sessions.core import memory
 
 _text, _number = pa.string(), pa.float64()
 _FUNCTION: Final = pa.struct({"name": _text, "arguments": _text})

@@ -16,9 +16,9 @@ import pytest
 from pydantic import SecretStr
 
 import vapi_sessions
-from vapi_sessions import pipeline
-from vapi_sessions.config import load_settings
-from vapi_sessions.timestamps import parse, parse_http_date
+from vapi_sessions.core.timestamps import parse, parse_http_date
+from vapi_sessions.operations import sync
+from vapi_sessions.settings import load_settings
 
 from . import measure, outcome, parts
 from .dataset import HOUR, Dataset, build, build_hours, read_at
@@ -130,7 +130,7 @@ def test_a_sync_through_the_server_brings_exactly_its_sessions(
     read = []
     for moment in (END, read_at(0)):
         server.set(moment=moment)
-        counts = pipeline.sync(settings).counts
+        counts = sync.sync(settings).counts
         read.append((counts.sessions_new, counts.sessions_changed))
         with vapi_sessions.connect(settings.warehouse) as db:
             found = db.execute(

@@ -12,10 +12,10 @@ import httpx
 import pytest
 
 import beside
-from vapi_sessions.emulator.generate import History, fill
-from vapi_sessions.emulator.server import EmulatorServer
-from vapi_sessions.emulator.settings import EmulatorSettings, FaultSettings
-from vapi_sessions.emulator.times import to_us
+from vapi_emulator.generate import History, fill
+from vapi_emulator.server import EmulatorServer
+from vapi_emulator.switches import EmulatorSettings, FaultSettings
+from vapi_emulator.times import to_us
 
 #: For plain HTTP on loopback: reading the certificate authorities of the machine costs more than most tests.
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

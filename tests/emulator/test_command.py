@@ -15,14 +15,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from vapi_sessions.emulator.command import emulate, parse_keys
-from vapi_sessions.emulator.errors import EmulatorError
-from vapi_sessions.emulator.server import EmulatorServer
-from vapi_sessions.emulator.settings import DEFAULT_ORG
+from vapi_emulator.command import emulate, parse_keys
+from vapi_emulator.errors import EmulatorError
+from vapi_emulator.server import EmulatorServer
+from vapi_emulator.switches import DEFAULT_ORG
 
 from .conftest import connect
 
-SCRIPT = "import typer; from vapi_sessions.emulator.command import emulate; typer.run(emulate)"
+SCRIPT = "import typer; from vapi_emulator.command import emulate; typer.run(emulate)"
 
 
 @contextmanager

@@ -14,12 +14,12 @@ from typing import Any
 import jsonschema
 import pytest
 
-from vapi_sessions.emulator.generate import History, fill
-from vapi_sessions.emulator.live import Traffic
-from vapi_sessions.emulator.parameters import DECLARED
-from vapi_sessions.emulator.server import EmulatorServer
-from vapi_sessions.emulator.settings import EmulatorSettings
-from vapi_sessions.emulator.times import to_us
+from vapi_emulator.generate import History, fill
+from vapi_emulator.live import Traffic
+from vapi_emulator.parameters import DECLARED
+from vapi_emulator.server import EmulatorServer
+from vapi_emulator.switches import EmulatorSettings
+from vapi_emulator.times import to_us
 
 from .conftest import NOW, Client, FakeClock, connect
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vapi_sessions.emulator.settings import DEFAULT_ORG
+from vapi_emulator.switches import DEFAULT_ORG
 
 from .conftest import Client, FakeClock, Serve, connect
 

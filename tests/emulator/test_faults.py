@@ -5,9 +5,9 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from vapi_sessions.emulator.errors import EmulatorError
-from vapi_sessions.emulator.faults import Fault
-from vapi_sessions.emulator.settings import FaultSettings
+from vapi_emulator.errors import EmulatorError
+from vapi_emulator.faults import Fault
+from vapi_emulator.switches import FaultSettings
 
 from .conftest import NOW, Client, FakeClock, Serve
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from vapi_sessions.emulator.errors import EmulatorError
-from vapi_sessions.emulator.generate import History, generate
-from vapi_sessions.emulator.rows import Row, decode
-from vapi_sessions.emulator.times import DAY_US, from_us, to_us
+from vapi_emulator.errors import EmulatorError
+from vapi_emulator.generate import History, generate
+from vapi_emulator.stored import Row, decode
+from vapi_emulator.times import DAY_US, from_us, to_us
 
 from .conftest import NOW
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from vapi_sessions.emulator.parameters import DECLARED
-from vapi_sessions.emulator.times import iso_ms, parse_iso
+from vapi_emulator.parameters import DECLARED
+from vapi_emulator.times import iso_ms, parse_iso
 
 from .conftest import Client, Serve
 

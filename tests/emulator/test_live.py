@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from vapi_sessions.emulator.errors import EmulatorError
-from vapi_sessions.emulator.generate import History, fill
-from vapi_sessions.emulator.live import WEIGHTS, Change, Traffic
-from vapi_sessions.emulator.store import Store
+from vapi_emulator.errors import EmulatorError
+from vapi_emulator.generate import History, fill
+from vapi_emulator.live import WEIGHTS, Change, Traffic
+from vapi_emulator.store import Store
 
 from .conftest import FakeClock
 

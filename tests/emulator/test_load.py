@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from vapi_sessions.emulator.errors import EmulatorError
-from vapi_sessions.emulator.load import load
-from vapi_sessions.emulator.store import Store
+from vapi_emulator.errors import EmulatorError
+from vapi_emulator.imported import load
+from vapi_emulator.store import Store
 
 from .conftest import Client, FakeClock
 

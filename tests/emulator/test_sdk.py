@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from vapi_sessions.emulator.generate import History, fill
-from vapi_sessions.emulator.server import EmulatorServer
-from vapi_sessions.emulator.times import to_us
+from vapi_emulator.generate import History, fill
+from vapi_emulator.server import EmulatorServer
+from vapi_emulator.times import to_us
 
 from .conftest import NOW, Client, FakeClock, connect
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from vapi_sessions.emulator.errors import EmulatorError
-from vapi_sessions.emulator.generate import History, fill
-from vapi_sessions.emulator.server import EmulatorServer
-from vapi_sessions.emulator.settings import EmulatorSettings, FaultSettings
+from vapi_emulator.errors import EmulatorError
+from vapi_emulator.generate import History, fill
+from vapi_emulator.server import EmulatorServer
+from vapi_emulator.switches import EmulatorSettings, FaultSettings
 
 from .conftest import Client, connect
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from vapi_sessions.emulator.errors import EmulatorError
-from vapi_sessions.emulator.rows import Row, decode, encode, make_row
-from vapi_sessions.emulator.store import Query, Store
+from vapi_emulator.errors import EmulatorError
+from vapi_emulator.store import Query, Store
+from vapi_emulator.stored import Row, decode, encode, make_row
 
 from .conftest import FakeClock
 

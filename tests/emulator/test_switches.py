@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from vapi_sessions.emulator.errors import EmulatorError
-from vapi_sessions.emulator.settings import EmulatorSettings, FaultSettings
+from vapi_emulator.errors import EmulatorError
+from vapi_emulator.switches import EmulatorSettings, FaultSettings
 
 from .conftest import Client, FakeClock, Serve
 

@@ -16,23 +16,23 @@ import httpx
 from pydantic import SecretStr
 
 import vapi_sessions
-from vapi_sessions.client import Query, Source
+from vapi_sessions.core.intervals import IntervalSet
+from vapi_sessions.core.timestamps import show
 from vapi_sessions.errors import SourceUnavailableError
-from vapi_sessions.load import Loader
-from vapi_sessions.policy import MessageText, PersonalData, Policy
-from vapi_sessions.reading import Sanitizer
-from vapi_sessions.recovery import recover
+from vapi_sessions.operations.coordinator import Loader
+from vapi_sessions.operations.recovery import recover
+from vapi_sessions.operations.window_read import Sanitizer
+from vapi_sessions.privacy.policy import MessageText, PersonalData, Policy
+from vapi_sessions.privacy.sanitizer import Treatment
 from vapi_sessions.schema import TABLES
-from vapi_sessions.timestamps import show
-from vapi_sessions.treatment import Treatment
-from vapi_sessions.walk import Step
+from vapi_sessions.source.client import Query, Source
+from vapi_sessions.source.pagination import Step
 from vapi_sessions.warehouse import query
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout, writer_lock
-from vapi_sessions.warehouse.publish import Publisher
+from vapi_sessions.warehouse.snapshots import Publisher
 from vapi_sessions.warehouse.staging import Staging
 from vapi_sessions.warehouse.suppression import Suppression
-from vapi_sessions.windows import IntervalSet
 
 from .mutate import CANARY, ORG, mutated, page, session
 

@@ -9,9 +9,9 @@ import pytest
 
 from conftest import World
 from selection import first
-from vapi_sessions import json_text
-from vapi_sessions.emulator.rows import make_row
-from vapi_sessions.timestamps import MILLISECOND, SECOND, show
+from vapi_emulator.stored import make_row
+from vapi_sessions.core import json_text
+from vapi_sessions.core.timestamps import MILLISECOND, SECOND, show
 from vapi_sessions.warehouse import query
 
 from .run import fuzz

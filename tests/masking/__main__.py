@@ -16,9 +16,9 @@ from typing import Any, cast
 
 from tests.beside import CORPUS
 
-from vapi_sessions import masking
-from vapi_sessions.emulator.generate import History, generate
-from vapi_sessions.emulator.settings import DEFAULT_ORG
+from vapi_emulator.generate import History, generate
+from vapi_emulator.switches import DEFAULT_ORG
+from vapi_sessions.privacy import masking
 
 from .figures import Mask, figures, in_corpus, texts_in
 

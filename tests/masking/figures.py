@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from vapi_sessions.masking import CARD, EMAIL, IBAN, PHONE, mask
+from vapi_sessions.privacy.masking import CARD, EMAIL, IBAN, PHONE, mask
 
 from . import identities, numbers, others
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from vapi_sessions.timestamps import SECOND, parse
+from vapi_sessions.core.timestamps import SECOND, parse
 
 START: Final = parse("2026-03-10T12:00:00.123456Z")
 

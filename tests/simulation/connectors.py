@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from vapi_sessions.timestamps import DAY, HOUR, MINUTE, floor_ms, parse, show
+from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE, floor_ms, parse, show
 
 from .running import pool
 from .world import World, scratch

@@ -8,7 +8,7 @@ import json
 import random
 from typing import Any, Final
 
-from vapi_sessions.timestamps import floor_ms, show, to_datetime
+from vapi_sessions.core.timestamps import floor_ms, show, to_datetime
 
 Fields = dict[str, Any]
 

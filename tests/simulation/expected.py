@@ -16,9 +16,10 @@ from typing import Any, Final
 
 import pyarrow.parquet as pq
 
-from vapi_sessions import redact, schema
-from vapi_sessions.flatten import Version, flatten, message_count
-from vapi_sessions.timestamps import from_datetime, parse
+from vapi_sessions import schema
+from vapi_sessions.core.timestamps import from_datetime, parse
+from vapi_sessions.privacy import redaction
+from vapi_sessions.transform.flatten import Version, flatten, message_count
 
 Row = dict[str, Any]
 #: Table name to key to row; moments in µs, JSON decoded.
@@ -117,7 +118,7 @@ def _flattened(histories: Sequence[History]) -> dict[str, dict[str, list[Row]]]:
             updated_at=newest["updated_at"],
             requested_at=newest["requested_at"],
             seq=newest["seq"],
-            content_hash=redact.content_hash(newest["body"].encode()),
+            content_hash=redaction.content_hash(newest["body"].encode()),
             body=newest["body"].encode(),
         )
         for history in histories
@@ -174,7 +175,7 @@ def _plain(history: History) -> dict[str, list[Row]]:
         "artifact": body.get("artifact"),
         "metadata": body.get("metadata"),
         "extra": {"endedReason": body["endedReason"]} if "endedReason" in body else None,
-        "content_hash": redact.content_hash(newest["body"].encode()),
+        "content_hash": redaction.content_hash(newest["body"].encode()),
         "first_synced_at": min(o["requested_at"] for o in history.seen),
         "synced_at": newest["requested_at"],
     }

@@ -16,7 +16,7 @@ from typing import Final
 
 import httpx
 
-from vapi_sessions.timestamps import SECOND, floor_ms, to_datetime
+from vapi_sessions.core.timestamps import SECOND, floor_ms, to_datetime
 
 from .model import Answer, Model
 

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 import vapi_sessions
-from vapi_sessions import redact, resources, schema
+from vapi_sessions import schema
+from vapi_sessions.core import resources
+from vapi_sessions.core.intervals import IntervalSet
+from vapi_sessions.core.timestamps import HOUR, floor_ms, show
 from vapi_sessions.errors import (
     CircuitBreakerError,
     ConfigurationError,
     SourceInconsistentError,
     VapiSessionsError,
 )
-from vapi_sessions.timestamps import HOUR, floor_ms, show
-from vapi_sessions.windows import IntervalSet
+from vapi_sessions.privacy import redaction
 
 from . import expected
 from .connections import Parsed
@@ -578,10 +580,10 @@ class Invariants:
     def _hash(self, version: Version) -> str:
         found = self._hashes.get(version.body)
         if found is None:
-            found = self._hashes[version.body] = redact.content_hash(stored(version))[:16]
+            found = self._hashes[version.body] = redaction.content_hash(stored(version))[:16]
         return found
 
 
 def stored(version: Version) -> bytes:
     """What may be written of it: only odd sessions hold anything secret."""
-    return redact.redact_page([version.body])[0] if version.odd else version.body
+    return redaction.redact_page([version.body])[0] if version.odd else version.body

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from vapi_sessions.timestamps import floor_ms, parse
+from vapi_sessions.core.timestamps import floor_ms, parse
 
 from . import contents
 from .clock import Clock

@@ -17,7 +17,7 @@ from unittest import mock
 import duckdb
 import pyarrow.parquet as pq
 
-from vapi_sessions.warehouse import publish, raw, staging
+from vapi_sessions.warehouse import raw, snapshots, staging
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.staging import Staging
 
@@ -47,14 +47,14 @@ POINTS: Final[dict[str, tuple[Any, str]]] = {
     "plan noted": (Index, "note"),
     "run noted": (Index, "put_run"),
     "checkpoint": (Index, "checkpoint"),
-    "publication": (publish.Publisher, "publish"),
-    "publication, part": (publish, "write_part"),
-    "publication, link": (publish, "link_or_copy"),
-    "publication, fsync": (publish, "sync_file"),
-    "publication, latest": (publish, "_point_latest"),
+    "publication": (snapshots.Publisher, "publish"),
+    "publication, part": (snapshots, "write_part"),
+    "publication, link": (snapshots, "link_or_copy"),
+    "publication, fsync": (snapshots, "sync_file"),
+    "publication, latest": (snapshots, "_point_latest"),
     "publication, noted": (Index, "note_publication"),
-    "publication, views": (publish, "_publish_views"),
-    "publication, old snapshots": (publish, "_remove_old_snapshots"),
+    "publication, views": (snapshots, "_publish_views"),
+    "publication, old snapshots": (snapshots, "_remove_old_snapshots"),
 }
 
 #: What a run passes once, if it comes so far.
@@ -132,7 +132,7 @@ class Stops:
             stack.enter_context(mock.patch.object(pq, "write_table", self._on_disk(pq.write_table)))
             # No place to stop at, but nothing that the dead do: removing what a publication that failed had begun.
             stack.enter_context(
-                mock.patch.object(publish, "_discard", self._wrapped("discarding", publish._discard))
+                mock.patch.object(snapshots, "_discard", self._wrapped("discarding", snapshots._discard))
             )
             yield
 

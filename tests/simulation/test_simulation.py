@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vapi_sessions import walk
+from vapi_sessions.source import pagination
 
 from .connectors import OTHERS, OURS, all_losses, losses
 from .coverage import missing
@@ -49,7 +49,7 @@ def test_what_each_planted_mistake_wraps_is_there() -> None:
 
 def _wrapping_walk(wrapper: Callable[..., Any]) -> Mutant:
     def plant(planting: Planting) -> None:
-        planting.around(walk, "walk", wrapper)
+        planting.around(pagination, "walk", wrapper)
 
     return Mutant("a try", plant, lambda world: True)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from vapi_sessions.timestamps import show
+from vapi_sessions.core.timestamps import show
 
 from .mutants import Mutant
 from .world import RunRecord, World, scratch

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND, MINUTE
+from vapi_sessions.core.timestamps import DAY, HOUR, MILLISECOND, MINUTE
 
 from . import contents
 from .model import Model, Session

@@ -17,12 +17,15 @@ import duckdb
 import httpx
 from pydantic import SecretStr
 
-from vapi_sessions import compare, load, pipeline, plan, reconcile, redact, walk
-from vapi_sessions.config import Settings
+from vapi_sessions.core.timestamps import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError
-from vapi_sessions.progress import Silent
-from vapi_sessions.timestamps import DAY, HOUR, MILLISECOND, MINUTE, SECOND
-from vapi_sessions.warehouse import plan_parts, publish
+from vapi_sessions.operations import compare, coordinator, reconcile, sync
+from vapi_sessions.operations.progress import Silent
+from vapi_sessions.privacy import redaction
+from vapi_sessions.settings import Settings
+from vapi_sessions.source import pagination
+from vapi_sessions.source import windows as plan
+from vapi_sessions.warehouse import part_ranges, snapshots
 from vapi_sessions.warehouse.index import Index
 
 from . import connections, faults
@@ -36,7 +39,7 @@ from .traffic import Traffic
 KEY, OTHER_KEY, EMPTY_KEY = "key", "another-key", "an-empty-key"
 #: More traffic than that makes more requests, between which there is more traffic.
 STEPS_A_RUN = 40
-_NEW_VIEWS: Final = connections.made_once(publish._new_views)
+_NEW_VIEWS: Final = connections.made_once(snapshots._new_views)
 
 
 @dataclass(slots=True)
@@ -279,9 +282,9 @@ class World(httpx.BaseTransport):
             lookback=self.lookback,
         )
 
-    def environment(self) -> pipeline.Environment:
+    def environment(self) -> sync.Environment:
         """Our clocks and this transport."""
-        return pipeline.Environment(
+        return sync.Environment(
             now=self.clock.ours, monotonic=self.clock.monotonic, sleep=self.clock.sleep, transport=self
         )
 
@@ -292,7 +295,7 @@ class World(httpx.BaseTransport):
         record.listed = {session.session_id for session, _ in self.model.listed(self.clock.true - self.lag)}
         try:
             if command == "sync":
-                record.result = pipeline.sync(
+                record.result = sync.sync(
                     self.settings(), environment=self.environment(), progress=Notes(self.fired)
                 )
             else:
@@ -322,22 +325,21 @@ class World(httpx.BaseTransport):
     def small(self) -> Iterator[None]:
         """The engine's sizes, scaled down so that a few dozen sessions fill several windows, batches and files."""
         knobs = self.knobs
-        defaults = {**load.Loader.__init__.__kwdefaults__, "batch_bytes": knobs["batch_bytes"]}
         with contextlib.ExitStack() as stack:
             for owner, name, value in (
-                (load.Loader.__init__, "__kwdefaults__", defaults),
+                (coordinator, "BATCH_BYTES", knobs["batch_bytes"]),
                 (plan, "PAGES_A_WINDOW", knobs["pages_a_window"]),
                 (compare, "SMALL", knobs["small"]),
-                (plan_parts, "SESSIONS_A_PART", knobs["sessions_a_part"]),
-                (plan_parts, "SESSIONS_A_NEW_PART", max(2, knobs["sessions_a_part"] // 2)),
-                (plan_parts, "PUT_TOGETHER", 2),
-                (load, "STAGED_MOST", knobs["staged_most"]),
-                (publish, "THREADS", 1),
-                (walk, "IDS_A_REQUEST", knobs["ids_a_request"]),
+                (part_ranges, "SESSIONS_A_PART", knobs["sessions_a_part"]),
+                (part_ranges, "SESSIONS_A_NEW_PART", max(2, knobs["sessions_a_part"] // 2)),
+                (part_ranges, "PUT_TOGETHER", 2),
+                (coordinator, "STAGED_MOST", knobs["staged_most"]),
+                (snapshots, "THREADS", 1),
+                (pagination, "IDS_A_REQUEST", knobs["ids_a_request"]),
                 (reconcile, "BREAKER_LEAST", knobs["breaker_least"]),
                 (duckdb, "connect", functools.partial(connections.lent, duckdb.connect)),
-                (publish, "_new_views", _NEW_VIEWS),
-                (redact, "_suspects", _remembered(redact._suspects, self.model)),
+                (snapshots, "_new_views", _NEW_VIEWS),
+                (redaction, "_suspects", _remembered(redaction._suspects, self.model)),
             ):
                 stack.enter_context(mock.patch.object(owner, name, value))
             yield
@@ -347,7 +349,7 @@ class World(httpx.BaseTransport):
         """Windows that are read side by side end in any order, and their pages reach the loader in another one than
         they were asked for.
         """
-        add, finish, rng = load.Loader.add, pipeline.Run.finish, random.Random(self.seed)
+        add, finish, rng = coordinator.Loader.add, sync.Run.finish, random.Random(self.seed)
         held = self._held
 
         def release(fits: Callable[[int], bool]) -> None:
@@ -380,16 +382,16 @@ class World(httpx.BaseTransport):
                 run.fetch(index)
 
         with (
-            mock.patch.object(pipeline, "fetch_all", fetch_all),
-            mock.patch.object(load.Loader, "add", add_later),
-            mock.patch.object(pipeline.Run, "finish", finish_all),
+            mock.patch.object(sync, "fetch_all", fetch_all),
+            mock.patch.object(coordinator.Loader, "add", add_later),
+            mock.patch.object(sync.Run, "finish", finish_all),
         ):
             yield
 
     @contextlib.contextmanager
     def publications(self) -> Iterator[None]:
         """Let the invariants know what was merged, and each committed state that a publication begins with."""
-        inner = publish.Publisher.publish
+        inner = snapshots.Publisher.publish
 
         def publish_and_tell(publisher: Any, **named: Any) -> bool:
             if not self.publishing:
@@ -413,7 +415,7 @@ class World(httpx.BaseTransport):
                 self.invariants.merged(resolution)
 
         with (
-            mock.patch.object(publish.Publisher, "publish", publish_and_tell),
+            mock.patch.object(snapshots.Publisher, "publish", publish_and_tell),
             mock.patch.object(Index, "merge", merge_and_tell),
         ):
             yield
@@ -433,11 +435,11 @@ class World(httpx.BaseTransport):
 
     def second_sync(self) -> None:
         """Another sync while one runs: it must say so, and leave."""
-        quiet = pipeline.Environment(
+        quiet = sync.Environment(
             now=self.clock.ours, monotonic=self.clock.monotonic, sleep=self.clock.pass_, transport=self
         )
         try:
-            pipeline.sync(self.settings(), environment=quiet)
+            sync.sync(self.settings(), environment=quiet)
         except WarehouseBusyError:
             self.fired["second sync"] += 1
         else:

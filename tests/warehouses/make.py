@@ -23,8 +23,8 @@ import tempfile
 from pathlib import Path
 
 from conftest import World, new_world
-from vapi_sessions.forget import Whom, forget
-from vapi_sessions.reconcile import reconcile
+from vapi_sessions.operations.forget import Whom, forget
+from vapi_sessions.operations.reconcile import reconcile
 
 POLICY = {"personal_data": "pseudonymise", "pseudonym_key": "a key of enough characters"}
 RETENTION = 32.0

@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vapi_sessions.warehouse.files import PARTS
+from vapi_sessions.core.files import PARTS
 
 #: What a customer can be named by: members of the session's `customer`, and its `customerId`.
 CUSTOMER_KINDS: Final = ("number", "email", "name", "sipUri", "externalId", "customerId")

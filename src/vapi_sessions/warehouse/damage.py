@@ -10,7 +10,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vapi_sessions.warehouse.files import replace_file
+from vapi_sessions.core.files import replace_file
 from vapi_sessions.warehouse.layout import Layout
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from vapi_sessions.errors import WarehouseDamagedError
-from vapi_sessions.flatten import Version, flatten
-from vapi_sessions.merge import Observation
+from vapi_sessions.transform.flatten import Version, flatten
+from vapi_sessions.transform.resolve import Observation
 from vapi_sessions.warehouse import raw
 from vapi_sessions.warehouse.staging import Piece, Staging
 

@@ -18,18 +18,19 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vapi_sessions import faultpoints, schema
-from vapi_sessions.disk_errors import disk_errors
+from vapi_sessions import schema
+from vapi_sessions.core import faultpoints
+from vapi_sessions.core.disk_errors import disk_errors
+from vapi_sessions.core.files import PARTS, remove_directory, sync_directory, visible
+from vapi_sessions.core.paths import pattern
 from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
-from vapi_sessions.merge import Observation, Unreadable
-from vapi_sessions.paths import pattern
-from vapi_sessions.treatment import STATE, Treatment
+from vapi_sessions.privacy.sanitizer import STATE, Treatment
+from vapi_sessions.transform.resolve import Observation, Unreadable
 from vapi_sessions.warehouse import raw
 from vapi_sessions.warehouse.customers import CUSTOMER_COLUMNS
-from vapi_sessions.warehouse.files import PARTS, remove_directory, sync_directory, visible
+from vapi_sessions.warehouse.database_errors import published_errors
 from vapi_sessions.warehouse.index import ALL_TABLES, Index
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.refusals import published_errors
 
 
 def observations(path: Path) -> list[Observation | Unreadable]:

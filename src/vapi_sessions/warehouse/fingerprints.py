@@ -12,8 +12,8 @@ import duckdb
 import pyarrow as pa
 
 from vapi_sessions import schema
-from vapi_sessions.timestamps import to_datetime
-from vapi_sessions.windows import Window
+from vapi_sessions.core.intervals import Window
+from vapi_sessions.core.timestamps import to_datetime
 
 #: For each of `schema.TABLES`, how many rows a session has there, and the exclusive or of their hashes.
 Fingerprint: TypeAlias = tuple[tuple[int, int], ...]

@@ -21,18 +21,19 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from vapi_sessions import faultpoints, schema
-from vapi_sessions.disk_errors import disk_errors
+from vapi_sessions import schema
+from vapi_sessions.core import faultpoints
+from vapi_sessions.core.disk_errors import disk_errors
+from vapi_sessions.core.files import make_ours, make_private
+from vapi_sessions.core.intervals import IntervalSet, Window
+from vapi_sessions.core.ledger import Ledger
+from vapi_sessions.core.paths import literal
+from vapi_sessions.core.records import Batch, OpenWindow, Part, RunRecord, WindowRecord, columns_of
+from vapi_sessions.core.timestamps import DAY, month_of, to_datetime
 from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError, WarehouseError
-from vapi_sessions.flatten import Head
-from vapi_sessions.ledger import Ledger
-from vapi_sessions.merge import UNNAMED, Growth, Known, Mark, Resolution, Unreadable
-from vapi_sessions.paths import literal
-from vapi_sessions.records import Batch, OpenWindow, Part, RunRecord, WindowRecord, columns_of
-from vapi_sessions.timestamps import DAY, month_of, to_datetime
-from vapi_sessions.warehouse.files import make_ours, make_private
-from vapi_sessions.warehouse.refusals import database_errors
-from vapi_sessions.windows import IntervalSet, Window
+from vapi_sessions.transform.flatten import Head
+from vapi_sessions.transform.resolve import UNNAMED, Growth, Known, Mark, Resolution, Unreadable
+from vapi_sessions.warehouse.database_errors import database_errors
 
 #: How long another process's DuckDB lock on the file is waited for, seconds.
 LOCK_PATIENCE: Final = 10.0

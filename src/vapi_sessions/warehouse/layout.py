@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from vapi_sessions.disk_errors import disk_errors, link_in_our_place
+from vapi_sessions.core import files
+from vapi_sessions.core.disk_errors import disk_errors, link_in_our_place
+from vapi_sessions.core.paths import warehouse_root
 from vapi_sessions.errors import WarehouseBusyError, WarehouseError
-from vapi_sessions.paths import warehouse_root
-from vapi_sessions.warehouse import files
 
 #: Bits of a mode that let others change a directory.
 _WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH

@@ -19,9 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from vapi_sessions import faultpoints, schema
-from vapi_sessions.flatten_rows import repeat_each
-from vapi_sessions.timestamps import to_datetime
+from vapi_sessions import schema
+from vapi_sessions.core import faultpoints
+from vapi_sessions.core.timestamps import to_datetime
+from vapi_sessions.transform.columns import repeat_each
 from vapi_sessions.warehouse.index import Index, steps
 from vapi_sessions.warehouse.staging import Piece
 

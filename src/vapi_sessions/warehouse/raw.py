@@ -16,16 +16,18 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vapi_sessions import faultpoints, redact, schema
-from vapi_sessions.disk_errors import disk_errors
+from vapi_sessions import schema
+from vapi_sessions.core import faultpoints
+from vapi_sessions.core.disk_errors import disk_errors
+from vapi_sessions.core.files import new_file, replace_file, sync_directory, visible
+from vapi_sessions.core.json_text import column
 from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
-from vapi_sessions.json_text import column
-from vapi_sessions.merge import Observation, Unreadable, unreadable
-from vapi_sessions.row import UnreadableRow, read_session, well_formed
-from vapi_sessions.treatment import STATE, hash_part
-from vapi_sessions.warehouse.files import new_file, replace_file, sync_directory, visible
+from vapi_sessions.privacy import redaction
+from vapi_sessions.privacy.sanitizer import STATE, hash_part
+from vapi_sessions.transform.headers import UnreadableRow, read_session, well_formed
+from vapi_sessions.transform.resolve import Observation, Unreadable, unreadable
 
-_PROGRESS: Final = b"vapi_sessions.progress"
+_PROGRESS: Final = b"vapi_sessions.operations.progress"
 _ROWS_AT_ONCE: Final = 2_000
 
 
@@ -174,7 +176,7 @@ def _observation(
     text: str | None,
 ) -> Observation | Unreadable:
     body = _well_formed((text or "").encode())
-    content_hash = redact.content_hash(body, treatment) if body else ""
+    content_hash = redaction.content_hash(body, treatment) if body else ""
     if kind == "unreadable":
         return unreadable(_header(body), body, content_hash, requested_at=requested, seq=seq, run_id=run_id)
     if session_id is None or org_id is None or created is None or updated is None:

@@ -10,12 +10,12 @@ from pathlib import Path
 import duckdb
 
 from vapi_sessions import schema
-from vapi_sessions.disk_errors import disk_errors
+from vapi_sessions.core.disk_errors import disk_errors
+from vapi_sessions.core.paths import literal, pattern, warehouse_root
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError, WarehouseError
-from vapi_sessions.paths import literal, pattern, warehouse_root
+from vapi_sessions.warehouse.database_errors import database_errors, published_errors
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.publish import ROOT_VARIABLE, below_root, view_of
-from vapi_sessions.warehouse.refusals import database_errors, published_errors
+from vapi_sessions.warehouse.snapshots import ROOT_VARIABLE, below_root, view_of
 
 
 def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:

@@ -20,9 +20,9 @@ from typing import Final
 import pyarrow as pa
 
 from vapi_sessions import schema
-from vapi_sessions.disk_errors import disk_errors
+from vapi_sessions.core.disk_errors import disk_errors
+from vapi_sessions.core.files import empty_directory, new_file
 from vapi_sessions.errors import WarehouseError
-from vapi_sessions.warehouse.files import empty_directory, new_file
 
 #: Sessions that are written, and so read, together: of what a part does not need, no more is read at each of its ends.
 _AT_ONCE: Final = 256

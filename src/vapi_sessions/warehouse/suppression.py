@@ -29,14 +29,14 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from vapi_sessions.disk_errors import disk_errors
+from vapi_sessions.core.disk_errors import disk_errors
+from vapi_sessions.core.files import replace_file
+from vapi_sessions.core.intervals import Window
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
-from vapi_sessions.identity import normalised
-from vapi_sessions.policy import PersonalData, Policy
+from vapi_sessions.privacy.identity import normalised
+from vapi_sessions.privacy.policy import PersonalData, Policy
 from vapi_sessions.warehouse.customers import CUSTOMER_KINDS, customer_of
-from vapi_sessions.warehouse.files import replace_file
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.windows import Window
 
 #: scrypt's n, r and p of new lists; each list keeps its own.
 COST: Final = (2**14, 8, 1)

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vapi_sessions import ledger, plan, survey
-from vapi_sessions.client import Page, Source
-from vapi_sessions.config import Settings
-from vapi_sessions.ledger import Ledger
-from vapi_sessions.plan import PlannedWindow
-from vapi_sessions.survey import Plan
-from vapi_sessions.timestamps import MINUTE, floor_ms
-from vapi_sessions.windows import IntervalSet, Window
+from vapi_sessions.core import ledger
+from vapi_sessions.core.intervals import IntervalSet, Window
+from vapi_sessions.core.ledger import Ledger
+from vapi_sessions.core.timestamps import MINUTE, floor_ms
+from vapi_sessions.settings import Settings
+from vapi_sessions.source import planning, windows
+from vapi_sessions.source.client import Page, Source
+from vapi_sessions.source.planning import Plan
+from vapi_sessions.source.windows import PlannedWindow
 
 from .planting import Planting, mutant
 
@@ -24,7 +25,7 @@ def no_settling(planting: Planting) -> None:
         planting.changed(when=settings.settle > 0)
         return inner(settings.model_copy(update={"settle": 0}), *given)
 
-    planting.around(survey, "make_plan", make_plan)
+    planting.around(planning, "make_plan", make_plan)
 
 
 @mutant("no lookback", "delay")
@@ -53,7 +54,7 @@ def organisation_not_checked(planting: Planting) -> None:
         planting.changed(when=known.org_id is not None and made.org_id not in (None, known.org_id))
         return made, state
 
-    planting.around(survey, "make_plan", make_plan)
+    planting.around(planning, "make_plan", make_plan)
 
 
 @mutant("claims for an empty source")
@@ -74,8 +75,8 @@ def emptiness_claimed(planting: Planting) -> None:
         window = Window(min(known.watermark or known.origin, bound), None)
         return Plan((PlannedWindow.whole(window, bound, 0),), bound, known.org_id, known.origin), {}
 
-    planting.around(survey, "ask_for_the_oldest", ask_for_the_oldest)
-    planting.around(survey, "make_plan", make_plan)
+    planting.around(planning, "ask_for_the_oldest", ask_for_the_oldest)
+    planting.around(planning, "make_plan", make_plan)
 
 
 @mutant("the open window is claimed beyond the bound")
@@ -86,7 +87,7 @@ def beyond_the_bound(planting: Planting) -> None:
         claimed_to = bound + MINUTE if window.upper is None else bound
         return inner(cls, window, planting.swap(bound, claimed_to), expected)
 
-    planting.around(plan.PlannedWindow, "whole", whole)
+    planting.around(windows.PlannedWindow, "whole", whole)
 
 
 @mutant("a window that was left in the middle counts as read", "stops in batches")
@@ -97,4 +98,4 @@ def left_counts_as_read(planting: Planting) -> None:
         resumed, rest = inner(open_windows, *given)
         return planting.swap(resumed, []), rest
 
-    planting.around(survey, "_resume", resume)
+    planting.around(planning, "_resume", resume)

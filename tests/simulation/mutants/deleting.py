@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from vapi_sessions import client, compare, reconcile, walk
-from vapi_sessions.compare import Difference
-from vapi_sessions.load import Loader
-from vapi_sessions.windows import Window
+from vapi_sessions.core.intervals import Window
+from vapi_sessions.operations import compare, reconcile
+from vapi_sessions.operations.compare import Difference
+from vapi_sessions.operations.coordinator import Loader
+from vapi_sessions.source import client, pagination
 
 from .planting import Planting, mutant
 
@@ -52,7 +53,7 @@ def unconfirmed(planting: Planting) -> None:
 def partial(planting: Planting) -> None:
     reading: list[Window] = []
 
-    def first_step(inner: Any, *given: Any, **named: Any) -> Iterator[walk.Step]:
+    def first_step(inner: Any, *given: Any, **named: Any) -> Iterator[pagination.Step]:
         for step in inner(*given, **named):
             yield step
             if reading:
@@ -71,7 +72,7 @@ def partial(planting: Planting) -> None:
             seq = work._run.numbers.take()
             work._loader.mark(key, "deleted", known, requested_at=work._now, seq=seq)
 
-    planting.around(walk, "walk", first_step)
+    planting.around(pagination, "walk", first_step)
     planting.around(reconcile._Reconciliation, "_read", read)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from vapi_sessions import merge
-from vapi_sessions.merge import Known, Mark, Resolution, Sighting, Unreadable
+from vapi_sessions.transform import resolve as merge
+from vapi_sessions.transform.resolve import Known, Mark, Resolution, Sighting, Unreadable
 from vapi_sessions.warehouse import derive, index
 
 from .planting import Planting, mutant

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from vapi_sessions import client, page, walk
-from vapi_sessions.client import Page, Query
+from vapi_sessions.core.intervals import BEGINNING, Window
+from vapi_sessions.core.timestamps import MILLISECOND, floor_ms
 from vapi_sessions.errors import SourceInconsistentError
-from vapi_sessions.row import read_session
-from vapi_sessions.timestamps import MILLISECOND, floor_ms
-from vapi_sessions.walk import FetchPage, Piece, Step
-from vapi_sessions.windows import BEGINNING, Window
+from vapi_sessions.source import client, page, pagination
+from vapi_sessions.source.client import Page, Query
+from vapi_sessions.source.pagination import FetchPage, Piece, Step
+from vapi_sessions.transform.headers import read_session
 
 from .planting import Planting, mutant
 
@@ -42,7 +42,7 @@ def page_numbers(planting: Planting) -> None:
                 left = rest if read >= total else (piece, *rest)
                 yield Step(answer.rows, left, answer, answer.unreadable)
 
-    planting.around(walk, "walk", walk_by_numbers)
+    planting.around(pagination, "walk", walk_by_numbers)
 
 
 @mutant("reading backwards, exclusively, with ties")
@@ -60,13 +60,13 @@ def backwards(planting: Planting) -> None:
                 done = len(answer.rows) < size and answer.total <= len(answer.rows)
                 planting.changed()
                 empty += not done and not answer.rows
-                if empty > walk.PATIENCE:
+                if empty > pagination.PATIENCE:
                     raise SourceInconsistentError("The source counts sessions and shows none.", "Run again.")
                 upper = floor_ms(answer.rows[-1].created_at) if answer.rows else upper
                 rest = tuple(pieces[place + 1 :])
                 yield Step(answer.rows, rest if done else (piece, *rest), answer, answer.unreadable)
 
-    planting.around(walk, "walk", walk_backwards)
+    planting.around(pagination, "walk", walk_backwards)
 
 
 # -- filters
@@ -94,7 +94,7 @@ def _exclusively(planting: Planting, name: str) -> None:
 
 @mutant("filter violations ignored", "faults")
 def violations_ignored(planting: Planting) -> None:
-    planting.around(walk, "_violation", lambda inner, *given: planting.swap(inner(*given), ""))
+    planting.around(pagination, "_violation", lambda inner, *given: planting.swap(inner(*given), ""))
 
 
 @mutant("the order of a page is not checked", "faults")
@@ -103,7 +103,7 @@ def order_ignored(planting: Planting) -> None:
         in_order = sorted(rows, key=lambda row: BEGINNING if row.created_at is None else row.created_at)
         return planting.swap(inner(rows, *bounds), inner(in_order, *bounds))
 
-    planting.around(walk, "_violation", violation)
+    planting.around(pagination, "_violation", violation)
 
 
 # -- the cursor
@@ -118,7 +118,7 @@ def _advanced(planting: Planting, move: Callable[[Piece, Step], Piece]) -> None:
             return replace(step, left=planting.swap(step.left, (move(step.left[0], step),)))
         return step
 
-    planting.around(walk, "_advance", advance)
+    planting.around(pagination, "_advance", advance)
 
 
 @mutant("the cursor moves past its own instant")
@@ -144,7 +144,9 @@ def no_floor(planting: Planting) -> None:
 
 
 def _end(planting: Planting, rule: Callable[[int, int, int, int], bool]) -> None:
-    planting.around(walk, "_is_the_end", lambda inner, *given: planting.swap(inner(*given), rule(*given)))
+    planting.around(
+        pagination, "_is_the_end", lambda inner, *given: planting.swap(inner(*given), rule(*given))
+    )
 
 
 @mutant("a short page is the end", "faults")
@@ -192,7 +194,7 @@ def _witnesses(planting: Planting, enough: int) -> None:
         step: Step = inner(asked, piece, limit)
         return step
 
-    planting.around(walk, "_advance", advance)
+    planting.around(pagination, "_advance", advance)
 
 
 @mutant("a body that does not parse means no rows", "faults")
@@ -223,7 +225,7 @@ def older_state(planting: Planting) -> None:
                 oldest[row.session_id] = row
         return planting.swap(inner(rows, known), inner(list(oldest.values()), known))
 
-    planting.around(walk, "_fresh", fresh)
+    planting.around(pagination, "_fresh", fresh)
 
 
 @mutant("the upper part of a cut window first", "traffic")
@@ -232,7 +234,7 @@ def upper_first(planting: Planting) -> None:
         step: Step = inner(*given)
         return replace(step, left=planting.swap(step.left, step.left[::-1]))
 
-    planting.around(walk, "_cut", cut)
+    planting.around(pagination, "_cut", cut)
 
 
 class _EnoughError(Exception):
@@ -257,4 +259,4 @@ def ties_without_proof(planting: Planting) -> None:
             planting.changed()
             return list(found.values())
 
-    planting.around(walk, "_collect_block", collect)
+    planting.around(pagination, "_collect_block", collect)

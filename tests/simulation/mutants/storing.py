@@ -8,16 +8,18 @@ from typing import Any
 from unittest import mock
 from weakref import WeakKeyDictionary
 
-from vapi_sessions import ledger, merge, reading, recovery
-from vapi_sessions.load import Loader
-from vapi_sessions.merge import Known, Resolution
-from vapi_sessions.plan import PlannedWindow
-from vapi_sessions.recovery import Recovery
-from vapi_sessions.walk import Step
+from vapi_sessions.core import ledger
+from vapi_sessions.core.intervals import IntervalSet
+from vapi_sessions.operations import recovery, window_read
+from vapi_sessions.operations.coordinator import Loader
+from vapi_sessions.operations.recovery import Recovery
+from vapi_sessions.source.pagination import Step
+from vapi_sessions.source.windows import PlannedWindow
+from vapi_sessions.transform import resolve as merge
+from vapi_sessions.transform.resolve import Known, Resolution
 from vapi_sessions.warehouse import raw
 from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.windows import IntervalSet
 
 from .planting import Planting, mutant
 
@@ -125,14 +127,14 @@ def _after_the_commit(planting: Planting, later: list[Callable[[], Any]]) -> Non
             rest()
         later.clear()
 
-    planting.around(reading.Reading, "store", store)
+    planting.around(window_read.Reading, "store", store)
     planting.around(Loader, "_commit", commit)
 
 
 @mutant("raw written after the merge", "stops")
 def raw_after_merge(planting: Planting) -> None:
     later: list[Callable[[], Any]] = []
-    planting.instead(reading, "raw", _Raw(lambda *given: later.append(lambda: raw.write(*given))))
+    planting.instead(window_read, "raw", _Raw(lambda *given: later.append(lambda: raw.write(*given))))
     _after_the_commit(planting, later)
 
 
@@ -147,7 +149,7 @@ def named_after_merge(planting: Planting) -> None:
         later.append(lambda: unnamed.rename(path))
         return path
 
-    planting.instead(reading, "raw", _Raw(write))
+    planting.instead(window_read, "raw", _Raw(write))
     _after_the_commit(planting, later)
 
 

@@ -1,0 +1,169 @@
+"""What a person sees while a run works: a progress bar in a terminal, plain lines elsewhere. All of it on stderr."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from vapi_sessions.errors import plain
+from vapi_sessions.operations.coordinator import Counts
+
+_NARROW: Final = 80  # columns of a terminal that the whole bar does not fit into
+_LINE_EVERY: Final = 5.0  # seconds between plain lines
+
+
+def display(title: str) -> Bars | Lines:
+    """The `progress.Progress` that fits the stderr at hand; a context manager."""
+    return Bars(title) if sys.stderr.isatty() else Lines(title)
+
+
+class Bars:
+    """A live bar: sessions against the known total, windows, messages, rate and time left."""
+
+    def __init__(self, title: str) -> None:
+        self._console = Console(stderr=True)
+        columns: list[ProgressColumn] = [
+            SpinnerColumn(),
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn(
+                "sessions · {task.fields[windows]}{task.fields[messages]}{task.fields[rate]:,.0f}/s ·"
+            ),
+            TimeRemainingColumn(compact=True),
+        ]
+        if self._console.width < _NARROW:  # Rich would shrink all of them, to nothing
+            columns = [*columns[:2], columns[3], columns[5]]
+        self._progress = Progress(*columns, console=self._console, transient=True)
+        self._task = self._progress.add_task(title, total=None, windows="", messages="", rate=0.0)
+        self._lock = threading.Lock()
+        self._windows = 0
+        self._done = 0
+        self._read = 0
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def planned(self, windows: int, sessions: int) -> None:
+        """Set the total."""
+        self._windows, self._started = windows, time.monotonic()
+        self._progress.update(
+            self._task, total=sessions, windows=f"0/{windows} windows · " if windows else ""
+        )
+
+    def read(self, sessions: int) -> None:
+        """Advance the bar."""
+        with self._lock:
+            self._read += sessions
+            rate = self._read / max(time.monotonic() - self._started, 1e-3)
+        self._progress.update(self._task, advance=sessions, rate=rate)
+
+    def window_done(self) -> None:
+        """Count a window."""
+        with self._lock:
+            self._done += 1
+            text = f"{self._done}/{self._windows} windows · "
+        self._progress.update(self._task, windows=text)
+
+    def merged(self, counts: Counts) -> None:
+        """Show the messages merged so far."""
+        self._progress.update(self._task, messages=f"{counts.messages_written:,} messages · ")
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        """Say why nothing moves."""
+        if seconds >= 1:
+            self._print(f"waiting {seconds:.0f} s: {reason}")
+
+    def note(self, text: str) -> None:
+        """Say it above the bar."""
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        self._console.print(plain(text), markup=False, highlight=False)
+
+
+class Lines:
+    """One plain line now and then, for log files."""
+
+    def __init__(self, title: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._title = title
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._windows = self._done = self._read = self._total = 0
+        self._messages = 0
+        self._started = self._last = self._monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def planned(self, windows: int, sessions: int) -> None:
+        """Say what is ahead."""
+        self._windows, self._total, self._started = windows, sessions, self._monotonic()
+        within = f" in {windows} window{'s' if windows != 1 else ''}" if windows else ""
+        self._say(f"{sessions:,} sessions to read{within}")
+
+    def read(self, sessions: int) -> None:
+        """Say how far it is, every few seconds."""
+        with self._lock:
+            self._read += sessions
+            now = self._monotonic()
+            if now - self._last < _LINE_EVERY:
+                return
+            self._last = now
+            rate = self._read / max(now - self._started, 1e-3)
+            left = max(0, self._total - self._read) / rate if rate else 0
+        parts = [f"{self._read:,} of {self._total:,} sessions" if self._total else f"{self._read:,} sessions"]
+        if self._windows:
+            parts += [f"{self._done}/{self._windows} windows", f"{self._messages:,} messages"]
+        parts.append(f"{rate:,.0f}/s")
+        if self._total:  # else nobody knows what is ahead
+            parts.append(f"{left:.0f} s left")
+        self._say(", ".join(parts))
+
+    def window_done(self) -> None:
+        """Count a window."""
+        with self._lock:
+            self._done += 1
+
+    def merged(self, counts: Counts) -> None:
+        """Remember the messages merged so far."""
+        self._messages = counts.messages_written
+
+    def waiting(self, seconds: float, reason: str) -> None:
+        """Say why nothing moves."""
+        if seconds >= 1:
+            self._say(f"waiting {seconds:.0f} s: {reason}")
+
+    def note(self, text: str) -> None:
+        """Say it."""
+        self._say(text)
+
+    def _say(self, text: str) -> None:
+        print(plain(f"{self._title}: {text}"), file=sys.stderr, flush=True)

@@ -1,0 +1,163 @@
+"""How fresh and how complete the published warehouse is. Reads what was published; takes no lock."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from vapi_sessions import schema
+from vapi_sessions.core.intervals import IntervalSet
+from vapi_sessions.core.ledger import Ledger
+from vapi_sessions.core.timestamps import show
+from vapi_sessions.warehouse import raw, reader
+from vapi_sessions.warehouse.layout import Layout
+
+#: So many fields without a column are told, those in most rows first: a source that makes names up has no end of them.
+_FIELDS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Moments are ISO 8601 in UTC, ages in seconds, sizes in bytes. `drift`: rows by field without a column.
+
+    `first_sync`: "running" or "not finished" as long as no sync has ever ended well; what was read so far is published on its way.
+    """
+
+    warehouse: str
+    org_id: str | None
+    base_url: str | None
+    origin: str | None
+    origin_reason: str | None
+    watermark: str | None
+    first_sync: str | None
+    age_seconds: float | None
+    gaps: list[tuple[str, str]]
+    published_at: str | None
+    snapshot: str | None
+    rows: dict[str, int]
+    deleted_sessions: int
+    aged_out_sessions: int
+    pending_cost_sessions: int
+    unmerged_raw_files: int
+    unreadable: dict[str, str]
+    last_runs: list[dict[str, Any]]
+    drift: dict[str, int]
+    bytes: dict[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain data, for `--json`."""
+        return asdict(self)
+
+
+def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
+    """Read the status; `now` in µs. Raises ConfigurationError if nothing was published there,
+    WarehouseError if another version of this program published it.
+    """
+    layout = Layout(warehouse)
+    with reader.reading(warehouse) as db:
+
+        def rows(sql: str) -> list[tuple[Any, ...]]:
+            return db.execute(sql).fetchall()
+
+        reader.check_version(db, warehouse)
+        facts = dict(rows("SELECT key, value FROM sync.state"))
+        ledger = Ledger(
+            org_id=facts.get("org_id"),
+            origin=int(facts["origin"]) if "origin" in facts else None,
+            completed=IntervalSet(
+                rows("SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals")
+            ),
+        )
+        counts = {
+            table.name: int(rows(f"SELECT count(*) FROM {table.name}")[0][0]) for table in schema.TABLES
+        }
+        marked = rows(
+            "SELECT count(deleted_at), count(aged_out_at), count(*) FILTER (cost_usd IS NULL) FROM sessions"
+        )[0]
+        columns = (
+            "run_id",
+            "command",
+            "started_at",
+            "finished_at",
+            "outcome",
+            "error",
+            "requests",
+            "sessions_read",
+            "sessions_new",
+            "sessions_changed",
+            "late_rows",
+            "silent_changes",
+        )
+        last = rows(
+            "SELECT run_id, command, epoch_us(started_at), epoch_us(finished_at), outcome, error, requests, sessions_read, "
+            f"sessions_new, sessions_changed, late_rows, silent_changes FROM sync.runs ORDER BY started_at DESC LIMIT {runs:d}"
+        )
+        syncs = [
+            outcome
+            for (outcome,) in rows(
+                "SELECT outcome FROM sync.runs WHERE command IN ('sync', 'backfill') ORDER BY started_at DESC"
+            )
+        ]
+        drift = dict(
+            rows(f"SELECT field, row_count FROM drift ORDER BY row_count DESC, field LIMIT {_FIELDS:d}")
+        )
+        unreadable = dict(rows("SELECT session_id, problem FROM sync.unreadable ORDER BY session_id"))
+        merged = {file for (file,) in rows("SELECT file FROM sync.batches")}
+    watermark = ledger.watermark
+    return Status(
+        warehouse=str(warehouse.resolve()),
+        org_id=ledger.org_id,
+        base_url=facts.get("base_url"),
+        origin=show(ledger.origin) if ledger.origin is not None else None,
+        origin_reason=facts.get("origin_reason"),
+        watermark=show(watermark) if watermark is not None else None,
+        first_sync=_first_sync(syncs),
+        age_seconds=(now - watermark) / 1e6 if watermark is not None else None,
+        gaps=[(show(lower), show(upper)) for lower, upper in ledger.gaps],
+        published_at=show(int(facts["published_at"])) if "published_at" in facts else None,
+        snapshot=facts.get("snapshot"),
+        rows=counts,
+        deleted_sessions=marked[0],
+        aged_out_sessions=marked[1],
+        pending_cost_sessions=marked[2],
+        unmerged_raw_files=sum(path.name not in merged for path in raw.files(layout.raw)),
+        unreadable=unreadable,
+        last_runs=[
+            {
+                name: show(value) if name.endswith("_at") and value is not None else value
+                for name, value in zip(columns, row, strict=True)
+            }
+            for row in last
+        ],
+        drift=drift,
+        bytes={
+            "index.duckdb": _size(layout.index),
+            "vapi.duckdb": _size(layout.published),
+            "raw": _size(layout.raw),
+            "parquet": _size(layout.parquet),
+        },
+    )
+
+
+def _first_sync(outcomes: Sequence[str]) -> str | None:
+    """What is to be said of the first sync; `outcomes` of all, the last one first."""
+    if not outcomes or "done" in outcomes:
+        return None
+    return "running" if outcomes[0] == "running" else "not finished"
+
+
+def _size(path: Path) -> int:
+    """Bytes on disk; a file linked into several snapshots counts once."""
+    if path.is_file():
+        return path.stat().st_size
+    seen: dict[int, int] = {}
+    for directory, _, names in os.walk(path):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):  # a run may remove files meanwhile
+                stat = Path(directory, name).lstat()
+                seen[stat.st_ino] = stat.st_size
+    return sum(seen.values())

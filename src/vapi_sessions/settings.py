@@ -1,0 +1,230 @@
+"""Settings: read once at the edge, frozen, unknown names refused."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from vapi_sessions.core import timestamps
+from vapi_sessions.core.addresses import is_below, is_usable, with_canonical_host
+from vapi_sessions.core.paths import expanded, warehouse_root
+from vapi_sessions.errors import ConfigurationError
+from vapi_sessions.privacy.policy import MessageText, PersonalData, Policy
+
+if TYPE_CHECKING:
+    from vapi_sessions.privacy.sanitizer import Treatment
+
+MAX_PAGE_SIZE = 1000
+#: A pseudonym key shorter than this can be guessed.
+SHORTEST_KEY: Final = 16
+#: Bytes of a key file that are read.
+_LARGEST_KEY_FILE: Final = 65_536
+
+
+def _duration(value: object) -> object:
+    return timestamps.parse_duration(value) if isinstance(value, str) else value
+
+
+def _moment(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return timestamps.parse(value)
+    except ValueError:
+        raise ValueError(f"'{value}' is not a date; write 2026-01-31 or 2026-01-31T12:00:00Z") from None
+
+
+def _listed(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Duration = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
+Moment = Annotated[int, BeforeValidator(_moment)]
+Warehouse = Annotated[Path, BeforeValidator(warehouse_root)]
+KeyFile = Annotated[Path, BeforeValidator(expanded)]
+#: In the environment separated by commas.
+Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+
+
+class Settings(BaseSettings):
+    """Everything a run depends on. Moments and durations are microseconds.
+
+    `warehouse` is absolute, whatever was given (`paths.warehouse_root`).
+    Environment: `VAPI_API_KEY` or `VAPI_API_KEY_FILE`, `VAPI_BASE_URL`, `VAPI_WAREHOUSE`, and likewise every other
+    field (`VAPI_SETTLE=2m`). Arguments win.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="VAPI_", frozen=True, extra="forbid", env_ignore_empty=True)
+
+    warehouse: Warehouse = Path("warehouse")
+    base_url: str = "https://api.vapi.ai"
+    api_key: SecretStr | None = None
+    api_key_file: KeyFile | None = None
+
+    since: Moment | None = None
+    until: Moment | None = None
+    full: bool = False
+    settle: Duration = timestamps.MINUTE
+    lookback: Duration = 15 * timestamps.MINUTE
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 6
+    page_size: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)] = MAX_PAGE_SIZE
+
+    personal_data: PersonalData = PersonalData.KEEP
+    message_text: MessageText = MessageText.KEEP
+    phone_region: str | None = None
+    pseudonym_key: SecretStr | None = None
+    pseudonym_key_file: KeyFile | None = None
+    redact_names: Listed = ()
+    redact_paths: Listed = ()
+
+    @field_validator("phone_region")
+    @classmethod
+    def _a_country_with_telephones(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        import phonenumbers  # takes a while, and few settings need it
+
+        region = value.strip().upper()
+        if region not in phonenumbers.SUPPORTED_REGIONS:
+            raise ValueError(f"{value!r} is not a country of two letters, such as US or DE")
+        return region
+
+    @field_validator("redact_paths")
+    @classmethod
+    def _paths_that_can_match(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        from vapi_sessions.privacy.redaction import Extra  # needs pyarrow, which `status` should not wait for
+
+        Extra.of((), value)
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _an_http_address(cls, value: str) -> str:
+        try:
+            parts = with_canonical_host(value)
+            secret = bool(parts.username or parts.password or parts.query or parts.fragment)
+            usable = parts.scheme in ("http", "https") and is_usable(parts.hostname or "") and parts.port != 0
+        except ValueError:  # a port that is none
+            secret, usable = "@" in value, False
+        if secret:  # so it is not repeated
+            raise ValueError(
+                "the base URL carries a user, a password, a query or a fragment; give the plain address"
+            )
+        if not value.isprintable() or " " in value:  # `urlsplit` passes over line breaks, httpx does not
+            raise ValueError(
+                f"{value!r} holds a space, a line break or another character that no address has"
+            )
+        if not usable:
+            raise ValueError(f"'{value}' is not an address such as https://api.vapi.ai")
+        if parts.scheme == "http" and is_below(parts.hostname or "", "vapi.ai"):
+            raise ValueError(f"'{value}' would send the key unencrypted; write https")
+        return parts.geturl().rstrip("/")
+
+    def key(self) -> SecretStr:
+        """The API key, from the environment or from the key file. Raises ConfigurationError if there is none."""
+        if self.api_key is not None and self.api_key.get_secret_value().strip():
+            key = self.api_key.get_secret_value().strip()
+        elif self.api_key_file is not None:
+            key = _private_file(self.api_key_file, "key file", "VAPI_API_KEY")
+        else:
+            key = ""
+        if not key:
+            raise ConfigurationError(
+                "No API key.",
+                "Set VAPI_API_KEY (or VAPI_API_KEY_FILE) to a private key, or try without an account: vapi-sessions demo",
+            )
+        if not key.isascii() or not key.isprintable() or any(c.isspace() for c in key):
+            raise ConfigurationError(
+                "The API key holds characters that no key has (space, line break or non-ASCII).",
+                "Copy it again.",
+            )
+        return SecretStr(key)
+
+    def treatment(self) -> Treatment:
+        """What is done to sessions before they are written. Raises ConfigurationError if pseudonyms lack their key."""
+        from vapi_sessions.privacy.redaction import Extra
+        from vapi_sessions.privacy.sanitizer import Treatment
+
+        key = self._pseudonym_key() if self.personal_data is PersonalData.PSEUDONYMISE else None
+        return Treatment(
+            Extra.of(self.redact_names, self.redact_paths),
+            Policy(self.personal_data, self.message_text, key, self.phone_region),
+        )
+
+    def pseudonyms(self) -> Policy | None:
+        """What makes the pseudonyms of this key, whatever the level now is; None if no key is given."""
+        if self.pseudonym_key is None and self.pseudonym_key_file is None:
+            return None
+        return Policy(PersonalData.PSEUDONYMISE, key=self._pseudonym_key(), region=self.phone_region)
+
+    def _pseudonym_key(self) -> bytes:
+        if self.pseudonym_key is not None and self.pseudonym_key.get_secret_value().strip():
+            key = self.pseudonym_key.get_secret_value().strip()
+        elif self.pseudonym_key_file is not None:
+            key = _private_file(self.pseudonym_key_file, "pseudonym key file", "VAPI_PSEUDONYM_KEY")
+        else:
+            raise ConfigurationError(
+                "Pseudonyms need a key, and none is given.",
+                "Set VAPI_PSEUDONYM_KEY, or VAPI_PSEUDONYM_KEY_FILE to a file with mode 0600: openssl rand -hex 32",
+            )
+        if len(key) < SHORTEST_KEY:
+            raise ConfigurationError(
+                f"The pseudonym key has {len(key)} characters; at least {SHORTEST_KEY} are needed.",
+                "Make one with: openssl rand -hex 32",
+            )
+        return key.encode()
+
+
+def _private_file(path: Path, what: str, variable: str) -> str:
+    """The text of a file that is its owner's alone; `variable` can hold the same, and with `_FILE` names the file."""
+    try:
+        with path.open("rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            if mode & 0o077:
+                raise ConfigurationError(
+                    f"The {what} {path} can be read by others (mode {mode:04o}).",
+                    f"chmod 600 {path}. Where that is impossible (a mounted secret), set {variable} from it.",
+                )
+            return file.read(_LARGEST_KEY_FILE).decode().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise ConfigurationError(
+            f"The {what} {path} cannot be read: {reason}.",
+            f"Point {variable}_FILE at a file that holds the key alone.",
+        ) from None
+
+
+def _named(field: str, given: Mapping[str, object]) -> str:
+    """The option, or the variable if that is where the value came from."""
+    variable = f"VAPI_{field.upper()}"
+    if given.get(field) is None and os.environ.get(variable):
+        return variable
+    return "--" + field.replace("_", "-")
+
+
+def load_settings(**given: object) -> Settings:
+    """Settings from the environment and `given` (None means not given). Raises ConfigurationError naming the field."""
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # validated by pydantic
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        field = _named(str(first["loc"][0]), given) if first["loc"] else "settings"
+        message = str(first["msg"]).removeprefix("Value error, ")
+        secret = any(word in field.lower() for word in ("key", "url"))
+        value = "" if secret or "'" in message else f" (given: {first['input']})"
+        remedy = f"See vapi-sessions COMMAND --help for {field}."
+        if field.startswith("VAPI_"):
+            remedy = f"Correct {field}, or unset it."
+        raise ConfigurationError(f"{field}: {message}{value}.", remedy) from None
+    if settings.since is not None and settings.until is not None and settings.since >= settings.until:
+        raise ConfigurationError(
+            f"--since {timestamps.show(settings.since)} does not lie before --until {timestamps.show(settings.until)}.",
+            "Swap them, or move one.",
+        )
+    return settings

@@ -1,0 +1,156 @@
+"""Cut what has to be read into windows of bounded work, by the source's own counts."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from vapi_sessions.core.intervals import Window
+from vapi_sessions.core.timestamps import MILLISECOND, floor_ms
+from vapi_sessions.source.pagination import Piece
+
+#: No window is planned larger than this many pages, so that one that fails costs little, and the last ones are read by many.
+PAGES_A_WINDOW: Final = 12
+
+#: A part with more than this share of the whole: cutting in time did not separate, and the next cut is made at a sample.
+CROWDED: Final = 0.8
+
+CountAll: TypeAlias = Callable[[Sequence[Window]], Sequence[int]]
+SampleAll: TypeAlias = "Callable[[Sequence[tuple[PlannedWindow, int]]], Sequence[int | None]]"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedWindow:
+    """A bounded piece of work. `claim`: the half-open interval (µs) that counts as read afterwards, or None.
+
+    `expected` is the source's count when it was planned; `pieces` is where to start, which differs from the whole
+    window only if an earlier run was stopped in the middle of it.
+    """
+
+    window: Window
+    claim: tuple[int, int] | None
+    expected: int
+    pieces: tuple[Piece, ...]
+
+    @property
+    def resumed(self) -> bool:
+        """Whether it starts where an earlier run was stopped."""
+        return self.pieces != (Piece(self.window),)
+
+    @classmethod
+    def whole(cls, window: Window, bound: int, expected: int) -> PlannedWindow:
+        """A window to be read from its beginning; what lies at or beyond `bound` (µs) is not claimed."""
+        upper = bound if window.upper is None else min(bound, window.upper)
+        claim = (window.lower, upper) if window.lower < upper else None
+        return cls(window, claim, expected, (Piece(window),))
+
+
+def plan_windows(
+    spans: Sequence[Window],
+    count_all: CountAll,
+    sample_all: SampleAll,
+    *,
+    bound: int,
+    page_size: int,
+    concurrency: int,
+) -> list[PlannedWindow]:
+    """Windows that together cover `spans`, oldest first, none empty.
+
+    `count_all` counts several windows at once, `concurrency` of them side by side. A window is cut in time, into two or as
+    many parts as can be counted at once, until it holds no more than its share; the last part's count follows by
+    subtraction, which traffic can falsify a little: a plan may be uneven, only the walk must be right. Where that
+    separated nothing, because a long history is crowded into an hour, `sample_all` gives the updatedAt (µs) of the n-th
+    session of a window, by createdAt, to cut at; None if traffic has moved so many elsewhere that there is none, and
+    nothing is left to cut.
+    Cutting stops after as many counts as there are shares, twice over: what shares one instant cannot be separated.
+    """
+    if not spans:
+        return []
+    todo = [
+        PlannedWindow.whole(span, bound, count) for span, count in zip(spans, count_all(spans), strict=True)
+    ]
+    total = sum(window.expected for window in todo)
+    share = max(page_size, min(math.ceil(total / concurrency), PAGES_A_WINDOW * page_size))
+    counts_left = 2 * math.ceil(total / share) + 2
+    crowded: set[Window] = set()
+    done: list[PlannedWindow] = []
+    while todo:
+        large = [planned for planned in todo if planned.expected > share][:counts_left]
+        at_once = max(1, min(concurrency, counts_left) // max(1, len(large)))
+        cuts_of = {p.window: _cuts(math.ceil(p.expected / share), at_once) for p in large}
+        ranks = [(p, rank) for p in large if p.window in crowded for rank in _ranks(p, cuts_of[p.window])]
+        samples: dict[Window, list[int | None]] = {p.window: [] for p, _ in ranks}
+        for (planned, _), sample in zip(ranks, sample_all(ranks) if ranks else (), strict=True):
+            samples[planned.window].append(sample)
+        cuts: list[tuple[PlannedWindow, list[Window]]] = []
+        for planned in large:
+            if planned.window in crowded:
+                edges = _at_samples(planned.window, bound, samples[planned.window])
+            else:
+                edges = _in_time(planned.window, bound, cuts_of[planned.window])
+            if edges:
+                lowers, uppers = [planned.window.lower, *edges], [*edges, planned.window.upper]
+                cuts.append((planned, [*map(Window, lowers, uppers)]))
+        cut = {planned.window for planned, _ in cuts}
+        done += [planned for planned in todo if planned.window not in cut]
+        asked = [part for _, parts in cuts for part in parts[:-1]]
+        counts = iter(count_all(asked) if asked else ())
+        counts_left -= len(asked)
+        todo = []
+        for whole, parts in cuts:
+            below = list(itertools.islice(counts, len(parts) - 1))
+            for part, count in zip(parts, [*below, max(0, whole.expected - sum(below))], strict=True):
+                todo.append(PlannedWindow.whole(part, bound, count))
+                if count > CROWDED * whole.expected:
+                    crowded.add(part)
+    return sorted(_join_small(done, bound, share), key=lambda window: window.window.lower)
+
+
+def _cuts(wanted: int, at_once: int) -> int:
+    """How often to cut; if that is not all, into as many parts as can be counted at once when they are cut again."""
+    return wanted if wanted <= at_once else max(1, at_once - 1)
+
+
+def _ranks(planned: PlannedWindow, cuts: int) -> list[int]:
+    return [max(1, planned.expected * i // (cuts + 1)) for i in range(1, cuts + 1)]
+
+
+def _at_samples(window: Window, bound: int, samples: Sequence[int | None]) -> list[int]:
+    """Whole milliseconds strictly inside the closed part of the window, at the samples.
+
+    A sample beyond the bound tells that many of the window are too young to be claimed: no cut helps there.
+    """
+    upper = bound if window.upper is None else window.upper
+    edges = {
+        max(floor_ms(sample), window.lower + MILLISECOND)
+        for sample in samples
+        if sample is not None and sample < upper
+    }
+    return sorted(edge for edge in edges if edge < upper)
+
+
+def _in_time(window: Window, bound: int, cuts: int) -> list[int]:
+    """At most so many whole milliseconds strictly inside the closed part of the window, at equal distances."""
+    upper = bound if window.upper is None else window.upper
+    edges = {floor_ms(window.lower + (upper - window.lower) * i // (cuts + 1)) for i in range(1, cuts + 1)}
+    return sorted(edge for edge in edges if window.lower + MILLISECOND <= edge < upper)
+
+
+def _join_small(windows: Sequence[PlannedWindow], bound: int, share: int) -> list[PlannedWindow]:
+    """Neighbours that fit into one share become one window: cutting an uneven history leaves crumbs."""
+    joined: list[PlannedWindow] = []
+    for window in sorted(windows, key=lambda planned: planned.window.lower):
+        last = joined[-1] if joined else None
+        if (
+            last is not None
+            and last.window.upper == window.window.lower
+            and last.expected + window.expected <= share
+        ):
+            whole = Window(last.window.lower, window.window.upper)
+            joined[-1] = PlannedWindow.whole(whole, bound, last.expected + window.expected)
+        else:
+            joined.append(window)
+    return joined

@@ -1,0 +1,1 @@
+"""Sessions to rows, and which version of a session wins. Pure."""

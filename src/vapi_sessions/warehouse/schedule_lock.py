@@ -1,0 +1,55 @@
+"""One schedule a warehouse, and the name by which Prefect knows it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from vapi_sessions.core import files
+from vapi_sessions.core.disk_errors import disk_errors
+from vapi_sessions.errors import WarehouseBusyError
+from vapi_sessions.warehouse.layout import Layout
+
+
+@contextlib.contextmanager
+def scheduling(warehouse: Path) -> Iterator[str]:
+    """Be the only schedule of this warehouse; gives the deployment's name.
+
+    Two schedules under one name would share the runs between them, and the one that ends would pause the other.
+    Raises WarehouseBusyError, with the holder's pid, if another process schedules it. The kernel releases the lock
+    with the process.
+    """
+    layout = Layout(warehouse.resolve())
+    layout.check()
+    with disk_errors(layout.root):
+        layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = files.open_note(layout.root / ".schedule")
+    try:
+        identity, _, holder = os.read(descriptor, 64).decode("ascii", "replace").strip().partition(" ")
+        if not files.lock(descriptor, layout.root):
+            raise WarehouseBusyError(
+                f"Another schedule (pid {holder if holder.isdecimal() else 'unknown'}) serves {layout.root}.",
+                "Stop that one first, or give another --warehouse.",
+            )
+        if not re.fullmatch("[0-9a-f]{16}", identity):
+            identity = secrets.token_hex(8)
+        with disk_errors(layout.root):
+            files.write_note(descriptor, f"{identity} {os.getpid()}\n")
+        yield deployment_name(layout.root, identity)
+    finally:
+        os.close(descriptor)
+
+
+def deployment_name(warehouse: Path, identity: str) -> str:
+    """The directory's name, for people, and a hash that no other warehouse has.
+
+    Of `identity`, because containers that share a Prefect server all see their warehouse under the same path, and of
+    the path, because a copy of a warehouse has the same identity.
+    """
+    readable = re.sub(r"[^\w.]+", "-", warehouse.name).strip("-.")[:40] or "warehouse"
+    return f"{readable}-{hashlib.sha256(f'{identity} {warehouse}'.encode()).hexdigest()[:8]}"
