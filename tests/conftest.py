@@ -29,7 +29,7 @@ from pydantic import SecretStr
 
 from simulation.connections import made_once
 from vapi_emulator.generate import History, fill
-from vapi_emulator.live import Traffic
+from vapi_emulator.live import LiveTraffic
 from vapi_emulator.server import EmulatorServer
 from vapi_emulator.stored import make_row
 from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings
@@ -118,7 +118,7 @@ class Notes(Silent):
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def note(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """One more."""
         self.said.append(text)
 
@@ -382,7 +382,7 @@ def demo_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
         until = server.store.now_us()
         fill(server.store, History(org_id=server.org_id, sessions=600, days=20, until_us=until, seed=2))
         pipeline.sync(settings_for(server, warehouse))
-        Traffic(server.store, server.org_id, seed=2).steps(60)
+        LiveTraffic(server.store, server.org_id, seed=2).steps(60)
         pipeline.sync(settings_for(server, warehouse))
     return warehouse
 

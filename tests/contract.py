@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from reduced import REDUCED
 
-Treatment = Literal["redacted", "url", "harmless"]
+Handling = Literal["redacted", "url", "harmless"]
 
 #: The whole value is a credential, wherever the name stands.
 REDACTED: Final = frozenset({
@@ -72,7 +72,7 @@ class Place:
         return next((step for step in reversed(self.route) if step != "[]"), "[]")
 
     @property
-    def treatment(self) -> Treatment | None:
+    def handling(self) -> Handling | None:
         """What the redactor owes to it; None if nobody has said that yet."""
         above = REDACTED_BELOW & set(self.route[:-1])
         if above and not (above == {"credentials"} and self.route[-1] in LABELS):

@@ -42,9 +42,9 @@ IN_PROSE = (
 def secret(number: int, place: Place) -> str:
     """A text with a secret of its own, as it would stand there."""
     canary = f"c4n4ry{number:05}z"
-    if place.treatment == "redacted":
+    if place.handling == "redacted":
         return canary
-    if place.treatment == "url":
+    if place.handling == "url":
         if place.name.startswith("presigned"):
             return f"https://example.test/a.wav?X-Amz-Credential={canary}&X-Amz-Signature={canary}"
         return f"https://user:{canary}@example.test/hook?token={canary}&a=1"
@@ -76,7 +76,7 @@ def test_the_reduced_copy_is_the_contracts() -> None:
 
 def test_every_place_of_the_contract_is_classified() -> None:
     """A text that a new version of the contract brings fails here, until somebody says what the redactor owes to it."""
-    unknown = {f"{place.owner}.{place.name}" for place in contract.places() if place.treatment is None}
+    unknown = {f"{place.owner}.{place.name}" for place in contract.places() if place.handling is None}
     assert unknown == set()
     named = {name for schema in contract.schemas().values() for name in schema.get("properties", {})}
     listed = contract.REDACTED | contract.URLS | contract.HARMLESS
@@ -86,14 +86,14 @@ def test_every_place_of_the_contract_is_classified() -> None:
 def test_what_is_classified_as_a_secret_is_one_by_its_place_alone() -> None:
     """Each of several hundred places is redacted whatever stands there, and no harmless one is."""
     places = [place for place in contract.places() if place.route[0] not in GIVEN]
-    assert sum(place.treatment == "redacted" for place in places) > 500
+    assert sum(place.handling == "redacted" for place in places) > 500
     sessions = list[dict[str, Any]]()
     for place in places:
         sessions.append({})
         plant(sessions[-1], place.route, "a plain word")
     redacted = redaction.redact_page([json.dumps(session).encode() for session in sessions])
     for place, body in zip(places, redacted, strict=True):
-        assert (b"a plain word" not in body) == (place.treatment == "redacted"), place
+        assert (b"a plain word" not in body) == (place.handling == "redacted"), place
 
 
 @pytest.fixture

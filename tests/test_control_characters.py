@@ -75,7 +75,7 @@ def test_rich_finds_its_way_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     Console(stderr=True, force_terminal=True, color_system="standard").print("[red]red[/red]")
     assert "\x1b[31mred" in written(out)
     with Bars("sync") as bars:
-        bars.note(EVIL)
+        bars.say(EVIL)
         bars.waiting(5, EVIL)
     assert "owned\\x07" in written(out)
     assert "\x1b]0;" not in written(out)
@@ -87,7 +87,7 @@ def test_rich_finds_its_way_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_notes_are_one_line_each(make: Callable[[str], Any], capsys: pytest.CaptureFixture[str]) -> None:
     """Also where they go to a log."""
     progress = make("sync")
-    progress.note(EVIL)
+    progress.say(EVIL)
     progress.waiting(5, EVIL)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2

@@ -149,7 +149,7 @@ def test_a_file_that_is_gone_is_told_too(world: World) -> None:
     victim.unlink()
     layout = Layout(world.warehouse)
     assert not damage.is_sound(victim)
-    damage.note(layout, [victim.name])
+    damage.add(layout, [victim.name])
     world.sync()
     assert world.tables() == expected
     assert not layout.damaged.exists()
@@ -158,14 +158,14 @@ def test_a_file_that_is_gone_is_told_too(world: World) -> None:
 def test_notes_of_two_verifications_are_joined(world: World) -> None:
     """Of which the first found something else."""
     layout = Layout(world.warehouse)
-    damage.note(layout, ["b", "a"])
-    damage.note(layout, ["c", "a"])
+    damage.add(layout, ["b", "a"])
+    damage.add(layout, ["c", "a"])
     assert noted(world) == ["a", "b", "c"]
-    assert damage.noted(layout) == {"a", "b", "c"}
+    assert damage.names(layout) == {"a", "b", "c"}
     assert layout.damaged.stat().st_mode & 0o777 == 0o600
     damage.clear(layout)
     damage.clear(layout)
-    assert damage.noted(layout) == frozenset()
+    assert damage.names(layout) == frozenset()
 
 
 def test_a_warehouse_that_is_only_to_be_read_is_verified_all_the_same(

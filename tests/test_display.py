@@ -41,7 +41,7 @@ def a_run(progress: Progress) -> None:
     progress.merged(Counts(messages_written=5678))
     progress.waiting(0.5, "a short wait")
     progress.waiting(21, "the source limits the rate (429)")
-    progress.note("[bold]a note[/bold] about 10%")
+    progress.say("[bold]a note[/bold] about 10%")
     progress.read(234)
 
 

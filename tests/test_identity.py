@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection import examples
-from vapi_sessions.privacy.identity import Known, normalised
+from vapi_sessions.privacy.identity import KnownValues, normalised
 
 SAME_NUMBER = [
     "+14155550100",
@@ -82,7 +82,7 @@ def test_a_normal_form_is_its_own(kind: str, value: str) -> None:
         assert normalised(kind, once) == once
 
 
-KNOWN = Known(
+KNOWN = KnownValues(
     [
         ("number", "+14155550100"),
         ("email", "bob@mail.test"),
@@ -145,7 +145,7 @@ def test_what_only_looks_similar_stays_and_is_the_same_object(text: str) -> None
 
 def test_a_number_without_a_country_is_found_with_any() -> None:
     """It may be the same one."""
-    for known in (Known([("number", "4155550100")]), Known([("number", "(415) 555-0100")], "US")):
+    for known in (KnownValues([("number", "4155550100")]), KnownValues([("number", "(415) 555-0100")], "US")):
         for text in ("+1 415 555 0100", "(415) 555 0100", "call 4155550100"):
             assert known.replace(text, lambda kind, value: "#").removeprefix("call ") == "#"
 

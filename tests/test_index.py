@@ -23,7 +23,15 @@ from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE, SECOND, to_datetime
 from vapi_sessions.errors import VapiSessionsError
 from vapi_sessions.operations.window_read import sightings
 from vapi_sessions.transform.flatten import flatten
-from vapi_sessions.transform.resolve import Known, Mark, Observation, Resolution, Unreadable, resolve, short
+from vapi_sessions.transform.resolve import (
+    Known,
+    Observation,
+    Resolution,
+    Tombstone,
+    Unreadable,
+    resolve,
+    short,
+)
 from vapi_sessions.warehouse.derive import version
 from vapi_sessions.warehouse.index import ALL_TABLES, Batch, Changes, Part
 
@@ -254,7 +262,7 @@ def test_known_is_what_was_merged(warehouse: Warehouse) -> None:
             head=flatten([version(second)]).heads[0],
             first_synced_at=first.requested_at,
             growth=((EPOCH + MINUTE, 1), (EPOCH + HOUR, 4)),
-            mark=Mark("deleted", gone.requested_at, 3),
+            tombstone=Tombstone("deleted", gone.requested_at, 3),
         )
     }
 
@@ -338,7 +346,7 @@ def test_the_index_holds_what_the_merge_says(
 # -- marks -------------------------------------------------------------------------------------------------------------
 
 
-def marks(warehouse: Warehouse) -> list[tuple[Any, ...]]:
+def tombstones(warehouse: Warehouse) -> list[tuple[Any, ...]]:
     """Of every session."""
     return warehouse.index.rows(
         "SELECT session_id, epoch_us(deleted_at), epoch_us(aged_out_at) FROM sessions ORDER BY 1"
@@ -350,7 +358,7 @@ def test_marks_are_set_and_keep_what_was_read(warehouse: Warehouse) -> None:
     warehouse.merge(*(observation(name, 1, messages=2) for name in "abc"))
     gone, aged = observation("a", 2, kind="deleted"), observation("b", 3, kind="aged_out")
     warehouse.merge(gone, aged)
-    assert marks(warehouse) == [
+    assert tombstones(warehouse) == [
         ("a", gone.requested_at, None),
         ("b", None, aged.requested_at),
         ("c", None, None),
@@ -364,8 +372,8 @@ def test_marks_are_lifted_by_a_later_row(warehouse: Warehouse, updated: int) -> 
     warehouse.merge(observation("a", 1))
     warehouse.merge(observation("a", 2, kind="deleted"))
     warehouse.merge(observation("a", 3, updated=EPOCH + updated))
-    assert marks(warehouse) == [("a", None, None)]
-    assert warehouse.index.known({"a": EPOCH})["a"].mark is None
+    assert tombstones(warehouse) == [("a", None, None)]
+    assert warehouse.index.known({"a": EPOCH})["a"].tombstone is None
 
 
 def test_a_mark_survives_a_version_that_was_requested_before_it(warehouse: Warehouse) -> None:
@@ -374,7 +382,7 @@ def test_a_mark_survives_a_version_that_was_requested_before_it(warehouse: Wareh
     gone = observation("a", 5, kind="deleted")
     warehouse.merge(gone)
     warehouse.merge(observation("a", 4, updated=EPOCH + MINUTE))
-    assert marks(warehouse) == [("a", gone.requested_at, None)]
+    assert tombstones(warehouse) == [("a", gone.requested_at, None)]
 
 
 def test_another_kind_of_mark_replaces_the_first(warehouse: Warehouse) -> None:
@@ -383,7 +391,7 @@ def test_another_kind_of_mark_replaces_the_first(warehouse: Warehouse) -> None:
     warehouse.merge(observation("a", 2, kind="aged_out"))
     gone = observation("a", 3, kind="deleted")
     warehouse.merge(gone)
-    assert marks(warehouse) == [("a", gone.requested_at, None)]
+    assert tombstones(warehouse) == [("a", gone.requested_at, None)]
 
 
 # -- what has to be published ------------------------------------------------------------------------------------------
@@ -432,7 +440,7 @@ def test_a_publication_replaces_parts_and_marks_its_batches(warehouse: Warehouse
     february, march = warehouse.index.parts()
     middle = EPOCH + 10 * DAY
     new = [Part(EPOCH, middle, 1, {"sessions": "f"}), Part(middle, march.upper, 0, {})]
-    warehouse.index.note_publication(new, [march], [1], {"snapshot": "s"})
+    warehouse.index.record_publication(new, [march], [1], {"snapshot": "s"})
     assert warehouse.index.parts() == [february, *new]
     assert list(warehouse.index.unpublished()) == [2]
     assert warehouse.index.state()["snapshot"] == "s"

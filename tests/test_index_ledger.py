@@ -56,7 +56,7 @@ def test_claims_are_joined(warehouse: Warehouse) -> None:
     """The ledger holds unbroken stretches, not their history."""
     for lower, upper in ((0, 10), (20, 30), (10, 20), (40, 50), (5, 12)):
         claims = IntervalSet([(EPOCH + lower * SECOND, EPOCH + upper * SECOND)])
-        warehouse.index.note(Changes(org_id=ORG, claims=claims))
+        warehouse.index.record(Changes(org_id=ORG, claims=claims))
     assert list(warehouse.index.ledger().completed) == [
         (EPOCH, EPOCH + 30 * SECOND),
         (EPOCH + 40 * SECOND, EPOCH + 50 * SECOND),
@@ -70,26 +70,26 @@ def test_what_is_unsettled_is_settled_by_a_second_reading(warehouse: Warehouse) 
         return IntervalSet((EPOCH + a * SECOND, EPOCH + b * SECOND) for a, b in seconds)
 
     index = warehouse.index
-    index.note(Changes(org_id=ORG, unsettled=spans((5, 10))))
-    index.note(Changes(org_id=ORG, unsettled=spans((20, 30))))
-    index.note(Changes(org_id=ORG, state={"origin": "0"}))
+    index.record(Changes(org_id=ORG, unsettled=spans((5, 10))))
+    index.record(Changes(org_id=ORG, unsettled=spans((20, 30))))
+    index.record(Changes(org_id=ORG, state={"origin": "0"}))
     assert index.ledger().unsettled == spans((5, 10), (20, 30))
-    index.note(Changes(org_id=ORG, unsettled=spans((20, 30)), settled=spans((0, 20))))
+    index.record(Changes(org_id=ORG, unsettled=spans((20, 30)), settled=spans((0, 20))))
     assert index.ledger().unsettled == spans((20, 30))
-    index.note(Changes(org_id=ORG, settled=spans((0, 99))))
+    index.record(Changes(org_id=ORG, settled=spans((0, 99))))
     assert index.ledger().unsettled == IntervalSet()
 
 
 def test_nothing_is_claimed_for_nobody(warehouse: Warehouse) -> None:
     """A run that has not seen its organisation claims no interval."""
-    warehouse.index.note(Changes(org_id=None, claims=IntervalSet([(0, 10)])))
+    warehouse.index.record(Changes(org_id=None, claims=IntervalSet([(0, 10)])))
     assert list(warehouse.index.ledger().completed) == []
 
 
 def test_open_windows_come_back(warehouse: Warehouse) -> None:
     """With what is left of them, and how many sessions they still lack."""
     complete = structs.replace(WINDOW, window_index=1, verdict="complete")
-    warehouse.index.note(Changes(org_id=ORG, windows=[WINDOW, complete]))
+    warehouse.index.record(Changes(org_id=ORG, windows=[WINDOW, complete]))
     (found,) = warehouse.index.open_windows()
     assert (found.run_id, found.window_index) == ("run", 0)
     assert (found.lower, found.upper) == (EPOCH, EPOCH + HOUR)
@@ -99,16 +99,16 @@ def test_open_windows_come_back(warehouse: Warehouse) -> None:
 
 def test_a_window_is_replaced_by_its_later_state(warehouse: Warehouse) -> None:
     """One row for each window of a run."""
-    warehouse.index.note(Changes(windows=[WINDOW]))
-    warehouse.index.note(Changes(windows=[structs.replace(WINDOW, verdict="complete", left_to_read=None)]))
+    warehouse.index.record(Changes(windows=[WINDOW]))
+    warehouse.index.record(Changes(windows=[structs.replace(WINDOW, verdict="complete", left_to_read=None)]))
     assert warehouse.index.rows("SELECT verdict FROM sync.windows") == [("complete",)]
     assert warehouse.index.open_windows() == []
 
 
 def test_windows_of_earlier_runs_are_superseded(warehouse: Warehouse) -> None:
     """Except those that go on, which are noted anew in the same transaction."""
-    warehouse.index.note(Changes(windows=[WINDOW, structs.replace(WINDOW, window_index=1)]))
-    warehouse.index.note(Changes(windows=[structs.replace(WINDOW, run_id="next")], supersede=True))
+    warehouse.index.record(Changes(windows=[WINDOW, structs.replace(WINDOW, window_index=1)]))
+    warehouse.index.record(Changes(windows=[structs.replace(WINDOW, run_id="next")], supersede=True))
     assert warehouse.index.rows("SELECT run_id, window_index, verdict FROM sync.windows ORDER BY ALL") == [
         ("next", 0, "open"),
         ("run", 0, "superseded"),
@@ -118,8 +118,8 @@ def test_windows_of_earlier_runs_are_superseded(warehouse: Warehouse) -> None:
 
 def test_facts_are_replaced(warehouse: Warehouse) -> None:
     """One value for each."""
-    warehouse.index.note(Changes(state={"next_seq": "5"}))
-    warehouse.index.note(Changes(state={"next_seq": "9"}))
+    warehouse.index.record(Changes(state={"next_seq": "5"}))
+    warehouse.index.record(Changes(state={"next_seq": "9"}))
     assert warehouse.index.state()["next_seq"] == "9"
     assert warehouse.index.rows("SELECT count(*) FROM sync.state WHERE key = 'next_seq'") == [(1,)]
 

@@ -32,7 +32,7 @@ def test_an_index_opens_again_as_it_was(tmp_path: Path) -> None:
 def of_another_version(tmp_path: Path) -> Layout:
     """A warehouse whose database another program wrote."""
     with Warehouse(tmp_path / "w") as warehouse:
-        warehouse.index.note(Changes(state={"schema_version": "99"}))
+        warehouse.index.record(Changes(state={"schema_version": "99"}))
         return warehouse.layout
 
 

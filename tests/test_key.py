@@ -151,7 +151,7 @@ def test_keys_do_not_show_in_settings() -> None:
         repr(given)
         + str(given)
         + given.model_dump_json()
-        + repr(given.treatment())
+        + repr(given.sanitizer())
         + repr(given.pseudonyms())
     )
     assert KEY not in text
@@ -179,7 +179,7 @@ def test_pseudonyms_without_a_proper_key_are_refused(
         Path(name).chmod(mode)
     settings = load_settings(personal_data="pseudonymise", **given)
     with pytest.raises(ConfigurationError, match=fact) as refused:
-        settings.treatment()
+        settings.sanitizer()
     assert PSEUDONYM_KEY not in str(refused.value)
     assert refused.value.remedy
 
@@ -191,16 +191,16 @@ def test_a_private_file_is_as_good_as_the_environment(
     path = tmp_path / "key"
     path.write_text(f"{PSEUDONYM_KEY}\n")
     path.chmod(0o600)
-    from_file = load_settings(personal_data="pseudonymise", pseudonym_key_file=path).treatment()
+    from_file = load_settings(personal_data="pseudonymise", pseudonym_key_file=path).sanitizer()
     monkeypatch.setenv("VAPI_PSEUDONYM_KEY", PSEUDONYM_KEY)
-    assert load_settings(personal_data="pseudonymise").treatment() == from_file
+    assert load_settings(personal_data="pseudonymise").sanitizer() == from_file
 
 
 def test_lists_in_the_environment_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names and paths to redact; a path that means nothing is refused."""
     monkeypatch.setenv("VAPI_REDACT_NAMES", "memberNumber, pin")
     monkeypatch.setenv("VAPI_REDACT_PATHS", "metadata.card.number")
-    extra = load_settings().treatment().extra
+    extra = load_settings().sanitizer().extra
     assert (extra.names, extra.paths) == ({"membernumber", "pin"}, (("metadata", "card", "number"),))
     monkeypatch.setenv("VAPI_REDACT_PATHS", "metadata..card")
     with pytest.raises(ConfigurationError, match="is no path"):

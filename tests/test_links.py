@@ -228,7 +228,7 @@ from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.index import Changes, Index
 layout = Layout(sys.argv[1])
 index = Index(layout.index, layout.scratch)
-index.note(Changes(state={"left": "in the log"}))
+index.record(Changes(state={"left": "in the log"}))
 os._exit(9)
 """
 

@@ -18,7 +18,7 @@ from vapi_sessions import schema
 from vapi_sessions.core.timestamps import MINUTE
 from vapi_sessions.operations.window_read import sightings
 from vapi_sessions.transform.flatten import flatten, merge_growth, message_count
-from vapi_sessions.transform.resolve import Known, Mark, Observation, Resolution, resolve, short
+from vapi_sessions.transform.resolve import Known, Observation, Resolution, Tombstone, resolve, short
 from vapi_sessions.warehouse.derive import version
 
 moderate = examples(200)
@@ -49,7 +49,13 @@ def merged(*batches: Sequence[Observation]) -> Warehouse:
 def told(warehouse: Warehouse) -> dict[str, tuple[Any, ...]]:
     """What a reader can see of each session; the request that is remembered beside it is the machinery's own."""
     return {
-        session_id: (known.updated_at, known.content_hash, known.first_synced_at, known.growth, known.mark)
+        session_id: (
+            known.updated_at,
+            known.content_hash,
+            known.first_synced_at,
+            known.growth,
+            known.tombstone,
+        )
         for session_id, known in warehouse.items()
     }
 
@@ -59,19 +65,19 @@ def the_join(observations: Sequence[Observation]) -> dict[str, tuple[Any, ...]]:
     result = {}
     for session_id in {o.session_id for o in observations}:
         seen = [o for o in observations if o.session_id == session_id and o.kind == "seen"]
-        marks = [o for o in observations if o.session_id == session_id and o.kind != "seen"]
+        tombstones = [o for o in observations if o.session_id == session_id and o.kind != "seen"]
         if not seen:
             continue
         newest = max(seen, key=lambda o: (o.updated_at, o.seq))
         growth = merge_growth((), ((o.updated_at, message_count(o.body)) for o in seen))
-        last = max(marks, key=lambda o: o.seq, default=None)
+        last = max(tombstones, key=lambda o: o.seq, default=None)
         stands = last is not None and all(o.seq < last.seq for o in seen)
         result[session_id] = (
             newest.updated_at,
             short(newest.content_hash),
             min(o.requested_at for o in seen),
             growth,
-            Mark(last.kind, last.requested_at, last.seq) if stands and last is not None else None,
+            Tombstone(last.kind, last.requested_at, last.seq) if stands and last is not None else None,
         )
     return result
 
@@ -157,7 +163,7 @@ def test_what_equals_what_is_held_may_be_dropped(observations: list[Observation]
     raw: list[list[Observation]] = []
     warehouse: Warehouse = {}
     for batch in cut(observations, edges):
-        held = {name: known.content_hash for name, known in warehouse.items() if known.mark is None}
+        held = {name: known.content_hash for name, known in warehouse.items() if known.tombstone is None}
         kept = []
         for one in batch:
             if one.kind == "seen":
@@ -261,7 +267,7 @@ def shown(known: Known) -> tuple[Any, ...]:
         known.content_hash,
         known.seq,
         known.first_synced_at,
-        known.mark and (known.mark.kind, known.mark.requested_at),
+        known.tombstone and (known.tombstone.kind, known.tombstone.requested_at),
     )
 
 
@@ -346,23 +352,23 @@ def test_new_and_changed_sessions_are_counted() -> None:
 def test_a_mark_stands_against_older_observations(kind: str) -> None:
     """A proven departure marks a session that was last seen before the check."""
     warehouse = merged([observation("a", 1)])
-    mark = observation("a", 2, kind=kind)  # type: ignore[arg-type]  # one of two literals
-    assert merge([mark], warehouse).won == set()
-    assert warehouse["a"].mark == Mark(kind, mark.requested_at, 2)  # type: ignore[arg-type]
+    tombstone = observation("a", 2, kind=kind)  # type: ignore[arg-type]  # one of two literals
+    assert merge([tombstone], warehouse).won == set()
+    assert warehouse["a"].tombstone == Tombstone(kind, tombstone.requested_at, 2)  # type: ignore[arg-type]
 
 
 def test_a_mark_older_than_the_last_observation_does_nothing() -> None:
     """A check that was requested before the session was seen proves nothing about now."""
     warehouse = merged([observation("a", 5)])
     assert merge([observation("a", 4, kind="deleted")], warehouse).held == {}
-    assert warehouse["a"].mark is None
+    assert warehouse["a"].tombstone is None
 
 
 def test_a_row_requested_after_the_check_lifts_the_mark() -> None:
     """A session that is seen again is not deleted, although its content is what it was."""
     warehouse = merged([observation("a", 1)], [observation("a", 2, kind="deleted")])
     merge([observation("a", 3)], warehouse)
-    assert warehouse["a"].mark is None
+    assert warehouse["a"].tombstone is None
 
 
 def test_a_row_requested_before_the_check_does_not_lift_the_mark() -> None:
@@ -370,7 +376,7 @@ def test_a_row_requested_before_the_check_does_not_lift_the_mark() -> None:
     warehouse = merged([observation("a", 1)], [observation("a", 5, kind="deleted")])
     merge([observation("a", 4, updated=EPOCH + MINUTE)], warehouse)
     assert warehouse["a"].updated_at == EPOCH + MINUTE
-    assert warehouse["a"].mark == Mark("deleted", observation("a", 5).requested_at, 5)
+    assert warehouse["a"].tombstone == Tombstone("deleted", observation("a", 5).requested_at, 5)
 
 
 def test_a_mark_for_a_session_nobody_saw_makes_no_row() -> None:

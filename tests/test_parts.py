@@ -194,7 +194,7 @@ def test_staged_rows_that_are_published_already_are_not_added_again(
         patch.setattr(publication, "_publish_views", _full_disk)
         with pytest.raises(WarehouseError):
             warehouse.publish()
-    assert (warehouse.index.unpublished(), warehouse.staging.pieces.keys()) == ({}, {1})
+    assert (warehouse.index.unpublished(), warehouse.staging.batches.keys()) == ({}, {1})
     warehouse.merge(full("b", 2))
     warehouse.publish()
     assert [len(rows) for rows in warehouse.tables().values()] == [2, 4, 2, 2, 2]

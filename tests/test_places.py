@@ -14,7 +14,7 @@ import contract
 from contract import ConflictError, plant
 from vapi_sessions.privacy.fields import ANY, KEPT, Class, Place, lines, members
 from vapi_sessions.privacy.policy import MessageText, PersonalData, Policy
-from vapi_sessions.privacy.sanitizer import Treatment
+from vapi_sessions.privacy.sanitizer import Sanitizer
 from write_places import TABLE, UNKNOWN, updated
 
 POLICIES: Final = [
@@ -115,10 +115,10 @@ def test_every_leaf_of_the_contract_is_treated_as_its_class_says(policy: Policy)
 
 def test_what_survives_everything_is_explained() -> None:
     """Under drop and drop: kinds, ids, settings; and no name that sounds like a person's without a reason here and in the README."""
-    strictest = Treatment(policy=STRICTEST)
+    strictest = Sanitizer(policy=STRICTEST)
     places = planted(CANARY)
-    treated = strictest.page([body for _, body in places])
-    left = {place.name for (place, _), body in zip(places, treated, strict=True) if b"Canary" in body}
+    sanitized = strictest.page([body for _, body in places])
+    left = {place.name for (place, _), body in zip(places, sanitized, strict=True) if b"Canary" in body}
     assert len(left) > 50
     assert {name for name in left if _SOUNDS.search(name)} <= STAYS.keys()
 
@@ -141,6 +141,6 @@ def test_what_no_contract_declares_is_personal_and_was_said(value: Any) -> None:
     assert len(bodies) > 250
     for policy in POLICIES:
         gone = policy.personal is PersonalData.DROP or policy.text is MessageText.DROP
-        for body, treated in zip(bodies, policy.page(bodies), strict=True):
-            assert not (gone and re.search(rb"Ann Lee|555 ?0100", treated)), body
-            assert not (policy.text is MessageText.MASK and re.search(rb"555 ?0100", treated)), body
+        for body, sanitized in zip(bodies, policy.page(bodies), strict=True):
+            assert not (gone and re.search(rb"Ann Lee|555 ?0100", sanitized)), body
+            assert not (policy.text is MessageText.MASK and re.search(rb"555 ?0100", sanitized)), body

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from selection import examples
 from vapi_sessions.core.intervals import IntervalSet, Window
 from vapi_sessions.core.timestamps import DAY, HOUR, MILLISECOND, parse
-from vapi_sessions.source.pagination import Piece
+from vapi_sessions.source.pagination import Cursor
 from vapi_sessions.source.windows import PAGES_A_WINDOW, PlannedWindow, plan_windows
 
 moderate = examples(150)
@@ -257,7 +257,7 @@ def test_a_window_behind_the_bound_claims_nothing() -> None:
 def test_a_new_window_starts_at_its_beginning() -> None:
     """It is left whole, and not taken for one that is resumed."""
     planned = plan(Counting(uniform(random.Random(11), 3000)))
-    assert all(p.pieces == (Piece(p.window),) and not p.resumed for p in planned)
+    assert all(p.cursors == (Cursor(p.window),) and not p.resumed for p in planned)
 
 
 def test_no_spans_no_windows() -> None:

@@ -51,7 +51,7 @@ class Planned(Index):
         """As if it had been."""
         plan = self.plan()
         new = [Part(one.lower, one.upper, one.sessions, {}) for one in plan]
-        self.note_publication(new, [part for one in plan for part in one.instead_of], [], {})
+        self.record_publication(new, [part for one in plan for part in one.instead_of], [], {})
         return plan
 
     def sizes(self) -> list[int]:

@@ -10,7 +10,7 @@ import pytest
 
 from vapi_sessions.privacy.policy import MessageText, PersonalData, Policy
 from vapi_sessions.privacy.redaction import Extra
-from vapi_sessions.privacy.sanitizer import Treatment, hash_part
+from vapi_sessions.privacy.sanitizer import Sanitizer, hash_part
 
 KEY = b"k" * 32
 PSEUDONYMISE = Policy(PersonalData.PSEUDONYMISE, key=KEY)
@@ -164,8 +164,8 @@ def test_nothing_of_the_person_remains_at_each_level(policy: Policy, gone: list[
 
 def test_the_key_shows_in_nothing() -> None:
     """Neither in a repr, nor in what the warehouse remembers."""
-    treatment = Treatment(policy=PSEUDONYMISE)
-    assert "kkkk" not in repr(treatment) + json.dumps(treatment.state)
+    sanitizer = Sanitizer(policy=PSEUDONYMISE)
+    assert "kkkk" not in repr(sanitizer) + json.dumps(sanitizer.state)
 
 
 @pytest.mark.parametrize("body", [b'{"customer":{"number":"+1555', b'{"customer":' * 3000, b"\xff"])
@@ -202,28 +202,28 @@ def test_what_was_odd_about_the_json_is_still_told() -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs", "stricter", "looser"),
     [
-        (Treatment(), Treatment(), False, False),
-        (Treatment(policy=PSEUDONYMISE), Treatment(), True, False),
-        (Treatment(policy=DROP), Treatment(policy=PSEUDONYMISE), True, False),
-        (Treatment(), Treatment(policy=MASK), False, True),
-        (Treatment(policy=DROP), Treatment(policy=SILENT), True, True),
-        (Treatment(Extra.of(["a"], [])), Treatment(), True, False),
-        (Treatment(), Treatment(Extra.of([], ["a.b"])), False, True),
-        (Treatment(Extra.of(["a", "b"], ["x"])), Treatment(Extra.of(["b"], ["x"])), True, False),
-        (Treatment(policy=replace(MASK, region="US")), Treatment(policy=MASK), True, False),
-        (Treatment(policy=MASK), Treatment(policy=replace(MASK, region="US")), False, False),
+        (Sanitizer(), Sanitizer(), False, False),
+        (Sanitizer(policy=PSEUDONYMISE), Sanitizer(), True, False),
+        (Sanitizer(policy=DROP), Sanitizer(policy=PSEUDONYMISE), True, False),
+        (Sanitizer(), Sanitizer(policy=MASK), False, True),
+        (Sanitizer(policy=DROP), Sanitizer(policy=SILENT), True, True),
+        (Sanitizer(Extra.of(["a"], [])), Sanitizer(), True, False),
+        (Sanitizer(), Sanitizer(Extra.of([], ["a.b"])), False, True),
+        (Sanitizer(Extra.of(["a", "b"], ["x"])), Sanitizer(Extra.of(["b"], ["x"])), True, False),
+        (Sanitizer(policy=replace(MASK, region="US")), Sanitizer(policy=MASK), True, False),
+        (Sanitizer(policy=MASK), Sanitizer(policy=replace(MASK, region="US")), False, False),
     ],
 )
 def test_a_treatment_knows_what_is_stricter(
-    ours: Treatment, theirs: Treatment, stricter: bool, looser: bool
+    ours: Sanitizer, theirs: Sanitizer, stricter: bool, looser: bool
 ) -> None:
     """By level, by what the user adds, and in both directions at once."""
     assert (ours.is_stricter(theirs.stamp), ours.is_looser(theirs.stamp)) == (stricter, looser)
-    assert Treatment().is_stricter(None)  # what an older redactor wrote
+    assert Sanitizer().is_stricter(None)  # what an older redactor wrote
 
 
 def test_the_content_hash_depends_on_the_treatment() -> None:
     """So that a session is stored again under another policy; the redactor's version counts too."""
-    hashes = {Treatment(policy=policy).hash(b"{}") for policy in (Policy(), PSEUDONYMISE, DROP, MASK, SILENT)}
+    hashes = {Sanitizer(policy=policy).hash(b"{}") for policy in (Policy(), PSEUDONYMISE, DROP, MASK, SILENT)}
     assert len(hashes) == 5
-    assert hash_part(Treatment().stamp) == hash_part(None) == ""
+    assert hash_part(Sanitizer().stamp) == hash_part(None) == ""

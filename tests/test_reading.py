@@ -75,7 +75,7 @@ def test_what_is_held_goes_nowhere(tmp_path: Path) -> None:
     assert read.reading.size == 0
     assert read.reading.sessions == 1
     stored, _ = read.store()
-    assert (stored.file, list(stored.sightings), stored.piece) == ("", [], None)
+    assert (stored.file, list(stored.sightings), stored.staged_batch) == ("", [], None)
     assert list(read.layout.raw.iterdir()) == list(read.layout.staging.iterdir()) == []
 
 
@@ -92,8 +92,8 @@ def test_what_is_new_goes_to_raw_and_staging(tmp_path: Path) -> None:
     assert first.content_hash == short(changed.content_hash)
     assert first.head == head(changed)
     assert first.head.message_count == 2
-    assert stored.piece is not None
-    assert len(stored.piece.created) == 2
+    assert stored.staged_batch is not None
+    assert len(stored.staged_batch.created) == 2
 
 
 def test_what_was_stored_is_held_from_then_on(tmp_path: Path) -> None:
@@ -119,8 +119,8 @@ def test_several_versions_in_one_batch_stage_the_one_that_can_win(tmp_path: Path
     read.take(*versions)
     stored, rows = read.store()
     assert rows == [("a", 1), ("a", 2), ("a", 3)]
-    assert stored.piece is not None
-    assert len(stored.piece.created) == 1
+    assert stored.staged_batch is not None
+    assert len(stored.staged_batch.created) == 1
     heads = [one.head for one in stored.sightings if isinstance(one, Sighting)]
     assert heads == [head(one) for one in versions]
 
@@ -131,7 +131,7 @@ def test_a_mark_alone_is_stored_and_stages_nothing(tmp_path: Path) -> None:
     read.reading.add(observation("a", 7, kind="deleted"))
     stored, rows = read.store()
     assert rows == [("a", 7)]
-    assert stored.piece is None
+    assert stored.staged_batch is None
     assert list(read.layout.staging.iterdir()) == []
 
 

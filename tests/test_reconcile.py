@@ -276,7 +276,7 @@ class Noting(Silent):
     def __init__(self) -> None:
         self.notes: list[str] = []
 
-    def note(self, text: str) -> None:
+    def say(self, text: str) -> None:
         self.notes.append(text)
 
 

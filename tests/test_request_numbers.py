@@ -33,8 +33,8 @@ def test_threads_never_share_a_number_and_the_next_one_is_above_all() -> None:
 def test_an_older_fact_does_not_lower_the_next_number(tmp_path: Path) -> None:
     """Two batches may be noted in another order than they were prepared in."""
     with Warehouse(tmp_path) as warehouse:
-        warehouse.index.note(Changes(state={"next_seq": "60"}))
-        warehouse.index.note(Changes(state={"next_seq": "40"}))
+        warehouse.index.record(Changes(state={"next_seq": "60"}))
+        warehouse.index.record(Changes(state={"next_seq": "40"}))
         assert warehouse.index.state()["next_seq"] == "60"
 
 

@@ -25,7 +25,7 @@ from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError
 from vapi_sessions.source import client, connection
 from vapi_sessions.source.client import Query, Source
 from vapi_sessions.source.compression import Decoder, EncodingError, TooLargeError
-from vapi_sessions.source.pagination import ALWAYS, Piece, walk
+from vapi_sessions.source.pagination import ALWAYS, Cursor, walk
 
 #: Bytes that these tests let an answer have.
 MOST: Final = 200_000
@@ -266,7 +266,7 @@ def test_a_walk_over_large_sessions_asks_for_fewer(ask: Callable[[Misbehaving], 
     server._behaviours = (lambda connection, over: connection.sendall(answer(server.heads[-1])),)
     with server:
         source = ask(server)
-        steps = walk(source.list, [Piece(ALWAYS)], limit=lambda: source.page_size(1000))
+        steps = walk(source.list, [Cursor(ALWAYS)], limit=lambda: source.page_size(1000))
         read = [row.session_id for step in steps for row in step.rows]
         limits = [int(asked.split("limit=")[1].split(" ")[0].split("&")[0]) for asked in server.heads]
     assert read == [one["id"] for one in sessions]

@@ -23,7 +23,7 @@ from vapi_sessions.transform.resolve import Observation
 from vapi_sessions.warehouse import staging as staging_module
 from vapi_sessions.warehouse.derive import in_order, version
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.staging import Piece, Staging
+from vapi_sessions.warehouse.staging import StagedBatch, Staging
 
 
 def session(number: int, created: int, children: int) -> Observation:
@@ -40,16 +40,16 @@ def session(number: int, created: int, children: int) -> Observation:
     )
 
 
-def staged(staging: Staging, observations: Sequence[Observation]) -> tuple[Piece, dict[str, pa.Table]]:
+def staged(staging: Staging, observations: Sequence[Observation]) -> tuple[StagedBatch, dict[str, pa.Table]]:
     """A piece of these, and the tables that it was made of."""
     versions = in_order(version(one) for one in observations)
     tables = flatten(versions).tables
     return staging.write("piece", tables, [one.created_at for one in versions]), tables
 
 
-def read(piece: Piece, table: schema.Table, lower: int, upper: int) -> pa.Table:
+def read(staged_batch: StagedBatch, table: schema.Table, lower: int, upper: int) -> pa.Table:
     """The rows of a range."""
-    return pa.Table.from_batches(piece.rows(table, lower, upper), table.arrow)
+    return pa.Table.from_batches(staged_batch.rows(table, lower, upper), table.arrow)
 
 
 def expected(tables: dict[str, pa.Table], table: schema.Table, lower: int, upper: int) -> pa.Table:
@@ -75,11 +75,11 @@ def test_a_range_is_the_sessions_created_in_it(
         patch.setattr(staging_module, "_AT_ONCE", at_once)
         staging = Staging.begin(tmp_path_factory.mktemp("s") / "staging")
         made = [session(n, EPOCH + at, children) for n, (at, children) in enumerate(sessions)]
-        piece, tables = staged(staging, made)
+        staged_batch, tables = staged(staging, made)
         for lower, length in ranges:
             bounds = EPOCH + lower, EPOCH + lower + length
             for table in schema.TABLES:
-                assert read(piece, table, *bounds).equals(expected(tables, table, *bounds))
+                assert read(staged_batch, table, *bounds).equals(expected(tables, table, *bounds))
 
 
 def test_slices_lie_over_the_borders_of_what_is_written_at_once(tmp_path: Path) -> None:
@@ -87,32 +87,32 @@ def test_slices_lie_over_the_borders_of_what_is_written_at_once(tmp_path: Path) 
     rng = random.Random(1)
     staging = Staging.begin(tmp_path / "staging")
     made = [session(n, EPOCH + n * SECOND, rng.randrange(3)) for n in range(1_000)]
-    piece, tables = staged(staging, made)
+    staged_batch, tables = staged(staging, made)
     for first, last in ((0, 1_000), (0, 256), (255, 257), (256, 512), (500, 501), (300, 999), (999, 1_000)):
         bounds = EPOCH + first * SECOND, EPOCH + last * SECOND
         for table in schema.TABLES:
-            assert read(piece, table, *bounds).equals(expected(tables, table, *bounds))
+            assert read(staged_batch, table, *bounds).equals(expected(tables, table, *bounds))
 
 
 def test_a_table_without_rows_has_no_file(tmp_path: Path) -> None:
     """And gives none."""
     staging = Staging.begin(tmp_path / "staging")
-    piece, _ = staged(staging, [observation("a", 1), observation("b", 1, messages=1)])
-    assert piece.files.keys() == {"sessions", "messages"}
+    staged_batch, _ = staged(staging, [observation("a", 1), observation("b", 1, messages=1)])
+    assert staged_batch.files.keys() == {"sessions", "messages"}
     assert sorted(path.name for path in staging.directory.iterdir()) == [
         "piece.messages.arrow",
         "piece.sessions.arrow",
     ]
-    assert read(piece, schema.COSTS, EPOCH, EPOCH + 1).num_rows == 0
-    assert read(piece, schema.MESSAGES, EPOCH, EPOCH + 1).num_rows == 1
+    assert read(staged_batch, schema.COSTS, EPOCH, EPOCH + 1).num_rows == 0
+    assert read(staged_batch, schema.MESSAGES, EPOCH, EPOCH + 1).num_rows == 1
 
 
 def test_nothing_at_all_is_a_piece_too(tmp_path: Path) -> None:
     """Of a batch of marks."""
     staging = Staging.begin(tmp_path / "staging")
-    piece, _ = staged(staging, [])
-    assert (piece.files, piece.size, list(piece.created)) == ({}, 0, [])
-    assert read(piece, schema.SESSIONS, 0, 2**62).num_rows == 0
+    staged_batch, _ = staged(staging, [])
+    assert (staged_batch.files, staged_batch.size, list(staged_batch.created)) == ({}, 0, [])
+    assert read(staged_batch, schema.SESSIONS, 0, 2**62).num_rows == 0
 
 
 def test_pieces_count_and_go_with_their_batches(tmp_path: Path) -> None:
@@ -120,12 +120,12 @@ def test_pieces_count_and_go_with_their_batches(tmp_path: Path) -> None:
     staging = Staging.begin(tmp_path / "staging")
     for batch in (1, 2):
         versions = [version(session(batch, EPOCH, 2))]
-        piece = staging.write(f"b-{batch}", flatten(versions).tables, [EPOCH])
-        staging.add(batch, piece)
+        staged_batch = staging.write(f"b-{batch}", flatten(versions).tables, [EPOCH])
+        staging.add(batch, staged_batch)
     on_disk = sum(path.stat().st_size for path in staging.directory.iterdir())
     assert staging.size == on_disk > 0
     staging.drop([1, 3])
-    assert staging.pieces.keys() == {2}
+    assert staging.batches.keys() == {2}
     assert all(path.name.startswith("b-2.") for path in staging.directory.iterdir())
     assert 0 < staging.size < on_disk
     staging.drop([2])
@@ -144,14 +144,14 @@ def test_only_the_owner_can_read_what_is_staged(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, harm: str) -> None:
     """Of the warehouse, with a remedy: it is read, not mapped."""
     staging = Staging.begin(tmp_path / "staging")
-    piece, _ = staged(staging, [session(n, EPOCH, 2) for n in range(300)])
-    path = piece.files["messages"]
+    staged_batch, _ = staged(staging, [session(n, EPOCH, 2) for n in range(300)])
+    path = staged_batch.files["messages"]
     if harm == "gone":
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[: 5_000 if harm == "cut short" else 0])
     with pytest.raises(WarehouseError):
-        read(piece, schema.MESSAGES, EPOCH, EPOCH + 1)
+        read(staged_batch, schema.MESSAGES, EPOCH, EPOCH + 1)
 
 
 # -- what a dead run left ----------------------------------------------------------------------------------------------
@@ -165,7 +165,7 @@ def test_what_another_run_left_is_emptied(tmp_path: Path) -> None:
     (directory / "a directory").mkdir()
     (directory / "a directory" / "file").touch()
     again = Staging.begin(directory)
-    assert (list(directory.iterdir()), again.pieces, again.size) == ([], {}, 0)
+    assert (list(directory.iterdir()), again.batches, again.size) == ([], {}, 0)
 
 
 def test_rows_of_a_dead_run_come_from_raw(tmp_path: Path) -> None:
@@ -173,12 +173,12 @@ def test_rows_of_a_dead_run_come_from_raw(tmp_path: Path) -> None:
     talk = [{"role": "user", "content": "as it was said"}]
     with Warehouse(tmp_path / "w") as dead:
         dead.merge(observation("a", 1, messages=talk))
-        (piece,) = dead.staging.pieces[1]
+        (staged_batch,) = dead.staging.batches[1]
         lie = [version(observation("a", 1, messages=[{"role": "user", "content": "never said"}]))]
         forged = Staging(tmp_path / "forged")
         forged.directory.mkdir()
         for table, path in forged.write("lie", flatten(lie).tables, [EPOCH]).files.items():
-            path.rename(piece.files[table])
+            path.rename(staged_batch.files[table])
     with Warehouse(tmp_path / "w") as next_run:
         assert list(next_run.layout.staging.iterdir()) == []
         next_run.publish()

@@ -66,7 +66,7 @@ def test_bars_do_not_mind_a_terminal_that_went_away(monkeypatch: pytest.MonkeyPa
             shown.read(50)
             os.close(ours)
             time.sleep(0.3)  # a few frames
-            shown.note("a note")
+            shown.say("a note")
             shown.waiting(5, "a reason")
             shown.merged(Counts())
             shown.window_done()

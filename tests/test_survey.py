@@ -27,7 +27,7 @@ from vapi_sessions.core.timestamps import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from vapi_sessions.errors import ConfigurationError, SourceInconsistentError, VapiSessionsError
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Page, Query, Row
-from vapi_sessions.source.pagination import Piece, encode_pieces, walk
+from vapi_sessions.source.pagination import Cursor, encode_cursors, walk
 from vapi_sessions.source.planning import Plan, make_plan
 from vapi_sessions.source.windows import PlannedWindow
 
@@ -187,7 +187,7 @@ def test_nothing_older_than_the_oldest_session_is_asked_for() -> None:
     model = history()
     plan, _ = make(model)
     for planned in plan.windows:
-        for _ in walk(model.fetch, planned.pieces, limit=50):
+        for _ in walk(model.fetch, planned.cursors, limit=50):
             pass
     oldest = floor_ms(EPOCH + 123)
     lowers = [window.lower for q in model.queries for window in (q.updated, q.created) if window is not None]
@@ -200,7 +200,7 @@ def test_the_first_window_of_an_interrupted_first_run_goes_on() -> None:
     model = history(2000)
     plan, state = make(model, page_size=20)
     first = plan.windows[0]
-    (step, *_) = walk(model.fetch, first.pieces, limit=20)
+    (step, *_) = walk(model.fetch, first.cursors, limit=20)
     assert first.claim is not None
     stored = OpenWindow(
         run_id="first",
@@ -209,11 +209,11 @@ def test_the_first_window_of_an_interrupted_first_run_goes_on() -> None:
         upper=first.window.upper,
         expected=first.expected - len(step.rows),
         claimed_until=first.claim[1],
-        left=json.loads(encode_pieces(step.left)),
+        left=json.loads(encode_cursors(step.left)),
     )
     ledger = Ledger(ORG, int(state["origin"]), IntervalSet(), plan.unsettled)
     again, _ = make(model, ledger, [stored], page_size=20)
-    assert again.windows[0].pieces == step.left
+    assert again.windows[0].cursors == step.left
     assert again.windows[0].claim == first.claim
     assert covered(again.windows) == covered(plan.windows)
 
@@ -395,7 +395,7 @@ def test_an_open_window_goes_on_where_it_was_left() -> None:
         window,
         (EPOCH + 2 * DAY, EPOCH + 3 * DAY),
         7,
-        (Piece(window, EPOCH + DAY, frozenset({"tied-1", "tied-2"})),),
+        (Cursor(window, EPOCH + DAY, frozenset({"tied-1", "tied-2"})),),
     )
     assert list(covered(plan.windows)) == [(EPOCH + DAY, FAR)]
     begins = [begin(p) for p in plan.windows]
@@ -537,7 +537,7 @@ def test_requests_of_survey_and_walk_together(sessions: int, moment: Callable[[r
     plan, _ = make_plan(with_settings(concurrency=1), source, Ledger(), ())  # type: ignore[arg-type]
     read: set[str] = set()
     for planned in plan.windows:
-        for step in walk(source.list, planned.pieces, limit=1000):
+        for step in walk(source.list, planned.cursors, limit=1000):
             read |= {row.session_id for row in step.rows}
     assert len(read) == sessions
     assert source.requests <= sessions / 1000 * 1.25 + 20
@@ -557,7 +557,7 @@ def test_a_lookback_of_less_than_a_millisecond_does_no_harm() -> None:
     sessions = [Session(str(n), at - DAY, at - 1000 + 100 * n) for n in range(10)]
     model = SourceModel(by_id([Session("oldest", EPOCH, EPOCH)], sessions), now=NOW)
     plan, _ = make(model, after_a_run(at), lookback=500)
-    rows = [row for p in plan.windows for step in walk(model.fetch, p.pieces, limit=5) for row in step.rows]
+    rows = [row for p in plan.windows for step in walk(model.fetch, p.cursors, limit=5) for row in step.rows]
     assert len(rows) >= 5
 
 
@@ -613,11 +613,11 @@ def run_after_run(seed: int, failures: float) -> None:
             origin=int(state["origin"]),
             unsettled=ledger.unsettled | plan.unsettled,
         )
-        left = {n: planned.pieces for n, planned in enumerate(plan.windows) if planned.resumed}
+        left = {n: planned.cursors for n, planned in enumerate(plan.windows) if planned.resumed}
         fails = rng.random() < failures
         steps_left = rng.randrange(8) if fails else 10_000
         for number, planned in enumerate(plan.windows):
-            steps = walk(model.fetch, planned.pieces, limit=10) if steps_left else ()
+            steps = walk(model.fetch, planned.cursors, limit=10) if steps_left else ()
             for step in itertools.islice(steps, steps_left):
                 steps_left -= 1
                 read |= {(row.session_id, row.updated_at) for row in step.rows}
@@ -637,10 +637,10 @@ def run_after_run(seed: int, failures: float) -> None:
                 upper=plan.windows[number].window.upper,
                 expected=0,
                 claimed_until=ends[1] if (ends := plan.windows[number].claim) else None,
-                left=json.loads(encode_pieces(pieces)),
+                left=json.loads(encode_cursors(cursors)),
             )
-            for number, pieces in left.items()
-            if pieces
+            for number, cursors in left.items()
+            if cursors
         ]
         if not fails:
             settled = {(i, floor_ms(at)) for i, at in shown if at < plan.bound}

@@ -25,10 +25,10 @@ from vapi_sessions.source.pagination import (
     IDS_A_REQUEST,
     PATIENCE,
     WITNESSES,
-    Piece,
-    Step,
-    decode_pieces,
-    encode_pieces,
+    Cursor,
+    PageRead,
+    decode_cursors,
+    encode_cursors,
     walk,
 )
 
@@ -70,16 +70,16 @@ def steps(
     *,
     limit: int = PAGE,
     abandon: float = 0.0,
-) -> Iterator[Step]:
+) -> Iterator[PageRead]:
     """All steps of a walk that is abandoned after a step with probability `abandon`, and resumed from its JSON."""
-    left: Sequence[Piece] = (Piece(window),)
+    left: Sequence[Cursor] = (Cursor(window),)
     chance = random.Random(1)
     while left:
         for step in walk(model.fetch, left, limit=limit):
             yield step
             left = step.left
             if chance.random() < abandon:
-                left = decode_pieces(json.loads(encode_pieces(step.left)))
+                left = decode_cursors(json.loads(encode_cursors(step.left)))
                 break
 
 
@@ -280,13 +280,13 @@ def test_a_walk_can_stop_after_any_step(history: History) -> None:
     for stop in range(1, len(whole)):
         model = source(7, history)
         first = []
-        left: Sequence[Piece] = ()
+        left: Sequence[Cursor] = ()
         for number, step in enumerate(steps(model), start=1):
             first += step.rows
             left = step.left
             if number == stop:
                 break
-        again = decode_pieces(json.loads(encode_pieces(tuple(left))))
+        again = decode_cursors(json.loads(encode_cursors(tuple(left))))
         rest = [row for step in walk(model.fetch, again, limit=PAGE) for row in step.rows]
         ids = sorted(row.session_id for row in first + rest)
         assert ids == sorted(row.session_id for rows in whole for row in rows), stop
@@ -313,7 +313,7 @@ def test_no_pieces_no_requests() -> None:
 
 
 PIECES = st.builds(
-    Piece,
+    Cursor,
     st.builds(Window, st.integers(0, 1 << 52), st.none() | st.integers(0, 1 << 52)),
     st.none() | st.integers(0, 1 << 52),
     st.frozensets(st.text(max_size=5), max_size=4),
@@ -322,9 +322,9 @@ PIECES = st.builds(
 
 @given(st.lists(PIECES, max_size=4).map(tuple))
 @examples(100)
-def test_what_is_left_survives_json(pieces: tuple[Piece, ...]) -> None:
+def test_what_is_left_survives_json(cursors: tuple[Cursor, ...]) -> None:
     """Encoding and decoding gives the same pieces."""
-    assert decode_pieces(json.loads(encode_pieces(pieces))) == pieces
+    assert decode_cursors(json.loads(encode_cursors(cursors))) == cursors
 
 
 # -- the window that is open to the right ------------------------------------------------------------------------------
@@ -361,8 +361,8 @@ def test_a_range_of_created_at_is_read_whole_although_its_sessions_change(histor
     born = Window(EPOCH - DAY // 2, EPOCH + HOUR)
     for seed in range(30):
         model = source(seed, history, traffic=busy(5, 2, 1), shuffle_ties=True)
-        piece = Piece(ALWAYS, created_from=born.lower, created_until=born.upper)
-        rows = [row for step in walk(model.fetch, [piece], limit=PAGE) for row in step.rows]
+        cursor = Cursor(ALWAYS, created_from=born.lower, created_until=born.upper)
+        rows = [row for step in walk(model.fetch, [cursor], limit=PAGE) for row in step.rows]
         there = {s.session_id for s in model.sessions.values() if s.created_at in born}
         assert len(there) > 10
         assert not there - {row.session_id for row in rows}, seed
@@ -377,9 +377,9 @@ def test_a_range_of_created_at_stops_at_an_upper_bound_that_is_ignored() -> None
         return model.answer(replace(query, created=Window(lower, None)), model.sessions)
 
     model = source(1, plain, faults=[ignored_upper])
-    piece = Piece(ALWAYS, created_from=0, created_until=EPOCH - DAY // 2)
+    cursor = Cursor(ALWAYS, created_from=0, created_until=EPOCH - DAY // 2)
     with pytest.raises(SourceInconsistentError, match="behind the bound asked for"):
-        list(walk(model.fetch, [piece], limit=PAGE))
+        list(walk(model.fetch, [cursor], limit=PAGE))
 
 
 # -- answers that are wrong --------------------------------------------------------------------------------------------
@@ -593,7 +593,7 @@ def test_errors_of_the_source_pass_through() -> None:
         raise SourceUnavailableError("gone")
 
     with pytest.raises(SourceUnavailableError, match="gone"):
-        next(walk(fetch, (Piece(WINDOW),), limit=PAGE))
+        next(walk(fetch, (Cursor(WINDOW),), limit=PAGE))
 
 
 def test_of_a_repeated_id_the_newest_version_is_told() -> None:
@@ -601,7 +601,7 @@ def test_of_a_repeated_id_the_newest_version_is_told() -> None:
     old, new = (Row("a", "org", EPOCH, EPOCH + n * MILLISECOND, b"") for n in (1, 2))
     for rows in ([old, new], [new, old]):
         page = Page(rows, total=1, limit=PAGE, requested_at=LATER, seq=1, server_time=None, size=0)
-        (step,) = walk(lambda query, page=page: page, (Piece(WINDOW),), limit=PAGE)  # type: ignore[misc]
+        (step,) = walk(lambda query, page=page: page, (Cursor(WINDOW),), limit=PAGE)  # type: ignore[misc]
         assert step.rows == [new]
 
 

@@ -12,10 +12,10 @@ from typing import Annotated, Final, Literal
 
 import typer
 
-from vapi_emulator.errors import EmulatorError
+from vapi_emulator import EmulatorError
 from vapi_emulator.generate import History, generate
 from vapi_emulator.imported import load
-from vapi_emulator.live import Traffic
+from vapi_emulator.live import LiveTraffic
 from vapi_emulator.parameters import DECLARED
 from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import (
@@ -139,7 +139,7 @@ def run(
         server.stop()
 
 
-def _ready(server: EmulatorServer, traffic: Traffic | None) -> None:
+def _ready(server: EmulatorServer, traffic: LiveTraffic | None) -> None:
     if traffic is not None:
         traffic.start()
     _say(

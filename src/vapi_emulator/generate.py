@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
+from vapi_emulator import EmulatorError
 from vapi_emulator.conversations import finish, open_session
-from vapi_emulator.errors import EmulatorError
 from vapi_emulator.store import Store
-from vapi_emulator.stored import Row, make_row
+from vapi_emulator.stored import StoredSession, make_row
 from vapi_emulator.talk import Talk, choose_style, customer
 from vapi_emulator.times import DAY_US, SECOND_US, from_us
 
@@ -63,10 +63,10 @@ def fill(store: Store, history: History) -> int:
     return sum(store.insert_many(batch) for batch in generate(history))
 
 
-def generate(history: History) -> Iterator[list[Row]]:
+def generate(history: History) -> Iterator[list[StoredSession]]:
     """The sessions of a history in order of creation, in batches."""
     rng = random.Random(f"{history.seed}/{history.org_id}")
-    batch: list[Row] = []
+    batch: list[StoredSession] = []
     created_us = history.since_us
     for hour_us, count in _per_hour(history, rng):
         end_us = min(hour_us + _HOUR_US, history.until_us)
@@ -108,7 +108,7 @@ def _sometimes_tied(rng: random.Random, moment: int, previous: int) -> int:
     return max(moment, previous)
 
 
-def _session(rng: random.Random, history: History, created_us: int) -> Row:
+def _session(rng: random.Random, history: History, created_us: int) -> StoredSession:
     oddities = history.oddities
     # Squaring prefers the low numbers: a few customers come often, most of them once or twice.
     who = customer(int(rng.random() ** 2 * max(10, history.sessions // 3)))

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from vapi_emulator import EmulatorError
 from vapi_emulator.conversations import set_costs
-from vapi_emulator.errors import EmulatorError
 from vapi_emulator.store import Store
-from vapi_emulator.stored import Row, Session, decode, make_row
+from vapi_emulator.stored import Session, StoredSession, decode, make_row
 from vapi_emulator.talk import fixed_id, new_id
 from vapi_emulator.times import SECOND_US, iso_ms, parse_iso
 
@@ -30,7 +30,7 @@ def load(store: Store, path: Path, org_id: str, *, until_us: int | None = None, 
     lines = _read(path)
     now = store.now_us() if until_us is None else until_us
     rng = random.Random(f"load/{seed}")
-    rows: list[Row] = []
+    rows: list[StoredSession] = []
     ids: set[str] = set()
     for number, value in lines:
         created = now - (len(lines) - len(rows)) * _APART_US
@@ -69,7 +69,7 @@ def _bad_line(path: Path, number: int, reason: str) -> EmulatorError:
     )
 
 
-def _row(value: Any, org_id: str, created_us: int, rng: random.Random) -> Row:
+def _row(value: Any, org_id: str, created_us: int, rng: random.Random) -> StoredSession:
     if not isinstance(value, dict):
         raise TypeError("it is no JSON object")
     messages = value.get("messages")

@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final, Literal, Self
 
+from vapi_emulator import EmulatorError
 from vapi_emulator.conversations import complete, open_session, set_costs, set_pending, write_turns
-from vapi_emulator.errors import EmulatorError
 from vapi_emulator.store import Store
 from vapi_emulator.stored import Session
 from vapi_emulator.talk import customer, customer_of
@@ -35,7 +35,7 @@ _BULK: Final = 150
 _CUSTOMERS: Final = 500
 
 
-class Traffic:
+class LiveTraffic:
     """Changes to one organisation's sessions. `made` counts them by kind; `deleted` are the ids that are gone."""
 
     def __init__(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
-from vapi_emulator.store import Query
+from vapi_emulator.store import ListQuery
 from vapi_emulator.stored import canonical
 from vapi_emulator.switches import EmulatorSettings
 from vapi_emulator.times import from_us, iso_ms, parse_iso
@@ -35,12 +35,12 @@ class BadRequest(Exception):  # noqa: N818  (named after the answer it becomes)
 class ListRequest:
     """A checked list request: the query for the store, and what the metadata says about it."""
 
-    query: Query
+    query: ListQuery
     page: int
     limit: int
     created_ge_us: int | None = None
     created_le_us: int | None = None
-    beyond_retention: Query | None = None
+    beyond_retention: ListQuery | None = None
 
 
 def check_string(name: str, value: str, minimum: int = 0, maximum: int | None = None) -> list[str]:
@@ -226,7 +226,7 @@ def _assemble(
         limit = DEFAULT_LIMIT
     if settings.page_cap is not None:
         limit = min(limit, settings.page_cap)
-    query = Query(
+    query = ListQuery(
         org_id,
         created=_range(bounds, "createdAt"),
         updated=_range(bounds, "updatedAt"),

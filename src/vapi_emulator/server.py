@@ -17,10 +17,10 @@ from typing import Any, Final, Self
 
 import uvicorn
 
+from vapi_emulator import EmulatorError
 from vapi_emulator.api import Emulator, RequestRecord, create_app
-from vapi_emulator.errors import EmulatorError
 from vapi_emulator.faults import FaultInjector
-from vapi_emulator.live import Traffic
+from vapi_emulator.live import LiveTraffic
 from vapi_emulator.store import Store
 from vapi_emulator.switches import EmulatorSettings
 from vapi_emulator.times import Clock, system_clock, to_us
@@ -148,10 +148,10 @@ class EmulatorServer:
         self.faults.forget_script()
         self.clear_requests()
 
-    def traffic(self, **options: Any) -> Traffic:
+    def traffic(self, **options: Any) -> LiveTraffic:
         """Changes to the first organisation's sessions, by the settings in force; `options` are those of `Traffic`."""
         moves = self.settings.late_cost_moves_updated_at
-        return Traffic(self.store, self.org_id, **{"late_cost_moves_updated_at": moves, **options})
+        return LiveTraffic(self.store, self.org_id, **{"late_cost_moves_updated_at": moves, **options})
 
     # -- running
 

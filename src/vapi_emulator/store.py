@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, cast
 
-from vapi_emulator.errors import EmulatorError
-from vapi_emulator.stored import Row, Session, decode, make_row
+from vapi_emulator import EmulatorError
+from vapi_emulator.stored import Session, StoredSession, decode, make_row
 from vapi_emulator.times import SECOND_US, Clock, parse_iso, system_clock, to_us
 
 #: Half-open, in microseconds; None: without end.
@@ -29,7 +29,7 @@ _MAX_OFFSET: Final = 2**62
 _FEW: Final = 5_000
 
 
-_COLUMNS: Final = Row._fields[:-1]
+_COLUMNS: Final = StoredSession._fields[:-1]
 _TYPES: Final = {
     "created_us": "INTEGER NOT NULL",
     "updated_us": "INTEGER NOT NULL",
@@ -55,7 +55,7 @@ _UPDATE: Final = f"UPDATE sessions SET {', '.join(f'{c} = ?' for c in _COLUMNS)}
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
+class ListQuery:
     """A page to read: half-open intervals of microseconds, and further conditions.
 
     `where` is made of our own column names (` AND name = ?`), its values are parameters; `by_id` says that it names ids.
@@ -74,7 +74,7 @@ class Query:
     shuffle_ties: bool = False
 
 
-class Page(NamedTuple):
+class ListPage(NamedTuple):
     """Rows and total of one snapshot."""
 
     bodies: list[bytes]
@@ -95,7 +95,7 @@ class _Delayed(NamedTuple):
 
     visible_us: int
     id: str
-    row: Row | None
+    row: StoredSession | None
 
 
 class Store:
@@ -213,7 +213,7 @@ class Store:
         )
         return None if row is None else int(row[0])
 
-    def query(self, query: Query) -> Page:
+    def query(self, query: ListQuery) -> ListPage:
         """A page and the number of all rows that match, both from one snapshot."""
         self._land(self.now_us())
         reader = self._reader()
@@ -222,17 +222,17 @@ class Store:
             source, values = self._source(reader, query)
             total = reader.execute(f"SELECT count(*) FROM {source}", values).fetchone()[0]
             if query.limit <= 0 or query.offset >= total:
-                return Page([], total)
+                return ListPage([], total)
             order, extra = self._order(query)
             found = reader.execute(
                 f"SELECT seq FROM {source} ORDER BY {order} LIMIT ? OFFSET ?",
                 (*values, *extra, query.limit, min(query.offset, _MAX_OFFSET)),
             ).fetchall()
-            return Page(self._bodies(reader, [seq for (seq,) in found]), total)
+            return ListPage(self._bodies(reader, [seq for (seq,) in found]), total)
         finally:
             reader.execute("COMMIT")
 
-    def _source(self, reader: sqlite3.Connection, query: Query) -> tuple[str, tuple[Any, ...]]:
+    def _source(self, reader: sqlite3.Connection, query: ListQuery) -> tuple[str, tuple[Any, ...]]:
         """`sessions` by the index that suits, with the WHERE clause, and the values for it."""
         created, created_values = _within("created_us", query.created)
         updated, updated_values = _within("updated_us", query.updated)
@@ -256,7 +256,7 @@ class Store:
         sql = f"SELECT count(*) FROM (SELECT 1 FROM sessions INDEXED BY {index} WHERE org_id = ?{where} LIMIT {_FEW})"
         return int(reader.execute(sql, values).fetchone()[0])
 
-    def _order(self, query: Query) -> tuple[str, tuple[int, ...]]:
+    def _order(self, query: ListQuery) -> tuple[str, tuple[int, ...]]:
         direction = "ASC" if query.ascending else "DESC"
         if query.sort_by == "createdAt":
             first = f"created_us {direction}"
@@ -306,7 +306,7 @@ class Store:
 
     # -- writing
 
-    def insert_many(self, rows: Iterable[Row]) -> int:
+    def insert_many(self, rows: Iterable[StoredSession]) -> int:
         """Store new sessions in one transaction, visible at once; returns how many. An id that exists is an error."""
         with self._lock:
             batch = [self._precise(row) for row in rows]
@@ -402,12 +402,12 @@ class Store:
                         self.update(org_id, session_id, _complete, touch=touch)
             return len(due)
 
-    def _precise(self, row: Row) -> Row:
+    def _precise(self, row: StoredSession) -> StoredSession:
         if self.sub_millisecond:
             return row
         return row._replace(created_us=self._stored(row.created_us), updated_us=self._stored(row.updated_us))
 
-    def _latest(self, org_id: str, session_id: str) -> Row | None:
+    def _latest(self, org_id: str, session_id: str) -> StoredSession | None:
         """The state a writer sees: its own delayed writes included."""
         for waiting in reversed(self._delayed):
             if waiting.id == session_id:
@@ -416,16 +416,16 @@ class Store:
             f"SELECT {', '.join(_COLUMNS)}, body FROM sessions JOIN bodies USING (seq) WHERE id = ? AND org_id = ?",
             (session_id, org_id),
         ).fetchone()
-        return None if found is None else Row(*found)
+        return None if found is None else StoredSession(*found)
 
-    def _write(self, session_id: str, row: Row | None) -> None:
+    def _write(self, session_id: str, row: StoredSession | None) -> None:
         if self.commit_delay_seconds > 0:
             visible = self.now_us() + int(self.commit_delay_seconds * SECOND_US)
             self._delayed.append(_Delayed(visible, session_id, row))
         else:
             self._commit(session_id, row)
 
-    def _commit(self, session_id: str, row: Row | None) -> None:
+    def _commit(self, session_id: str, row: StoredSession | None) -> None:
         with self._transaction() as connection:
             found = connection.execute("SELECT seq FROM sessions WHERE id = ?", (session_id,)).fetchone()
             if row is None:

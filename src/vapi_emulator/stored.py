@@ -16,7 +16,7 @@ DEFAULT_EXPIRATION_SECONDS: Final = 86_400
 _FIXED: Final = frozenset({"id", "orgId", "createdAt", "updatedAt"})
 
 
-class Row(NamedTuple):
+class StoredSession(NamedTuple):
     """One session as stored; the order is that of the columns."""
 
     id: str
@@ -75,7 +75,9 @@ def is_pending(session: Mapping[str, Any]) -> bool:
     return session.get("cost") is None
 
 
-def make_row(session: Session, created_us: int, updated_us: int, duration: float | None = None) -> Row:
+def make_row(
+    session: Session, created_us: int, updated_us: int, duration: float | None = None
+) -> StoredSession:
     """The stored form of a session. Writes both timestamps into `session` and brings the four fixed fields first."""
     session = {
         "id": session["id"],
@@ -88,7 +90,7 @@ def make_row(session: Session, created_us: int, updated_us: int, duration: float
         customer = {}
     seconds = session.get("expirationSeconds", DEFAULT_EXPIRATION_SECONDS)
     e164 = customer.get("numberE164CheckEnabled", True) if customer else None
-    return Row(
+    return StoredSession(
         id=session["id"],
         org_id=session["orgId"],
         created_us=created_us,

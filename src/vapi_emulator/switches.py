@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
-from vapi_emulator.errors import EmulatorError
+from vapi_emulator import EmulatorError
 
 DEFAULT_KEY: Final = "emulator-key"
 DEFAULT_ORG: Final = "0e111a70-0000-4000-8000-000000000001"

@@ -18,7 +18,7 @@ from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.privacy.policy import MessageText, PersonalData, Policy
 
 if TYPE_CHECKING:
-    from vapi_sessions.privacy.sanitizer import Treatment
+    from vapi_sessions.privacy.sanitizer import Sanitizer
 
 MAX_PAGE_SIZE = 1000
 #: A pseudonym key shorter than this can be guessed.
@@ -146,13 +146,13 @@ class Settings(BaseSettings):
             )
         return SecretStr(key)
 
-    def treatment(self) -> Treatment:
+    def sanitizer(self) -> Sanitizer:
         """What is done to sessions before they are written. Raises ConfigurationError if pseudonyms lack their key."""
         from vapi_sessions.privacy.redaction import Extra
-        from vapi_sessions.privacy.sanitizer import Treatment
+        from vapi_sessions.privacy.sanitizer import Sanitizer
 
         key = self._pseudonym_key() if self.personal_data is PersonalData.PSEUDONYMISE else None
-        return Treatment(
+        return Sanitizer(
             Extra.of(self.redact_names, self.redact_paths),
             Policy(self.personal_data, self.message_text, key, self.phone_region),
         )

@@ -15,8 +15,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from vapi_emulator import EmulatorError
 from vapi_emulator.command import emulate, parse_keys
-from vapi_emulator.errors import EmulatorError
 from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import DEFAULT_ORG
 

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 
 from vapi_emulator.generate import History, fill
-from vapi_emulator.live import Traffic
+from vapi_emulator.live import LiveTraffic
 from vapi_emulator.parameters import DECLARED
 from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import EmulatorSettings
@@ -64,7 +64,7 @@ def declared() -> Iterator[Client]:
             server.store,
             History(org_id=server.org_id, sessions=150, days=10, until_us=to_us(NOW), oddities=False),
         )
-        Traffic(server.store, server.org_id, oddities=False).steps(100)
+        LiveTraffic(server.store, server.org_id, oddities=False).steps(100)
         yield client
 
 

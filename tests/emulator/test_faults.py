@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from vapi_emulator.errors import EmulatorError
+from vapi_emulator import EmulatorError
 from vapi_emulator.faults import Fault
 from vapi_emulator.switches import FaultSettings
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from vapi_emulator.errors import EmulatorError
+from vapi_emulator import EmulatorError
 from vapi_emulator.generate import History, generate
-from vapi_emulator.stored import Row, decode
+from vapi_emulator.stored import StoredSession, decode
 from vapi_emulator.times import DAY_US, from_us, to_us
 
 from .conftest import NOW
@@ -66,12 +66,12 @@ def history(**changes: Any) -> History:
     )
 
 
-def rows(wanted: History) -> list[Row]:
+def rows(wanted: History) -> list[StoredSession]:
     return [row for batch in generate(wanted) for row in batch]
 
 
 @cache
-def made() -> tuple[Row, ...]:
+def made() -> tuple[StoredSession, ...]:
     return tuple(rows(history()))
 
 

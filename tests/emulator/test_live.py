@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from vapi_emulator.errors import EmulatorError
+from vapi_emulator import EmulatorError
 from vapi_emulator.generate import History, fill
-from vapi_emulator.live import WEIGHTS, Change, Traffic
+from vapi_emulator.live import WEIGHTS, Change, LiveTraffic
 from vapi_emulator.store import Store
 
 from .conftest import FakeClock
@@ -29,8 +29,8 @@ class Fixture:
     def state(self) -> dict[str, dict[str, Any]]:
         return {session["id"]: session for session in self.store.sessions(ORG)}
 
-    def run(self, steps: int = 1, **options: Any) -> Traffic:
-        traffic = Traffic(self.store, ORG, **options)
+    def run(self, steps: int = 1, **options: Any) -> LiveTraffic:
+        traffic = LiveTraffic(self.store, ORG, **options)
         for _ in range(steps):
             self.clock.forward(seconds=1)
             traffic.step()
@@ -127,13 +127,13 @@ def test_deletions_are_remembered(at: Fixture) -> None:
 def test_on_an_empty_store_sessions_begin(tmp_path: Path) -> None:
     """Where nothing can be changed, something is created."""
     store = Store(tmp_path / "empty.sqlite", clock=FakeClock())
-    assert Traffic(store, ORG, weights=only("delete")).steps(2) == {"create": 1, "delete": 1}
+    assert LiveTraffic(store, ORG, weights=only("delete")).steps(2) == {"create": 1, "delete": 1}
     store.close()
 
 
 def test_the_thread_works_and_stops(at: Fixture) -> None:
     """Many changes a second until it is told to stop, and not one after."""
-    with Traffic(at.store, ORG, rate=500) as traffic:
+    with LiveTraffic(at.store, ORG, rate=500) as traffic:
         end = time.monotonic() + 200
         while sum(traffic.made.values()) < 20 and time.monotonic() < end:
             time.sleep(0.01)
@@ -147,4 +147,4 @@ def test_the_thread_works_and_stops(at: Fixture) -> None:
 def test_a_rate_that_makes_no_sense_is_refused(at: Fixture) -> None:
     """Zero changes a second is no traffic."""
     with pytest.raises(EmulatorError, match="0 changes per second"):
-        Traffic(at.store, ORG, rate=0)
+        LiveTraffic(at.store, ORG, rate=0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vapi_emulator.errors import EmulatorError
+from vapi_emulator import EmulatorError
 from vapi_emulator.imported import load
 from vapi_emulator.store import Store
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vapi_emulator.errors import EmulatorError
+from vapi_emulator import EmulatorError
 from vapi_emulator.generate import History, fill
 from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import EmulatorSettings, FaultSettings

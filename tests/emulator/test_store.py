@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from vapi_emulator.errors import EmulatorError
-from vapi_emulator.store import Query, Store
-from vapi_emulator.stored import Row, decode, encode, make_row
+from vapi_emulator import EmulatorError
+from vapi_emulator.store import ListQuery, Store
+from vapi_emulator.stored import StoredSession, decode, encode, make_row
 
 from .conftest import FakeClock
 
@@ -30,7 +30,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
     store.close()
 
 
-def rows(count: int, first: int = 0) -> list[Row]:
+def rows(count: int, first: int = 0) -> list[StoredSession]:
     return [
         make_row({"id": session_id(n), "orgId": ORG}, n * 1000, n * 1000) for n in range(first, first + count)
     ]
@@ -108,12 +108,12 @@ def test_rows_and_total_are_one_snapshot(store: Store) -> None:
     writer.start()
     totals = set()
     while not done.is_set():
-        page = store.query(Query(ORG, limit=1000))
+        page = store.query(ListQuery(ORG, limit=1000))
         assert len(page.bodies) == page.total
         assert page.total % 2 == 0
         totals.add(page.total)
     writer.join()
-    assert store.query(Query(ORG, limit=1000)).total == 300
+    assert store.query(ListQuery(ORG, limit=1000)).total == 300
 
 
 def test_an_insert_that_fails_leaves_nothing(store: Store) -> None:
@@ -147,12 +147,12 @@ def test_a_silent_change_keeps_updated_at(store: Store) -> None:
 def test_both_ways_of_finding_a_page_agree(store: Store) -> None:
     """Few matches are sorted, many are walked in order of creation: the page is the same."""
     store.insert_many(rows(25_000))
-    few = Query(ORG, updated=(12_000_000, 12_007_000), ascending=True, limit=7)
-    many = Query(ORG, updated=(0, None), ascending=True, limit=7, offset=12_000)
+    few = ListQuery(ORG, updated=(12_000_000, 12_007_000), ascending=True, limit=7)
+    many = ListQuery(ORG, updated=(0, None), ascending=True, limit=7, offset=12_000)
     assert store.query(few).total == 7
     assert store.query(many).total == 25_000
     assert store.query(few).bodies == store.query(many).bodies
-    by_id = Query(ORG, where=" AND id = ?", values=(session_id(12_000),), by_id=True)
+    by_id = ListQuery(ORG, where=" AND id = ?", values=(session_id(12_000),), by_id=True)
     assert store.query(by_id).bodies == store.query(few).bodies[:1]
 
 

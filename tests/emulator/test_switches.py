@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vapi_emulator.errors import EmulatorError
+from vapi_emulator import EmulatorError
 from vapi_emulator.switches import EmulatorSettings, FaultSettings
 
 from .conftest import Client, FakeClock, Serve

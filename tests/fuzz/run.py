@@ -19,14 +19,14 @@ import vapi_sessions
 from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.errors import SourceUnavailableError
-from vapi_sessions.operations.coordinator import Loader
+from vapi_sessions.operations.coordinator import Coordinator
 from vapi_sessions.operations.recovery import recover
-from vapi_sessions.operations.window_read import Sanitizer
+from vapi_sessions.operations.window_read import PageSanitizer
 from vapi_sessions.privacy.policy import MessageText, PersonalData, Policy
-from vapi_sessions.privacy.sanitizer import Treatment
+from vapi_sessions.privacy.sanitizer import Sanitizer
 from vapi_sessions.schema import TABLES
 from vapi_sessions.source.client import Query, Source
-from vapi_sessions.source.pagination import Step
+from vapi_sessions.source.pagination import PageRead
 from vapi_sessions.warehouse import query
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout, writer_lock
@@ -61,20 +61,20 @@ def world(seed: int) -> int:
             lambda _: httpx.Response(200, content=bodies[-1], headers={"content-type": "application/json"})
         ),
     )
-    treatment = Treatment(policy=policy(random) if random.random() < 0.5 else Policy())
+    sanitizer = Sanitizer(policy=policy(random) if random.random() < 0.5 else Policy())
     read: dict[str, bytes] = {}
     with tempfile.TemporaryDirectory() as directory:
         layout = Layout(Path(directory, "warehouse"))
         layout.create()
         with source, writer_lock(layout), Index(layout.index, layout.scratch) as index:
             staging = Staging.begin(layout.staging)
-            loader = Loader(
+            loader = Coordinator(
                 index,
                 layout,
                 staging,
-                Sanitizer("fuzz", ORG, layout.root, treatment, Suppression.open(layout)),
+                PageSanitizer("fuzz", ORG, layout.root, sanitizer, Suppression.open(layout)),
                 completed=IntervalSet(),
-                state=lambda: {"org_id": ORG, **treatment.state},
+                state=lambda: {"org_id": ORG, **sanitizer.state},
                 now=clock.__next__,
             )
             for number in range(PAGES):
@@ -87,7 +87,7 @@ def world(seed: int) -> int:
                     continue  # what is no list of sessions is refused as a whole
                 if any(row.org_id != ORG for row in found.rows):
                     continue  # a byte of the organisation was hit
-                loader.add_unclaimed(Step(found.rows, (), found))
+                loader.add_unclaimed(PageRead(found.rows, (), found))
                 loader.flush()
                 read |= {row.session_id: row.body for row in found.rows}
             Publisher(index, layout, staging, clock.__next__).publish()
@@ -95,7 +95,7 @@ def world(seed: int) -> int:
             held = _held(index)
             before = _tables(layout.root)
             _same_after_rebuild(layout, clock, held, before)
-        _check(layout.root, read, treatment)
+        _check(layout.root, read, sanitizer)
     return len(read)
 
 
@@ -118,7 +118,7 @@ def _same_after_rebuild(
     assert repr(_tables(layout.root)) == repr(before), "a rebuild gives another warehouse"
 
 
-def _check(root: Path, read: dict[str, bytes], treatment: Treatment) -> None:
+def _check(root: Path, read: dict[str, bytes], sanitizer: Sanitizer) -> None:
     with vapi_sessions.connect(root) as db:
         held = {session_id for (session_id,) in db.execute("SELECT session_id FROM sessions").fetchall()}
         stored = dict(
@@ -128,7 +128,7 @@ def _check(root: Path, read: dict[str, bytes], treatment: Treatment) -> None:
     for session_id, body in stored.items():
         assert CANARY not in body, "a secret got through"
         if (
-            not treatment.policy
+            not sanitizer.policy
             and CANARY.encode() not in read[session_id]
             and b"\\u00" not in read[session_id]
         ):

@@ -349,7 +349,7 @@ class World(httpx.BaseTransport):
         """Windows that are read side by side end in any order, and their pages reach the loader in another one than
         they were asked for.
         """
-        add, finish, rng = coordinator.Loader.add, sync.Run.finish, random.Random(self.seed)
+        add, finish, rng = coordinator.Coordinator.add, sync.Run.finish, random.Random(self.seed)
         held = self._held
 
         def release(fits: Callable[[int], bool]) -> None:
@@ -383,7 +383,7 @@ class World(httpx.BaseTransport):
 
         with (
             mock.patch.object(sync, "fetch_all", fetch_all),
-            mock.patch.object(coordinator.Loader, "add", add_later),
+            mock.patch.object(coordinator.Coordinator, "add", add_later),
             mock.patch.object(sync.Run, "finish", finish_all),
         ):
             yield

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import typer
 
-from vapi_emulator.errors import EmulatorError
+from vapi_emulator import EmulatorError
 from vapi_sessions import __version__
 from vapi_sessions.cli import signals, streams
 from vapi_sessions.core.timestamps import parse_duration, show
@@ -302,7 +302,7 @@ def rebuild(warehouse: Warehouse = None) -> None:
 
     settings = _settings(warehouse=warehouse, base_url=None)
     with display("rebuild") as progress:
-        files, sessions = work.rebuild(settings.warehouse, treatment=settings.treatment(), progress=progress)
+        files, sessions = work.rebuild(settings.warehouse, sanitizer=settings.sanitizer(), progress=progress)
     print(f"Rebuilt {sessions:,} sessions from {files:,} raw files.")
 
 
@@ -373,7 +373,7 @@ def forget(
             print(f"Took a {_WORDS.get(kind, kind)} off the list, and with it {_sessions(count)}.")
         print("The next vapi-sessions sync --full brings back what the source still has of them.")
         return
-    done = forgetting.forget(settings, whom, dry_run=dry_run, note=lambda text: print(text, file=sys.stderr))
+    done = forgetting.forget(settings, whom, dry_run=dry_run, say=lambda text: print(text, file=sys.stderr))
     _print_erased(done, mentions=mentions)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from vapi_emulator.generate import History, fill
-from vapi_emulator.live import Traffic
+from vapi_emulator.live import LiveTraffic
 from vapi_emulator.server import EmulatorServer
 from vapi_sessions.cli.display import display
 from vapi_sessions.core import resources
@@ -53,7 +53,7 @@ def demo(directory: str | Path, *, sessions: int, days: int, seed: int, say: Cal
             f"2. First sync: {counts.sessions_new:,} sessions and {counts.messages_written:,} messages "
             f"in {first.seconds:.1f} s, with {first.requests} requests."
         )
-        traffic = Traffic(server.store, server.org_id, rate=10.0, seed=seed)
+        traffic = LiveTraffic(server.store, server.org_id, rate=10.0, seed=seed)
         traffic.steps(60)
         say("3. Meanwhile customers went on talking: 60 changes at the source.")
         with display("second sync") as progress:

@@ -96,7 +96,7 @@ class Bars:
         if seconds >= 1:
             self._print(f"waiting {seconds:.0f} s: {reason}")
 
-    def note(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Say it above the bar."""
         self._print(text)
 
@@ -161,7 +161,7 @@ class Lines:
         if seconds >= 1:
             self._say(f"waiting {seconds:.0f} s: {reason}")
 
-    def note(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Say it."""
         self._say(text)
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 from vapi_sessions.core.intervals import IntervalSet, Window
 from vapi_sessions.core.records import Batch, WindowRecord, window_of
 from vapi_sessions.core.timestamps import to_datetime
-from vapi_sessions.operations.window_read import Reading, Sanitizer, Stored
-from vapi_sessions.source.pagination import Piece, Step, encode_pieces
+from vapi_sessions.operations.window_read import PageSanitizer, Reading, Stored
+from vapi_sessions.source.pagination import Cursor, PageRead, encode_cursors
 from vapi_sessions.source.windows import PlannedWindow
 from vapi_sessions.transform.resolve import (
     Kind,
@@ -56,7 +56,7 @@ class _WindowProgress:
 
     index: int
     planned: PlannedWindow
-    left: tuple[Piece, ...]
+    left: tuple[Cursor, ...]
     reading: Reading
     distinct: int = 0
     requests: int = 0
@@ -65,7 +65,7 @@ class _WindowProgress:
     stale: bool = False
 
 
-class Loader:
+class Coordinator:
     """Reads of any number of threads, committed by one at a time.
 
     `completed` are the intervals claimed before this run: a change that turns up inside them is late. What is
@@ -77,7 +77,7 @@ class Loader:
         index: Index,
         layout: Layout,
         staging: Staging,
-        sanitizer: Sanitizer,
+        page_sanitizer: PageSanitizer,
         *,
         completed: IntervalSet,
         unsettled: IntervalSet = IntervalSet(),  # noqa: B008  # immutable
@@ -90,7 +90,7 @@ class Loader:
         self._index = index
         self._layout = layout
         self._staging = staging
-        self._sanitizer = sanitizer
+        self._page_sanitizer = page_sanitizer
         self._completed = completed
         self._unsettled = unsettled
         self._state = state
@@ -115,7 +115,7 @@ class Loader:
 
     # -- windows of the plan, each read by one thread ------------------------------------------------------------
 
-    def add(self, index: int, planned: PlannedWindow, step: Step) -> None:
+    def add(self, index: int, planned: PlannedWindow, step: PageRead) -> None:
         """Take one step of the walk through window `index`. Raises ConfigurationError for another organisation's rows."""
         window = self._window(index, planned)
         window.reading.take(step)
@@ -132,7 +132,7 @@ class Loader:
         if index not in self._windows:
             with self._committing:
                 held = self._index.contents(planned.window)
-            self._windows[index] = _WindowProgress(index, planned, planned.pieces, self._reading(held))
+            self._windows[index] = _WindowProgress(index, planned, planned.cursors, self._reading(held))
         return self._windows[index]
 
     # -- what is read for another reason; nothing is claimed by it -------------------------------------------------
@@ -142,7 +142,7 @@ class Loader:
         with self._committing:
             self._other.hold(self._index.contents(window, "created_at"))
 
-    def add_unclaimed(self, step: Step) -> list[Observation | Unreadable]:
+    def add_unclaimed(self, step: PageRead) -> list[Observation | Unreadable]:
         """Take rows that no window of the plan asked for; returns what of them may be stored."""
         found = self._other.take(step)
         if self._other.size >= BATCH_BYTES:
@@ -154,17 +154,21 @@ class Loader:
         held = self.unreadable[name]
         created = held.created_at if held.created_at is not None else 0
         updated = held.updated_at if held.updated_at is not None else created
-        self._mark(name, "deleted", created, updated, requested_at=requested_at, seq=seq)
+        self._tombstone(name, "deleted", created, updated, requested_at=requested_at, seq=seq)
 
-    def mark(self, session_id: str, kind: Kind, known: Known, *, requested_at: int, seq: int) -> None:
+    def tombstone(self, session_id: str, kind: Kind, known: Known, *, requested_at: int, seq: int) -> None:
         """Take the proof that the source lists a session no longer."""
-        self._mark(session_id, kind, known.created_at, known.updated_at, requested_at=requested_at, seq=seq)
+        self._tombstone(
+            session_id, kind, known.created_at, known.updated_at, requested_at=requested_at, seq=seq
+        )
 
-    def _mark(
+    def _tombstone(
         self, session_id: str, kind: Kind, created: int, updated: int, *, requested_at: int, seq: int
     ) -> None:
         self._other.add(
-            self._sanitizer.mark(session_id, kind, created, updated, requested_at=requested_at, seq=seq)
+            self._page_sanitizer.tombstone(
+                session_id, kind, created, updated, requested_at=requested_at, seq=seq
+            )
         )
 
     def flush(self) -> None:
@@ -180,7 +184,7 @@ class Loader:
 
     def _reading(self, held: dict[str, int]) -> Reading:
         aside = {name: one.content_hash for name, one in self.unreadable.items()}
-        return Reading(self._sanitizer, self._layout, self._staging, held, aside)
+        return Reading(self._page_sanitizer, self._layout, self._staging, held, aside)
 
     def _store(self, reading: Reading, window: _WindowProgress | None) -> None:
         """Make what was read durable, then commit it with the progress it means."""
@@ -213,7 +217,9 @@ class Loader:
         known = self._index.known({one.session_id: one.created_at for one in readable})
         resolution = resolve(stored.sightings, known, self.unreadable, batch=number)
         if stored.file:
-            batch = Batch(number, stored.file, self._sanitizer.run_id, len(stored.sightings), self._now())
+            batch = Batch(
+                number, stored.file, self._page_sanitizer.run_id, len(stored.sightings), self._now()
+            )
             changes = Changes(
                 changes.org_id,
                 changes.claims,
@@ -224,8 +230,8 @@ class Loader:
                 changes.state,
             )
         self._index.merge(resolution, known, changes)
-        if stored.piece is not None:
-            self._staging.add(number, stored.piece)
+        if stored.staged_batch is not None:
+            self._staging.add(number, stored.staged_batch)
         set_aside(self.unreadable, resolution)
         self._count(resolution, known)
         self.counts.drift.update(stored.drift)
@@ -237,10 +243,10 @@ class Loader:
         counts.silent_changes += resolution.silent
         for session_id, held in resolution.held.items():
             before = known.get(session_id)
-            marked = before is not None and before.mark is not None
-            counts.restored += held.mark is None and marked
-            counts.deleted += held.mark is not None and held.mark.kind == "deleted" and not marked
-            counts.aged_out += held.mark is not None and held.mark.kind == "aged_out" and not marked
+            marked = before is not None and before.tombstone is not None
+            counts.restored += held.tombstone is None and marked
+            counts.deleted += held.tombstone is not None and held.tombstone.kind == "deleted" and not marked
+            counts.aged_out += held.tombstone is not None and held.tombstone.kind == "aged_out" and not marked
             if session_id in resolution.won:
                 counts.messages_written += held.head.message_count
                 late = before is None or before.updated_at < held.updated_at
@@ -250,7 +256,7 @@ class Loader:
         claim = window.planned.claim if window is not None and not window.left else None
         claims = IntervalSet([claim] if claim is not None else [])
         return Changes(
-            org_id=self._sanitizer.org_id,
+            org_id=self._page_sanitizer.org_id,
             claims=claims,
             settled=claims - self._unsettled,
             unsettled=self._unsettled,
@@ -261,9 +267,9 @@ class Loader:
     def _window_row(self, window: _WindowProgress) -> WindowRecord:
         bounds, claim = window.planned.window, window.planned.claim
         return WindowRecord(
-            run_id=self._sanitizer.run_id,
+            run_id=self._page_sanitizer.run_id,
             window_index=window.index,
-            org_id=self._sanitizer.org_id,
+            org_id=self._page_sanitizer.org_id,
             lower_bound=to_datetime(claim[0] if claim is not None else bounds.lower),
             upper_bound=to_datetime(bounds.upper) if bounds.upper is not None else None,
             claimed=not window.left and claim is not None,
@@ -274,7 +280,7 @@ class Loader:
             distinct_ids=window.distinct,
             requests=window.requests,
             verdict="open" if window.left else "complete",
-            left_to_read=encode_pieces(window.left) if window.left else None,
+            left_to_read=encode_cursors(window.left) if window.left else None,
             noted_at=to_datetime(self._now()),
         )
 

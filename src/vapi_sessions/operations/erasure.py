@@ -20,7 +20,7 @@ from vapi_sessions.core.files import make_private, replace_derived, sync_directo
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.privacy.policy import PersonalData
-from vapi_sessions.privacy.sanitizer import STATE, Treatment
+from vapi_sessions.privacy.sanitizer import STATE, Sanitizer
 from vapi_sessions.warehouse import erase
 from vapi_sessions.warehouse.customers import CUSTOMER_COLUMNS
 from vapi_sessions.warehouse.index import Changes, Index, copy_alive
@@ -66,7 +66,7 @@ def still_held(
     suppression: Suppression,
     *,
     now: Callable[[], int],
-    note: Callable[[str], None] = lambda text: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> bool:
     """Whether the warehouse may hold what was forgotten, so that `erase_forgotten` is due. For whoever opened it for writing.
 
@@ -86,7 +86,7 @@ def still_held(
     elif _held_by_id(index, layout, suppression):
         return True
     if not set(present.people) <= set(before.people):
-        note("comparing every customer in the warehouse with the list of those who were forgotten")
+        say("comparing every customer in the warehouse with the list of those who were forgotten")
         if found := _held_by_customer(index, layout, suppression):
             suppression.list_held(found, at=now())
             return True
@@ -108,7 +108,7 @@ def note_compared(index: Index, layout: Layout, suppression: Suppression) -> Non
     """Note that nothing on the list is held, by whatever is in the warehouse now."""
     if not suppression.empty:
         present = msgspec.json.encode(_compared(layout, suppression)).decode()
-        index.note(Changes(state={_COMPARED: present}))
+        index.record(Changes(state={_COMPARED: present}))
 
 
 def _compared(layout: Layout, suppression: Suppression) -> _Compared:
@@ -220,24 +220,24 @@ def remembering(holds: Callable[[str], bool]) -> Callable[[str], bool]:
 # A stricter treatment.
 
 
-def check_treatment(state: Mapping[str, str], treatment: Treatment, *, empty: bool) -> bool:
+def check_sanitizer(state: Mapping[str, str], sanitizer: Sanitizer, *, empty: bool) -> bool:
     """Whether what is stored must go through `treatment`. Raises ConfigurationError for another pseudonym key."""
-    if not treatment.same_key(state):
+    if not sanitizer.same_key(state):
         raise ConfigurationError(
             "The pseudonyms in this warehouse were made with another key.",
             "Give that key in VAPI_PSEUDONYM_KEY, or begin a new --warehouse: pseudonyms of two keys cannot be joined.",
         )
-    return not empty and treatment.is_stricter(state.get(STATE))
+    return not empty and sanitizer.is_stricter(state.get(STATE))
 
 
-def looser_note(state: Mapping[str, str], treatment: Treatment) -> str:
+def looser_note(state: Mapping[str, str], sanitizer: Sanitizer) -> str:
     """What a person should hear of a treatment that became looser; "" if it did not."""
-    if STATE not in state or not treatment.is_looser(state[STATE]):
+    if STATE not in state or not sanitizer.is_looser(state[STATE]):
         return ""
     return "the personal data policy is looser than it was: what is stored stays as it is, unless it is read again"
 
 
-def tighten(layout: Layout, treatment: Treatment, clocks: Clocks, suppression: Suppression) -> int:
+def tighten(layout: Layout, sanitizer: Sanitizer, clocks: Clocks, suppression: Suppression) -> int:
     """Write raw/ and everything derived from it again under a stricter treatment; returns the raw files written.
 
     The ledger is taken over, so nothing is downloaded again. Databases and snapshots of before are removed.
@@ -245,7 +245,7 @@ def tighten(layout: Layout, treatment: Treatment, clocks: Clocks, suppression: S
     with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
         recover(index, layout, now=clocks.now, suppression=suppression)
         index.checkpoint()
-    written = erase.treat_raw(layout, treatment)
+    written = erase.sanitize_raw(layout, sanitizer)
     erase.from_raw(layout, lambda session_id: False)  # empties torn files
     _derive_again(layout, clocks, suppression)
     with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
@@ -253,7 +253,7 @@ def tighten(layout: Layout, treatment: Treatment, clocks: Clocks, suppression: S
         current = index.state().get("snapshot")
         faultpoints.reach("tighten.published")
         erase.by_products(layout, [path for path in erase.snapshots(layout) if path.name != current])
-        index.note(Changes(state=treatment.state))
+        index.record(Changes(state=sanitizer.state))
         note_compared(index, layout, suppression)
         index.checkpoint()
     return written
@@ -272,14 +272,14 @@ def _derive_again(layout: Layout, clocks: Clocks, suppression: Suppression) -> N
         put_in_place(layout, draft)
 
 
-def stricter_note(treatment: Treatment) -> str:
+def stricter_note(sanitizer: Sanitizer) -> str:
     """What a person should hear of a treatment that became stricter."""
-    return f"policy or redactor became stricter ({level(treatment)}): rewriting what is stored"
+    return f"policy or redactor became stricter ({level(sanitizer)}): rewriting what is stored"
 
 
-def level(treatment: Treatment) -> str:
+def level(sanitizer: Sanitizer) -> str:
     """The policy in force, for the person who reads along."""
-    policy = treatment.policy
+    policy = sanitizer.policy
     words = {
         PersonalData.KEEP: "kept",
         PersonalData.PSEUDONYMISE: "pseudonymised",

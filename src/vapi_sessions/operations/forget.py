@@ -22,9 +22,9 @@ from vapi_sessions.operations import erasure
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.operations.sync import Environment
 from vapi_sessions.operations.take_over import take_over
-from vapi_sessions.privacy.identity import Known, normalised, number_parts
+from vapi_sessions.privacy.identity import KnownValues, normalised, number_parts
 from vapi_sessions.privacy.policy import Policy
-from vapi_sessions.privacy.sanitizer import KEY_STATE, STATE, Treatment, drops_particulars
+from vapi_sessions.privacy.sanitizer import KEY_STATE, STATE, Sanitizer, drops_particulars
 from vapi_sessions.settings import Settings
 from vapi_sessions.warehouse import erase, raw
 from vapi_sessions.warehouse.customers import CUSTOMER_COLUMNS, customer_of
@@ -94,7 +94,7 @@ def forget(
     *,
     dry_run: bool = False,
     environment: Environment | None = None,
-    note: Callable[[str], None] = lambda text: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Forgotten:
     """Erase from the database, `raw/`, every snapshot and by-product, and suppress from now on. Then a stricter policy is applied.
 
@@ -115,18 +115,18 @@ def forget(
             "One of the names to forget is empty.", "Is a variable of the script that calls this not set?"
         )
     sessions = {session_id.strip() for session_id in whom.sessions}
-    treatment = settings.treatment()
+    sanitizer = settings.sanitizer()
     layout = _warehouse(settings)
     clocks = erasure.Clocks(environment.now, environment.sleep or time.sleep)
     with writer_lock(layout):
         suppression = Suppression.open(layout, create=not dry_run, region=region)
-        take_over(layout, suppression, clocks, note)
+        take_over(layout, suppression, clocks, say)
         if suppression.pending and not dry_run:
             erasure.erase_forgotten(layout, suppression, clocks)
         with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
             recover(index, layout, now=clocks.now, suppression=suppression)
             if not dry_run:
-                erasure.check_treatment(index.state(), treatment, empty=False)
+                erasure.check_sanitizer(index.state(), sanitizer, empty=False)
             policy = _policy(settings, index, whom)
             people = [_Person.of(kind, value, policy, layout, region) for kind, value in whom.customers]
             found = _in_raw(layout, sessions, people, region)
@@ -157,7 +157,7 @@ def forget(
             )
             faultpoints.reach("forget.noted")
             done = erasure.erase_forgotten(layout, suppression, clocks)
-        tightened = not dry_run and _tighten(layout, treatment, suppression, clocks, note)
+        tightened = not dry_run and _tighten(layout, sanitizer, suppression, clocks, say)
     return Forgotten(
         tuple(sorted(found.sessions)),
         done.observations,
@@ -217,7 +217,7 @@ def _policy(settings: Settings, index: Index, whom: Whom) -> Policy | None:
     if KEY_STATE not in state or all(kind == "customerId" for kind, _ in whom.customers):
         return None
     policy = settings.pseudonyms()
-    if policy is None or not Treatment(policy=policy).same_key(state):
+    if policy is None or not Sanitizer(policy=policy).same_key(state):
         raise ConfigurationError(
             "This warehouse holds pseudonyms, and the key that made them is not given.",
             "Set VAPI_PSEUDONYM_KEY or VAPI_PSEUDONYM_KEY_FILE as for the sync, or forget by session or customer id.",
@@ -227,18 +227,18 @@ def _policy(settings: Settings, index: Index, whom: Whom) -> Policy | None:
 
 def _tighten(
     layout: Layout,
-    treatment: Treatment,
+    sanitizer: Sanitizer,
     suppression: Suppression,
     clocks: erasure.Clocks,
-    note: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> bool:
     with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
-        stricter = erasure.check_treatment(
-            index.state(), treatment, empty=not index.rows("SELECT 1 FROM sessions LIMIT 1")
+        stricter = erasure.check_sanitizer(
+            index.state(), sanitizer, empty=not index.rows("SELECT 1 FROM sessions LIMIT 1")
         )
     if stricter:
-        note(erasure.stricter_note(treatment))
-        erasure.tighten(layout, treatment, clocks, suppression)
+        say(erasure.stricter_note(sanitizer))
+        erasure.tighten(layout, sanitizer, clocks, suppression)
     return stricter
 
 
@@ -349,7 +349,7 @@ def _mentions(layout: Layout, found: _Found, people: Sequence[_Person], region: 
     """Sessions of others in which somebody is mentioned by what was given, or by what the sessions found say: id to createdAt, µs."""
     given = {(person.kind, text) for person in people for text in (person.value, *person.spellings)}
     said = {(kind, value) for kind, value in found.said if kind != "name" or _is_telling(value)}
-    known = Known({(kind, value) for kind, value in given | said if kind in _MENTIONED}, region)
+    known = KnownValues({(kind, value) for kind, value in given | said if kind in _MENTIONED}, region)
     if not known:
         return {}
     return {

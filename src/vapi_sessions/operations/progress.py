@@ -27,7 +27,7 @@ class Progress(Protocol):
     def waiting(self, seconds: float, reason: str) -> None:
         """The client waits before it asks again."""
 
-    def note(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Something worth a line."""
 
 
@@ -49,7 +49,7 @@ class Silent:
     def waiting(self, seconds: float, reason: str) -> None:
         """Ignored."""
 
-    def note(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Ignored."""
 
 
@@ -68,6 +68,6 @@ class LogProgress(Silent):
         if seconds >= 1:
             self._say(plain(f"waiting {seconds:.0f} s: {reason}"))
 
-    def note(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Said."""
         self._say(plain(text))

@@ -13,7 +13,7 @@ from vapi_sessions.operations import erasure
 from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.operations.sync import Environment
-from vapi_sessions.privacy.sanitizer import Treatment
+from vapi_sessions.privacy.sanitizer import Sanitizer
 from vapi_sessions.warehouse import erase, raw, reader
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout, writer_lock
@@ -25,7 +25,7 @@ from vapi_sessions.warehouse.suppression import Suppression
 def rebuild(
     warehouse: Path,
     *,
-    treatment: Treatment | None = None,
+    sanitizer: Sanitizer | None = None,
     environment: Environment | None = None,
     progress: Progress | None = None,
 ) -> tuple[int, int]:
@@ -50,7 +50,7 @@ def rebuild(
         )
     layout.create()
     with fewer_collections(), writer_lock(layout):
-        region = treatment.policy.region if treatment is not None else None
+        region = sanitizer.policy.region if sanitizer is not None else None
         suppression = Suppression.open(layout, create=True, region=region)
         clocks = erasure.Clocks(environment.now, environment.sleep or time.sleep)
         progress = progress or Silent()
@@ -58,10 +58,10 @@ def rebuild(
         with Index(draft, layout.scratch) as index:
             recovery = recover(index, layout, now=environment.now, suppression=suppression)
             if recovery.warning:
-                progress.note(recovery.warning)
+                progress.say(recovery.warning)
             (sessions,) = index.rows("SELECT count(*) FROM sessions")[0]
-            stricter = treatment is not None and erasure.check_treatment(
-                index.state(), treatment, empty=not sessions
+            stricter = sanitizer is not None and erasure.check_sanitizer(
+                index.state(), sanitizer, empty=not sessions
             )
             erase.adopt_runs(index, (layout.index, layout.earlier, layout.published))
             index.checkpoint()
@@ -81,15 +81,15 @@ def rebuild(
         faultpoints.reach("rebuild.swapped")
         with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
             staging = Staging.begin(layout.staging)
-            Publisher(index, layout, staging, environment.now, progress.note).publish(force=True)
+            Publisher(index, layout, staging, environment.now, progress.say).publish(force=True)
             index.checkpoint()
             # What raw/ holds of the forgotten did not get here; it is there all the same, and in what was put aside.
-            held = erasure.still_held(index, layout, suppression, now=environment.now, note=progress.note)
+            held = erasure.still_held(index, layout, suppression, now=environment.now, say=progress.say)
         if held:
             erasure.erase_forgotten(layout, suppression, clocks)
-        if stricter and treatment is not None:
-            progress.note(erasure.stricter_note(treatment))
-            erasure.tighten(layout, treatment, clocks, suppression)
+        if stricter and sanitizer is not None:
+            progress.say(erasure.stricter_note(sanitizer))
+            erasure.tighten(layout, sanitizer, clocks, suppression)
         with disk_errors(layout.root):
             layout.earlier.unlink(missing_ok=True)  # what it held has been derived
     return recovery.merged, sessions

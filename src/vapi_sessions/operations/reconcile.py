@@ -23,12 +23,12 @@ from vapi_sessions.errors import (
     other_organisation,
 )
 from vapi_sessions.operations.compare import differences
-from vapi_sessions.operations.coordinator import Counts, Loader
+from vapi_sessions.operations.coordinator import Coordinator, Counts
 from vapi_sessions.operations.progress import Progress
 from vapi_sessions.operations.sync import Environment, Run
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Page, Query
-from vapi_sessions.source.pagination import ALWAYS, PATIENCE, Piece, Step, counted, walk
+from vapi_sessions.source.pagination import ALWAYS, PATIENCE, Cursor, PageRead, counted, walk
 from vapi_sessions.source.planning import ask_for_the_oldest
 from vapi_sessions.transform.headers import Row
 from vapi_sessions.transform.resolve import Kind, Known, Unreadable
@@ -113,14 +113,14 @@ class _Reconciliation:
             )
         probe, oldest = ask_for_the_oldest(self._source, self._run.settings.page_size)
         if oldest is None:
-            self._run.progress.note("the source shows no session at all: nothing is marked")
+            self._run.progress.say("the source shows no session at all: nothing is marked")
             return False
         if oldest.org_id != ledger.org_id:
             raise other_organisation(
                 self._run.settings.warehouse, ledger.org_id, self._source.shown(oldest.org_id)
             )
         self._run.org_id = oldest.org_id
-        self._loader: Loader = self._run.open_loader(oldest.org_id, {})
+        self._loader: Coordinator = self._run.open_loader(oldest.org_id, {})
         self._oldest = floor_ms(oldest.created_at)
         self._from = self._oldest
         if self._run.index.state().get("origin_reason") == "since" and ledger.origin is not None:
@@ -208,7 +208,7 @@ class _Reconciliation:
             else:
                 rows, odd = ([row], []) if isinstance(row, Row) else ([], [row])
                 page = Page(rows, 1, 1, requested_at, seq, None, len(row.body), unreadable=odd)
-                self._loader.add_unclaimed(Step(rows, (), page, odd))
+                self._loader.add_unclaimed(PageRead(rows, (), page, odd))
         for name, one in list(self._loader.unreadable.items()):
             if one.created_at is None and one.named:  # in no window, so it has to be asked for
                 row, requested_at, seq = self._source.get(name)
@@ -221,12 +221,12 @@ class _Reconciliation:
         for session_id, held, requested_at, seq in gone:
             aged_out = held.created_at < horizon or session_id in self._beyond_retention
             kind: Kind = "aged_out" if aged_out else "deleted"
-            self._loader.mark(session_id, kind, held, requested_at=requested_at, seq=seq)
+            self._loader.tombstone(session_id, kind, held, requested_at=requested_at, seq=seq)
         for session_id, held, requested_at, seq in self._aged_out:
-            self._loader.mark(session_id, "aged_out", held, requested_at=requested_at, seq=seq)
+            self._loader.tombstone(session_id, "aged_out", held, requested_at=requested_at, seq=seq)
         self._loader.flush()
         faultpoints.reach("reconcile.marked")
-        self._run.index.note(Changes(state=self._scrubbed))
+        self._run.index.record(Changes(state=self._scrubbed))
 
     def _read(self, window: Window) -> None:
         if window.upper is None or window.lower >= window.upper:
@@ -235,9 +235,9 @@ class _Reconciliation:
         self._loader.hold(window)
         seen: set[str] = set()
         beyond, requested_at, seq = False, 0, 0
-        piece = Piece(ALWAYS, created_from=window.lower, created_until=window.upper)
+        cursor = Cursor(ALWAYS, created_from=window.lower, created_until=window.upper)
         limit = partial(self._source.page_size, self._run.settings.page_size)
-        for step in walk(self._source.list, [piece], limit=limit):
+        for step in walk(self._source.list, [cursor], limit=limit):
             observations = self._loader.add_unclaimed(step)
             seen.update(row.session_id for row in step.rows)
             seen.update(row.session_id for row in step.unreadable if row.session_id is not None)

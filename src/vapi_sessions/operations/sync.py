@@ -28,11 +28,11 @@ from vapi_sessions.core.threads import side_by_side
 from vapi_sessions.core.timestamps import to_datetime
 from vapi_sessions.errors import SourceUnavailableError, VapiSessionsError
 from vapi_sessions.operations import erasure
-from vapi_sessions.operations.coordinator import Counts, Loader, describe
+from vapi_sessions.operations.coordinator import Coordinator, Counts, describe
 from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.operations.take_over import take_over
-from vapi_sessions.operations.window_read import Sanitizer
+from vapi_sessions.operations.window_read import PageSanitizer
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Source
 from vapi_sessions.source.pagination import walk
@@ -95,7 +95,7 @@ class Run:
         self._started = self.environment.now()
         self.run_id = f"{to_datetime(self._started):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         self._stack = ExitStack()
-        self._loader: Loader | None = None
+        self._loader: Coordinator | None = None
         self._plan = Plan()
         self.org_id: str | None = None
         self._published = False
@@ -108,23 +108,23 @@ class Run:
 
     def __enter__(self) -> Run:
         key = self.settings.key()
-        self.treatment = self.settings.treatment()
+        self.sanitizer = self.settings.sanitizer()
         layout = self._layout = Layout(self.settings.warehouse)
         layout.create()
         with self._stack:
             self._stack.enter_context(fewer_collections())
             self._stack.enter_context(writer_lock(layout))
             self.suppression = Suppression.open(layout, create=True, region=self.settings.phone_region)
-            take_over(layout, self.suppression, self._clocks, self.progress.note)
+            take_over(layout, self.suppression, self._clocks, self.progress.say)
             self._stack.callback(self._tidy)  # between the index's closing and the lock's release
             self.index = self._stack.enter_context(Index(layout.index, layout.scratch, sleep=self._sleep))
             self.index.close_dead_runs()
             recovery = recover(self.index, layout, now=self.environment.now, suppression=self.suppression)
             self._recovered = recovery.merged
             if recovery.warning:
-                self.progress.note(recovery.warning)
+                self.progress.say(recovery.warning)
             if self._recovered:
-                self.progress.note(
+                self.progress.say(
                     f"merged {self._recovered} raw file(s) that an earlier run had fetched and not merged"
                 )
             self._complete_forget()
@@ -169,7 +169,7 @@ class Run:
                 self._publisher().publish()
                 self.index.checkpoint()
             except VapiSessionsError as second:
-                self.progress.note(f"what had arrived could not be kept: {second.fact}")
+                self.progress.say(f"what had arrived could not be kept: {second.fact}")
 
     # -- the steps -----------------------------------------------------------------------------------------------
 
@@ -181,30 +181,30 @@ class Run:
         plan, state = make_plan(self.settings, self.source, self.index.ledger(), self.index.open_windows())
         self._plan, self.org_id = plan, plan.org_id
         if plan.org_id is None:
-            self.progress.note("the source shows no session at all: nothing is claimed")
+            self.progress.say("the source shows no session at all: nothing is claimed")
             return plan
         self._loader = self.open_loader(plan.org_id, state, unsettled=plan.unsettled)
         resumed = self._loader.adopt(plan.windows)
-        self.index.note(
+        self.index.record(
             Changes(plan.org_id, unsettled=plan.unsettled, windows=resumed, state=state, supersede=True)
         )
         if resumed:
-            self.progress.note(f"going on in {len(resumed)} window(s) that an earlier run left in the middle")
+            self.progress.say(f"going on in {len(resumed)} window(s) that an earlier run left in the middle")
         self.progress.planned(len(plan.windows), plan.sessions)
         return plan
 
     def open_loader(
         self, org_id: str, state: Mapping[str, str], *, unsettled: IntervalSet | None = None
-    ) -> Loader:
+    ) -> Coordinator:
         """The loader of this run; `state` are facts to note with each batch."""
-        self._loader = Loader(
+        self._loader = Coordinator(
             self.index,
             self._layout,
             self.staging,
-            Sanitizer(self.run_id, org_id, self._layout.root, self.treatment, self.suppression),
+            PageSanitizer(self.run_id, org_id, self._layout.root, self.sanitizer, self.suppression),
             completed=self.index.ledger().completed,
             unsettled=unsettled or IntervalSet(),
-            state=lambda: {**state, **self.treatment.state, "next_seq": str(self.numbers.next)},
+            state=lambda: {**state, **self.sanitizer.state, "next_seq": str(self.numbers.next)},
             now=self.environment.now,
             on_batch=self.progress.merged,
             publish=self._publish_so_far,
@@ -218,7 +218,7 @@ class Run:
             raise AssertionError("fetch before plan")
         sessions = 0
         most = self.settings.page_size
-        steps = walk(self.source.list, planned.pieces, limit=lambda: self.source.page_size(most))
+        steps = walk(self.source.list, planned.cursors, limit=lambda: self.source.page_size(most))
         while not self.stopping.is_set():
             step = next(steps, None)
             if step is None:
@@ -237,7 +237,7 @@ class Run:
         if self._loader is not None:
             self._loader.flush()
         if warning := describe(self.unreadable):
-            self.progress.note(f"warning: {warning}")
+            self.progress.say(f"warning: {warning}")
         return self.counts
 
     def publish(self) -> bool:
@@ -253,7 +253,7 @@ class Run:
         self._publisher().publish()
 
     def _publisher(self) -> Publisher:
-        return Publisher(self.index, self._layout, self.staging, self.environment.now, self.progress.note)
+        return Publisher(self.index, self._layout, self.staging, self.environment.now, self.progress.say)
 
     # -- results -------------------------------------------------------------------------------------------------
 
@@ -294,16 +294,16 @@ class Run:
         """Erase what is on the list and all the same in the warehouse: an erasure was interrupted, or a copy put back."""
         interrupted = self.suppression.pending
         if erasure.still_held(
-            self.index, self._layout, self.suppression, now=self.environment.now, note=self.progress.note
+            self.index, self._layout, self.suppression, now=self.environment.now, say=self.progress.say
         ):
             self._without_index(self._erase_forgotten)
             if interrupted:
-                self.progress.note("completed a forget that had been interrupted")
+                self.progress.say("completed a forget that had been interrupted")
 
     def _erase_forgotten(self) -> None:
         done = erasure.erase_forgotten(self._layout, self.suppression, self._clocks)
         if done.sessions or done.observations:
-            self.progress.note(f"erased {done.sessions:,} session(s) that were forgotten and still held")
+            self.progress.say(f"erased {done.sessions:,} session(s) that were forgotten and still held")
 
     def _without_index(self, work: Callable[[], object]) -> None:
         """Do what opens the index itself, and open it again."""
@@ -316,13 +316,13 @@ class Run:
         """Put what is stored through a treatment that became stricter, before anything is read under it."""
         state = self.index.state()
         empty = not self.index.rows("SELECT 1 FROM sessions LIMIT 1")
-        if erasure.check_treatment(state, self.treatment, empty=empty):
-            self.progress.note(erasure.stricter_note(self.treatment))
+        if erasure.check_sanitizer(state, self.sanitizer, empty=empty):
+            self.progress.say(erasure.stricter_note(self.sanitizer))
             self._without_index(
-                lambda: erasure.tighten(self._layout, self.treatment, self._clocks, self.suppression)
+                lambda: erasure.tighten(self._layout, self.sanitizer, self._clocks, self.suppression)
             )
-        elif note := erasure.looser_note(state, self.treatment):
-            self.progress.note(note)
+        elif say := erasure.looser_note(state, self.sanitizer):
+            self.progress.say(say)
 
     def _tidy(self) -> None:
         if self._erasure_due:

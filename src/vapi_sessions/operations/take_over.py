@@ -46,7 +46,7 @@ _LOST = (
 
 
 def take_over(
-    layout: Layout, suppression: Suppression, clocks: erasure.Clocks, note: Callable[[str], None]
+    layout: Layout, suppression: Suppression, clocks: erasure.Clocks, say: Callable[[str], None]
 ) -> None:
     """Make an index of what is there and publish it, if version 0.1.0 made this warehouse. Raises WarehouseError.
 
@@ -54,7 +54,7 @@ def take_over(
     """
     if not layout.earlier.exists():
         return
-    note("an earlier version made this warehouse: taking it over, without a download")
+    say("an earlier version made this warehouse: taking it over, without a download")
     layout.create()
     staging = Staging.begin(layout.staging)
     draft = layout.scratch / "taken-over.duckdb"
@@ -81,7 +81,7 @@ def take_over(
         if ids:
             _adopt_rows(index, layout, staging, ids, clocks)
         if warning := recover(index, layout, now=clocks.now, suppression=suppression).warning:
-            note(warning)
+            say(warning)
         index.checkpoint()
     with disk_errors(layout.root):
         erasure.put_in_place(layout, draft)
@@ -94,7 +94,7 @@ def take_over(
             path.unlink(missing_ok=True)
     if ids:
         more = f", and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
-        note(
+        say(
             f"warning: raw/ lacks {len(ids):,} session(s) or their newest state; their rows stay as they were: "
             f"{', '.join(ids[:_NAMED])}{more}"
         )

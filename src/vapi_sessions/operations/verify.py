@@ -24,7 +24,7 @@ from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.operations.sync import Environment
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Source
-from vapi_sessions.source.pagination import ALWAYS, Piece, Step, walk
+from vapi_sessions.source.pagination import ALWAYS, Cursor, PageRead, walk
 from vapi_sessions.source.planning import ask_for_the_oldest
 from vapi_sessions.transform.flatten import Version, flatten
 from vapi_sessions.transform.headers import Row, UnreadableRow
@@ -177,7 +177,7 @@ class _Verification:
     ) -> None:
         self._suppression = suppression
         self._progress = progress
-        self._treatment = settings.treatment()
+        self._sanitizer = settings.sanitizer()
         self._source = source
         self._db = db
         self._holdings = holdings
@@ -243,30 +243,30 @@ class _Verification:
             found |= self._listed(step, contents=False)
         return found
 
-    def _walk(self, window: Window) -> Iterator[Step]:
+    def _walk(self, window: Window) -> Iterator[PageRead]:
         limit = partial(self._source.page_size, self._settings.page_size)
-        return walk(self._source.list, [_piece(window)], limit=limit)
+        return walk(self._source.list, [_cursor(window)], limit=limit)
 
-    def _listed(self, step: Step, *, contents: bool) -> dict[str, _Listed]:
+    def _listed(self, step: PageRead, *, contents: bool) -> dict[str, _Listed]:
         """What is compared of a page's rows: their bodies, which may be large, need not be kept until it is."""
-        odd = zip(step.unreadable, self._treatment.page([row.body for row in step.unreadable]), strict=True)
+        odd = zip(step.unreadable, self._sanitizer.page([row.body for row in step.unreadable]), strict=True)
         return self._readable(step.rows, contents=contents) | dict(self._unreadable(*one) for one in odd)
 
     def _unreadable(self, row: UnreadableRow, body: bytes) -> tuple[str, _Listed]:
-        found = unreadable(row, body, self._treatment.hash(body), requested_at=0, seq=0, run_id="")
-        allowed = not self._suppression.excludes(row.session_id, row.body, self._treatment.policy)
+        found = unreadable(row, body, self._sanitizer.hash(body), requested_at=0, seq=0, run_id="")
+        allowed = not self._suppression.excludes(row.session_id, row.body, self._sanitizer.policy)
         created = row.created_at if row.created_at is not None else 0
         updated = row.updated_at if row.updated_at is not None else created
         return found.session_id, _Listed(created, updated, allowed, None, None, readable=False)
 
     def _readable(self, rows: Sequence[Row], *, contents: bool) -> dict[str, _Listed]:
-        allowed = {row.session_id for row in self._suppression.allowed(rows, self._treatment.policy)}
+        allowed = {row.session_id for row in self._suppression.allowed(rows, self._sanitizer.policy)}
         compared = [
             row for row in rows if contents and row.session_id in allowed and row.updated_at < self._until
         ]
-        bodies = self._treatment.page([row.body for row in compared])
+        bodies = self._sanitizer.page([row.body for row in compared])
         hashes = {
-            row.session_id: self._treatment.hash(body) for row, body in zip(compared, bodies, strict=True)
+            row.session_id: self._sanitizer.hash(body) for row, body in zip(compared, bodies, strict=True)
         }
         versions = [
             Version(
@@ -329,8 +329,8 @@ class _Verification:
             yield _finding(window, what, false, _REBUILD)
 
 
-def _piece(window: Window) -> Piece:
-    return Piece(ALWAYS, created_from=window.lower, created_until=window.upper)
+def _cursor(window: Window) -> Cursor:
+    return Cursor(ALWAYS, created_from=window.lower, created_until=window.upper)
 
 
 def _read_again(rows: Iterable[_Listed]) -> str:
@@ -351,7 +351,7 @@ def _files(rows: Any, layout: Layout) -> Iterator[Finding]:
     bad = [path for _, _, path in files if not damage.is_sound(path)]
     if bad:
         with contextlib.suppress(OSError):  # of a warehouse that is only to be read
-            damage.note(layout, [path.name for path in bad])
+            damage.add(layout, [path.name for path in bad])
         names = tuple(str(path.relative_to(layout.root)) for path in bad[:IDS_NAMED])
         yield Finding(
             None, f"{len(bad):,} published files are missing or damaged", names, "vapi-sessions sync"

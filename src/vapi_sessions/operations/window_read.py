@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from vapi_sessions.core import faultpoints
 from vapi_sessions.errors import other_organisation
-from vapi_sessions.privacy.sanitizer import Treatment
-from vapi_sessions.source.pagination import Step
+from vapi_sessions.privacy.sanitizer import Sanitizer
+from vapi_sessions.source.pagination import PageRead
 from vapi_sessions.transform.flatten import Head, flatten, head_of
 from vapi_sessions.transform.headers import Row, UnreadableRow
 from vapi_sessions.transform.resolve import (
@@ -30,7 +30,7 @@ from vapi_sessions.transform.resolve import (
 from vapi_sessions.warehouse import raw
 from vapi_sessions.warehouse.derive import in_order, latest, version
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.staging import Piece, Staging
+from vapi_sessions.warehouse.staging import StagedBatch, Staging
 from vapi_sessions.warehouse.suppression import Suppression
 
 if TYPE_CHECKING:
@@ -38,21 +38,21 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Sanitizer:
+class PageSanitizer:
     """What of a page may be stored: without secrets, under the policy, without those who were forgotten. Thread-safe."""
 
     run_id: str
     org_id: str
     root: Path
-    treatment: Treatment
+    sanitizer: Sanitizer
     suppression: Suppression
 
-    def clean(self, step: Step) -> list[Observation | Unreadable]:
+    def clean(self, step: PageRead) -> list[Observation | Unreadable]:
         """The sessions of one step of a walk. Raises ConfigurationError for another organisation's rows."""
         organisations = {row.org_id for row in step.rows} | {row.org_id for row in step.unreadable}
         for org_id in organisations - {None, self.org_id}:
             raise other_organisation(self.root, self.org_id, str(org_id))
-        policy = self.treatment.policy
+        policy = self.sanitizer.policy
         rows = self.suppression.admit(step.rows, policy)
         odd = self.suppression.admit(step.unreadable, policy)
         return list(self._observe(rows, odd, step.page))
@@ -60,7 +60,7 @@ class Sanitizer:
     def _observe(
         self, rows: Sequence[Row], odd: Sequence[UnreadableRow], page: Page
     ) -> Iterator[Observation | Unreadable]:
-        bodies = self.treatment.page([*(row.body for row in rows), *(row.body for row in odd)])
+        bodies = self.sanitizer.page([*(row.body for row in rows), *(row.body for row in odd)])
         for row, body in zip(rows, bodies, strict=False):
             yield Observation(
                 session_id=row.session_id,
@@ -72,13 +72,13 @@ class Sanitizer:
                 run_id=self.run_id,
                 kind="seen",
                 body=body,
-                content_hash=self.treatment.hash(body),
+                content_hash=self.sanitizer.hash(body),
             )
         for one, body in zip(odd, bodies[len(rows) :], strict=True):
             found = unreadable(
                 one,
                 body,
-                self.treatment.hash(body),
+                self.sanitizer.hash(body),
                 requested_at=page.requested_at,
                 seq=page.seq,
                 run_id=self.run_id,
@@ -86,7 +86,7 @@ class Sanitizer:
             if not self.suppression.holds(found.session_id):  # one without an id can be forgotten too
                 yield found
 
-    def mark(
+    def tombstone(
         self, session_id: str, kind: Kind, created_at: int, updated_at: int, *, requested_at: int, seq: int
     ) -> Observation:
         """The proof that the source lists a session no longer."""
@@ -101,7 +101,7 @@ class Stored:
 
     file: str
     sightings: Sequence[Sighting | Unreadable]
-    piece: Piece | None
+    staged_batch: StagedBatch | None
     drift: Mapping[str, int]
 
 
@@ -114,13 +114,13 @@ class Reading:
 
     def __init__(
         self,
-        sanitizer: Sanitizer,
+        page_sanitizer: PageSanitizer,
         layout: Layout,
         staging: Staging,
         held: MutableMapping[str, int],
         aside: Mapping[str, str],
     ) -> None:
-        self._sanitizer = sanitizer
+        self._page_sanitizer = page_sanitizer
         self._layout = layout
         self._staging = staging
         self._held = held
@@ -130,9 +130,9 @@ class Reading:
         self.size = 0
         self.sessions = 0
 
-    def take(self, step: Step) -> list[Observation | Unreadable]:
+    def take(self, step: PageRead) -> list[Observation | Unreadable]:
         """Take in one step of the walk; returns all that it showed and that may be stored, whether held already or not."""
-        found = self._sanitizer.clean(step)
+        found = self._page_sanitizer.clean(step)
         self.sessions += len(step.rows) + len(step.unreadable)
         for one in found:
             if self._is_new(one):
@@ -169,7 +169,7 @@ class Reading:
         waiting, self._waiting, self.size = self._waiting, [], 0
         if not waiting:
             return Stored("", (), None, {})
-        file = f"{min(one.seq for one in waiting):012d}-{self._sanitizer.run_id}.parquet"
+        file = f"{min(one.seq for one in waiting):012d}-{self._page_sanitizer.run_id}.parquet"
         raw.write(self._layout.raw, file, waiting, progress())
         seen = [one for one in waiting if isinstance(one, Observation) and one.kind == "seen"]
         if not seen:
@@ -177,10 +177,10 @@ class Reading:
         versions = in_order(version(one) for one in latest(seen))
         flat = flatten(versions)
         created = [one.created_at for one in versions]
-        piece = self._staging.write(file.removesuffix(".parquet"), flat.tables, created)
+        staged_batch = self._staging.write(file.removesuffix(".parquet"), flat.tables, created)
         faultpoints.reach("staging.written")
         heads = {(one.session_id, one.seq): head for one, head in zip(versions, flat.heads, strict=True)}
-        return Stored(file, sightings(waiting, heads), piece, flat.drift)
+        return Stored(file, sightings(waiting, heads), staged_batch, flat.drift)
 
 
 def sightings(

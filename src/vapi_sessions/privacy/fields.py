@@ -55,7 +55,7 @@ ANY: Final = "*"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class FieldRule:
     """A line of the table: a member of a schema, its class and kind, and the schemas that it leads to."""
 
     schema: str
@@ -89,22 +89,22 @@ class Place:
 
 
 @cache
-def lines() -> tuple[Line, ...]:
+def lines() -> tuple[FieldRule, ...]:
     """The table. Raises ValueError for a class that there is not."""
     text = resources.files(__package__).joinpath("fields.tsv").read_text("utf-8")
     return tuple(map(_line, text.splitlines()))
 
 
-def _line(text: str) -> Line:
+def _line(text: str) -> FieldRule:
     where, what, leads_to, seen, *_ = (*text.split("\t"), "", "", "")
     schema, _, member = where.partition(".")
     place, _, kind = what.partition(" ")
-    return Line(schema, member, Class(place), kind, tuple(leads_to.split()), seen == "seen")
+    return FieldRule(schema, member, Class(place), kind, tuple(leads_to.split()), seen == "seen")
 
 
 @cache
-def _schemas() -> dict[str, dict[str, Line]]:
-    found: dict[str, dict[str, Line]] = {}
+def _schemas() -> dict[str, dict[str, FieldRule]]:
+    found: dict[str, dict[str, FieldRule]] = {}
     for line in lines():
         found.setdefault(line.schema, {})[line.member] = line
     return found

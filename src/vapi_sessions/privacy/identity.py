@@ -123,7 +123,7 @@ def number_parts(value: str, region: str | None = None) -> tuple[str, str]:
 # In running text.
 
 
-class Known:
+class KnownValues:
     """Values of a person, to be found in texts. Cheap to make: one is made for each session."""
 
     __slots__ = ("_numbers", "_words")

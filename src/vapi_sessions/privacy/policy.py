@@ -42,7 +42,7 @@ from vapi_sessions.privacy.documents import (
     rewrite_text,
 )
 from vapi_sessions.privacy.fields import ANY, KEPT, Class, Place, members
-from vapi_sessions.privacy.identity import Known, normalised, region_of
+from vapi_sessions.privacy.identity import KnownValues, normalised, region_of
 from vapi_sessions.privacy.redaction_text import REDACTED
 
 #: Part of every content hash: raise it when a rule changes, and what is stored is treated again.
@@ -197,7 +197,7 @@ class _Walk:
         self._silent = policy.text is MessageText.DROP
         numbers = (value for kind, value in particulars if kind == "number")
         self.region = policy.region or region or next(filter(None, map(region_of, numbers)), None)
-        self.known = Known(particulars, self.region)
+        self.known = KnownValues(particulars, self.region)
         self._replaces = self._personal and bool(self.known)
         self._speaks = self._masks or self._silent
         self._by_class = _by_class(policy)

@@ -64,7 +64,7 @@ REDACTOR_VERSION: Final[int] = 4
 # ---------------------------------------------------------------------------------------------------------------------
 # What the user adds.
 
-Step = str
+PageRead = str
 _ANY: Final = "*"
 
 
@@ -77,7 +77,7 @@ class Extra:
     """
 
     names: frozenset[str] = frozenset()
-    paths: tuple[tuple[Step, ...], ...] = ()
+    paths: tuple[tuple[PageRead, ...], ...] = ()
 
     @classmethod
     def of(cls, names: Iterable[str], paths: Iterable[str]) -> Extra:
@@ -99,7 +99,7 @@ class Extra:
         """Decoded JSON without the values that are named here."""
         return self._walk(value, self.paths)
 
-    def _walk(self, value: Any, paths: tuple[tuple[Step, ...], ...]) -> Any:
+    def _walk(self, value: Any, paths: tuple[tuple[PageRead, ...], ...]) -> Any:
         kind = type(value)
         if kind is list:
             return change_list(value, lambda item: self._walk(item, paths))
@@ -110,7 +110,7 @@ class Extra:
             return value
         return change_object(value, lambda name, member: self._member(name, member, paths))
 
-    def _member(self, name: str, value: Any, paths: tuple[tuple[Step, ...], ...]) -> Any:
+    def _member(self, name: str, value: Any, paths: tuple[tuple[PageRead, ...], ...]) -> Any:
         below = tuple(path[1:] for path in paths if path[0] in (name, _ANY))
         if () in below or (self.names and _bare(name) in self.names):
             return leaves(value)
@@ -165,7 +165,7 @@ def _bare(name: str) -> str:
     return bare or name.lower()
 
 
-def _steps(path: str) -> tuple[Step, ...]:
+def _steps(path: str) -> tuple[PageRead, ...]:
     plain = re.sub(r"\[(?:\*|\d*)\]", "", path.strip()).removeprefix("$").removeprefix(".")
     steps = tuple(plain.split("."))
     if not all(steps) or any(set(step) & set("[]'\"$") for step in steps):
@@ -254,9 +254,9 @@ def _repeated(name: str, value: bytes) -> bytes:
 _REPEATED: Final = 32_768  # bytes
 
 
-def content_hash(body: bytes, treatment: str = "") -> str:
+def content_hash(body: bytes, rules: str = "") -> str:
     """32 hexadecimal digits for a body; another version of the redactor, or another treatment, gives another hash."""
-    return hashlib.blake2b(body, digest_size=16, person=_rules(f"{REDACTOR_VERSION}{treatment}")).hexdigest()
+    return hashlib.blake2b(body, digest_size=16, person=_rules(f"{REDACTOR_VERSION}{rules}")).hexdigest()
 
 
 @lru_cache(maxsize=8)

@@ -22,7 +22,7 @@ _TEXT: Final = list(MessageText)
 
 
 @dataclass(frozen=True, slots=True)
-class Treatment:
+class Sanitizer:
     """Redaction with what the user adds, and the policy."""
 
     extra: redaction.Extra = field(default_factory=redaction.Extra)

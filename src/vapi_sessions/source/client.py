@@ -40,8 +40,8 @@ from vapi_sessions.source.connection import (
     DEADLINE,
     LARGEST_ANSWER,
     Answer,
+    Connection,
     DeadlineError,
-    Line,
     new_client,
     unusable,
 )
@@ -213,10 +213,10 @@ class Source:
         self._seen = (0.0, 0.0)  # sessions of the last pages, and their bytes
         self._most_rows: int | None = None  # of a page; None: no answer was too large yet
         self._transport = transport
-        self._free: queue.LifoQueue[Line | None] = queue.LifoQueue()  # None: one that is not made yet
+        self._free: queue.LifoQueue[Connection | None] = queue.LifoQueue()  # None: one that is not made yet
         for _ in range(concurrency):
             self._free.put(None)
-        self._lines: set[Line] = set()
+        self._lines: set[Connection] = set()
 
     def page_size(self, most: int) -> int:
         """How many sessions to ask for, at most `most`: a page of large ones would take memory that nobody has spared."""
@@ -303,7 +303,7 @@ class Source:
     # -- one attempt -------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _line(self) -> Iterator[Line]:
+    def _line(self) -> Iterator[Connection]:
         """One with a connection of its own, which nobody else uses meanwhile.
 
         The threads of a shared pool may close each other's connections, and whoever has already asked on one waits for the
@@ -312,7 +312,7 @@ class Source:
         line = self._free.get()  # waits while as many requests as allowed are under way
         try:
             if line is None:
-                line = Line(self._new_client, fake=self._transport is not None)
+                line = Connection(self._new_client, fake=self._transport is not None)
                 self._lines.add(line)
             yield line
         finally:

@@ -149,7 +149,7 @@ def _nobody() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-class Line:
+class Connection:
     """One connection with its thread. One request at a time.
 
     A line with a `fake` transport, which cannot hang, is asked in the caller's own thread.

@@ -50,7 +50,7 @@ FetchPage: TypeAlias = Callable[[Query], Page]
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Cursor:
     """What is left of a window: `updatedAt in window and createdAt >= created_from` (µs; None: from the beginning).
 
     `tied` are the ids already read whose `createdAt`, to the millisecond, is `created_from`: they come again.
@@ -71,47 +71,49 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class PageRead:
     """One advance: the rows read for the first time in this walk, and all that is then left (empty: complete).
 
     `unreadable` rows come again with each page if they have no `createdAt`.
     """
 
     rows: list[Row]
-    left: tuple[Piece, ...]
+    left: tuple[Cursor, ...]
     page: Page
     unreadable: list[UnreadableRow] = field(default_factory=list)
 
 
-def walk(fetch: FetchPage, pieces: Sequence[Piece], *, limit: int | Callable[[], int]) -> Iterator[Step]:
+def walk(
+    fetch: FetchPage, cursors: Sequence[Cursor], *, limit: int | Callable[[], int]
+) -> Iterator[PageRead]:
     """Read the pieces in order. After any step the walk can be abandoned and resumed later from `left`.
 
     `limit` is the page size asked for, or what gives it before each step. Raises SourceInconsistentError when answers
     contradict the request or each other for longer than a passing fault would, and whatever `fetch` raises.
     """
-    left = tuple(pieces)
+    left = tuple(cursors)
     while left:
-        piece, rest = left[0], left[1:]
+        cursor, rest = left[0], left[1:]
         size = limit if isinstance(limit, int) else limit()
-        step = _advance(fetch, piece, size)
+        step = _advance(fetch, cursor, size)
         left = step.left + rest
-        yield Step(step.rows, left, step.page, step.unreadable)
+        yield PageRead(step.rows, left, step.page, step.unreadable)
         del step  # its page need not stay in memory until the next one has arrived
 
 
-def _advance(fetch: FetchPage, piece: Piece, limit: int) -> Step:
+def _advance(fetch: FetchPage, cursor: Cursor, limit: int) -> PageRead:
     """One step of one piece; `left` of the result is what remains of this piece alone."""
     contradiction, empty = "", 0
     for _ in range(1 + PATIENCE):
         page = fetch(
             Query(
-                updated=piece.window,
-                created=piece.created,
+                updated=cursor.window,
+                created=cursor.created,
                 limit=limit,
             )
         )
         rows = page.listed
-        if problem := _violation(rows, piece.window, piece.created_from, piece.created_until):
+        if problem := _violation(rows, cursor.window, cursor.created_from, cursor.created_until):
             contradiction = problem
             continue
         if page.count == 0 and (empty := empty + 1) < WITNESSES:
@@ -121,10 +123,10 @@ def _advance(fetch: FetchPage, piece: Piece, limit: int) -> Step:
         if page.total < distinct or (distinct < len(rows) and page.total > distinct):
             contradiction = f"{len(rows)} rows of {distinct} sessions, and a count of {page.total}"
             continue
-        fresh = _fresh(page.rows, piece.tied)
-        odd = [row for row in page.unreadable if row.key not in piece.tied]
+        fresh = _fresh(page.rows, cursor.tied)
+        odd = [row for row in page.unreadable if row.key not in cursor.tied]
         if _is_the_end(len(rows), distinct, page.total, limit):
-            return Step(fresh, (), page, odd)
+            return PageRead(fresh, (), page, odd)
         if not rows:
             contradiction = f"no session, but a count of {page.total}"
             continue
@@ -133,23 +135,25 @@ def _advance(fetch: FetchPage, piece: Piece, limit: int) -> Step:
             names = ", ".join(row.key for row in page.unreadable[:IDS_NAMED])
             contradiction = f"a page of {len(rows)} sessions without createdAt hides all others ({names})"
             continue
-        cursor = created[-1]
-        if piece.created_from is None or cursor > piece.created_from:
-            if created[0] == cursor and _any_before(fetch, piece, cursor, limit):
+        position = created[-1]
+        if cursor.created_from is None or position > cursor.created_from:
+            if created[0] == position and _any_before(fetch, cursor, position, limit):
                 contradiction = (
                     "the sessions are not in the order asked for"  # which a page of ties cannot show
                 )
                 continue
             tied = frozenset(
-                _key(row) for row in rows if row.created_at is not None and floor_ms(row.created_at) == cursor
+                _key(row)
+                for row in rows
+                if row.created_at is not None and floor_ms(row.created_at) == position
             )
-            return Step(fresh, (replace(piece, created_from=cursor, tied=tied),), page, odd)
+            return PageRead(fresh, (replace(cursor, created_from=position, tied=tied),), page, odd)
         # Every row is tied at the cursor, so the cursor cannot move.
         if len(rows) >= page.limit:
-            return _cut(fetch, piece, page, fresh, odd, limit)
+            return _cut(fetch, cursor, page, fresh, odd, limit)
         contradiction = f"{len(rows)} sessions on a page for {limit}, but a count of {page.total}"
     raise SourceInconsistentError(
-        f"The source contradicts itself between {_name(piece.window)}: {contradiction}.",
+        f"The source contradicts itself between {_name(cursor.window)}: {contradiction}.",
         "Nothing of this window was claimed. Run again; if it stays, something between here and the source is at fault.",
     )
 
@@ -162,9 +166,9 @@ def _is_the_end(shown: int, distinct: int, total: int, limit: int) -> bool:
     return shown < limit and total <= distinct
 
 
-def _any_before(fetch: FetchPage, piece: Piece, cursor: int, limit: int) -> bool:
-    created = Window(BEGINNING if piece.created_from is None else piece.created_from, cursor)
-    return counted(fetch, Query(updated=piece.window, created=created, limit=1), limit)[0] > 0
+def _any_before(fetch: FetchPage, cursor: Cursor, position: int, limit: int) -> bool:
+    created = Window(BEGINNING if cursor.created_from is None else cursor.created_from, position)
+    return counted(fetch, Query(updated=cursor.window, created=created, limit=1), limit)[0] > 0
 
 
 def counted(fetch: FetchPage, query: Query, limit: int) -> tuple[int, Page]:
@@ -231,29 +235,29 @@ def _key(row: Row | UnreadableRow) -> str:
 
 
 def _cut(
-    fetch: FetchPage, piece: Piece, page: Page, fresh: list[Row], odd: list[UnreadableRow], limit: int
-) -> Step:
+    fetch: FetchPage, cursor: Cursor, page: Page, fresh: list[Row], odd: list[UnreadableRow], limit: int
+) -> PageRead:
     """More sessions share one `createdAt` than fit on a page: cut the window on `updatedAt`, lower part first.
 
     Lower first, because a session updated meanwhile moves up, into the part that is still to be read.
     """
-    window, cursor = piece.window, piece.created_from
-    if cursor is None:
+    window, position = cursor.window, cursor.created_from
+    if position is None:
         raise AssertionError("a piece without a cursor always advances")
-    tied = piece.tied | {row.session_id for row in fresh} | {row.key for row in odd}
+    tied = cursor.tied | {row.session_id for row in fresh} | {row.key for row in odd}
     inner = sorted({floor_ms(row.updated_at) for row in page.rows} - {window.lower})
     at = inner[len(inner) // 2] if inner else window.lower + MILLISECOND
     if window.upper is None or at < window.upper:
         lower, upper = Window(window.lower, at), Window(at, window.upper)
-        parts = (replace(piece, window=lower, tied=tied), replace(piece, window=upper, tied=tied))
-        return Step(fresh, parts, page, odd)
+        parts = (replace(cursor, window=lower, tied=tied), replace(cursor, window=upper, tied=tied))
+        return PageRead(fresh, parts, page, odd)
     # One millisecond wide in both timestamps: no filter separates these sessions.
-    block = _collect_block(fetch, window, cursor, limit)
-    rows = _fresh([row for row in block if isinstance(row, Row)], piece.tied)
-    odd = [row for row in block if isinstance(row, UnreadableRow) and row.key not in piece.tied]
-    rest = replace(piece, created_from=cursor + MILLISECOND, tied=frozenset())
-    done = piece.created_until is not None and cursor + MILLISECOND >= piece.created_until
-    return Step(rows, () if done else (rest,), page, odd)
+    block = _collect_block(fetch, window, position, limit)
+    rows = _fresh([row for row in block if isinstance(row, Row)], cursor.tied)
+    odd = [row for row in block if isinstance(row, UnreadableRow) and row.key not in cursor.tied]
+    rest = replace(cursor, created_from=position + MILLISECOND, tied=frozenset())
+    done = cursor.created_until is not None and position + MILLISECOND >= cursor.created_until
+    return PageRead(rows, () if done else (rest,), page, odd)
 
 
 def _collect_block(fetch: FetchPage, updated: Window, created: int, limit: int) -> list[Row | UnreadableRow]:
@@ -310,16 +314,16 @@ def _name(window: Window) -> str:
     return f"{show(window.lower)} and {show(window.upper) if window.upper is not None else 'now'}"
 
 
-def encode_pieces(pieces: tuple[Piece, ...]) -> str:
+def encode_cursors(cursors: tuple[Cursor, ...]) -> str:
     """What is left of a window, as JSON."""
     return msgspec.json.encode(
-        [(p.window.lower, p.window.upper, p.created_from, sorted(p.tied)) for p in pieces]
+        [(p.window.lower, p.window.upper, p.created_from, sorted(p.tied)) for p in cursors]
     ).decode()
 
 
-def decode_pieces(stored: list[Any]) -> tuple[Piece, ...]:
+def decode_cursors(stored: list[Any]) -> tuple[Cursor, ...]:
     """The inverse of `encode_pieces`, after JSON decoding."""
     return tuple(
-        Piece(Window(lower, upper), created_from, frozenset(tied))
+        Cursor(Window(lower, upper), created_from, frozenset(tied))
         for lower, upper, created_from, tied in stored
     )

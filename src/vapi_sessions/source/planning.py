@@ -19,7 +19,7 @@ from vapi_sessions.errors import (
 )
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Page, Query, Source
-from vapi_sessions.source.pagination import IDS_NAMED, PATIENCE, Piece, counted, decode_pieces
+from vapi_sessions.source.pagination import IDS_NAMED, PATIENCE, Cursor, counted, decode_cursors
 from vapi_sessions.source.windows import PlannedWindow, plan_windows
 from vapi_sessions.transform.headers import Row
 
@@ -117,7 +117,7 @@ def make_plan(
         concurrency=settings.concurrency,
     )
     opened = [
-        replace(p, window=w, pieces=(Piece(w),))
+        replace(p, window=w, cursors=(Cursor(w),))
         for p in planned
         for w in [_open_to_the_left(p.window, horizon)]
     ]
@@ -223,7 +223,7 @@ def _resume(
     resumed: list[PlannedWindow] = []
     for stored in open_windows:
         lower, upper = stored.lower, stored.upper
-        left = decode_pieces(stored.left)
+        left = decode_cursors(stored.left)
         if upper is None and stored.claimed_until is not None:
             upper = floor_ms(stored.claimed_until - lookback)
             left = _clipped(left, upper)
@@ -237,12 +237,12 @@ def _resume(
     return resumed, spans
 
 
-def _clipped(pieces: Iterable[Piece], upper: int) -> tuple[Piece, ...]:
+def _clipped(cursors: Iterable[Cursor], upper: int) -> tuple[Cursor, ...]:
     """The parts of the pieces that lie before `upper`. What had been read of a piece had been read of each part."""
     return tuple(
-        replace(piece, window=Window(piece.window.lower, min(upper, piece.window.upper or upper)))
-        for piece in pieces
-        if piece.window.lower < upper
+        replace(cursor, window=Window(cursor.window.lower, min(upper, cursor.window.upper or upper)))
+        for cursor in cursors
+        if cursor.window.lower < upper
     )
 
 

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import MILLISECOND, floor_ms
-from vapi_sessions.source.pagination import Piece
+from vapi_sessions.source.pagination import Cursor
 
 #: No window is planned larger than this many pages, so that one that fails costs little, and the last ones are read by many.
 PAGES_A_WINDOW: Final = 12
@@ -33,19 +33,19 @@ class PlannedWindow:
     window: Window
     claim: tuple[int, int] | None
     expected: int
-    pieces: tuple[Piece, ...]
+    cursors: tuple[Cursor, ...]
 
     @property
     def resumed(self) -> bool:
         """Whether it starts where an earlier run was stopped."""
-        return self.pieces != (Piece(self.window),)
+        return self.cursors != (Cursor(self.window),)
 
     @classmethod
     def whole(cls, window: Window, bound: int, expected: int) -> PlannedWindow:
         """A window to be read from its beginning; what lies at or beyond `bound` (µs) is not claimed."""
         upper = bound if window.upper is None else min(bound, window.upper)
         claim = (window.lower, upper) if window.lower < upper else None
-        return cls(window, claim, expected, (Piece(window),))
+        return cls(window, claim, expected, (Cursor(window),))
 
 
 def plan_windows(

@@ -117,7 +117,7 @@ def unreadable(
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Tombstone:
     """The source was found to list the session no longer."""
 
     kind: Kind
@@ -137,7 +137,7 @@ class Known:
     head: Head
     first_synced_at: int
     growth: Growth
-    mark: Mark | None
+    tombstone: Tombstone | None
 
 
 @dataclass(slots=True)
@@ -200,10 +200,10 @@ def _resolve_one(
     result: Resolution,
 ) -> int:
     """Adds one session to the result; returns the order of the last request that could read it."""
-    marks = [Mark(s.kind, s.requested_at, s.seq) for s in group if s.kind != "seen"]
-    if before is not None and before.mark is not None:
-        marks.append(before.mark)
-    mark = max(marks, key=lambda m: m.seq, default=None)
+    tombstones = [Tombstone(s.kind, s.requested_at, s.seq) for s in group if s.kind != "seen"]
+    if before is not None and before.tombstone is not None:
+        tombstones.append(before.tombstone)
+    tombstone = max(tombstones, key=lambda m: m.seq, default=None)
     winner: Sighting | None = None
     position = (before.updated_at, before.seq) if before is not None else (-1, -1)
     growth: Growth = before.growth if before is not None else ()
@@ -217,7 +217,7 @@ def _resolve_one(
         last_seen = max(last_seen, one.seq)
         if _is_later(one, position):
             winner, position = one, (one.updated_at, one.seq)
-    stands = mark if mark is not None and mark.seq > last_seen else None
+    stands = tombstone if tombstone is not None and tombstone.seq > last_seen else None
     if winner is not None and first is not None:
         held = Known(
             winner.created_at,
@@ -237,7 +237,7 @@ def _resolve_one(
             result.changed += 1
             result.silent += winner.updated_at == before.updated_at
     elif before is not None and first is not None:
-        held = replace(before, first_synced_at=first, growth=growth, mark=stands)
+        held = replace(before, first_synced_at=first, growth=growth, tombstone=stands)
     else:
         held = None  # a mark of what is not held
     if held is not None and held != before:
@@ -248,7 +248,7 @@ def _resolve_one(
 
 def _shown(known: Known) -> tuple[object, ...]:
     """What tells one row of `sessions` from another: the version, and what the index knows beside it."""
-    return known.updated_at, known.seq, known.first_synced_at, known.mark
+    return known.updated_at, known.seq, known.first_synced_at, known.tombstone
 
 
 def _dirty(before: Known | None, held: Known) -> frozenset[str]:

@@ -25,21 +25,21 @@ def is_sound(path: Path) -> bool:
     return True
 
 
-def noted(layout: Layout) -> frozenset[str]:
-    """The names of the files that were found damaged; none if the note cannot be read."""
+def names(layout: Layout) -> frozenset[str]:
+    """The names of the files that were found damaged; none if the file cannot be read."""
     try:
         return frozenset(msgspec.json.decode(layout.damaged.read_bytes(), type=list[str]))
     except (OSError, msgspec.MsgspecError):
         return frozenset()
 
 
-def note(layout: Layout, names: Iterable[str]) -> None:
-    """Leave these names for the next writer, beside those that are noted. Raises OSError."""
-    found = sorted({*noted(layout), *names})
-    replace_file(layout.damaged, msgspec.json.encode(found), layout.damaged.with_suffix(".tmp"))
+def add(layout: Layout, found: Iterable[str]) -> None:
+    """Leave these names for the next writer. Raises OSError."""
+    every = sorted({*names(layout), *found})
+    replace_file(layout.damaged, msgspec.json.encode(every), layout.damaged.with_suffix(".tmp"))
 
 
 def clear(layout: Layout) -> None:
-    """All that was noted is mended."""
+    """Everything in it is mended."""
     with contextlib.suppress(OSError):
         layout.damaged.unlink(missing_ok=True)

@@ -9,18 +9,18 @@ from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.transform.flatten import Version, flatten
 from vapi_sessions.transform.resolve import Observation
 from vapi_sessions.warehouse import raw
-from vapi_sessions.warehouse.staging import Piece, Staging
+from vapi_sessions.warehouse.staging import StagedBatch, Staging
 
 
 def derive(
     staging: Staging, directory: Path, files: Mapping[int, str], wanted: Mapping[int, Mapping[str, int]]
-) -> tuple[dict[int, Piece], list[str]]:
+) -> tuple[dict[int, StagedBatch], list[str]]:
     """The rows of versions, staged: `wanted` says for each batch which sessions, and the request that read each of them;
     `files`: the name of each batch's file in the directory.
 
     Returns a piece for each batch, and the sessions that `raw/` cannot give. Raises WarehouseError.
     """
-    pieces: dict[int, Piece] = {}
+    staged: dict[int, StagedBatch] = {}
     lacking: list[str] = []
     for batch, sessions in wanted.items():
         found = _versions(directory / files[batch], sessions) if files.get(batch) else {}
@@ -28,8 +28,8 @@ def derive(
         if found:
             versions = in_order(found.values())
             created = [one.created_at for one in versions]
-            pieces[batch] = staging.write(f"derived-{batch:012d}", flatten(versions).tables, created)
-    return pieces, lacking
+            staged[batch] = staging.write(f"derived-{batch:012d}", flatten(versions).tables, created)
+    return staged, lacking
 
 
 def _versions(path: Path, sessions: Mapping[str, int]) -> dict[str, Version]:

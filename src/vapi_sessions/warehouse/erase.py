@@ -24,7 +24,7 @@ from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.files import PARTS, remove_directory, sync_directory, visible
 from vapi_sessions.core.paths import pattern
 from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
-from vapi_sessions.privacy.sanitizer import STATE, Treatment
+from vapi_sessions.privacy.sanitizer import STATE, Sanitizer
 from vapi_sessions.transform.resolve import Observation, Unreadable
 from vapi_sessions.warehouse import raw
 from vapi_sessions.warehouse.customers import CUSTOMER_COLUMNS
@@ -83,7 +83,7 @@ def _without_ids(progress: Mapping[str, Any], names: set[str]) -> dict[str, Any]
     return {**progress, "windows": windows} if "windows" in progress else dict(progress)
 
 
-def treat_raw(layout: Layout, treatment: Treatment) -> int:
+def sanitize_raw(layout: Layout, sanitizer: Sanitizer) -> int:
     """Put every raw file that went through less through this treatment; returns how many were written again.
 
     The newest is the last: as long as it is as it was, the whole is known not to be done.
@@ -92,12 +92,12 @@ def treat_raw(layout: Layout, treatment: Treatment) -> int:
     for _, path in sorted((raw.first_request(path), path) for path in raw.files(layout.raw)):
         progress = raw.read_progress(path)
         state = progress.get("state", {})
-        if not treatment.is_stricter(state.get(STATE)):
+        if not sanitizer.is_stricter(state.get(STATE)):
             continue
         rows = observations(path)
-        bodies = iter(treatment.page([row.body for row in rows if row.body]))
-        treated = [replace(row, body=next(bodies)) if row.body else row for row in rows]
-        raw.write(layout.raw, path.name, treated, {**progress, "state": {**state, **treatment.state}})
+        bodies = iter(sanitizer.page([row.body for row in rows if row.body]))
+        sanitized = [replace(row, body=next(bodies)) if row.body else row for row in rows]
+        raw.write(layout.raw, path.name, sanitized, {**progress, "state": {**state, **sanitizer.state}})
         done += 1
         faultpoints.reach("tighten.raw_written")
     return done

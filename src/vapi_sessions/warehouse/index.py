@@ -32,7 +32,7 @@ from vapi_sessions.core.records import Batch, OpenWindow, Part, RunRecord, Windo
 from vapi_sessions.core.timestamps import DAY, month_of, to_datetime
 from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError, WarehouseError
 from vapi_sessions.transform.flatten import Head
-from vapi_sessions.transform.resolve import UNNAMED, Growth, Known, Mark, Resolution, Unreadable
+from vapi_sessions.transform.resolve import UNNAMED, Growth, Known, Resolution, Tombstone, Unreadable
 from vapi_sessions.warehouse.database_errors import database_errors
 
 #: How long another process's DuckDB lock on the file is waited for, seconds.
@@ -237,16 +237,16 @@ class Index:
             self.touch(
                 (held[session_id].created_at, tables) for session_id, tables in resolution.dirty.items()
             )
-            self._note(changes)
+            self._record(changes)
             faultpoints.reach("merge.noted")
         faultpoints.reach("merge.committed")
 
-    def note(self, changes: Changes) -> None:
+    def record(self, changes: Changes) -> None:
         """One transaction that writes progress and state only."""
         with self.transaction():
-            self._note(changes)
+            self._record(changes)
 
-    def note_publication(
+    def record_publication(
         self,
         parts: Sequence[Part],
         instead_of: Sequence[Part],
@@ -446,7 +446,7 @@ class Index:
                 f"INSERT INTO sync.parts VALUES {values}", [value for row in rows for value in row]
             ).fetchall()
 
-    def _note(self, changes: Changes) -> None:
+    def _record(self, changes: Changes) -> None:
         if changes.supersede:
             self._db.execute(
                 "UPDATE sync.windows SET verdict = 'superseded' WHERE verdict = 'open'"
@@ -542,16 +542,16 @@ def known(
     aged_out: int | None,
 ) -> Known:
     """A row of the index, without its id; moments in µs."""
-    mark = None
+    tombstone = None
     if mark_seq is not None:
-        mark = (
-            Mark("deleted", deleted, mark_seq)
+        tombstone = (
+            Tombstone("deleted", deleted, mark_seq)
             if deleted is not None
-            else Mark("aged_out", aged_out or 0, mark_seq)
+            else Tombstone("aged_out", aged_out or 0, mark_seq)
         )
     head = Head(messages, messages_hash, costs_hash, outputs_hash)
     return Known(
-        created, updated, seq, batch, content_hash, head, first, steps(growth, updated, messages), mark
+        created, updated, seq, batch, content_hash, head, first, steps(growth, updated, messages), tombstone
     )
 
 
@@ -577,13 +577,17 @@ def _rows(held: Mapping[str, Known]) -> pa.Table:
         [one.head.outputs_hash for one in ones],
         [one.first_synced_at for one in ones],
         [_text_of(one) for one in ones],
-        [one.mark.seq if one.mark is not None else None for one in ones],
+        [one.tombstone.seq if one.tombstone is not None else None for one in ones],
         [
-            one.mark.requested_at if one.mark is not None and one.mark.kind == "deleted" else None
+            one.tombstone.requested_at
+            if one.tombstone is not None and one.tombstone.kind == "deleted"
+            else None
             for one in ones
         ],
         [
-            one.mark.requested_at if one.mark is not None and one.mark.kind == "aged_out" else None
+            one.tombstone.requested_at
+            if one.tombstone is not None and one.tombstone.kind == "aged_out"
+            else None
             for one in ones
         ],
     ]

@@ -24,7 +24,7 @@ from vapi_sessions.core import faultpoints
 from vapi_sessions.core.timestamps import to_datetime
 from vapi_sessions.transform.columns import repeat_each
 from vapi_sessions.warehouse.index import Index, steps
-from vapi_sessions.warehouse.staging import Piece
+from vapi_sessions.warehouse.staging import StagedBatch
 
 #: Columns whose values hardly ever repeat: building a dictionary for them is given up anyway, late.
 _DISTINCT: Final = frozenset({"content", "arguments", "result", "content_hash", "tool_call_id"})
@@ -95,18 +95,18 @@ class Heads:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class PartInputs:
     """Where the rows of one part come from. `old`: published files, by table; None: what they hold is not to be trusted.
 
     `pieces`: staged rows, by batch.
     """
 
     old: Mapping[str, Sequence[Path]] | None
-    pieces: Mapping[int, Sequence[Piece]]
+    staged: Mapping[int, Sequence[StagedBatch]]
 
 
 def write_part(
-    table: schema.Table, heads: Heads, lower: int, upper: int, source: Source, target: Path
+    table: schema.Table, heads: Heads, lower: int, upper: int, source: PartInputs, target: Path
 ) -> bool:
     """The part of one table for a range (µs); returns whether there is a row, and so a file.
 
@@ -142,14 +142,16 @@ class _Counted:
 
 
 def _rows(
-    table: schema.Table, heads: Heads, lower: int, upper: int, source: Source
+    table: schema.Table, heads: Heads, lower: int, upper: int, source: PartInputs
 ) -> Iterator[pa.RecordBatch]:
     if source.old is None:
-        heads = Heads(heads.table, frozenset(source.pieces))
+        heads = Heads(heads.table, frozenset(source.staged))
     for number, places in heads.places.items():
         if number:
             old = (
-                batch for piece in source.pieces.get(number, ()) for batch in piece.rows(table, lower, upper)
+                batch
+                for staged_batch in source.staged.get(number, ())
+                for batch in staged_batch.rows(table, lower, upper)
             )
         else:
             old = (batch for path in (source.old or {}).get(table.name, ()) for batch in _read(path, table))

@@ -150,21 +150,21 @@ def read(path: Path) -> Iterator[list[Observation | Unreadable]]:
         _check_schema(path, file)
         progress = msgspec.json.decode((file.schema_arrow.metadata or {}).get(_PROGRESS, b"{}"))
         state = progress.get("state") if isinstance(progress, dict) else None
-        treatment = hash_part(state.get(STATE)) if isinstance(state, dict) else ""
+        rules = hash_part(state.get(STATE)) if isinstance(state, dict) else ""
         for batch in file.iter_batches(_ROWS_AT_ONCE):
-            yield _observations(batch, treatment)
+            yield _observations(batch, rules)
 
 
-def _observations(batch: pa.RecordBatch, treatment: str) -> list[Observation | Unreadable]:
+def _observations(batch: pa.RecordBatch, rules: str) -> list[Observation | Unreadable]:
     columns = [
         (values.cast(pa.int64()) if pa.types.is_timestamp(values.type) else values).to_pylist()
         for values in batch.columns
     ]
-    return [_observation(treatment, *row) for row in zip(*columns, strict=True)]
+    return [_observation(rules, *row) for row in zip(*columns, strict=True)]
 
 
 def _observation(
-    treatment: str,
+    rules: str,
     session_id: str | None,
     org_id: str | None,
     created: int | None,
@@ -176,7 +176,7 @@ def _observation(
     text: str | None,
 ) -> Observation | Unreadable:
     body = _well_formed((text or "").encode())
-    content_hash = redaction.content_hash(body, treatment) if body else ""
+    content_hash = redaction.content_hash(body, rules) if body else ""
     if kind == "unreadable":
         return unreadable(_header(body), body, content_hash, requested_at=requested, seq=seq, run_id=run_id)
     if session_id is None or org_id is None or created is None or updated is None:

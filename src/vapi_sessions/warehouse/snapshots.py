@@ -43,8 +43,8 @@ from vapi_sessions.warehouse.derive import derive
 from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.part_ranges import Rewrite, plan_parts
-from vapi_sessions.warehouse.parts import Heads, Source, UntrustedError, write_empty, write_part
-from vapi_sessions.warehouse.staging import Piece, Staging
+from vapi_sessions.warehouse.parts import Heads, PartInputs, UntrustedError, write_empty, write_part
+from vapi_sessions.warehouse.staging import StagedBatch, Staging
 
 #: Files written side by side: most of the work needs no interpreter.
 THREADS: Final = 2
@@ -71,7 +71,7 @@ class Publisher:
     layout: Layout
     staging: Staging
     now: Callable[[], int]
-    note: Callable[[str], None] = lambda text: None
+    say: Callable[[str], None] = lambda text: None
 
     def publish(self, *, force: bool = False) -> bool:
         """Publish the committed state; returns whether data files were written.
@@ -103,14 +103,14 @@ class Publisher:
             with disk_errors(layout.parquet):
                 current = self._snapshot(None if missing else current, stale, lost)
         elif batches := index.unpublished():  # of which no version won
-            index.note_publication([], [], batches, {})
+            index.record_publication([], [], batches, {})
         with disk_errors(layout.published):
             _publish_views(index, layout, str(current))
             _remove_old_snapshots(index, layout, str(current), self.now())
             faultpoints.reach("publish.old_removed")
-            _point_latest(index, layout, str(current), self.note)
+            _point_latest(index, layout, str(current), self.say)
         faultpoints.reach("publish.latest_swapped")
-        self.staging.drop(list(self.staging.pieces))
+        self.staging.drop(list(self.staging.batches))
         damage.clear(layout)
         return changed
 
@@ -156,7 +156,7 @@ class Publisher:
             raise
         faultpoints.reach("publish.snapshot_renamed")
         # If this fails, nobody knows whether it was noted: who publishes next removes what was not.
-        index.note_publication(
+        index.record_publication(
             written,
             [part for rewrite in rewrites for part in rewrite.instead_of],
             batches,
@@ -193,10 +193,10 @@ class _Writing:
             files |= kept
         tables = [table for table in schema.TABLES if table.name in rewrite.tables]
         untrusted = {table for part in rewrite.instead_of for table in self.lost.get(part.lower, ())}
-        unstaged = [batch for batch in self.batches if batch not in self.by.staging.pieces]
+        unstaged = [batch for batch in self.batches if batch not in self.by.staging.batches]
         extra = self._derive(heads, rewrite, unstaged)
         trusted = [table for table in tables if table.name not in untrusted]
-        source = Source(
+        source = PartInputs(
             {
                 table.name: [
                     self.previous / table.name / month(part.lower) / f"{part.files[table.name]}.parquet"
@@ -205,10 +205,10 @@ class _Writing:
                 ]
                 for table in trusted
             },
-            {**self.by.staging.pieces, **{batch: [piece] for batch, piece in extra.items()}},
+            {**self.by.staging.batches, **{batch: [staged_batch] for batch, staged_batch in extra.items()}},
         )
 
-        def one(table: schema.Table, source: Source = source) -> bool | None:
+        def one(table: schema.Table, source: PartInputs = source) -> bool | None:
             target = self.draft / table.name / month(rewrite.lower) / f"{file}.parquet"
             try:
                 return write_part(table, heads, rewrite.lower, rewrite.upper, source, target)
@@ -219,9 +219,11 @@ class _Writing:
         done = dict(zip((table.name for table in trusted), pool.map(one, trusted), strict=True))
         again = [table for table in tables if done.get(table.name) is None]
         if again:
-            rest = {*heads.column("batch").to_pylist()} - source.pieces.keys()
+            rest = {*heads.column("batch").to_pylist()} - source.staged.keys()
             more = self._derive(heads, rewrite, rest)
-            whole = Source(None, {**source.pieces, **{batch: [piece] for batch, piece in more.items()}})
+            whole = PartInputs(
+                None, {**source.staged, **{batch: [staged_batch] for batch, staged_batch in more.items()}}
+            )
             for table in again:
                 done[table.name] = write = one(table, whole)
                 if write is None:
@@ -231,7 +233,7 @@ class _Writing:
         files |= {name: file for name, wrote in done.items() if wrote}
         return Part(rewrite.lower, rewrite.upper, len(heads), files)
 
-    def _derive(self, heads: Heads, rewrite: Rewrite, batches: Collection[int]) -> dict[int, Piece]:
+    def _derive(self, heads: Heads, rewrite: Rewrite, batches: Collection[int]) -> dict[int, StagedBatch]:
         """Rows from `raw/` of what these batches have in the range."""
         if not batches:
             return {}
@@ -242,14 +244,14 @@ class _Writing:
                 [list(batches)],
             )
         )
-        pieces, lacking = derive(self.by.staging, self.by.layout.raw, files, heads.wanted(frozenset(batches)))
+        staged, lacking = derive(self.by.staging, self.by.layout.raw, files, heads.wanted(frozenset(batches)))
         if lacking:
             raise _cannot_derive(rewrite, lacking)
-        return pieces
+        return staged
 
-    def _drop(self, pieces: Mapping[int, Piece]) -> None:
-        for piece in pieces.values():
-            for path in piece.files.values():
+    def _drop(self, staged: Mapping[int, StagedBatch]) -> None:
+        for staged_batch in staged.values():
+            for path in staged_batch.files.values():
                 path.unlink(missing_ok=True)
 
 
@@ -301,7 +303,7 @@ def published_files(parts: Iterable[Part], snapshot: Path) -> Iterator[tuple[Par
 
 def lost_files(parts: Sequence[Part], snapshot: Path, layout: Layout) -> dict[int, frozenset[str]]:
     """The tables whose published files are missing, torn, or noted as damaged and really are, by the part's lower bound."""
-    noted = damage.noted(layout)
+    noted = damage.names(layout)
     found: dict[int, set[str]] = {}
     for part, table, path in published_files(parts, snapshot):
         if not _looks_whole(path) or (path.name in noted and not damage.is_sound(path)):
@@ -339,13 +341,13 @@ def month(lower: int) -> str:
     return f"created_month={timestamps.to_datetime(lower):%Y-%m}"
 
 
-def _point_latest(index: Index, layout: Layout, name: str, note: Callable[[str], None]) -> None:
+def _point_latest(index: Index, layout: Layout, name: str, say: Callable[[str], None]) -> None:
     """Let `parquet/latest` show the snapshot that `vapi.duckdb` shows. Where that is impossible, it is said once."""
     if not point_link(layout.parquet / "latest", name) and _NO_LATEST not in index.state():
-        note(
+        say(
             f"the file system has no symbolic links, so there is no {layout.parquet / 'latest'}: use vapi.duckdb"
         )
-        index.note(Changes(state={_NO_LATEST: "true"}))
+        index.record(Changes(state={_NO_LATEST: "true"}))
 
 
 def _publish_views(index: Index, layout: Layout, snapshot: str) -> None:
@@ -451,7 +453,7 @@ def _remove_old_snapshots(index: Index, layout: Layout, current: str, now: int) 
     noted = _times_shown(index.state())
     shown = {current: now} | {s.name: noted[s.name] for s in present if s.name in noted}
     if shown != noted:
-        index.note(Changes(state={_SHOWN: msgspec.json.encode(shown).decode()}))
+        index.record(Changes(state={_SHOWN: msgspec.json.encode(shown).decode()}))
     opened = max((_generation(name) for name, since in shown.items() if since < now - KEEP), default=0)
     for snapshot in present[:-KEEP_SNAPSHOTS]:
         if snapshot.name != current and _generation(snapshot.name) < opened:

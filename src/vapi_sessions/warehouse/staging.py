@@ -29,7 +29,7 @@ _AT_ONCE: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class StagedBatch:
     """Rows of some sessions of one batch. `created`: of each session, µs, ascending; `ends`: for each table, where each session's rows end."""
 
     files: dict[str, Path]
@@ -60,7 +60,7 @@ class Staging:
 
     directory: Path
     #: The pieces of each batch, by its number.
-    pieces: dict[int, list[Piece]] = field(default_factory=dict)
+    batches: dict[int, list[StagedBatch]] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, directory: Path) -> Staging:
@@ -70,7 +70,7 @@ class Staging:
             empty_directory(directory)
         return cls(directory)
 
-    def write(self, name: str, tables: Mapping[str, pa.Table], created: Sequence[int]) -> Piece:
+    def write(self, name: str, tables: Mapping[str, pa.Table], created: Sequence[int]) -> StagedBatch:
         """Write the rows of some sessions of one batch, in the order that a piece has, into files named after `name`. Thread-safe.
 
         Raises WarehouseError.
@@ -91,22 +91,24 @@ class Staging:
             path = files[table.name] = self.directory / f"{name}.{table.name}.arrow"
             with disk_errors(path):
                 _write(path, rows.combine_chunks(), ends[table.name])
-        return Piece(files, array("q", created), ends, sum(path.stat().st_size for path in files.values()))
+        return StagedBatch(
+            files, array("q", created), ends, sum(path.stat().st_size for path in files.values())
+        )
 
-    def add(self, batch: int, piece: Piece) -> None:
+    def add(self, batch: int, staged: StagedBatch) -> None:
         """Note that this batch, which is committed, has these rows."""
-        self.pieces.setdefault(batch, []).append(piece)
+        self.batches.setdefault(batch, []).append(staged)
 
     @property
     def size(self) -> int:
         """Bytes on disk."""
-        return sum(piece.size for pieces in self.pieces.values() for piece in pieces)
+        return sum(staged.size for batches in self.batches.values() for staged in batches)
 
     def drop(self, batches: Sequence[int]) -> None:
         """Forget, and remove, what these batches have here."""
         for batch in batches:
-            for piece in self.pieces.pop(batch, ()):
-                for path in piece.files.values():
+            for staged in self.batches.pop(batch, ()):
+                for path in staged.files.values():
                     path.unlink(missing_ok=True)
 
 

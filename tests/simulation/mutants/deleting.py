@@ -9,7 +9,7 @@ from typing import Any
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.operations import compare, reconcile
 from vapi_sessions.operations.compare import Difference
-from vapi_sessions.operations.coordinator import Loader
+from vapi_sessions.operations.coordinator import Coordinator
 from vapi_sessions.source import client, pagination
 
 from .planting import Planting, mutant
@@ -53,7 +53,7 @@ def unconfirmed(planting: Planting) -> None:
 def partial(planting: Planting) -> None:
     reading: list[Window] = []
 
-    def first_step(inner: Any, *given: Any, **named: Any) -> Iterator[pagination.Step]:
+    def first_step(inner: Any, *given: Any, **named: Any) -> Iterator[pagination.PageRead]:
         for step in inner(*given, **named):
             yield step
             if reading:
@@ -70,7 +70,7 @@ def partial(planting: Planting) -> None:
         missing = {key: created for key, created in work._missing.items() if key not in before}
         for key, known in work._run.index.known(missing).items():
             seq = work._run.numbers.take()
-            work._loader.mark(key, "deleted", known, requested_at=work._now, seq=seq)
+            work._loader.tombstone(key, "deleted", known, requested_at=work._now, seq=seq)
 
     planting.around(pagination, "walk", first_step)
     planting.around(reconcile._Reconciliation, "_read", read)
@@ -103,12 +103,14 @@ def breaker_off(planting: Planting) -> None:
 def aged_out_is_deleted(planting: Planting) -> None:
     marking = _Marking(planting)
 
-    def mark(inner: Any, loader: Loader, session_id: str, kind: str, *given: Any, **named: Any) -> None:
+    def tombstone(
+        inner: Any, loader: Coordinator, session_id: str, kind: str, *given: Any, **named: Any
+    ) -> None:
         aged_out = {key for key, *_ in marking.work._aged_out} if marking.work is not None else set()
         wrong = "deleted" if session_id in aged_out else kind
         inner(loader, session_id, planting.swap(kind, wrong), *given, **named)
 
-    planting.around(Loader, "mark", mark)
+    planting.around(Coordinator, "mark", tombstone)
 
 
 @mutant("half of a differing window is not compared")

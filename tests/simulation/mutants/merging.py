@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from vapi_sessions.transform import resolve as merge
-from vapi_sessions.transform.resolve import Known, Mark, Resolution, Sighting, Unreadable
+from vapi_sessions.transform.resolve import Known, Resolution, Sighting, Tombstone, Unreadable
 from vapi_sessions.warehouse import derive, index
 
 from .planting import Planting, mutant
@@ -72,16 +72,16 @@ def marks_stay(planting: Planting) -> None:
         for name in {one.session_id for one in sightings if isinstance(one, Sighting)}:
             before = known.get(name)
             held = result.held.get(name, before)
-            marks = [
-                Mark(one.kind, one.requested_at, one.seq)
+            tombstones = [
+                Tombstone(one.kind, one.requested_at, one.seq)
                 for one in sightings
                 if isinstance(one, Sighting) and one.session_id == name and one.kind != "seen"
             ]
-            if before is not None and before.mark is not None:
-                marks.append(before.mark)
-            if held is None or not marks:
+            if before is not None and before.tombstone is not None:
+                tombstones.append(before.tombstone)
+            if held is None or not tombstones:
                 continue
-            wrong = replace(held, mark=max(marks, key=lambda mark: mark.seq))
+            wrong = replace(held, tombstone=max(tombstones, key=lambda tombstone: tombstone.seq))
             planting.changed(when=wrong != held)
             if wrong == before:
                 result.held.pop(name, None)

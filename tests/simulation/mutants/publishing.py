@@ -15,9 +15,9 @@ from vapi_sessions import schema
 from vapi_sessions.warehouse import parts, snapshots, staging
 from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.parts import Heads, Source
+from vapi_sessions.warehouse.parts import Heads, PartInputs
 from vapi_sessions.warehouse.snapshots import Publisher
-from vapi_sessions.warehouse.staging import Piece, Staging
+from vapi_sessions.warehouse.staging import StagedBatch, Staging
 
 from .planting import Planting, mutant
 
@@ -34,7 +34,9 @@ Rows = Iterator[pa.RecordBatch]
 def children_stay(planting: Planting) -> None:
     """Those of the version that was published stay beside the new ones in a part that is written again."""
 
-    def rows(inner: Any, table: schema.Table, heads: Heads, lower: int, upper: int, source: Source) -> Rows:
+    def rows(
+        inner: Any, table: schema.Table, heads: Heads, lower: int, upper: int, source: PartInputs
+    ) -> Rows:
         yield from inner(table, heads, lower, upper, source)
         if table in _COUNTED or source.old is None:
             return
@@ -52,7 +54,9 @@ def children_stay(planting: Planting) -> None:
 
 @mutant("a part is written again without its unchanged rows", "published")
 def unchanged_left_out(planting: Planting) -> None:
-    def rows(inner: Any, table: schema.Table, heads: Heads, lower: int, upper: int, source: Source) -> Rows:
+    def rows(
+        inner: Any, table: schema.Table, heads: Heads, lower: int, upper: int, source: PartInputs
+    ) -> Rows:
         old = source.old.get(table.name, ()) if source.old is not None else ()
         if table in _COUNTED or not old:
             return inner(table, heads, lower, upper, source)  # type: ignore[no-any-return]
@@ -66,12 +70,14 @@ def unchanged_left_out(planting: Planting) -> None:
 def loser_published(planting: Planting) -> None:
     """Of a session that several batches have staged, what the first of them has."""
 
-    def rows(inner: Any, table: schema.Table, heads: Heads, lower: int, upper: int, source: Source) -> Rows:
+    def rows(
+        inner: Any, table: schema.Table, heads: Heads, lower: int, upper: int, source: PartInputs
+    ) -> Rows:
         if table in _COUNTED:
             return inner(table, heads, lower, upper, source)  # type: ignore[no-any-return]
         staged: dict[str, int] = {}
-        for batch in sorted(source.pieces.keys() & heads.unpublished):
-            for name in _staged(source.pieces[batch], lower, upper):
+        for batch in sorted(source.staged.keys() & heads.unpublished):
+            for name in _staged(source.staged[batch], lower, upper):
                 staged.setdefault(name, batch)
         right = heads.column("batch").to_pylist()
         names = heads.column("session_id").to_pylist()
@@ -87,9 +93,9 @@ def loser_published(planting: Planting) -> None:
     planting.around(parts, "_rows", rows)
 
 
-def _staged(pieces: Iterable[Piece], lower: int, upper: int) -> Iterator[str]:
-    for piece in pieces:
-        for batch in piece.rows(schema.SESSIONS, lower, upper):
+def _staged(staged: Iterable[StagedBatch], lower: int, upper: int) -> Iterator[str]:
+    for staged_batch in staged:
+        for batch in staged_batch.rows(schema.SESSIONS, lower, upper):
             yield from batch.column("session_id").to_pylist()
 
 
@@ -117,7 +123,7 @@ def staged_believed(planting: Planting) -> None:
     def publish_all(inner: Any, publisher: Publisher, **named: Any) -> bool:
         held = publisher.staging
         for batch, file in publisher.index.unpublished().items():
-            if batch not in held.pieces and (found := _found(held.directory, file.removesuffix(".parquet"))):
+            if batch not in held.batches and (found := _found(held.directory, file.removesuffix(".parquet"))):
                 planting.changed()
                 held.add(batch, found)
         return inner(publisher, **named)  # type: ignore[no-any-return]
@@ -126,7 +132,7 @@ def staged_believed(planting: Planting) -> None:
     planting.around(Publisher, "publish", publish_all)
 
 
-def _found(directory: Path, name: str) -> Piece | None:
+def _found(directory: Path, name: str) -> StagedBatch | None:
     """The piece of the files that are there."""
     files: dict[str, Path] = {}
     ends: dict[str, Any] = {}
@@ -143,7 +149,7 @@ def _found(directory: Path, name: str) -> Piece | None:
             ends[table.name] = staging.array("q", staging.accumulate(counts))
     if schema.SESSIONS.name not in files:
         return None
-    return Piece(
+    return StagedBatch(
         files, staging.array("q", created), ends, sum(path.stat().st_size for path in files.values())
     )
 
@@ -163,7 +169,7 @@ def in_place(planting: Planting) -> None:
         parquet = publisher.layout.parquet
         shutil.rmtree(parquet / previous)
         (parquet / name).rename(parquet / previous)
-        publisher.index.note(Changes(state={"snapshot": previous}))
+        publisher.index.record(Changes(state={"snapshot": previous}))
         return previous
 
     planting.around(Publisher, "_snapshot", snapshot)

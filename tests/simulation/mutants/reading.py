@@ -11,7 +11,7 @@ from vapi_sessions.core.timestamps import MILLISECOND, floor_ms
 from vapi_sessions.errors import SourceInconsistentError
 from vapi_sessions.source import client, page, pagination
 from vapi_sessions.source.client import Page, Query
-from vapi_sessions.source.pagination import FetchPage, Piece, Step
+from vapi_sessions.source.pagination import Cursor, FetchPage, PageRead
 from vapi_sessions.transform.headers import read_session
 
 from .planting import Planting, mutant
@@ -29,18 +29,18 @@ def _size(limit: Limit) -> int:
 @mutant("page numbers instead of a keyset")
 def page_numbers(planting: Planting) -> None:
     def walk_by_numbers(
-        inner: Any, fetch: FetchPage, pieces: Sequence[Piece], *, limit: Limit
-    ) -> Iterator[Step]:
-        for place, piece in enumerate(pieces):
+        inner: Any, fetch: FetchPage, cursors: Sequence[Cursor], *, limit: Limit
+    ) -> Iterator[PageRead]:
+        for place, cursor in enumerate(cursors):
             number, read, total = 0, 0, 1
             while read < total:
                 number, size = number + 1, _size(limit)
-                answer = fetch(Query(updated=piece.window, created=piece.created, limit=size, page=number))
+                answer = fetch(Query(updated=cursor.window, created=cursor.created, limit=size, page=number))
                 read, total = number * size, answer.total
                 planting.changed()
-                rest = tuple(pieces[place + 1 :])
-                left = rest if read >= total else (piece, *rest)
-                yield Step(answer.rows, left, answer, answer.unreadable)
+                rest = tuple(cursors[place + 1 :])
+                left = rest if read >= total else (cursor, *rest)
+                yield PageRead(answer.rows, left, answer, answer.unreadable)
 
     planting.around(pagination, "walk", walk_by_numbers)
 
@@ -48,23 +48,23 @@ def page_numbers(planting: Planting) -> None:
 @mutant("reading backwards, exclusively, with ties")
 def backwards(planting: Planting) -> None:
     def walk_backwards(
-        inner: Any, fetch: FetchPage, pieces: Sequence[Piece], *, limit: Limit
-    ) -> Iterator[Step]:
-        for place, piece in enumerate(pieces):
-            upper, done, empty = piece.created_until, False, 0
+        inner: Any, fetch: FetchPage, cursors: Sequence[Cursor], *, limit: Limit
+    ) -> Iterator[PageRead]:
+        for place, cursor in enumerate(cursors):
+            upper, done, empty = cursor.created_until, False, 0
             while not done:
-                bounded = upper is not None or piece.created_from is not None
-                created = Window(piece.created_from or BEGINNING, upper) if bounded else None
+                bounded = upper is not None or cursor.created_from is not None
+                created = Window(cursor.created_from or BEGINNING, upper) if bounded else None
                 size = _size(limit)
-                answer = fetch(Query(updated=piece.window, created=created, limit=size, order="DESC"))
+                answer = fetch(Query(updated=cursor.window, created=created, limit=size, order="DESC"))
                 done = len(answer.rows) < size and answer.total <= len(answer.rows)
                 planting.changed()
                 empty += not done and not answer.rows
                 if empty > pagination.PATIENCE:
                     raise SourceInconsistentError("The source counts sessions and shows none.", "Run again.")
                 upper = floor_ms(answer.rows[-1].created_at) if answer.rows else upper
-                rest = tuple(pieces[place + 1 :])
-                yield Step(answer.rows, rest if done else (piece, *rest), answer, answer.unreadable)
+                rest = tuple(cursors[place + 1 :])
+                yield PageRead(answer.rows, rest if done else (cursor, *rest), answer, answer.unreadable)
 
     planting.around(pagination, "walk", walk_backwards)
 
@@ -109,12 +109,12 @@ def order_ignored(planting: Planting) -> None:
 # -- the cursor
 
 
-def _advanced(planting: Planting, move: Callable[[Piece, Step], Piece]) -> None:
+def _advanced(planting: Planting, move: Callable[[Cursor, PageRead], Cursor]) -> None:
     """Move the cursor to another place, wherever it advances to an instant of which rows were read."""
 
-    def advance(inner: Any, fetch: FetchPage, piece: Piece, limit: int) -> Step:
-        step: Step = inner(fetch, piece, limit)
-        if len(step.left) == 1 and step.left[0].window == piece.window and step.left[0].tied:
+    def advance(inner: Any, fetch: FetchPage, cursor: Cursor, limit: int) -> PageRead:
+        step: PageRead = inner(fetch, cursor, limit)
+        if len(step.left) == 1 and step.left[0].window == cursor.window and step.left[0].tied:
             return replace(step, left=planting.swap(step.left, (move(step.left[0], step),)))
         return step
 
@@ -123,7 +123,7 @@ def _advanced(planting: Planting, move: Callable[[Piece, Step], Piece]) -> None:
 
 @mutant("the cursor moves past its own instant")
 def past_its_instant(planting: Planting) -> None:
-    def move(left: Piece, step: Step) -> Piece:
+    def move(left: Cursor, step: PageRead) -> Cursor:
         return replace(left, created_from=(left.created_from or BEGINNING) + MILLISECOND)
 
     _advanced(planting, move)
@@ -131,7 +131,7 @@ def past_its_instant(planting: Planting) -> None:
 
 @mutant("no floor to the millisecond", "micro")
 def no_floor(planting: Planting) -> None:
-    def move(left: Piece, step: Step) -> Piece:
+    def move(left: Cursor, step: PageRead) -> Cursor:
         cursor = next(row.created_at for row in reversed(step.page.listed) if row.created_at is not None)
         return replace(
             left, created_from=cursor, tied=left.tied if cursor == left.created_from else frozenset()
@@ -177,11 +177,11 @@ def two_witnesses(planting: Planting) -> None:
 def _witnesses(planting: Planting, enough: int) -> None:
     """After so many empty lists nobody asks again: the last one stands for all that would come."""
 
-    def advance(inner: Any, fetch: FetchPage, piece: Piece, limit: int) -> Step:
+    def advance(inner: Any, fetch: FetchPage, cursor: Cursor, limit: int) -> PageRead:
         empty: list[Page] = []
 
         def asked(query: Query) -> Page:
-            if (query.updated, query.created, query.limit) != (piece.window, piece.created, limit):
+            if (query.updated, query.created, query.limit) != (cursor.window, cursor.created, limit):
                 return fetch(query)
             if len(empty) >= enough:
                 planting.changed()
@@ -191,7 +191,7 @@ def _witnesses(planting: Planting, enough: int) -> None:
                 empty.append(answer)
             return answer
 
-        step: Step = inner(asked, piece, limit)
+        step: PageRead = inner(asked, cursor, limit)
         return step
 
     planting.around(pagination, "_advance", advance)
@@ -230,8 +230,8 @@ def older_state(planting: Planting) -> None:
 
 @mutant("the upper part of a cut window first", "traffic")
 def upper_first(planting: Planting) -> None:
-    def cut(inner: Any, *given: Any) -> Step:
-        step: Step = inner(*given)
+    def cut(inner: Any, *given: Any) -> PageRead:
+        step: PageRead = inner(*given)
         return replace(step, left=planting.swap(step.left, step.left[::-1]))
 
     planting.around(pagination, "_cut", cut)

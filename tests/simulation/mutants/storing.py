@@ -11,9 +11,9 @@ from weakref import WeakKeyDictionary
 from vapi_sessions.core import ledger
 from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.operations import recovery, window_read
-from vapi_sessions.operations.coordinator import Loader
+from vapi_sessions.operations.coordinator import Coordinator
 from vapi_sessions.operations.recovery import Recovery
-from vapi_sessions.source.pagination import Step
+from vapi_sessions.source.pagination import PageRead
 from vapi_sessions.source.windows import PlannedWindow
 from vapi_sessions.transform import resolve as merge
 from vapi_sessions.transform.resolve import Known, Resolution
@@ -36,54 +36,54 @@ class _Taken:
 
 @mutant("the newest value seen is the watermark")
 def newest_value(planting: Planting) -> None:
-    taken: WeakKeyDictionary[Loader, _Taken] = WeakKeyDictionary()
+    taken: WeakKeyDictionary[Coordinator, _Taken] = WeakKeyDictionary()
 
-    def add(inner: Any, loader: Loader, number: int, planned: PlannedWindow, step: Step) -> None:
+    def add(inner: Any, loader: Coordinator, number: int, planned: PlannedWindow, step: PageRead) -> None:
         one = taken.setdefault(loader, _Taken())
         lower = planned.window.lower
         one.lowest = lower if one.lowest is None else min(one.lowest, lower)
         one.newest = max([one.newest, *(row.updated_at for row in step.rows)])
         inner(loader, number, planned, step)
 
-    def changes(inner: Any, loader: Loader, window: Any) -> Changes:
+    def changes(inner: Any, loader: Coordinator, window: Any) -> Changes:
         right: Changes = inner(loader, window)
         one = taken.get(loader)
         if one is None or one.lowest is None:
             return right
         return planting.swap(right, replace(right, claims=IntervalSet([(one.lowest, one.newest)])))
 
-    planting.around(Loader, "add", add)
-    planting.around(Loader, "_changes", changes)
+    planting.around(Coordinator, "add", add)
+    planting.around(Coordinator, "_changes", changes)
 
 
 @mutant("a window is claimed before it is read to its end", "stops in batches")
 def claimed_before_its_end(planting: Planting) -> None:
-    def changes(inner: Any, loader: Loader, window: Any) -> Changes:
+    def changes(inner: Any, loader: Coordinator, window: Any) -> Changes:
         right: Changes = inner(loader, window)
         if window is None or window.planned.claim is None:
             return right
         claims = IntervalSet([window.planned.claim])
         return planting.swap(right, replace(right, claims=claims, settled=claims - right.unsettled))
 
-    planting.around(Loader, "_changes", changes)
+    planting.around(Coordinator, "_changes", changes)
 
 
 @mutant("a window is claimed although its rows could not be stored", "stops")
 def claimed_after_a_loss(planting: Planting) -> None:
     """A batch that failed does not end the run's storing: what comes next finds nothing waiting, and claims the window."""
 
-    def store(inner: Any, loader: Loader, *given: Any) -> None:
+    def store(inner: Any, loader: Coordinator, *given: Any) -> None:
         planting.changed(when=loader._broken is not None)
         loader._broken = None
         inner(loader, *given)
 
-    def flush(inner: Any, loader: Loader) -> None:
+    def flush(inner: Any, loader: Coordinator) -> None:
         planting.changed(when=loader._broken is not None)
         loader._broken = None
         inner(loader)
 
-    planting.around(Loader, "_store", store)
-    planting.around(Loader, "flush", flush)
+    planting.around(Coordinator, "_store", store)
+    planting.around(Coordinator, "flush", flush)
 
 
 # -- in which order things become durable
@@ -93,13 +93,13 @@ def claimed_after_a_loss(planting: Planting) -> None:
 def watermark_first(planting: Planting) -> None:
     """A window is claimed before its rows are stored."""
 
-    def changes(inner: Any, loader: Loader, window: Any) -> Changes:
+    def changes(inner: Any, loader: Coordinator, window: Any) -> Changes:
         made: Changes = inner(loader, window)
         planting.changed(when=bool(made.claims))
-        loader._index.note(made)
+        loader._index.record(made)
         return made
 
-    planting.around(Loader, "_changes", changes)
+    planting.around(Coordinator, "_changes", changes)
 
 
 class _Raw:
@@ -128,7 +128,7 @@ def _after_the_commit(planting: Planting, later: list[Callable[[], Any]]) -> Non
         later.clear()
 
     planting.around(window_read.Reading, "store", store)
-    planting.around(Loader, "_commit", commit)
+    planting.around(Coordinator, "_commit", commit)
 
 
 @mutant("raw written after the merge", "stops")
@@ -178,14 +178,14 @@ def numbered_anew(planting: Planting) -> None:
 
 @mutant("the number of the next request is noted once a run")
 def next_number_noted_once(planting: Planting) -> None:
-    first: WeakKeyDictionary[Loader, str] = WeakKeyDictionary()
+    first: WeakKeyDictionary[Coordinator, str] = WeakKeyDictionary()
 
-    def changes(inner: Any, loader: Loader, window: Any) -> Changes:
+    def changes(inner: Any, loader: Coordinator, window: Any) -> Changes:
         right: Changes = inner(loader, window)
         number = first.setdefault(loader, right.state["next_seq"])
         return planting.swap(right, replace(right, state={**right.state, "next_seq": number}))
 
-    planting.around(Loader, "_changes", changes)
+    planting.around(Coordinator, "_changes", changes)
 
 
 @mutant("batches are numbered anew in each run")
@@ -243,7 +243,7 @@ def marks_unpublished(planting: Planting) -> None:
     def resolve(inner: Any, sightings: Any, known: Mapping[str, Known], *given: Any, **named: Any) -> Any:
         result: Resolution = inner(sightings, known, *given, **named)
         for name in result.dirty.keys() - result.won:
-            if result.held[name] == replace(known[name], mark=result.held[name].mark):
+            if result.held[name] == replace(known[name], tombstone=result.held[name].tombstone):
                 planting.changed()
                 del result.dirty[name]
         return result
