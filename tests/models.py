@@ -17,7 +17,7 @@ import pyarrow as pa
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.records import Batch
 from vapi_sessions.core.timestamps import DAY, HOUR, MILLISECOND, floor_ms, parse
-from vapi_sessions.operations.window_read import sightings
+from vapi_sessions.operations.window_buffer import sightings
 from vapi_sessions.privacy import redaction
 from vapi_sessions.source.client import Page, Query, Row
 from vapi_sessions.transform.flatten import flatten

@@ -21,7 +21,7 @@ from vapi_sessions.core.intervals import IntervalSet, Window
 from vapi_sessions.core.records import WindowRecord
 from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE, SECOND, to_datetime
 from vapi_sessions.errors import VapiSessionsError
-from vapi_sessions.operations.window_read import sightings
+from vapi_sessions.operations.window_buffer import sightings
 from vapi_sessions.transform.flatten import flatten
 from vapi_sessions.transform.resolve import (
     Known,

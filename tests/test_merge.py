@@ -16,7 +16,7 @@ from models import EPOCH, observation, seen_first
 from selection import examples
 from vapi_sessions import schema
 from vapi_sessions.core.timestamps import MINUTE
-from vapi_sessions.operations.window_read import sightings
+from vapi_sessions.operations.window_buffer import sightings
 from vapi_sessions.transform.flatten import flatten, merge_growth, message_count
 from vapi_sessions.transform.resolve import Known, Observation, Resolution, Tombstone, resolve, short
 from vapi_sessions.warehouse.derive import version

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from models import EPOCH, observation
 from selection import examples
 from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE, month_of
-from vapi_sessions.operations.window_read import sightings
+from vapi_sessions.operations.window_buffer import sightings
 from vapi_sessions.transform.resolve import resolve
 from vapi_sessions.warehouse import erase, part_ranges
 from vapi_sessions.warehouse.index import ALL_TABLES, Changes, Index, Part

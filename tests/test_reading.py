@@ -10,7 +10,7 @@ import pytest
 
 from models import EPOCH, observation
 from vapi_sessions.core.timestamps import MINUTE
-from vapi_sessions.operations.window_read import Reading, Stored
+from vapi_sessions.operations.window_buffer import Stored, WindowBuffer
 from vapi_sessions.transform.flatten import Head, flatten
 from vapi_sessions.transform.resolve import Observation, Sighting, Unreadable, short
 from vapi_sessions.warehouse import raw
@@ -36,7 +36,7 @@ class Read:
         self.layout.create()
         self.staging = Staging.begin(self.layout.staging)
         contents = {one.session_id: short(one.content_hash) for one in held}
-        self.reading = Reading(Sieve(), self.layout, self.staging, contents, aside or {})  # type: ignore[arg-type]
+        self.reading = WindowBuffer(Sieve(), self.layout, self.staging, contents, aside or {})  # type: ignore[arg-type]
 
     def take(self, *shown: Observation | Unreadable) -> None:
         """One step."""

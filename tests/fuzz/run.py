@@ -21,7 +21,7 @@ from vapi_sessions.core.timestamps import show
 from vapi_sessions.errors import SourceUnavailableError
 from vapi_sessions.operations.coordinator import Coordinator
 from vapi_sessions.operations.recovery import recover
-from vapi_sessions.operations.window_read import PageSanitizer
+from vapi_sessions.operations.window_buffer import PageSanitizer
 from vapi_sessions.privacy.policy import MessageText, PersonalData, Policy
 from vapi_sessions.privacy.sanitizer import Sanitizer
 from vapi_sessions.schema import TABLES

@@ -11,7 +11,7 @@ from typing import Any, Final
 from vapi_sessions.core.intervals import IntervalSet, Window
 from vapi_sessions.core.records import Batch, WindowRecord, window_of
 from vapi_sessions.core.timestamps import to_datetime
-from vapi_sessions.operations.window_read import PageSanitizer, Reading, Stored
+from vapi_sessions.operations.window_buffer import PageSanitizer, Stored, WindowBuffer
 from vapi_sessions.source.pagination import Cursor, PageRead, encode_cursors
 from vapi_sessions.source.windows import PlannedWindow
 from vapi_sessions.transform.resolve import (
@@ -57,7 +57,7 @@ class _WindowProgress:
     index: int
     planned: PlannedWindow
     left: tuple[Cursor, ...]
-    reading: Reading
+    reading: WindowBuffer
     distinct: int = 0
     requests: int = 0
     first_total: int | None = None
@@ -182,11 +182,11 @@ class Coordinator:
 
     # -- committing ------------------------------------------------------------------------------------------------
 
-    def _reading(self, held: dict[str, int]) -> Reading:
+    def _reading(self, held: dict[str, int]) -> WindowBuffer:
         aside = {name: one.content_hash for name, one in self.unreadable.items()}
-        return Reading(self._page_sanitizer, self._layout, self._staging, held, aside)
+        return WindowBuffer(self._page_sanitizer, self._layout, self._staging, held, aside)
 
-    def _store(self, reading: Reading, window: _WindowProgress | None) -> None:
+    def _store(self, reading: WindowBuffer, window: _WindowProgress | None) -> None:
         """Make what was read durable, then commit it with the progress it means."""
         if self._broken is not None:
             raise self._broken

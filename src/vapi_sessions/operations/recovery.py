@@ -9,7 +9,7 @@ from pathlib import Path
 from vapi_sessions.core.records import Batch
 from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.operations.coordinator import decode_progress
-from vapi_sessions.operations.window_read import sightings
+from vapi_sessions.operations.window_buffer import sightings
 from vapi_sessions.transform.resolve import Observation, Sighting, Unreadable, resolve, set_aside
 from vapi_sessions.warehouse import raw
 from vapi_sessions.warehouse.index import Changes, Index

@@ -32,7 +32,7 @@ from vapi_sessions.operations.coordinator import Coordinator, Counts, describe
 from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.operations.take_over import take_over
-from vapi_sessions.operations.window_read import PageSanitizer
+from vapi_sessions.operations.window_buffer import PageSanitizer
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Source
 from vapi_sessions.source.pagination import walk

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from vapi_sessions.core import ledger
 from vapi_sessions.core.intervals import IntervalSet
-from vapi_sessions.operations import recovery, window_read
+from vapi_sessions.operations import recovery, window_buffer
 from vapi_sessions.operations.coordinator import Coordinator
 from vapi_sessions.operations.recovery import Recovery
 from vapi_sessions.source.pagination import PageRead
@@ -127,14 +127,14 @@ def _after_the_commit(planting: Planting, later: list[Callable[[], Any]]) -> Non
             rest()
         later.clear()
 
-    planting.around(window_read.Reading, "store", store)
+    planting.around(window_buffer.WindowBuffer, "store", store)
     planting.around(Coordinator, "_commit", commit)
 
 
 @mutant("raw written after the merge", "stops")
 def raw_after_merge(planting: Planting) -> None:
     later: list[Callable[[], Any]] = []
-    planting.instead(window_read, "raw", _Raw(lambda *given: later.append(lambda: raw.write(*given))))
+    planting.instead(window_buffer, "raw", _Raw(lambda *given: later.append(lambda: raw.write(*given))))
     _after_the_commit(planting, later)
 
 
@@ -149,7 +149,7 @@ def named_after_merge(planting: Planting) -> None:
         later.append(lambda: unnamed.rename(path))
         return path
 
-    planting.instead(window_read, "raw", _Raw(write))
+    planting.instead(window_buffer, "raw", _Raw(write))
     _after_the_commit(planting, later)
 
 

@@ -105,7 +105,7 @@ class Stored:
     drift: Mapping[str, int]
 
 
-class Reading:
+class WindowBuffer:
     """What one walk has read and not stored yet. One thread at a time.
 
     `held`: the content that is held of sessions without a mark, as `Index.contents` gives it; what equals it is not stored again.
