@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
+from test_index import WINDOW
 
 from models import EPOCH, ORG, Warehouse
-from test_index import WINDOW
 from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.core.records import RunRecord
 from vapi_sessions.core.timestamps import HOUR, SECOND, to_datetime

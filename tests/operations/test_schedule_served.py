@@ -24,7 +24,7 @@ from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings, FaultSettings
 from vapi_sessions.errors import VapiSessionsError
 
 pytestmark = pytest.mark.proof
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 OTHER_KEY, OTHER_ORG = "another-key-that-must-not-show", "0e111a70-0000-4000-8000-000000000002"
 
 

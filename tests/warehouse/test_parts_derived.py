@@ -9,9 +9,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from test_parts import NAMES, Published, as_defined, full
 
 from models import EPOCH
-from test_parts import NAMES, Published, as_defined, full
 from vapi_sessions.core.timestamps import DAY, HOUR, show
 from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.warehouse import part_ranges

@@ -8,10 +8,10 @@ from typing import Final
 
 import pytest
 from pydantic import SecretStr
+from test_client import KEY
 
 from selection import some
 from servers import Misbehaving, says
-from test_client import KEY
 from vapi_sessions.core.addresses import canonical, is_this_machine
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.settings import load_settings

@@ -17,7 +17,7 @@ import vapi_sessions
 from vapi_emulator.planted import MARKER
 from vapi_sessions.cli.demo import next_steps
 
-NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "first_look.ipynb"
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "first_look.ipynb"
 
 
 class ThisInterpreter(AsyncKernelManager):

@@ -104,7 +104,7 @@ def test_what_is_only_read_is_not_written(tmp_path: Path) -> None:
         "import os, sys; from pathlib import Path; from models import Warehouse, observation\n"
         "w = Warehouse(Path(sys.argv[1])); w.merge(observation('a', 1)); os._exit(9)"
     )
-    subprocess.run([sys.executable, "-c", code, str(root)], check=False, cwd=Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", code, str(root)], check=False, cwd=Path(__file__).parents[1])
     layout = Layout(root)
 
     def files() -> dict[str, tuple[int, bytes]]:

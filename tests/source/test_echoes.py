@@ -13,12 +13,12 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_client import BASE, GOOD, KEY, Fixture, Scripted, failure, over_the_wire, said, text
 
 from conftest import KEY as EMULATED
 from conftest import Notes, World
 from models import RawServer
 from selection import examples, some
-from test_client import BASE, GOOD, KEY, Fixture, Scripted, failure, over_the_wire, said, text
 from vapi_sessions.errors import ConfigurationError, SourceRefusedError, VapiSessionsError
 from vapi_sessions.operations import sync
 from vapi_sessions.privacy.own_key import OwnKey

@@ -19,7 +19,7 @@ from vapi_sessions.cli import app
 from vapi_sessions.errors import SourceRefusedError, WarehouseBusyError
 from vapi_sessions.operations.schedule import load_flow
 
-FLOWS = Path(__file__).resolve().parents[1] / "flows"
+FLOWS = Path(__file__).resolve().parents[2] / "flows"
 
 
 @pytest.fixture(autouse=True)

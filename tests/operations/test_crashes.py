@@ -22,10 +22,10 @@ import duckdb
 import httpx
 import pyarrow.parquet as pq
 import pytest
-
 import test_forget
 import test_take_over
 import test_tighten
+
 import vapi_sessions
 from conftest import RealTransport, settings_for
 from forks import KILLED, Forks

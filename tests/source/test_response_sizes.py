@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from test_client import KEY, session
 
 from selection import examples, first
 from servers import Behaviour, Misbehaving, says
-from test_client import KEY, session
 from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError
 from vapi_sessions.source import client, connection
 from vapi_sessions.source.client import Query, Source

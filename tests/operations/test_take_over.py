@@ -1,6 +1,6 @@
 """A warehouse of version 0.1.0 is taken over by the next run: without a download, and nothing of it is lost.
 
-`tests/warehouses/make.py` says what is in it, and made it with that version's code.
+`tests/operations/warehouses/make.py` says what is in it, and made it with that version's code.
 """
 
 from __future__ import annotations

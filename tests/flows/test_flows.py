@@ -18,7 +18,7 @@ from vapi_emulator.planted import MARKER
 from vapi_emulator.server import EmulatorServer
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1200)]
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 KEY = "a-key-that-must-not-show"
 #: `python flows/sync.py`, then `python flows/backfill.py 2020-01-01`, in one process: Prefect and its server take far longer to
 #: start than both. What each prints is kept apart by a line in both streams.

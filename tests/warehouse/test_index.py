@@ -173,7 +173,9 @@ def test_what_was_committed_survives_without_a_checkpoint(tmp_path: Path) -> Non
         "import os, sys; from pathlib import Path; from models import Warehouse, observation\n"
         "w = Warehouse(Path(sys.argv[1])); w.merge(observation('a', 1, messages=2)); os._exit(9)"
     )
-    ended = subprocess.run([sys.executable, "-c", code, str(root)], check=False, cwd=Path(__file__).parent)
+    ended = subprocess.run(
+        [sys.executable, "-c", code, str(root)], check=False, cwd=Path(__file__).parents[1]
+    )
     assert ended.returncode == 9
     with Warehouse(root) as warehouse:
         assert warehouse.index.rows("SELECT session_id, message_count FROM sessions") == [("a", 2)]

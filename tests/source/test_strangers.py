@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import httpx
 import pytest
-
 from test_client import BASE, GOOD, Fixture, Scripted, ask, failure, said, text
+
 from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError
 from vapi_sessions.source.client import ATTEMPTS, FIRST_ATTEMPTS, Query
 from vapi_sessions.source.strangers import CDN, SOMEBODY, stranger

@@ -6,10 +6,10 @@ from email.utils import format_datetime
 
 import httpx
 import pytest
+from test_client import GOOD, Fixture, Scripted, page, said, session
 
 from conftest import World
 from models import EPOCH, FakeTime
-from test_client import GOOD, Fixture, Scripted, page, said, session
 from vapi_emulator.switches import FaultSettings
 from vapi_sessions.core.timestamps import HOUR, MINUTE, SECOND, to_datetime
 from vapi_sessions.errors import SourceUnavailableError

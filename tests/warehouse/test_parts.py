@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from test_resolve import EDGES, OBSERVATIONS, cut, the_join
 
 from models import EPOCH, Warehouse, observation, seen_first
 from selection import examples
-from test_merge import EDGES, OBSERVATIONS, cut, the_join
 from vapi_sessions import schema
 from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE
 from vapi_sessions.errors import WarehouseError

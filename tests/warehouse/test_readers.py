@@ -67,7 +67,7 @@ def reading(program: str, warehouse: Path) -> Iterator[Reader]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parent,
+        cwd=Path(__file__).parents[1],
     ) as process:
         reader = Reader(process)
         assert reader.ready()

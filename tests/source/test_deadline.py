@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from pydantic import SecretStr
+from test_client import GOOD
 
 from models import FakeTime
 from servers import Behaviour, Misbehaving, begins_and_hangs, hangs, says, trickles
-from test_client import GOOD
 from vapi_sessions.errors import SourceUnavailableError, VapiSessionsError
 from vapi_sessions.source.client import FIRST_ATTEMPTS, PATIENCE, Query, Source
 from vapi_sessions.source.connection import DEADLINE

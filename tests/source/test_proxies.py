@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from test_client import GOOD
 
 from servers import Behaviour, Misbehaving, says
-from test_client import GOOD
 from vapi_sessions.errors import (
     ConfigurationError,
     SourceRefusedError,
