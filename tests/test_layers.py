@@ -1,28 +1,65 @@
-"""Imports point downwards: fetching knows nothing of storing, storing nothing of HTTP, and the pure parts of neither."""
+"""Imports point downwards: `cli, flows → operations → source | warehouse → settings → privacy | transform → core`."""
 
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+import vapi_emulator
 import vapi_sessions
 
-PACKAGE = Path(vapi_sessions.__file__).parent
-ROOT = PACKAGE.name
+EXPORTER: Final = "vapi_sessions"
+EMULATOR: Final = "vapi_emulator"
+
+#: Packages, and modules beside them, from the lowest floor up. Those on one floor do not import each other.
+FLOORS: Final = (
+    {"errors"},
+    {"core"},
+    {"schema"},
+    {"privacy", "transform"},
+    {"settings"},
+    {"source", "warehouse"},
+    {"operations"},
+    {"cli"},
+    {"__main__"},
+)
+#: What performs input or output. `privacy` and `transform` do none.
+IO: Final = (
+    "asyncio",
+    "http",
+    "io",
+    "os",
+    "pathlib",
+    "shutil",
+    "socket",
+    "sqlite3",
+    "ssl",
+    "subprocess",
+    "tempfile",
+    "urllib",
+)
+#: Lines of a module that can be read in a sitting.
+MOST_LINES: Final = 400
 
 
-def _name(path: Path) -> str:
-    parts = (ROOT, *path.relative_to(PACKAGE).with_suffix("").parts)
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+def _files(package: Path) -> dict[str, Path]:
+    found = {}
+    for path in sorted(package.rglob("*.py")):
+        parts = path.relative_to(package.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
 
 
-FILES = {_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-EMULATOR = f"{ROOT}.emulator"
-WAREHOUSE = f"{ROOT}.warehouse"
+FILES: Final = {
+    **_files(Path(vapi_sessions.__file__).parent),
+    **_files(Path(vapi_emulator.__file__).parent),
+}
 
 
 def _below(name: str, package: str) -> bool:
@@ -56,154 +93,108 @@ def _imports(name: str) -> set[str]:
     return found
 
 
-IMPORTS = {name: _imports(name) for name in FILES}
-EXPORTER = {name for name in FILES if not _below(name, EMULATOR)}
+IMPORTS: Final = {name: _imports(name) for name in FILES}
 
 
-def _importing(package: str, among: set[str] | None = None) -> set[str]:
-    """The short names of the modules that import anything of a package."""
-    return {
-        name.removeprefix(ROOT + ".")
-        for name in (FILES if among is None else among)
-        if any(_below(imported, package) for imported in IMPORTS[name])
-    }
+def _package(name: str) -> str:
+    """The package of a module of the exporter: `warehouse` for `vapi_sessions.warehouse.raw`."""
+    return name.split(".")[1] if "." in name else ""
 
 
-def _reached(name: str, *, but: str = "") -> set[str]:
-    """All that a module imports, at any depth; not what is imported by way of `but`."""
-    reached, todo = set(), [name]
-    while todo:
-        imported = IMPORTS.get(todo.pop(), set()) - reached - {but}
-        reached |= imported
-        todo += imported
-    return reached
+def _floor(name: str) -> int:
+    return next(number for number, packages in enumerate(FLOORS) if _package(name) in packages)
+
+
+def _importing(package: str) -> set[str]:
+    return {name for name, imported in IMPORTS.items() if any(_below(one, package) for one in imported)}
 
 
 def test_all_modules_are_looked_at() -> None:
-    """The sets compared here are those of the whole package."""
-    assert {f"{ROOT}.cli", f"{WAREHOUSE}.index", f"{EMULATOR}.store"} <= FILES.keys()
-    assert f"{ROOT}.warehouse.index" in IMPORTS[f"{ROOT}.pipeline"]
+    """Every package has modules, and imports between them are seen."""
+    assert {_package(name) for name in FILES if _below(name, EXPORTER)} - {""} == set().union(*FLOORS)
+    assert f"{EXPORTER}.warehouse.index" in IMPORTS[f"{EXPORTER}.operations.sync"]
+    assert f"{EMULATOR}.store" in FILES
 
 
-def test_only_the_schedule_knows_prefect() -> None:
-    """Nothing else in the package imports the orchestrator; the flows lie outside of it."""
-    assert _importing("prefect") == {"schedule"}
-
-
-def test_only_the_warehouse_knows_duckdb() -> None:
-    """SQL is spoken in one package, and it is the only one that is given a connection."""
-    importing = _importing("duckdb")
-    assert "warehouse.index" in importing
-    assert {name for name in importing if not name.startswith("warehouse.")} == set()
-
-
-def test_only_the_client_knows_http() -> None:
-    """The client and its connections; the pipeline names httpx for the type of the transport that is injected."""
-    assert "client" in _importing("httpx", EXPORTER)
-    assert _importing("httpx", EXPORTER) <= {"client", "connection", "pipeline"}
-    named = {
-        ast.unparse(node)
-        for node in ast.walk(ast.parse(FILES[f"{ROOT}.pipeline"].read_text()))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "httpx"
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith(EXPORTER + ".")])
+def test_imports_point_downwards(name: str) -> None:
+    """Everything a module imports of other packages is on a lower floor; of the root it takes the version alone."""
+    ours = {
+        one for one in IMPORTS[name] if one.startswith(EXPORTER + ".") and _package(one) != _package(name)
     }
-    assert named <= {"httpx.BaseTransport"}
-
-
-def test_only_the_commands_know_the_emulator() -> None:
-    """The exporter does not import what stands in for the source in tests."""
-    assert _importing(EMULATOR, EXPORTER) == {"cli", "demo"}
-
-
-def test_the_emulator_knows_nothing_of_the_exporter() -> None:
-    """It shares the tree of errors and nothing else: both reading a rule from one place would hide a mistake in it."""
-    shared = {
-        imported
-        for name in FILES.keys() - EXPORTER
-        for imported in IMPORTS[name]
-        if _below(imported, ROOT) and not _below(imported, EMULATOR)
-    }
-    assert shared <= {f"{ROOT}.errors"}
-
-
-PURE = sorted(
-    name
-    for name in EXPORTER
-    if name.removeprefix(ROOT + ".").startswith(
-        (
-            "windows",
-            "ledger",
-            "flatten",
-            "merge",
-            "redact",
-            "timestamps",
-            "documents",
-            "identity",
-            "json_text",
-            "masking",
-            "page",
-            "policy",
-            "records",
-            "treatment",
-        )
-    )
-)
-
-
-@pytest.mark.parametrize("name", PURE)
-def test_what_is_pure_knows_neither_database_nor_network(name: str) -> None:
-    """Arithmetic on time, flattening, redaction and the rule of what wins depend on data alone, at any depth."""
-    outside = ("duckdb", "httpx", "prefect", WAREHOUSE, f"{ROOT}.client")
-    assert {other for other in _reached(name) if any(_below(other, package) for package in outside)} == set()
-
-
-@pytest.mark.parametrize("name", ["reading", "warehouse.staging", "warehouse.derive", "warehouse.raw"])
-def test_the_unit_of_work_needs_no_index(name: str) -> None:
-    """What reads a window and stores it can run where there is no database: what is held comes as a plain mapping."""
-    outside = {f"{WAREHOUSE}.index", f"{WAREHOUSE}.publish", f"{ROOT}.load", f"{ROOT}.pipeline"}
-    assert _reached(f"{ROOT}.{name}", but=ROOT) & outside == set()  # `connect` imports when it is called
-
-
-def test_storing_knows_nothing_of_fetching() -> None:
-    """Nothing in the warehouse imports what asks the source, or what decides what to ask for."""
-    above = (
-        "client",
-        "walk",
-        "plan",
-        "survey",
-        "pipeline",
-        "load",
-        "cli",
-        "reading",
-        "recovery",
-        "rebuild",
-        "take_over",
-    )
-    fetching = {f"{ROOT}.{name}" for name in above}
-    known = {
-        (name, imported) for name in FILES if _below(name, WAREHOUSE) for imported in IMPORTS[name] & fetching
-    }
-    assert known == set()
-
-
-@pytest.mark.parametrize("name", ["client", "walk", "plan", "survey"])
-def test_fetching_knows_nothing_of_storing(name: str) -> None:
-    """What asks the source imports nothing of the warehouse, nor of what fills it."""
-    storing = (
-        WAREHOUSE,
-        f"{ROOT}.load",
-        f"{ROOT}.reading",
-        f"{ROOT}.merge",
-        f"{ROOT}.flatten",
-        f"{ROOT}.redact",
-    )
-    assert {other for other in IMPORTS[f"{ROOT}.{name}"] if any(_below(other, s) for s in storing)} == set()
+    assert {one for one in ours if _floor(one) >= _floor(name)} == set()
 
 
 def test_no_modules_import_each_other() -> None:
     """The modules can be put in an order in which each imports only those before it."""
     graph = {name: IMPORTS[name] & FILES.keys() - {name} for name in FILES}
     try:
-        order = list(TopologicalSorter(graph).static_order())
+        list(TopologicalSorter(graph).static_order())
     except CycleError as cycle:
         pytest.fail(" ← ".join(cycle.args[1]))
-    assert order.index(f"{ROOT}.errors") < order.index(f"{ROOT}.cli")
+
+
+def test_prefect_is_only_behind_the_schedule() -> None:
+    """The flows are outside of the package."""
+    assert _importing("prefect") == {f"{EXPORTER}.operations.schedule"}
+
+
+@pytest.mark.parametrize(("library", "package"), [("duckdb", "warehouse"), ("httpx", "source")])
+def test_a_library_is_known_to_one_package(library: str, package: str) -> None:
+    """SQL is spoken in `warehouse`, HTTP in `source`."""
+    importing = _importing(library)
+    assert importing
+    assert {_package(name) for name in importing if _below(name, EXPORTER)} == {package}
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if _package(name) in ("privacy", "transform")])
+def test_privacy_and_transform_do_no_io(name: str) -> None:
+    """They get data and return data."""
+    assert {one for one in IMPORTS[name] if any(_below(one, module) for module in IO)} == set()
+    calls = [node for node in ast.walk(ast.parse(FILES[name].read_text())) if isinstance(node, ast.Call)]
+    assert not any(
+        isinstance(call.func, ast.Name) and call.func.id in ("open", "print", "input") for call in calls
+    )
+
+
+def test_only_the_command_line_imports_the_emulator() -> None:
+    """The exporter does not know what stands in for the source."""
+    importing = {name for name in _importing(EMULATOR) if not _below(name, EMULATOR)}
+    assert {_package(name) for name in importing} == {"cli"}
+
+
+def test_the_emulator_imports_nothing_of_the_exporter() -> None:
+    """If both read a rule in one place, a mistake in it would not show."""
+    assert {name for name in _importing(EXPORTER) if _below(name, EMULATOR)} == set()
+
+
+@pytest.mark.parametrize(
+    "name", ["operations.window_buffer", "warehouse.staging", "warehouse.derive", "warehouse.raw"]
+)
+def test_the_unit_of_work_needs_no_index(name: str) -> None:
+    """What reads a window and stores it runs where there is no database."""
+    reached, todo = set(), [f"{EXPORTER}.{name}"]
+    while todo:
+        imported = IMPORTS.get(todo.pop(), set()) - reached - {EXPORTER}
+        reached |= imported
+        todo += imported
+    above = ("warehouse.index", "warehouse.snapshots", "operations.coordinator", "operations.sync")
+    assert reached & {f"{EXPORTER}.{one}" for one in above} == set()
+
+
+def test_no_module_is_too_long() -> None:
+    """Each can be read in a sitting."""
+    lengths = {name: len(path.read_text().splitlines()) for name, path in FILES.items()}
+    assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+def test_no_two_modules_or_public_classes_have_one_name() -> None:
+    """A name says which one is meant, wherever it stands."""
+    places = defaultdict(set)
+    for name, path in FILES.items():
+        if not path.name.startswith("__"):
+            places[path.stem].add(name)
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].add(name)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

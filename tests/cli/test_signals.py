@@ -19,6 +19,7 @@ from vapi_emulator.faults import Fault
 from vapi_emulator.generate import History, fill
 from vapi_emulator.server import EmulatorServer
 from vapi_sessions.operations import sync
+from vapi_sessions.operations.preview import preview
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 
 COMMAND = Path(sys.executable).with_name("vapi-sessions")
@@ -96,7 +97,7 @@ def test_ctrl_c_ends_a_plan_whose_requests_hang(hanging: Hanging, tmp_path: Path
     """In the thread that asks for the source's oldest session, and in those that count its windows."""
     hanging.after, hanging.limit, hanging.then = answered, 1, _thread.interrupt_main
     with pytest.raises(KeyboardInterrupt):
-        sync.preview(settings_for(hanging.server, tmp_path / "warehouse", page_size=PAGE))
+        preview(settings_for(hanging.server, tmp_path / "warehouse", page_size=PAGE))
 
 
 @pytest.mark.parametrize(

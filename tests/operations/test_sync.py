@@ -33,6 +33,7 @@ from vapi_sessions.errors import (
 )
 from vapi_sessions.operations import coordinator, sync
 from vapi_sessions.operations.coordinator import Counts
+from vapi_sessions.operations.preview import preview
 from vapi_sessions.operations.progress import Silent
 from vapi_sessions.schema import TABLES
 from vapi_sessions.warehouse.index import Index
@@ -825,9 +826,9 @@ def test_there_is_nothing_to_rebuild_outside_a_warehouse(world: World) -> None:
 def test_a_preview_asks_for_counts_only(world: World) -> None:
     """It says how many sessions there are in which windows, from requests for one row each."""
     world.generate(300)
-    preview = sync.preview(world.settings(), environment=world.environment())
-    assert preview.plan.sessions == 300
-    assert preview.requests >= 3
+    planned = preview(world.settings(), environment=world.environment())
+    assert planned.plan.sessions == 300
+    assert planned.requests >= 3
     assert {r.parameters["limit"] for r in world.server.requests} == {"1"}
     assert not world.warehouse.exists()
 

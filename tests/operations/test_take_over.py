@@ -28,6 +28,7 @@ from vapi_sessions.core.timestamps import parse
 from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
 from vapi_sessions.operations import sync as pipeline
 from vapi_sessions.operations.forget import Whom, forget
+from vapi_sessions.operations.preview import preview
 from vapi_sessions.operations.status import status
 from vapi_sessions.operations.verify import verify
 from vapi_sessions.warehouse import raw
@@ -285,9 +286,9 @@ def test_killed_and_started_again_it_is_as_if_never_killed(
 def test_a_plan_works_before(earlier: Earlier) -> None:
     """It reads that version's ledger, and touches nothing."""
     files = earlier.world.files(".")
-    preview = pipeline.preview(earlier.world.settings(), environment=earlier.world.environment())
-    assert len(preview.plan.windows) <= 2
-    assert preview.plan.sessions == 0
+    planned = preview(earlier.world.settings(), environment=earlier.world.environment())
+    assert len(planned.plan.windows) <= 2
+    assert planned.plan.sessions == 0
     assert earlier.world.files(".") == files
 
 

@@ -20,7 +20,8 @@ from conftest import KEY, World
 from selection import first, some
 from vapi_sessions.core import files
 from vapi_sessions.errors import WarehouseError
-from vapi_sessions.operations import forget, sync
+from vapi_sessions.operations import forget
+from vapi_sessions.operations.preview import preview
 from vapi_sessions.operations.reconcile import reconcile
 from vapi_sessions.operations.status import status
 from vapi_sessions.operations.verify import verify
@@ -68,7 +69,7 @@ def foreign(tmp_path: Path) -> Path:
 
 
 READERS: Final[dict[str, Callable[[World], object]]] = {
-    "plan": lambda world: sync.preview(world.settings(), environment=world.environment()),
+    "plan": lambda world: preview(world.settings(), environment=world.environment()),
     "status": lambda world: status(world.warehouse, now=world.clock.us()),
     "verify": lambda world: verify(world.settings(), environment=world.environment()),
     "sql": lambda world: query.run(world.warehouse, "FROM sessions", "csv", io.StringIO()),

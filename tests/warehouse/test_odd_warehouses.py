@@ -14,8 +14,8 @@ import vapi_sessions
 from conftest import World
 from vapi_sessions.core.paths import literal
 from vapi_sessions.core.timestamps import SECOND
-from vapi_sessions.operations import sync
 from vapi_sessions.operations.forget import Whom, forget
+from vapi_sessions.operations.preview import preview
 from vapi_sessions.operations.reconcile import reconcile
 from vapi_sessions.operations.status import status
 from vapi_sessions.operations.verify import verify
@@ -36,7 +36,7 @@ def everything(world: World) -> None:
     """What a warehouse goes through, with all of its commands."""
     ids = world.insert(20, lambda n: (world.ago(days=2) + n * SECOND,) * 2)
     assert world.sync().counts.sessions_new == 20
-    assert sync.preview(world.settings(), environment=world.environment()).plan.windows
+    assert preview(world.settings(), environment=world.environment()).plan.windows
     world.insert(3, lambda n: (world.ago(minutes=5),) * 2)
     assert world.sync().counts.sessions_new == 3
     assert status(world.warehouse, now=world.clock.us()).rows["sessions"] == 23

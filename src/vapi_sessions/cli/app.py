@@ -145,13 +145,13 @@ def plan(
     page_size: PageSize = None,
 ) -> None:
     """Show what a sync would do. Downloads nothing but counts, and changes nothing."""
-    from vapi_sessions.operations import sync as pipeline
+    from vapi_sessions.operations.preview import preview as preview_of
 
     settings = _settings(
         warehouse=warehouse, base_url=base_url, since=since, until=until, full=full or None, settle=settle,
         lookback=lookback, concurrency=concurrency, page_size=page_size,
     )  # fmt: skip
-    preview = pipeline.preview(settings)
+    preview = preview_of(settings)
     made = preview.plan
     if made.bound is None:
         print("The source shows no session at all: a sync would claim nothing.")

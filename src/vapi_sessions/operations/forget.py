@@ -19,8 +19,8 @@ from typing import Final
 from vapi_sessions.core import faultpoints
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
 from vapi_sessions.operations import erasure
+from vapi_sessions.operations.environment import Environment
 from vapi_sessions.operations.recovery import recover
-from vapi_sessions.operations.sync import Environment
 from vapi_sessions.operations.take_over import take_over
 from vapi_sessions.privacy.identity import KnownValues, normalised, number_parts
 from vapi_sessions.privacy.policy import Policy

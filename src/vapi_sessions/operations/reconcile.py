@@ -24,8 +24,9 @@ from vapi_sessions.errors import (
 )
 from vapi_sessions.operations.compare import differences
 from vapi_sessions.operations.coordinator import Coordinator, Counts
+from vapi_sessions.operations.environment import Environment
 from vapi_sessions.operations.progress import Progress
-from vapi_sessions.operations.sync import Environment, Run
+from vapi_sessions.operations.sync import Run
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Page, Query
 from vapi_sessions.source.pagination import ALWAYS, PATIENCE, Cursor, PageRead, counted, walk

@@ -6,29 +6,27 @@ called in order: `plan`, `fetch` for each window (from any number of threads), `
 
 from __future__ import annotations
 
-import itertools
 import secrets
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
-import httpx
 import msgspec
 
 from vapi_sessions import __version__
 from vapi_sessions.core import faultpoints
 from vapi_sessions.core.intervals import IntervalSet
-from vapi_sessions.core.ledger import Ledger, RequestNumbers
+from vapi_sessions.core.ledger import RequestNumbers
 from vapi_sessions.core.memory import fewer_collections, give_back
-from vapi_sessions.core.records import OpenWindow, Outcome, RunRecord
+from vapi_sessions.core.records import Outcome, RunRecord
 from vapi_sessions.core.threads import side_by_side
 from vapi_sessions.core.timestamps import to_datetime
 from vapi_sessions.errors import SourceUnavailableError, VapiSessionsError
 from vapi_sessions.operations import erasure
 from vapi_sessions.operations.coordinator import Coordinator, Counts, describe
+from vapi_sessions.operations.environment import Environment
 from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.operations.take_over import take_over
@@ -37,7 +35,6 @@ from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Source
 from vapi_sessions.source.pagination import walk
 from vapi_sessions.source.planning import Plan, make_plan
-from vapi_sessions.source.windows import PlannedWindow
 from vapi_sessions.warehouse.customers import CustomersHeld
 from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout, writer_lock
@@ -47,16 +44,6 @@ from vapi_sessions.warehouse.suppression import Suppression
 
 #: Walks beyond the requests that are allowed at once: while one's page is treated, another asks for its next.
 _SPARE_WALKS: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Environment:
-    """The outside world, injectable: wall clock (µs), monotonic clock and sleep (seconds), transport."""
-
-    now: Callable[[], int] = lambda: time.time_ns() // 1000
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] | None = None  # None: a wait that ends when the run is stopped
-    transport: httpx.BaseTransport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,60 +373,6 @@ def sync(
         run.finish()
         run.publish()
         return run.summary()
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """What a sync would do. `latency`: measured seconds a request; times are estimates."""
-
-    plan: Plan
-    latency: float
-    page_size: int
-    concurrency: int
-
-    def requests_for(self, window: PlannedWindow) -> int:
-        """Pages of one window: neighbouring pages share the row at which they meet."""
-        return window.expected // max(1, self.page_size - 1) + 1
-
-    @property
-    def requests(self) -> int:
-        """Pages of all windows."""
-        return sum(self.requests_for(window) for window in self.plan.windows)
-
-    @property
-    def seconds(self) -> float:
-        """Time of the transfers, if every request takes as long as the ones that counted."""
-        return self.latency * max(
-            self.requests / self.concurrency, max(map(self.requests_for, self.plan.windows), default=0)
-        )
-
-
-def preview(settings: Settings, *, environment: Environment | None = None) -> Preview:
-    """Plan without changing anything, the warehouse directory included. Raises what `Run.plan` raises."""
-    environment = environment or Environment()
-    key = settings.key()
-    layout = Layout(settings.warehouse)
-    layout.check()
-    ledger, left_open = Ledger(), list[OpenWindow]()
-    path = layout.earlier if layout.earlier.exists() else layout.index
-    if path.exists():
-        with Index(path, layout.scratch, read_only=True) as index:
-            ledger, left_open = index.ledger(), index.open_windows()
-    with Source(
-        settings.base_url,
-        key,
-        next_seq=itertools.count().__next__,
-        concurrency=settings.concurrency,
-        transport=environment.transport,
-        now=environment.now,
-        monotonic=environment.monotonic,
-        sleep=environment.sleep,
-    ) as source:
-        started = environment.monotonic()
-        plan, _ = make_plan(settings, source, ledger, left_open)
-        seconds = environment.monotonic() - started
-        latency = seconds / max(1, source.traffic.requests)
-    return Preview(plan, latency, settings.page_size, settings.concurrency)
 
 
 def fetch_all(run: Run, windows: int) -> None:

@@ -19,9 +19,9 @@ from vapi_sessions.core.ledger import Ledger
 from vapi_sessions.core.timestamps import floor_ms, show
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError, other_organisation
 from vapi_sessions.operations.compare import differences
+from vapi_sessions.operations.environment import Environment
 from vapi_sessions.operations.erasure import remembering
 from vapi_sessions.operations.progress import Progress, Silent
-from vapi_sessions.operations.sync import Environment
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Source
 from vapi_sessions.source.pagination import ALWAYS, Cursor, PageRead, walk

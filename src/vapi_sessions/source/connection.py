@@ -38,6 +38,8 @@ _LOOKS_EVERY: Final = 0.2
 _CLOSES_IN: Final = 1.0
 
 Params = Sequence[tuple[str, str]]
+#: What sends requests; tests give one of their own.
+Transport = httpx.BaseTransport
 
 
 def _without_the_answer(record: logging.LogRecord) -> bool:

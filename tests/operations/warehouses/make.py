@@ -2,7 +2,7 @@
 
 To be run with the code of commit 657c4c5, the last one that had a store of rows, from a checkout of it:
 
-    PYTHONPATH=tests python …/tests/warehouses/make.py …/tests/warehouses/0.1.0.tar.xz
+    PYTHONPATH=tests python …/tests/operations/warehouses/make.py …/0.1.0.tar.xz
 
 In the archive: `warehouse/`; `source.json` with the present (µs), the retention (days) and the sessions; `later.parquet`, the raw file
 of one more sync, which that version fetched and did not merge. In the warehouse, all of it pseudonymised:
@@ -22,9 +22,10 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+from vapi_sessions.forget import Whom, forget
+from vapi_sessions.reconcile import reconcile
+
 from conftest import World, new_world
-from vapi_sessions.operations.forget import Whom, forget
-from vapi_sessions.operations.reconcile import reconcile
 
 POLICY = {"personal_data": "pseudonymise", "pseudonym_key": "a key of enough characters"}
 RETENTION = 32.0

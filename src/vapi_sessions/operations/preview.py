@@ -1,0 +1,70 @@
+"""`vapi-sessions plan`: what a sync would do, without doing it."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+from vapi_sessions.core.ledger import Ledger
+from vapi_sessions.core.records import OpenWindow
+from vapi_sessions.operations.environment import Environment
+from vapi_sessions.settings import Settings
+from vapi_sessions.source.client import Source
+from vapi_sessions.source.planning import Plan, make_plan
+from vapi_sessions.source.windows import PlannedWindow
+from vapi_sessions.warehouse.index import Index
+from vapi_sessions.warehouse.layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a sync would do. `latency`: measured seconds a request; times are estimates."""
+
+    plan: Plan
+    latency: float
+    page_size: int
+    concurrency: int
+
+    def requests_for(self, window: PlannedWindow) -> int:
+        """Pages of one window: neighbouring pages share the row at which they meet."""
+        return window.expected // max(1, self.page_size - 1) + 1
+
+    @property
+    def requests(self) -> int:
+        """Pages of all windows."""
+        return sum(self.requests_for(window) for window in self.plan.windows)
+
+    @property
+    def seconds(self) -> float:
+        """Time of the transfers, if every request takes as long as the ones that counted."""
+        return self.latency * max(
+            self.requests / self.concurrency, max(map(self.requests_for, self.plan.windows), default=0)
+        )
+
+
+def preview(settings: Settings, *, environment: Environment | None = None) -> Preview:
+    """Plan without changing anything, the warehouse directory included. Raises what `Run.plan` raises."""
+    environment = environment or Environment()
+    key = settings.key()
+    layout = Layout(settings.warehouse)
+    layout.check()
+    ledger, left_open = Ledger(), list[OpenWindow]()
+    path = layout.earlier if layout.earlier.exists() else layout.index
+    if path.exists():
+        with Index(path, layout.scratch, read_only=True) as index:
+            ledger, left_open = index.ledger(), index.open_windows()
+    with Source(
+        settings.base_url,
+        key,
+        next_seq=itertools.count().__next__,
+        concurrency=settings.concurrency,
+        transport=environment.transport,
+        now=environment.now,
+        monotonic=environment.monotonic,
+        sleep=environment.sleep,
+    ) as source:
+        started = environment.monotonic()
+        plan, _ = make_plan(settings, source, ledger, left_open)
+        seconds = environment.monotonic() - started
+        latency = seconds / max(1, source.traffic.requests)
+    return Preview(plan, latency, settings.page_size, settings.concurrency)
