@@ -40,26 +40,26 @@ POINTS: Final[dict[str, tuple[Any, str]]] = {
     "raw rename": (raw, "sync_directory"),
     "staging": (Staging, "write"),
     "staging, file": (staging, "_write"),
-    "staging, noted": (Staging, "add"),  # the batch is committed
+    "staging, added": (Staging, "add"),  # the batch is committed
     "merge": (Index, "merge"),
     "merge, rows": (Index, "_insert"),
-    "merge, progress": (Index, "_note"),
-    "plan noted": (Index, "note"),
-    "run noted": (Index, "put_run"),
+    "merge, progress": (Index, "_record"),
+    "plan recorded": (Index, "record"),
+    "run recorded": (Index, "put_run"),
     "checkpoint": (Index, "checkpoint"),
     "publication": (snapshots.Publisher, "publish"),
     "publication, part": (snapshots, "write_part"),
     "publication, link": (snapshots, "link_or_copy"),
     "publication, fsync": (snapshots, "sync_file"),
     "publication, latest": (snapshots, "_point_latest"),
-    "publication, noted": (Index, "note_publication"),
+    "publication, recorded": (Index, "record_publication"),
     "publication, views": (snapshots, "_publish_views"),
     "publication, old snapshots": (snapshots, "_remove_old_snapshots"),
 }
 
 #: What a run passes once, if it comes so far.
 ONCE: Final = frozenset(
-    point for point in POINTS if point.startswith(("publication", "checkpoint", "run noted", "plan noted"))
+    point for point in POINTS if point.startswith(("publication", "checkpoint", "run recorded", "plan recorded"))
 )
 
 #: Where the disk can be full, beside `raw/`.

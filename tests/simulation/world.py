@@ -85,7 +85,7 @@ class Notes(Silent):
     def __init__(self, fired: Counter[str]) -> None:
         self._fired = fired
 
-    def note(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """One line."""
         for start, name in self._SAID.items():
             if start in text:

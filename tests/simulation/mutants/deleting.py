@@ -110,7 +110,7 @@ def aged_out_is_deleted(planting: Planting) -> None:
         wrong = "deleted" if session_id in aged_out else kind
         inner(loader, session_id, planting.swap(kind, wrong), *given, **named)
 
-    planting.around(Coordinator, "mark", tombstone)
+    planting.around(Coordinator, "tombstone", tombstone)
 
 
 @mutant("half of a differing window is not compared")
