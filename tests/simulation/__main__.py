@@ -13,10 +13,10 @@ import traceback
 
 from .connectors import comparison
 from .coverage import missing
-from .invariants import Violation
 from .mutants import MUTANTS
 from .running import Kill, hunt, hunt_all, keep_killers, many
 from .trace import traced
+from .violation import Violation
 
 
 def main() -> int:

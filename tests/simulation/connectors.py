@@ -17,6 +17,7 @@ from typing import Final
 
 from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE, floor_ms, parse, show
 
+from .observed import observing
 from .running import pool
 from .world import World, scratch
 
@@ -192,8 +193,6 @@ def losses(name: str, seed: int) -> Losses:
 
 
 def _ours(world: World) -> dict[str, str]:
-    from .invariants import observing
-
     with observing(world.warehouse / "index.duckdb") as db:
         found = db.execute("SELECT session_id, epoch_us(updated_at) FROM sessions").fetchall()
     return {session_id: show(updated) for session_id, updated in found}

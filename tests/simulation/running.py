@@ -18,8 +18,8 @@ from typing import Final
 
 import msgspec
 
-from .invariants import Violation
 from .mutants import MUTANTS, Mutant, fails_itself
+from .violation import Violation
 from .world import World, play
 
 #: A mutant must be caught within so many seeds.

@@ -59,7 +59,9 @@ POINTS: Final[dict[str, tuple[Any, str]]] = {
 
 #: What a run passes once, if it comes so far.
 ONCE: Final = frozenset(
-    point for point in POINTS if point.startswith(("publication", "checkpoint", "run recorded", "plan recorded"))
+    point
+    for point in POINTS
+    if point.startswith(("publication", "checkpoint", "run recorded", "plan recorded"))
 )
 
 #: Where the disk can be full, beside `raw/`.

@@ -30,11 +30,12 @@ from vapi_sessions.warehouse.index import Index
 
 from . import connections, faults
 from .clock import Clock
-from .invariants import Invariants, Violation
+from .invariants import Invariants
 from .model import ORG, OTHER_ORG, Answer, Model, Shape
 from .stops import Stopped, Stops
 from .themes import THEMES, Theme, drawn
 from .traffic import Traffic
+from .violation import Violation
 
 KEY, OTHER_KEY, EMPTY_KEY = "key", "another-key", "an-empty-key"
 #: More traffic than that makes more requests, between which there is more traffic.
