@@ -1,4 +1,4 @@
-"""What a sync may claim: that it missed nothing, and asked for no more than that takes."""
+"""What the ledger may claim: only what was read. And a sync misses nothing within its claims, in few requests."""
 
 from __future__ import annotations
 
@@ -13,26 +13,29 @@ from .observed import Held
 from .violation import Violation
 
 if TYPE_CHECKING:
-    from .world import RunRecord, World
+    from .record import RunRecord
+    from .world import World
 
 
 class Claims:
-    """Compares the ledger of one world with the model."""
+    """Compares the ledger of one world with its model."""
 
     def __init__(self, world: World) -> None:
         self.world = world
+        #: Session id to row of the index.
         self._held: dict[str, Held] = {}
-        #: What the warehouse names as unreadable.
+        #: Ids that the warehouse lists as unreadable.
         self._aside: set[str] = set()
-        #: Whether an answer of this run may have shown another state than the newest: of what cannot be read nobody can tell
-        #: which is newer.
+        #: Whether an answer of this run may have shown an old state. Of two unreadable states nobody can tell the newer one.
         self._unsure = False
+        #: The intervals claimed.
         self._completed = IntervalSet()
         #: (start, bound) of each sync so far.
         self._bounds: list[tuple[int, int]] = []
-        self._since: int | None = None  # start of the first run after the last successful sync
+        #: Start of the first run after the last successful sync.
+        self._since: int | None = None
 
-    def _ledger(self, record: RunRecord, before: IntervalSet, foreign: bool) -> None:
+    def _ledger(self, record: RunRecord, before: IntervalSet) -> None:
         completed = self._completed
         if completed.end is not None:
             latest = max((bound for _, bound in self._bounds), default=0)
@@ -44,8 +47,8 @@ class Claims:
         self._claims_are_read(completed - before, held, record.ended, "the ledger claims only what was read")
 
     def _claims_are_read(self, new: IntervalSet, held: Mapping[str, int], now: int, name: str) -> None:
-        """What was listed before, and changed inside what is newly claimed, is there in that state or a newer one. `held`:
-        id to updatedAt, µs.
+        """Each session listed before, with an `updatedAt` in a new claim, is held in that state or a newer one. `held`: id to
+        `updatedAt`, µs.
         """
         if not new or self._since is None:
             return
@@ -68,9 +71,9 @@ class Claims:
         for session, version in self.world.model.listed(record.started - lag):
             last = session.visible(record.ended)
             if lag and last is not None and last.updated_at >= bound:
-                continue  # moved beyond the bound, where a replica that lags need not show it yet
+                continue  # moved beyond the bound, where a lagging replica need not show it yet
             if self.world.reordering and last is not version:
-                continue  # changed while we read: it may have left for a window that had been read before
+                continue  # changed during the run, and may have moved to a window that was read before
             if (
                 version.updated_at < bound
                 and self._stays_listed(session, record.started - lag, record.ended)
@@ -87,7 +90,7 @@ class Claims:
         )
 
     def _excused(self, session: Session, version: Version) -> bool:
-        """Late beyond the promise, or listed again after having been gone: a reconcile's business."""
+        """Visible later than promised, or listed again after it was gone: only a reconcile finds these."""
         if session.returned_at >= version.visible_at:
             return True
         seen = version.visible_at + self.world.lag
@@ -104,21 +107,20 @@ class Claims:
             raise Violation(name, f"{session.session_id} of {show(version.updated_at)} is {state}")
 
     def _budget(self, record: RunRecord) -> None:
-        """1.3 pages for each full page, and what does not depend on the number of sessions.
+        """At most 1.3 requests for each full page, and a number that does not depend on the sessions.
 
-        A probe; two counts for each window planned, and four to begin with (`plan_windows` stops halving after that);
-        for each window a page that tells the end, one that is cut short by it, and one that was asked twice.
+        A probe; two counts for each planned window, and four at the beginning (`plan_windows` stops halving then); for
+        each window an empty last page, a short one, and one that was requested twice.
         """
         world = self.world
         shape = world.model.shape
         if record.faulty or world.page < 5 or shape.page_cap is not None or record.tied:
             return
         result = record.result
-        # What cannot be read is asked for several times, and what comes first by whole pages.
+        # Unreadable sessions are requested several times, and the oldest session by whole pages.
         spoilt = sum(v.spoilt for s in world.model.sessions.values() for v in s.versions)
-        gone = sum(
-            world.model.sessions[key].deleted(record.ended) for key in record.listed
-        )  # planned for, too
+        # Sessions deleted during the run were in its plan.
+        gone = sum(world.model.sessions[key].deleted(record.ended) for key in record.listed)
         budget = 1.3 * (result.counts.sessions_read + gone) / world.page + 5 + 5 * result.windows + 4 * spoilt
         if result.requests > budget:
             raise Violation(

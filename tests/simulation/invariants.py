@@ -1,4 +1,4 @@
-"""What must hold after every run, whatever went wrong in it, and what must be equal in the end."""
+"""What must hold after every run, whatever went wrong, and what must be equal at the end."""
 
 from __future__ import annotations
 
@@ -19,51 +19,110 @@ from vapi_sessions.privacy import redaction
 
 from . import expected
 from .connections import Parsed
-from .model import Version
+from .model import KEY, OTHER_KEY, Version
 from .observed import HEADS_HELD, Held, claimed, observing
 from .published import Published
 from .violation import Violation
 
 if TYPE_CHECKING:
-    from .world import RunRecord, World
+    from .record import RunRecord
+    from .world import World
 
 
 class Invariants(Published):
-    """Watches one world from outside: it reads the files that the engine leaves, and the model."""
+    """Watches one world from outside: it reads the model and the files that the engine leaves."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
-        #: Sessions for which the source answered 404 by id.
+        #: Ids for which the source answered 404.
         self.proven_absent: set[str] = set()
-        #: The newest `updatedAt` that was merged of each session.
+        #: Session id to the newest `updatedAt` that was merged.
         self._read: dict[str, int] = {}
         self._hashes: dict[bytes, str] = {}
 
+    # -- after every run -------------------------------------------------------------------------------------------
+
     def after(self, record: RunRecord, stopped: str) -> None:
-        """Everything that must hold now."""
+        """Check everything that must hold after a run. `stopped`: the stop that happened, or ""."""
         world = self.world
-        foreign = world.key != "key"
-        self._typed(record, stopped, foreign)
+        foreign = world.key != KEY
+        self._ends_well(record, stopped, foreign)
         if record.command == "sync" and record.bound is not None and not foreign:
             self._bounds.append((record.started, record.bound))
         if self._since is None:
             self._since = record.started
-        if not (world.warehouse / "index.duckdb").exists():
-            return
-        before = self._held, self._completed, self._digest
+        held, completed, digest = self._held, self._completed, self._digest
         self._unsure = bool(stopped or record.faulty or world.lag or world.reordering)
-        with observing(world.warehouse / "index.duckdb") as db:
+        if not self._read_index(stopped):
+            return
+        if foreign:
+            changed = (held, completed, digest) != (self._held, self._completed, self._digest)
+            if changed and digest is not None and not stopped:
+                raise Violation("another organisation changes nothing")
+            if self._completed - completed:
+                raise Violation("nothing is claimed from an empty or foreign source")
+        self._rows_are_states_of_the_source(held)
+        self._tombstones_are_proven()
+        deleted = sum(h.deleted and not held.get(i, h).deleted for i, h in self._held.items())
+        if deleted > world.knobs["breaker_least"] and not world.healthy:
+            raise Violation("the circuit breaker limits new tombstones", str(deleted))
+        self._ledger(record, completed)
+        if record.succeeded and record.command == "sync" and not foreign:
+            self._nothing_missed(record)
+            self._budget(record)
+            self._since = None
+        if world.publishing and not world.concluding:
+            self._publication(record)
+        if record.succeeded and not foreign:
+            self._count(record)
+
+    def _ends_well(self, record: RunRecord, stopped: str, foreign: bool) -> None:
+        """The run succeeded, or there is a good reason for its error."""
+        error, world, model = record.error, self.world, self.world.model
+        if error is None:
+            if world.key == OTHER_KEY:
+                raise Violation("another organisation is refused")
+            return
+        if isinstance(error, VapiSessionsError) and type(error).exit_code == 1:
+            raise Violation("every stop is a typed error", str(error)) from error
+        if stopped or record.faulty or foreign:
+            return
+        if isinstance(error, ConfigurationError) and record.command == "reconcile":
+            return  # nothing was synced yet
+        if isinstance(error, CircuitBreakerError) and not world.healthy:
+            sessions = model.sessions.values()
+            gone = sum(bool(session.gone) for session in sessions)
+            aged = sum(session.created_at < model.oldest_kept() for session in sessions)
+            if gone + aged > world.knobs["breaker_least"]:
+                world.fired["recovery: circuit breaker"] += 1
+                return
+        oldest = [
+            min((session.created_at for session, _ in model.listed(at)), default=0)
+            for at in (record.started, None)
+        ]
+        if isinstance(error, SourceInconsistentError) and oldest[0] != oldest[1]:
+            return  # the oldest listed session changed between two requests
+        if model.shape.page_cap is not None and not model.shape.cap_said:
+            return  # in a block of ties, a cap that the source does not admit looks like a contradiction
+        raise Violation("a run without a fault succeeds", f"{record.command}: {error!r}") from error
+
+    def _read_index(self, stopped: str) -> bool:
+        """Read what the index holds and claims; False if there is no index yet."""
+        path = self.world.warehouse / "index.duckdb"
+        if not path.exists():
+            return False
+        with observing(path) as db:
             try:
                 ((count, distinct, digest),) = db.execute(HEADS_HELD).fetchall()
             except duckdb.CatalogException as error:
                 if self._held or self._completed:
                     raise Violation("no table disappears", str(error)[:200]) from error
-                return  # stopped before it had made its tables
+                return False  # stopped before the tables were created
             if count != distinct:
                 raise Violation("ids are unique", f"{count - distinct} rows too many in the index")
             self._digest = (count, distinct, digest)
             if stopped:
-                self._rows_are_of_noted_files(db)
+                self._rows_and_ledger_agree(db)
             self._completed = claimed(db)
             self._held = {
                 row[0]: Held(*row[1:3], f"{row[3]:016x}", *row[4:])
@@ -75,71 +134,18 @@ class Invariants(Published):
             self._aside = {
                 name for (name,) in db.execute("SELECT session_id FROM sync.unreadable").fetchall()
             }
-        if foreign:
-            if (
-                before != (self._held, self._completed, self._digest)
-                and before[2] is not None
-                and not stopped
-            ):
-                raise Violation("another organisation changes nothing")
-            if self._completed - before[1]:
-                raise Violation("nothing is claimed from an empty or foreign source")
-        self._rows_are_states_of_the_source(before[0])
-        self._marks_are_proven()
-        marked = sum(h.deleted and not before[0].get(i, h).deleted for i, h in self._held.items())
-        if marked > world.knobs["breaker_least"] and not world.healthy:
-            raise Violation("not more is marked at once than is believable", str(marked))
-        self._ledger(record, before[1], foreign)
-        if record.succeeded and record.command == "sync" and not foreign:
-            self._nothing_missed(record)
-            self._budget(record)
-            self._since = None
-        if world.publishing and not world.concluding:
-            self._publication(record, stopped)
-        if record.succeeded and not foreign:
-            self._count(record)
+        return True
 
-    def _rows_are_of_noted_files(self, db: Parsed) -> None:
-        """A row and the ledger's line for the raw file that it is from were committed together, or neither was."""
+    def _rows_and_ledger_agree(self, db: Parsed) -> None:
+        """A row and the ledger's entry for its raw file were committed together, or neither was."""
         raw = self.world.warehouse / "raw"
-        noted = [str(raw / name) for (name,) in db.execute("SELECT file FROM sync.batches").fetchall()]
-        if absent := [name for name in noted if not Path(name).exists()]:
-            raise Violation("what is merged is in raw", repr(absent))
-        origin = f"ANTI JOIN read_parquet({noted}) USING (session_id, seq)" if noted else ""
+        files = [str(raw / name) for (name,) in db.execute("SELECT file FROM sync.batches").fetchall()]
+        if absent := [name for name in files if not Path(name).exists()]:
+            raise Violation("every merged file is in raw", repr(absent))
+        origin = f"ANTI JOIN read_parquet({files}) USING (session_id, seq)" if files else ""
         found = db.execute(f"SELECT session_id FROM sessions {origin}").fetchall()
         if found:
-            raise Violation("rows and ledger agree", f"{len(found)} sessions are of no file that is noted")
-
-    def _typed(self, record: RunRecord, stopped: str, foreign: bool) -> None:
-        error = record.error
-        if error is None:
-            if foreign and self.world.key == "another-key":
-                raise Violation("another organisation is refused")
-            return
-        if isinstance(error, VapiSessionsError) and type(error).exit_code == 1:
-            raise Violation("every stop is a typed error", str(error)) from error
-        if stopped or record.faulty or foreign:
-            return
-        shape = self.world.model.shape
-        if isinstance(error, ConfigurationError) and record.command == "reconcile":
-            return  # nothing was synced yet
-        if isinstance(error, CircuitBreakerError) and not self.world.healthy:
-            gone = sum(
-                s.deleted(self.world.clock.true) or bool(s.gone) for s in self.world.model.sessions.values()
-            )
-            aged = sum(
-                s.created_at < self.world.model.oldest_kept() for s in self.world.model.sessions.values()
-            )
-            if gone + aged > self.world.knobs["breaker_least"]:
-                self.world.fired["recovery: circuit breaker"] += 1
-                return
-        model = self.world.model
-        first = [min((s.created_at for s, _ in model.listed(at)), default=0) for at in (record.started, None)]
-        if isinstance(error, SourceInconsistentError) and first[0] != first[1]:
-            return  # what is listed as the oldest changed between two requests
-        if shape.page_cap is not None and not shape.cap_said:
-            return  # a cap that is not admitted cannot be told from a contradiction where sessions are tied
-        raise Violation("a run without a fault succeeds", f"{record.command}: {error!r}") from error
+            raise Violation("rows and ledger agree", f"{len(found)} rows come from no file of the ledger")
 
     def _rows_are_states_of_the_source(self, before: dict[str, Held]) -> None:
         for session_id, held in self._held.items():
@@ -161,24 +167,24 @@ class Invariants(Published):
             if now.updated_at < earlier.updated_at:
                 raise Violation("no version goes backwards", session_id)
 
-    def _marks_are_proven(self) -> None:
+    def _tombstones_are_proven(self) -> None:
         model = self.world.model
         for session_id, held in self._held.items():
             session = model.sessions[session_id]
             if held.deleted:
                 if not session.gone:
-                    raise Violation("what is marked deleted is gone", f"{session_id} was never deleted")
+                    raise Violation("a session marked deleted was deleted", session_id)
                 if session_id not in self.proven_absent:
-                    raise Violation("what is marked deleted was asked for by id", session_id)
+                    raise Violation("a session marked deleted was requested by id", session_id)
             if (
                 held.aged_out
                 and not session.gone
                 and not any(session.created_at < oldest for _, oldest in model.retention)
             ):
-                raise Violation("what is marked aged out is no longer listed", session_id)
+                raise Violation("a session marked aged out is no longer listed", session_id)
 
     def merged(self, resolution: Any) -> None:
-        """These versions were committed, in whatever order they came."""
+        """Remember versions that were committed, in any order."""
         for session_id in resolution.won:
             newest = max(self._read.get(session_id, 0), resolution.held[session_id].updated_at)
             self._read[session_id] = newest
@@ -189,43 +195,40 @@ class Invariants(Published):
             if getattr(counts, name):
                 self.world.fired[f"recovery: {name}"] += 1
 
-    # -- in the end ------------------------------------------------------------------------------------------------
+    # -- at the end ------------------------------------------------------------------------------------------------
 
     def equal(self) -> None:
-        """Warehouse and model are equal: every table, every column, the marks, and raw. Tables are read where they are
-        published.
-        """
+        """Warehouse and model are equal: every published table in every column, tombstones, claims, and raw/."""
         world = self.world
         listed = {session.session_id: version for session, version in world.model.listed()}
         raw = self._raw.histories()
         self._raw_is_whole(raw)
         spoilt = {session_id for session_id, version in listed.items() if version.spoilt}
         if self._aside != spoilt:
-            raise Violation("what cannot be read is named, and nothing else", repr(self._aside ^ spoilt))
+            raise Violation("exactly the unreadable sessions are kept aside", repr(self._aside ^ spoilt))
         for session_id, version in listed.items():
             if session_id in spoilt:
                 continue
             held = self._held.get(session_id)
             if held is None or held.deleted or held.aged_out:
-                raise Violation("every listed session is there, without a mark", f"{session_id}: {held}")
+                raise Violation("every listed session is held, without a tombstone", f"{session_id}: {held}")
             if held.content_hash != self._hash(version):
                 raise Violation("every listed session has the source's content", session_id)
             if raw[session_id].newest["body"].encode() != stored(version):
                 raise Violation("raw holds the newest state", session_id)
         for session_id, held in self._held.items():
             if session_id not in listed and not (held.deleted or held.aged_out):
-                raise Violation("what is no longer listed is marked", session_id)
+                raise Violation("every session that is no longer listed has a tombstone", session_id)
             session = world.model.sessions[session_id]
-            unseen = held.deleted and session.created_at < world.model.oldest_kept(session.returned_at)
-            if unseen:  # it came back when it was too old to be listed
-                continue
+            if held.deleted and session.created_at < world.model.oldest_kept(session.returned_at):
+                continue  # it came back when it was too old to be listed
             if session_id not in listed and not session.deleted(world.clock.true) and not held.aged_out:
-                raise Violation("what aged out is not marked deleted", session_id)
+                raise Violation("a session that aged out is not marked deleted", session_id)
         with observing(world.warehouse / "vapi.duckdb") as db:
             if claimed(db) != self._completed:
                 raise Violation("what is published is what was committed", "the claims")
             self._tables_are(db, raw)
-            # What is equal passes them: a seed now and then shows that they agree.
+            # Equal tables pass the checks. A twentieth of the seeds shows that the checks agree.
             for check in resources.sql_files("checks") if world.seed % 20 == 0 else ():
                 found = db.execute(check.read_text()).fetchall()
                 if found:
@@ -242,9 +245,9 @@ class Invariants(Published):
                     row["run_id"],
                     row["requested_at"],
                 ):
-                    raise Violation("a request has a number of its own", str(row["seq"]))
+                    raise Violation("every request has its own number", str(row["seq"]))
             if any(row["body"].encode() not in bodies for row in history.seen):
-                raise Violation("raw holds what the source said", session_id)
+                raise Violation("raw holds bodies of the source", session_id)
 
     def _hash(self, version: Version) -> str:
         found = self._hashes.get(version.body)
@@ -254,5 +257,5 @@ class Invariants(Published):
 
 
 def stored(version: Version) -> bytes:
-    """What may be written of it: only odd sessions hold anything secret."""
+    """The body as it may be stored. Only odd sessions contain secrets."""
     return redaction.redact_page([version.body])[0] if version.odd else version.body

@@ -1,4 +1,4 @@
-"""The databases of a warehouse, looked at from outside."""
+"""The databases of the warehouse, opened from outside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vapi_sessions.core.intervals import IntervalSet
 
 from .connections import Parsed
 
-#: What the index and the published sessions both say.
+#: A digest of the sessions that the index and the published table must agree on.
 _HEADS: Final = (
     "SELECT count(*), count(DISTINCT session_id), sum(hash(session_id, created_at, updated_at, message_count, first_synced_at, "
     "deleted_at, aged_out_at, {content}::UBIGINT)::HUGEINT)::VARCHAR FROM sessions"
@@ -26,7 +26,7 @@ HEADS_PUBLISHED: Final = _HEADS.format(content="('0x' || content_hash[:16])")
 
 @cache
 def _observer() -> Parsed:
-    """One connection for all looks from outside: opening one costs more than looking."""
+    """One connection for all queries from outside: opening one takes longer than a query."""
     db = Parsed(duckdb.connect(config={"threads": 1}))
     db.execute("SET TimeZone = 'UTC'")
     return db
@@ -34,7 +34,7 @@ def _observer() -> Parsed:
 
 @contextmanager
 def observing(file: Path) -> Iterator[Parsed]:
-    """A database of the warehouse, read-only, and let go at once: the engine must be able to open it."""
+    """Open a database of the warehouse read-only, and close it afterwards so that the engine can open it."""
     db = _observer()
     if file.name == "vapi.duckdb":
         db.execute("SET VARIABLE vapi_warehouse = ?", [str(file.parent)])
@@ -48,6 +48,7 @@ def observing(file: Path) -> Iterator[Parsed]:
 
 
 def claimed(db: Parsed) -> IntervalSet:
+    """The intervals that the ledger claims."""
     return IntervalSet(
         db.execute("SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals").fetchall()
     )
@@ -55,7 +56,7 @@ def claimed(db: Parsed) -> IntervalSet:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the warehouse holds of a session."""
+    """A session in the index. Times in µs."""
 
     created_at: int
     updated_at: int

@@ -1,4 +1,4 @@
-"""What readers are shown: one committed state, which stays as it is for those who opened it."""
+"""What readers see: one committed state, which does not change for those who have opened it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from .observed import HEADS_HELD, HEADS_PUBLISHED, claimed, observing
 from .violation import Violation
 
 if TYPE_CHECKING:
-    from .world import RunRecord, World
+    from .record import RunRecord
+    from .world import World
 
 
 def _of_each_table(*wanted: Callable[[schema.Table], str]) -> str:
@@ -44,19 +45,23 @@ _KEYS: Final = _of_each_table(_excess)
 
 
 class Published(Claims):
-    """Compares what is published with raw/ and with what was committed."""
+    """Compares published snapshots with raw/ and with the states that were committed."""
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
+        #: Digest of the index after the last run.
         self._digest: Any = None
+        #: Digests of the snapshots found after runs.
         self._published: list[Any] = []
+        #: Each with the digest that it saw first, and when.
         self._readers: list[tuple[duckdb.DuckDBPyConnection, Any, int]] = []
+        #: Digests of the states with which publications began.
         self.published_states: list[Any] = []
         self._raw = expected.Files(world.warehouse / "raw")
-        #: The snapshot that was compared last, in every table.
+        #: The snapshot and the raw files that were compared last.
         self._compared: Any = None
 
-    def _publication(self, record: RunRecord, stopped: str) -> None:
+    def _publication(self, record: RunRecord) -> None:
         if not (self.world.warehouse / "vapi.duckdb").exists():
             if record.succeeded and self.world.publishing:
                 raise Violation("a successful run is published")
@@ -80,14 +85,14 @@ class Published(Claims):
         self._readers = self._readers[-1:]
 
     def committed(self, index: Any) -> None:
-        """A publication begins with this state."""
+        """Remember the state with which a publication begins."""
         (digest,) = index.rows(HEADS_HELD)
         if digest in self.published_states:
             self.published_states.remove(digest)
         self.published_states.append(digest)
 
     def shown(self, record: RunRecord) -> None:
-        """A publication of this run, which may go on, is over: it shows the state that it began with, and its own ledger fits it."""
+        """Check a finished publication of a run that may go on: it shows the state it began with, and its own ledger fits it."""
         if self._since is None:
             self._since = record.started
         aside, self._unsure = self._aside, bool(record.faulty or self.world.lag or self.world.reordering)
@@ -110,7 +115,7 @@ class Published(Claims):
         self._aside = aside
 
     def _is_what_raw_says(self, db: Parsed) -> None:
-        """Every table is, in every column, what the raw files say that the snapshot's own ledger names."""
+        """Every table equals, in every column, what follows from the raw files that the snapshot's own ledger names."""
         files = {name for (name,) in db.execute("SELECT file FROM sync.batches").fetchall()}
         of = "SELECT value FROM sync.state WHERE key IN ('snapshot', 'published_at') ORDER BY key"
         snapshot = db.execute(of).fetchall()
@@ -119,7 +124,7 @@ class Published(Claims):
             self._compared = snapshot, files
 
     def open_reader(self) -> None:
-        """Somebody opens the warehouse, in the middle of a run."""
+        """A reader opens the warehouse in the middle of a run."""
         if not (self.world.warehouse / "vapi.duckdb").exists():
             return
         db = vapi_sessions.connect(self.world.warehouse)
@@ -132,7 +137,7 @@ class Published(Claims):
             raise Violation("what is published is one committed state", "seen by a reader during a run")
 
     def release(self) -> None:
-        """Close what is open."""
+        """Close all readers."""
         for db, *_ in self._readers:
             db.close()
         self._readers = []
@@ -179,7 +184,7 @@ class Published(Claims):
                 raise Violation("every table is equal in every column", f"{table.name} {key}: {differs}")
 
     def _readers_keep(self) -> None:
-        """Who opened the warehouse sees the same in it for a day, whatever is published meanwhile."""
+        """A reader sees the same rows for a day, whatever is published meanwhile."""
         for db, was, opened in self._readers:
             if self.world.clock.ours() - opened > 23 * HOUR:  # our clock jumps
                 continue

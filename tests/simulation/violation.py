@@ -1,11 +1,11 @@
-"""What the simulation raises."""
+"""The error of the simulation."""
 
 from __future__ import annotations
 
 
-class Violation(AssertionError):  # noqa: N818  # what it is called in the reports
-    """An invariant does not hold. `name` says which."""
+class Violation(AssertionError):  # noqa: N818  # the word that reports use
+    """An invariant does not hold. `name` is the invariant."""
 
-    def __init__(self, name: str, what: str = "") -> None:
-        super().__init__(f"{name}: {what}" if what else name)
+    def __init__(self, name: str, details: str = "") -> None:
+        super().__init__(f"{name}: {details}" if details else name)
         self.name = name
