@@ -35,7 +35,7 @@ class History:
     """All observations and tombstones of one session in raw/, in order of request."""
 
     seen: list[Row]
-    marks: list[Row]
+    tombstones: list[Row]
 
     @property
     def newest(self) -> Row:
@@ -43,10 +43,10 @@ class History:
         return max(self.seen, key=lambda o: (o["updated_at"], o["seq"]))
 
     @property
-    def mark(self) -> Row | None:
+    def tombstone(self) -> Row | None:
         """The newest tombstone, unless the session was observed after it."""
-        mark = max(self.marks, key=lambda o: o["seq"], default=None)
-        return mark if mark is not None and mark["seq"] > max(o["seq"] for o in self.seen) else None
+        newest = max(self.tombstones, key=lambda o: o["seq"], default=None)
+        return newest if newest is not None and newest["seq"] > max(o["seq"] for o in self.seen) else None
 
 
 class Files:
@@ -64,7 +64,7 @@ class Files:
                 continue
             for row in self._rows(path):
                 history = found[row["session_id"]]
-                (history.seen if row["kind"] == "seen" else history.marks).append(row)
+                (history.seen if row["kind"] == "seen" else history.tombstones).append(row)
         for history in found.values():
             history.seen.sort(key=lambda o: o["seq"])
         # A session that could never be read can still have a tombstone.
@@ -89,10 +89,11 @@ def tables(histories: dict[str, History], odd: set[str]) -> Tables:
     flattened = _flattened([histories[session_id] for session_id in odd])
     for session_id, history in histories.items():
         rows = flattened[session_id] if session_id in odd else _plain(history)
-        mark = history.mark
+        tombstone = history.tombstone
         for session in rows["sessions"]:
-            session["deleted_at"] = mark["requested_at"] if mark and mark["kind"] == "deleted" else None
-            session["aged_out_at"] = mark["requested_at"] if mark and mark["kind"] == "aged_out" else None
+            session["deleted_at"] = session["aged_out_at"] = None
+            if tombstone is not None:
+                session[f"{tombstone['kind']}_at"] = tombstone["requested_at"]
         for table in schema.TABLES:
             names = [column.name for column in table.columns]
             for row in rows[table.name]:

@@ -240,7 +240,7 @@ class Invariants(Published):
         requests: dict[int, tuple[str, int]] = {}
         for session_id, history in raw.items():
             bodies = {stored(v) for v in self.world.model.sessions[session_id].versions}
-            for row in (*history.seen, *history.marks):
+            for row in (*history.seen, *history.tombstones):
                 if requests.setdefault(row["seq"], (row["run_id"], row["requested_at"])) != (
                     row["run_id"],
                     row["requested_at"],
