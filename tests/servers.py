@@ -1,4 +1,4 @@
-"""Servers that do not do what a server should: each request is answered by the next of some functions."""
+"""Servers that misbehave: each request is answered by the next of several functions."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import socket
 import threading
 from collections.abc import Callable
 
-#: Gets the connection after the head of a request, and an event that is set when the server ends.
+#: Called with the connection, after the head of a request was read, and with an event that is set when the server ends.
 Behaviour = Callable[[socket.socket, threading.Event], None]
 
 
 def says(answer: bytes) -> Behaviour:
-    """The answer, byte for byte, and then the end of the connection."""
+    """Send the answer and close the connection."""
     return lambda connection, over: connection.sendall(answer)
 
 
 def hangs(connection: socket.socket, over: threading.Event) -> None:
-    """Never answers."""
+    """Never answer."""
     over.wait()
 
 
 def begins_and_hangs(connection: socket.socket, over: threading.Event) -> None:
-    """The head of an answer, and nothing more."""
+    """Send the head of an answer and nothing more."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n")
     over.wait()
 
 
 def trickles(beginning: bytes, piece: bytes) -> Behaviour:
-    """A piece again and again, for ever."""
+    """Send a piece again and again, without end."""
 
     def behave(connection: socket.socket, over: threading.Event) -> None:
         connection.sendall(beginning)
@@ -38,7 +38,10 @@ def trickles(beginning: bytes, piece: bytes) -> Behaviour:
 
 
 class Misbehaving:
-    """Listens on this machine: `url`. `heads` are the heads of the requests. Use as a context manager."""
+    """A server at `url`; `heads` are the heads of the requests. After the last behaviour, it repeats that one.
+
+    Use as a context manager.
+    """
 
     def __init__(self, *behaviours: Behaviour) -> None:
         self._behaviours = behaviours
@@ -83,3 +86,10 @@ class Misbehaving:
                 behaviour(connection, self._over)
             except OSError:
                 return
+
+
+class RawServer(Misbehaving):
+    """Answers the n-th request with the n-th of `answers`, byte for byte, and closes the connection."""
+
+    def __init__(self, *answers: bytes) -> None:
+        super().__init__(*map(says, answers))
