@@ -1,4 +1,4 @@
-"""What the scenarios share: sizes, data sets, warehouses, and the commands that are measured."""
+"""Sizes, data sets, warehouses and measured commands, which the scenarios share."""
 
 from __future__ import annotations
 

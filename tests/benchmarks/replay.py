@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What the server counted since it was last asked; see `server.Counts`."""
+    """Counts of the server since it was last asked; see `server.Counts`."""
 
     requests: int
     bytes: int

@@ -66,7 +66,7 @@ def _soak(first: int, seeds: int | None, seconds: float | None) -> int:
         print(failure)
     absent = missing(outcome.fired) if outcome.seeds >= 500 else []
     for name in absent:
-        print(f"never happened: {name}")
+        print(f"never occurred: {name}")
     return 1 if outcome.failures or absent else 0
 
 

@@ -1,4 +1,4 @@
-"""What the ledger may claim: only what was read. And a sync misses nothing within its claims, in few requests."""
+"""Claims: the ledger claims only what was read, and a sync misses nothing and needs few requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sessions contain. Most are plain, so that simple rules give their expected rows (`expected`). Some are odd: they have
+"""The contents of sessions. Most are plain, so that simple rules give their expected rows (`expected`). Some are odd: they have
 unknown fields or fields of another type, and their expected rows come from the engine's own flatten.
 """
 

@@ -1,4 +1,4 @@
-"""What is replaced in the engine while a world is played: sizes, the order in which pages arrive, and hooks."""
+"""Replacements in the engine while a world is played: sizes, the order in which pages arrive, and hooks."""
 
 from __future__ import annotations
 

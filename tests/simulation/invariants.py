@@ -1,4 +1,4 @@
-"""What must hold after every run, whatever went wrong, and what must be equal at the end."""
+"""The invariants after every run, whatever went wrong in it, and the equality at the end."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Invariants(Published):
         ]
         if isinstance(error, SourceInconsistentError) and oldest[0] != oldest[1]:
             return  # the oldest listed session changed between two requests
-        if model.shape.page_cap is not None and not model.shape.cap_said:
+        if model.shape.page_cap is not None and not model.shape.cap_admitted:
             return  # in a block of ties, a cap that the source does not admit looks like a contradiction
         raise Violation("a run without a fault succeeds", f"{record.command}: {error!r}") from error
 

@@ -71,8 +71,9 @@ class Shape:
     micro_shown: bool = False
     filter_on_micro: bool = False
     shuffle_ties: bool = False
+    #: The largest page of the server, and whether itemsPerPage admits it.
     page_cap: int | None = None
-    cap_said: bool = True
+    cap_admitted: bool = True
     says_beyond_retention: bool = False
     #: The longest delay until a change is visible, µs; late changes take longer.
     delay: int = 0
@@ -243,7 +244,7 @@ class Model:
         asked = int(params.get("limit", "100"))
         limit = asked if self.shape.page_cap is None else min(asked, self.shape.page_cap)
         start = (int(params.get("page", "1")) - 1) * limit
-        stated = limit if self.shape.cap_said else asked
+        stated = limit if self.shape.cap_admitted else asked
         beyond = self.shape.says_beyond_retention and self.oldest_kept(at) > 0
         return Answer(rows[start : start + limit], len(rows), stated, beyond)
 

@@ -1,4 +1,4 @@
-"""What a seed decides: how its source behaves, what goes wrong, and the sizes that the engine works with."""
+"""The parameters of a world: how its source behaves, what goes wrong, and the sizes that the engine works with."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Parameters:
             filter_on_micro=rng.random() < 0.5,
             shuffle_ties=rng.random() < 0.5,
             page_cap=max(2, self.page - rng.randint(1, 3)) if capped else None,
-            cap_said=rng.random() < 0.7,
+            cap_admitted=rng.random() < 0.7,
             says_beyond_retention=rng.random() < 0.5,
             delay=rng.choice((0, promised // 2, max(0, promised - SECOND))),
         )

@@ -1,4 +1,4 @@
-"""What readers see: one committed state, which does not change for those who have opened it."""
+"""Published snapshots: each shows one committed state, which does not change for readers that have opened it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is recorded of one run."""
+"""The record of one run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vapi_sessions.operations.progress import Silent
 
 @dataclass(slots=True)
 class RunRecord:
-    """What one run did, seen from outside. Times are true time, µs."""
+    """One run, seen from outside. Times are true time, µs."""
 
     command: str
     started: int

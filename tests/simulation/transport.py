@@ -85,7 +85,7 @@ class Transport(httpx.BaseTransport):
         return reply.response(request)
 
     def _answer(self, params: dict[str, str]) -> Answer:
-        """What the source answers to the key in use."""
+        """The answer of the source to the key in use."""
         world = self._world
         if world.key == EMPTY_KEY:
             return Answer([], 0, int(params["limit"]), False)

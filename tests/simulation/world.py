@@ -68,7 +68,7 @@ class World(Parameters):
         self.delayed: list[tuple[Any, ...]] = []
         self._stops_planned = 0
         self._changes_left = CHANGES_A_RUN
-        #: What may happen during this run, besides traffic.
+        #: Events that may happen during this run, besides traffic.
         self._events: list[Callable[[], None]] = []
         if self.theme:
             self._apply(THEMES[self.theme])
@@ -142,7 +142,7 @@ class World(Parameters):
 
     def lift_secret_cap(self) -> None:
         """Remove a page cap that the source does not admit: in a block of ties it looks like a contradiction."""
-        if not self.model.shape.cap_said:
+        if not self.model.shape.cap_admitted:
             self.model.shape = replace(self.model.shape, page_cap=None)
 
     def idle(self) -> None:

@@ -28,7 +28,7 @@ from .planting import Planting, mutant
 
 @dataclass(slots=True)
 class _Taken:
-    """What a coordinator has taken in: the lowest bound of its windows, and the newest `updatedAt`."""
+    """The lowest bound of the windows that a coordinator has taken in, and their newest `updatedAt`."""
 
     lowest: int | None = None
     newest: int = 0
