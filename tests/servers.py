@@ -1,4 +1,4 @@
-"""Servers that misbehave: each request is answered by the next of several functions."""
+"""Servers that do not do what a server should: each request is answered by the next of some functions."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import socket
 import threading
 from collections.abc import Callable
 
-#: Called with the connection, after the head of a request was read, and with an event that is set when the server ends.
+#: Gets the connection after the head of a request, and an event that is set when the server ends.
 Behaviour = Callable[[socket.socket, threading.Event], None]
 
 
 def says(answer: bytes) -> Behaviour:
-    """Send the answer and close the connection."""
+    """The answer, byte for byte, and then the end of the connection."""
     return lambda connection, over: connection.sendall(answer)
 
 
 def hangs(connection: socket.socket, over: threading.Event) -> None:
-    """Never answer."""
+    """Never answers."""
     over.wait()
 
 
 def begins_and_hangs(connection: socket.socket, over: threading.Event) -> None:
-    """Send the head of an answer and nothing more."""
+    """The head of an answer, and nothing more."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n")
     over.wait()
 
 
 def trickles(beginning: bytes, piece: bytes) -> Behaviour:
-    """Send a piece again and again, without end."""
+    """A piece again and again, for ever."""
 
     def behave(connection: socket.socket, over: threading.Event) -> None:
         connection.sendall(beginning)
@@ -38,10 +38,7 @@ def trickles(beginning: bytes, piece: bytes) -> Behaviour:
 
 
 class Misbehaving:
-    """A server at `url`; `heads` are the heads of the requests. After the last behaviour, it repeats that one.
-
-    Use as a context manager.
-    """
+    """Listens on this machine: `url`. `heads` are the heads of the requests. Use as a context manager."""
 
     def __init__(self, *behaviours: Behaviour) -> None:
         self._behaviours = behaviours
@@ -86,10 +83,3 @@ class Misbehaving:
                 behaviour(connection, self._over)
             except OSError:
                 return
-
-
-class RawServer(Misbehaving):
-    """Answers the n-th request with the n-th of `answers`, byte for byte, and closes the connection."""
-
-    def __init__(self, *answers: bytes) -> None:
-        super().__init__(*map(says, answers))
