@@ -114,10 +114,9 @@ def _advanced(planting: Planting, move: Callable[[Cursor, PageRead], Cursor]) ->
 
     def advance(inner: Any, fetch: FetchPage, cursor: Cursor, limit: int) -> PageRead:
         page_read: PageRead = inner(fetch, cursor, limit)
-        if len(page_read.left) == 1 and page_read.left[0].window == cursor.window and page_read.left[0].tied:
-            return replace(
-                page_read, left=planting.swap(page_read.left, (move(page_read.left[0], page_read),))
-            )
+        left = page_read.left
+        if len(left) == 1 and left[0].window == cursor.window and left[0].tied:
+            return replace(page_read, left=planting.swap(left, (move(left[0], page_read),)))
         return page_read
 
     planting.around(pagination, "_advance", advance)
