@@ -19,7 +19,7 @@ from selection import first
 from vapi_emulator.faults import Fault
 from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import FaultSettings
-from vapi_sessions.cli import signals
+from vapi_sessions.core import threads
 from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.core.timestamps import MINUTE, SECOND, parse
 from vapi_sessions.errors import (
