@@ -51,7 +51,7 @@ soak: setup  ## 20,000 simulated seeds, and a minute of mutated pages; SEEDS=100
 	@$(BIN)/python -m tests.simulation soak $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SECONDS),--seconds $(SECONDS))
 	@$(BIN)/python -m tests.fuzz --seconds 60
 
-compare: setup  ## the README's table: what the rules of others lose; and which seed stops which planted mistake
+compare: setup  ## which seed stops which planted mistake, and what the rules of other loaders lose (docs/correctness.md)
 	@$(BIN)/python -m tests.simulation compare
 
 bench: setup $(if $(or $(AGAINST),$(filter no,$(DLT))),,$(DLT_INSTALLED))  ## how fast, against downloading and dlt; ONLY=full,memory RUNS=3 SESSIONS=50000 QUICK=1 DLT=no; or AGAINST=<commit>, in turns with it
@@ -82,7 +82,7 @@ format: setup  ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: setup  ## write the tables and views into the README
+docs: setup  ## write tables, columns and views into docs/
 	@$(BIN)/python tests/write_docs.py
 
 lock: setup  ## resolve the dependencies again
@@ -90,6 +90,7 @@ lock: setup  ## resolve the dependencies again
 	@$(COMPILE) $(LOCK_FLAGS) requirements/benchmark.in --output-file requirements/benchmark.txt
 	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --output-file requirements/product.txt
 	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --group dev --constraint requirements/product.txt --output-file requirements/development.txt
+	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --extra notebook --constraint requirements/development.txt --output-file requirements/notebook.txt
 
 clean:  ## remove the environment and everything that was built
 	rm -rf .venv .venv-bench build dist .pytest_cache .mypy_cache .ruff_cache
