@@ -31,8 +31,8 @@ ELSEWHERE: Final = re.compile(
 SUFFIXES: Final = (".py", ".sql", ".tsv", ".md", ".toml", ".txt", ".json", ".ipynb")
 #: Names that look like a module of ours: the key of raw/'s footers.
 NO_MODULES: Final = {"vapi_sessions.progress"}
-#: Options of other programs: pip, and python -m tests.simulation.
-OTHERS_OPTIONS: Final = {"--requirement", "--mutant"}
+#: Options of other programs: pip, and modules of the tests.
+OTHERS_OPTIONS: Final = {"--requirement", "--mutant", "--wrong", "--with"}
 
 
 def paths(text: str) -> Iterator[str]:
