@@ -13,12 +13,10 @@ import pytest
 
 import command
 import vapi_sessions
-from conftest import KEY
 from documents import ROOT, blocks
 from selection import some
 from vapi_emulator.generate import History, fill
 from vapi_emulator.server import EmulatorServer
-from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings
 from vapi_sessions.settings import Settings
 
 PROGRAM: Final = ".venv/bin/vapi-sessions"
@@ -41,7 +39,7 @@ def commands(name: str) -> Iterator[list[str]]:
 @pytest.fixture(scope="module")
 def source() -> Iterator[EmulatorServer]:
     """A source with a short history."""
-    with EmulatorServer(EmulatorSettings(keys={KEY: DEFAULT_ORG})) as server:
+    with EmulatorServer() as server:
         until = server.store.now_us()
         fill(server.store, History(org_id=server.org_id, sessions=60, days=5, until_us=until, seed=3))
         yield server
@@ -72,7 +70,7 @@ def test_python_runs(name: str, code: str, demo_warehouse: Path, monkeypatch: py
 @pytest.mark.parametrize("name", some(WITH_COMMANDS, "README.md"))
 def test_commands_of_the_program_succeed(name: str, source: EmulatorServer, tmp_path: Path) -> None:
     """One after the other, in one directory, with an account at the emulator."""
-    environment = {"VAPI_API_KEY": KEY, "VAPI_BASE_URL": source.url, "VAPI_SETTLE": "0s"}
+    environment = {"VAPI_API_KEY": source.key, "VAPI_BASE_URL": source.url, "VAPI_SETTLE": "0s"}
     for words in commands(name):
         if words[0] == PROGRAM and words[1] not in ENDLESS:
             ran = command.run(*words[1:], environment=environment, directory=tmp_path)
