@@ -51,7 +51,7 @@ soak: setup  ## 20,000 simulated seeds, and a minute of mutated pages; SEEDS=100
 	@$(BIN)/python -m tests.simulation soak $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SECONDS),--seconds $(SECONDS))
 	@$(BIN)/python -m tests.fuzz --seconds 60
 
-compare: setup  ## which seed stops which planted mistake, and what the rules of other loaders lose (docs/correctness.md)
+compare: setup  ## print which seed catches each planted mistake, and what other connectors lose
 	@$(BIN)/python -m tests.simulation compare
 
 bench: setup $(if $(or $(AGAINST),$(filter no,$(DLT))),,$(DLT_INSTALLED))  ## how fast, against downloading and dlt; ONLY=full,memory RUNS=3 SESSIONS=50000 QUICK=1 DLT=no; or AGAINST=<commit>, in turns with it
