@@ -82,7 +82,7 @@ format: setup  ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: setup  ## write tables, columns and views into docs/
+docs: setup  ## write tables and views into the documentation
 	@$(BIN)/python tests/write_docs.py
 
 lock: setup  ## resolve the dependencies again
