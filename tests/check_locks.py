@@ -51,6 +51,7 @@ def main() -> int:
         "requirements/benchmark.txt": ["requirements/benchmark.in"],
         product: ["pyproject.toml"],
         development: ["pyproject.toml", "--group", "dev", "--constraint", product],
+        "requirements/notebook.txt": ["pyproject.toml", "--extra", "notebook", "--constraint", development],
     }
     stale = 0
     for lock, arguments in locks.items():

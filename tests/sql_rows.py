@@ -1,6 +1,6 @@
-"""A warehouse of hand-made rows: the tables as they are declared, the views as they are published."""
+"""An in-memory warehouse of hand-made rows: declared tables and published views."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ SQL = Path(__file__).parent.parent / "sql"
 VIEW_FILES = sorted((SQL / "views").glob("*.sql"))
 CHECK_FILES = sorted((SQL / "checks").glob("*.sql"))
 MORNING = datetime(2026, 8, 1, 9, tzinfo=UTC)
+#: The UTC day of `MORNING`.
+SOME_DAY = date(2026, 8, 1)
 
 Row = dict[str, Any]
 
@@ -22,12 +24,12 @@ def after(seconds: float = 0, *, days: int = 0) -> datetime:
 
 
 class Rows:
-    """An in-memory database in which required columns that nobody cares about fill themselves."""
+    """An in-memory database that fills required columns which a test does not give."""
 
     def __init__(self) -> None:
         self.connection = duckdb.connect()
         self.created: dict[str, datetime] = {}
-        # A day must not depend on where the reader sits: half of the tests would fail if a view read local time.
+        # A time zone far from UTC: tests fail if a view reads local time.
         self.run("SET TimeZone = 'Pacific/Auckland'")
         self.run("ATTACH ':memory:' AS store")
         for table in TABLES:
@@ -40,7 +42,7 @@ class Rows:
             self.run(f"CREATE VIEW {table.name} AS SELECT {columns} FROM store.{table.name}")
 
     def run(self, sql: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
-        """All rows of one statement: the next one needs them drained."""
+        """All rows of one statement. Fetched at once, because an open result blocks the next statement."""
         return self.connection.execute(sql, parameters).fetchall()
 
     def rows(self, sql: str) -> list[Row]:
@@ -49,23 +51,28 @@ class Rows:
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    def only(self, sql: str) -> Row:
+        """The row of a query that returns exactly one."""
+        (row,) = self.rows(sql)
+        return row
+
     def clear(self) -> None:
-        """Removes all rows: quicker than another database for each test."""
+        """Remove all rows; faster than a new database for each test."""
         for table in TABLES:
             self.run(f"DELETE FROM store.{table.name}")
         self.created.clear()
 
     def create_views(self) -> None:
-        """Loads every view file in the order of their names, as the publication does."""
+        """Load every view file in the order of names, as the publication does."""
         for file in VIEW_FILES:
             self.run(file.read_text(encoding="utf-8"))
 
     def check(self, name: str) -> list[Row]:
-        """What the check of that name finds."""
+        """The rows that the check of that name returns."""
         return self.rows((SQL / "checks" / f"{name}.sql").read_text(encoding="utf-8"))
 
     def insert(self, table: Table, **values: Any) -> None:
-        """One row, exactly as given but for required columns that were left out."""
+        """Insert one row as given; required columns that were left out are filled."""
         fillers = {"VARCHAR": "x", "JSON": "{}", "TIMESTAMPTZ": MORNING}
         for column in table.columns:
             if column.required:
@@ -77,19 +84,19 @@ class Rows:
         )
 
     def session(self, session_id: str = "s1", **values: Any) -> None:
-        """A session, created at `MORNING` unless said otherwise."""
+        """Insert a session, created at `MORNING` by default."""
         values.setdefault("created_at", MORNING)
         values.setdefault("updated_at", values["created_at"] + timedelta(hours=1))
         self.created[session_id] = values["created_at"]
         self.insert(SESSIONS, session_id=session_id, org_id="org", **values)
 
     def child(self, table: Table, session_id: str, **values: Any) -> None:
-        """A row of a child table, with its session's creation time."""
+        """Insert a row of a child table, with its session's creation time."""
         values.setdefault("session_created_at", self.created.get(session_id, MORNING))
         self.insert(table, session_id=session_id, **values)
 
     def messages(self, session_id: str, *messages: Row | tuple[str, str | None]) -> None:
-        """A conversation from index 0: `(role, content)`, or a dict of columns."""
+        """Insert a conversation from index 0; each message is `(role, content)` or a dict of columns."""
         for index, message in enumerate(messages):
             values = message if isinstance(message, dict) else {"role": message[0], "content": message[1]}
             self.child(MESSAGES, session_id, **{"message_index": index, **values})

@@ -1,4 +1,4 @@
--- Are there messages, tool calls, costs or outputs without their session? Grain: one row a table and session.
+-- Are there messages, tool calls, costs or outputs without a session? Grain: one row a table and session.
 WITH
 children AS (
     SELECT 'messages' AS table_name, session_id FROM messages

@@ -1,4 +1,4 @@
--- Is a cost component missing among those of a session? Grain: one row a session with a gap.
+-- Is a cost component of a session missing? Grain: one row a session with a gap.
 SELECT
     session_id,
     COUNT(DISTINCT cost_index) AS distinct_indexes,

@@ -1,5 +1,5 @@
--- Does any table hold two rows with the same key? Grain: one row a table and key that is there more than once.
--- First which sessions repeat one, by lists: the keys themselves would take a gigabyte of memory among five million messages.
+-- Does a table hold two rows with the same key? Grain: one row a table and repeated key.
+-- Lists find the sessions with a repeated key first, because grouping by key takes a gigabyte for five million messages.
 WITH
 repeating AS (
     SELECT 'sessions' AS table_name, session_id FROM sessions GROUP BY session_id HAVING COUNT(*) > 1

@@ -1,5 +1,5 @@
--- Is a message missing in the middle of a conversation, or at its start? Grain: one row a session with a gap.
--- Distinct ones by lists: COUNT(DISTINCT) takes several times the memory.
+-- Is a message missing at the start or in the middle of a conversation? Grain: one row a session with a gap.
+-- Lists count the distinct indexes, because COUNT(DISTINCT) takes several times the memory.
 SELECT
     session_id,
     LEN(LIST_DISTINCT(LIST(message_index))) AS distinct_indexes,

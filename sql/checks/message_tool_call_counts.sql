@@ -1,4 +1,4 @@
--- Does the tool call count of a message disagree with its tool calls? Grain: one row a message that is off.
+-- Does a message's tool call count differ from its tool calls? Grain: one row a message that differs.
 WITH
 call_counts AS (
     SELECT session_id, message_index, COUNT(*) AS found

@@ -1,4 +1,4 @@
--- Do tool results point to no message, to a missing one, or to one before the call? Grain: one row a tool call.
+-- Do tool results name no message, a missing one, or one before the call? Grain: one row a tool call.
 SELECT t.session_id, t.message_index, t.tool_call_index, t.result_message_index
 FROM tool_calls AS t
 LEFT JOIN messages AS m ON m.session_id = t.session_id AND m.message_index = t.result_message_index

@@ -1,4 +1,4 @@
--- Do the counts on a session disagree with its messages and tool calls? Grain: one row a session that is off.
+-- Do the counts of a session differ from its messages and tool calls? Grain: one row a session that differs.
 WITH
 message_counts AS (
     SELECT

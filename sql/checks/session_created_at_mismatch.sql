@@ -1,5 +1,5 @@
--- Do children carry another creation time than their session? Grain: one row a table, session and time.
--- They would be out of reach of every reader and every merge that prunes by it.
+-- Does a child row have another creation time than its session? Grain: one row a table, session and time.
+-- Readers and merges that prune by creation time would miss such rows.
 WITH
 children AS (
     SELECT 'messages' AS table_name, session_id, session_created_at FROM messages

@@ -1,4 +1,4 @@
--- Is a tool call missing among those of a message? Grain: one row a message with a gap.
+-- Is a tool call of a message missing? Grain: one row a message with a gap.
 SELECT
     session_id,
     message_index,

@@ -1,8 +1,8 @@
 -- What did the sessions of each day cost? Grain: one row a UTC day on which sessions were created.
--- A cost belongs to the day its session was created, whenever it was billed: the source dates sessions, not costs.
--- Deleted and aged-out sessions count: they were billed.
--- cost_usd sums the sessions that have a price. It is null, not zero, where none has; pending_session_count says how
--- many are still to come. component_cost_usd sums the components; the source does not promise that the two agree.
+-- A cost counts on the day its session was created: the source gives no billing date.
+-- Deleted and aged-out sessions count, because they were billed.
+-- cost_usd is the sum over sessions that have a price; null, not zero, if none has. pending_session_count is the number of
+-- sessions without a price yet. component_cost_usd is the sum over cost components; the two sums can differ at the source.
 CREATE OR REPLACE VIEW cost_by_day AS
 WITH
 session_costs AS (

@@ -1,9 +1,9 @@
 -- What does each model cost, in total and per token? Grain: one row a model (provider and name).
 -- Components without a model, such as the session fee, make one row with both null.
--- Deleted and aged-out sessions count: they were billed.
--- cost_usd sums the components that have a price; it is null, not zero, where none has.
--- cached_prompt_tokens are part of prompt_tokens, and reasoning_tokens of completion_tokens: never add them up.
--- usd_per_million_tokens: over priced components only, prompt and completion tokens together.
+-- Deleted and aged-out sessions count, because they were billed.
+-- cost_usd is the sum over components that have a price; null, not zero, if none has.
+-- cached_prompt_tokens are part of prompt_tokens, and reasoning_tokens are part of completion_tokens: do not add them.
+-- usd_per_million_tokens is computed over priced components, with prompt and completion tokens together.
 CREATE OR REPLACE VIEW cost_by_model AS
 SELECT
     model_provider,

@@ -1,7 +1,7 @@
--- What is each day's cost made of? Grain: one row a UTC day of session creation, cost type, analysis type and model.
--- Made to be summed again: by day and type, by day and model. Deleted and aged-out sessions count: they were billed.
--- cost_usd sums the components that have a price; it is null, not zero, where none has. A session whose components the
--- source does not list is missing here, but not in cost_by_day.
+-- What are the costs of each day made of? Grain: one row a UTC day of session creation, cost type, analysis type and model.
+-- Meant to be summed further: by day and type, or by day and model. Deleted and aged-out sessions count: they were billed.
+-- cost_usd is the sum over components that have a price; null, not zero, if none has. A session without components at the
+-- source is missing here, but not in cost_by_day.
 CREATE OR REPLACE VIEW cost_components_by_day AS
 SELECT
     CAST(session_created_at AT TIME ZONE 'UTC' AS DATE) AS day,

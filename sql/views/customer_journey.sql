@@ -1,7 +1,7 @@
 -- Which customers come back, and after how long? Grain: one row a session with an identified customer.
--- customer_key is the first of: saved customer id, external id, number, e-mail, SIP URI; the kind goes in front.
--- Who is known by a number here and by an id there is two customers: the source does not tell.
--- Deleted and aged-out sessions count as visits, since they took place; deleted_at and aged_out_at say so.
+-- customer_key is the first of: saved customer id, external id, number, e-mail, SIP URI; prefixed with its kind.
+-- A person known by a number in one session and by an id in another counts as two customers: the source does not link them.
+-- Deleted and aged-out sessions count as visits, because they took place; deleted_at and aged_out_at tell them apart.
 -- seconds_since_previous: from the creation of the customer's previous session to the creation of this one.
 CREATE OR REPLACE VIEW customer_journey AS
 WITH

@@ -1,9 +1,9 @@
 -- Which fields have no column, or a value that their column cannot hold? Grain: one row a field.
--- row_count is the number of rows that have it in their extra, whenever they were read: sessions for session.…, messages for
--- message.…, and so on. :retyped means that the field has a column, and the row a value of another type or precision.
--- role=… and type=… are values that were never seen in practice. A name that does not look like one is shown as ?.
--- session.$normalised.…: something about the session's JSON was odd, and was put right (a repeated key, half a character, depth);
--- $value: no object where one was expected; $unreadable: raw/ has the session.
+-- row_count is the number of rows with the field in extra: sessions for session.…, messages for message.…, and so on.
+-- :retyped means that the field has a column, and the row has a value of another type or precision.
+-- role=… and type=… are values unknown to this program. A name with unusual characters is shown as ?.
+-- session.$normalised.…: odd JSON that was corrected (a repeated key, half of a surrogate pair, too much depth).
+-- $value: a value that is not an object, where one was expected. $unreadable: the session's JSON is in raw/ only.
 -- Rows of deleted and aged-out sessions count.
 CREATE OR REPLACE VIEW drift AS
 WITH
@@ -16,7 +16,7 @@ kept AS (
     UNION ALL
     SELECT 'cost.' AS place, e.key, e.value, e.type FROM costs AS c, LATERAL (SELECT * FROM JSON_EACH(c.extra)) AS e
 ),
--- What is left of an object that was taken apart stands under its own name.
+-- For an object whose members have columns, extra holds the remaining members under the name of the object.
 inner_names AS (
     SELECT
         k.*,
@@ -33,7 +33,7 @@ fields AS (
 ),
 named AS (
     SELECT place, REPLACE(key, '$$', '$') AS name FROM fields
-    -- marks of ours that say how a column is to be read
+    -- our own entries, which say how to read a column
     WHERE key <> '$keys' AND NOT (key = 'arguments$json' AND type = 'BOOLEAN')
 ),
 found AS (

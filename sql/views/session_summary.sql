@@ -1,13 +1,13 @@
--- How did each session go: how long, how many turns, which tools, what cost, what came out? Grain: one row a session.
--- Deleted and aged-out sessions are included; deleted_at and aged_out_at say so.
--- turn_count: how often the customer took the floor (see the view turns). Only spoken messages count here: those of the
--- customer, and the assistant's with text; system prompts, tool calls and their results are no conversation.
--- Chat messages carry no time of their own, and some messages of calls do not either. duration_seconds runs from the
--- first to the last time that spoken messages carry: at least so long; null if none does. duration_at_most_seconds runs
--- from started_at to last_message_at, where created_at and first_seen_at stand in for times that are missing.
--- cost_usd is null while cost_pending; pending_component_count counts the components that still lack a price.
--- structured_outputs: {name: result}; the id replaces a name that is missing, or that the session has more than once.
--- Children are matched on session_created_at too, so that a filter on created_at prunes their files as well.
+-- How did each session go: length, turns, tools, cost, results? Grain: one row a session.
+-- Deleted and aged-out sessions are included; deleted_at and aged_out_at tell them apart.
+-- Spoken messages are those of the customer, and those of the assistant that have text. System prompts, tool calls and tool
+-- results are not spoken. turn_count is the number of rows that the session has in the view turns.
+-- Chat messages have no time of their own, and some messages of calls have none either. duration_seconds runs from the first
+-- to the last time of a spoken message: a lower bound; null if no message has a time. duration_at_most_seconds runs from
+-- started_at to last_message_at, where created_at and first_seen_at replace missing times: an upper bound.
+-- cost_usd is null while cost_pending. pending_component_count is the number of components without a price.
+-- structured_outputs: {name: result}; the id is used if the name is missing or repeated in the session.
+-- Children are joined on session_created_at too, so that a filter on created_at also prunes their files.
 CREATE OR REPLACE VIEW session_summary AS
 WITH
 message_speaker AS (
@@ -79,7 +79,7 @@ outputs AS (
     SELECT
         session_id,
         session_created_at,
-        -- JSON_GROUP_OBJECT takes no ORDER BY, and a MAP no repeated name, which the source could send
+        -- JSON_GROUP_OBJECT accepts no ORDER BY, and a MAP no repeated name, which the source could send
         CAST(
             '{' || STRING_AGG(
                 TO_JSON(output_name) || ':' || COALESCE(result, 'null'),

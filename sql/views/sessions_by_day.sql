@@ -1,6 +1,7 @@
--- How much goes on each day? Grain: one row a UTC day, from the first session's to the last one's, quiet days included.
--- A session counts on the day it was created. Deleted and aged-out sessions count, and have columns of their own.
--- The averages are null on days without sessions. customer_count: distinct customers, as customer_journey knows them.
+-- How many sessions, customers and messages does each day have? Grain: one row a UTC day, quiet days included.
+-- The days run from the first session to the last. A session counts on the day it was created. Deleted and aged-out sessions
+-- count, and have columns of their own. Averages are null on days without sessions. customer_count is the number of distinct
+-- values of customer_journey.customer_key.
 CREATE OR REPLACE VIEW sessions_by_day AS
 WITH
 counted AS (

@@ -1,13 +1,13 @@
 -- Which values did the structured outputs take? Grain: one row an output, a field (objects) or an element (lists).
--- An object is one row for each of its fields, a list one for each of its elements, and a list in a field likewise;
--- deeper ones stay whole. field and position (from 0) say where the value stood, and are null where they do not apply;
--- an empty object or list is one row. Count sessions, not rows, where a list may name a value twice.
--- Outputs of deleted and aged-out sessions are included; deleted_at and aged_out_at say so.
--- kind: text, number, boolean, list, object or null. value_text is always filled unless the value is null; value_number
--- and value_boolean only for values of that kind: a number in quotes is text.
+-- An object gives one row a field, a list one row an element, and a list in a field also one row an element. Deeper values
+-- stay whole. field and position (from 0) say where the value was; they are null where they do not apply. An empty object or
+-- list gives one row. Count distinct sessions, not rows: a list can hold a value twice.
+-- Outputs of deleted and aged-out sessions are included; deleted_at and aged_out_at tell them apart.
+-- kind: text, number, boolean, list, object or null. value_text is filled for every kind but null; value_number and
+-- value_boolean only for their own kind. A number in quotes is text.
 CREATE OR REPLACE VIEW structured_output_values AS
 WITH
--- json_each takes objects and lists alike, hence the guards
+-- the CASE guards are there because json_each accepts both objects and lists
 fields AS (
     SELECT
         o.session_id,

@@ -1,10 +1,10 @@
 -- What was each tool asked, what did it answer, and how fast? Grain: one row a tool call.
 -- Calls of deleted and aged-out sessions are included.
--- arguments and result are as received; arguments_json and result_json are null where the text is not JSON.
--- outcome: 'unanswered' (no tool message answers the call), 'no_result' (the source's own placeholder "No result
--- returned."), 'error' (the text begins with "error", or is a JSON object with a set "error": a guess, since results
--- carry no status), otherwise 'answered'.
--- latency_seconds: from the message with the call to the message with the result; null unless both carry a time.
+-- arguments and result are shown as received; arguments_json and result_json are null if the text is not JSON.
+-- outcome: 'unanswered' (no tool message answers the call), 'no_result' (the source's placeholder "No result returned."),
+-- 'error' (the text begins with "error", or is a JSON object with a set "error"; a guess, because results carry no status),
+-- otherwise 'answered'.
+-- latency_seconds: from the message with the call to the message with the result; null unless both have a time.
 CREATE OR REPLACE VIEW tool_calls_with_results AS
 WITH
 parsed AS (

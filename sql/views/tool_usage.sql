@@ -1,7 +1,7 @@
 -- Which tools are called, how often do they fail to answer, and how fast are they? Grain: one row a function name.
 -- Calls of deleted and aged-out sessions count. Calls without a function name make one row with a null name.
--- Outcomes are those of tool_calls_with_results; error_count rests on a guess that is explained there.
--- Latencies are rounded to microseconds, the unit of the times: versions of DuckDB interpolate the last bits differently.
+-- Outcomes are those of tool_calls_with_results, which explains why error_count is a guess.
+-- Latencies are rounded to microseconds, the unit of the times, because DuckDB versions interpolate the last bits differently.
 CREATE OR REPLACE VIEW tool_usage AS
 SELECT
     function_name,

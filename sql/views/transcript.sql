@@ -1,11 +1,11 @@
 -- What was said in a session, by whom, and when? Grain: one row a message.
--- To read it: ORDER BY session_id, message_index. Messages of deleted and aged-out sessions are included.
--- speaker: customer, assistant, tool or system; a role that is none of these is shown as it came.
--- text: the content, or the refusal; of a call's tool result, which has no content, the result.
--- message_at: sent_at where the message has one, otherwise the session's updatedAt when the message was first observed,
--- which can be later than it was sent; message_at_source says which. Sort on message_index instead: messages that were
--- seen together share a time.
--- tools_called: the functions this message calls. answers_tools: the functions this message answers.
+-- To read a session: ORDER BY session_id, message_index. Messages of deleted and aged-out sessions are included.
+-- speaker: customer, assistant, tool or system; an unknown role is shown as received.
+-- text: the content, or the refusal; for a tool result of a call, which has no content, the result.
+-- message_at: sent_at if the message has one; otherwise first_seen_at, the session's updatedAt when the message was first
+-- observed, which is at or after the time of sending. message_at_source says which. Sort on message_index, because messages
+-- observed together have the same message_at.
+-- tools_called: functions that this message calls. answers_tools: functions whose calls this message answers.
 CREATE OR REPLACE VIEW transcript AS
 WITH
 calls AS (

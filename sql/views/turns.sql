@@ -1,9 +1,9 @@
 -- What did the customer say, what came back, and how long did it take? Grain: one row a turn of a session.
--- A turn begins with a customer message that follows no other one: messages sent in a row are one turn. It lasts until
--- the next; a greeting before the first belongs to none. Deleted and aged-out sessions are included.
--- The response is what the assistant says in the turn; a message that only calls tools, or is blank, is no response.
--- response_seconds: from the end of the customer's last message to the start of the response, tools included; negative
--- where the assistant cut in; null where the messages carry no time (chats), or where there is no response.
+-- A turn begins with a customer message that does not follow another one; consecutive customer messages are one turn. It
+-- lasts until the next turn. A greeting before the first turn belongs to none. Deleted and aged-out sessions are included.
+-- The response is the assistant's text in the turn; a message that is blank or only calls tools is not a response.
+-- response_seconds: from the end of the customer's last message to the start of the response, tool calls included. Negative
+-- if the assistant interrupted; null if a message has no time (chats), or if there is no response.
 CREATE OR REPLACE VIEW turns AS
 WITH
 message_speaker AS (

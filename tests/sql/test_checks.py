@@ -1,4 +1,4 @@
-"""The checks of `sql/checks/`: silent on good data, and each shown to find a planted fault of its kind."""
+"""The checks of `sql/checks/` return no row on good data, and find a planted fault."""
 
 from pathlib import Path
 from typing import Any
@@ -44,21 +44,11 @@ def fill(rows: Rows) -> None:
     rows.session("deleted", deleted_at=after(60))
 
 
-@pytest.fixture(scope="module")
-def database() -> Rows:
-    return Rows()
-
-
-@pytest.fixture
-def empty(database: Rows) -> Rows:
-    database.clear()
-    return database
-
-
-@pytest.fixture
-def rows(empty: Rows) -> Rows:
-    fill(empty)
-    return empty
+@pytest.fixture(name="rows")
+def filled(rows: Rows) -> Rows:
+    """The rows that `fill` inserts."""
+    fill(rows)
+    return rows
 
 
 def sole_key(table: Table) -> dict[str, Any]:
@@ -68,26 +58,27 @@ def sole_key(table: Table) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_check_is_one_select(name: str) -> None:
-    """A check reads, and is one statement."""
+    """A check is a single SELECT statement."""
     (file,) = (file for file in CHECK_FILES if file.stem == name)
     (statement,) = duckdb.extract_statements(file.read_text(encoding="utf-8"))
     assert statement.type == duckdb.StatementType.SELECT
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_check_finds_nothing_in_an_empty_warehouse(empty: Rows, name: str) -> None:
-    """Every check works, and is silent, before the first session was synced."""
-    assert empty.check(name) == []
+def test_check_finds_nothing_in_an_empty_warehouse(database: Rows, name: str) -> None:
+    """Before the first session is synced, every check runs and returns no row."""
+    database.clear()
+    assert database.check(name) == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_check_finds_nothing_in_good_data(rows: Rows, name: str) -> None:
-    """Sessions without children, pending results, repeated ids and deleted sessions are no fault."""
+    """Sessions without children, pending results, repeated ids and deleted sessions are not faults."""
     assert rows.check(name) == []
 
 
 def test_checks_find_nothing_in_a_synced_warehouse(demo_warehouse: Path) -> None:
-    """What a sync has published passes every check."""
+    """A published warehouse passes every check."""
     with vapi_sessions.connect(demo_warehouse) as connection:
         found = {
             file.stem: connection.execute(file.read_text(encoding="utf-8")).fetchall() for file in CHECK_FILES
@@ -106,7 +97,7 @@ def test_children_without_session_are_found(rows: Rows, table: Table) -> None:
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_duplicates_are_found(rows: Rows, table: Table) -> None:
-    """A key that is there twice is found in any table."""
+    """A repeated key is found in every table."""
     rows.run(
         f"INSERT INTO store.{table.name} SELECT * FROM store.{table.name} WHERE session_id = 's1' LIMIT 1"
     )
@@ -125,10 +116,10 @@ GAPS = [
 @pytest.mark.parametrize(
     "there", [(1, 2), (0, 2), (0, 0, 3, 3)], ids=["start", "middle", "behind duplicates"]
 )
-def test_gap_is_found_wherever_it_is(
+def test_gap_is_found_at_every_position(
     rows: Rows, check: str, table: Table, index: str, there: tuple[int, ...]
 ) -> None:
-    """An index that is missing at the start or in the middle is found, even where duplicates make the count right."""
+    """A missing index is found at the start and in the middle, even if duplicates make the count right."""
     rows.run(f"DELETE FROM store.{table.name} WHERE session_id = 's1'")
     for value in there:
         rows.child(table, "s1", **{**sole_key(table), index: value})
@@ -142,7 +133,7 @@ def test_gap_is_found_wherever_it_is(
     "column", ["message_count", "user_message_count", "assistant_message_count", "tool_call_count"]
 )
 def test_count_that_disagrees_is_found(rows: Rows, column: str) -> None:
-    """A session that counts more than its children is found, whichever count it is."""
+    """A count on the session that differs from its children is found, for every count."""
     rows.run(f"UPDATE store.sessions SET {column} = {column} + 1 WHERE session_id = 's2'")
     (found,) = rows.check("session_counts")
     assert found["session_id"] == "s2"
@@ -150,7 +141,7 @@ def test_count_that_disagrees_is_found(rows: Rows, column: str) -> None:
 
 
 def test_count_on_a_session_without_children_is_found(rows: Rows) -> None:
-    """A session that promises messages and has none at all is found."""
+    """A session with a message count but no message is found."""
     rows.run("UPDATE store.sessions SET message_count = 1 WHERE session_id = 'empty'")
     (found,) = rows.check("session_counts")
     assert (found["session_id"], found["message_count"], found["messages_found"]) == ("empty", 1, 0)
@@ -158,7 +149,7 @@ def test_count_on_a_session_without_children_is_found(rows: Rows) -> None:
 
 @pytest.mark.parametrize(("declared", "found"), [(1, 2), (3, 2), (0, 2)])
 def test_tool_calls_of_a_message_that_disagree_are_found(rows: Rows, declared: int, found: int) -> None:
-    """A message with more or fewer tool calls than it says is found."""
+    """A message whose tool call count differs from its tool calls is found."""
     rows.run(
         "UPDATE store.messages SET tool_call_count = ? WHERE session_id = 's1' AND message_index = 1",
         [declared],
@@ -169,7 +160,7 @@ def test_tool_calls_of_a_message_that_disagree_are_found(rows: Rows, declared: i
 
 
 def test_message_whose_tool_calls_are_all_missing_is_found(rows: Rows) -> None:
-    """A message that promises tool calls and has none is found."""
+    """A message with a tool call count but no tool call is found."""
     rows.run("DELETE FROM store.tool_calls WHERE session_id = 's1'")
     assert rows.check("message_tool_call_counts") == [
         {"session_id": "s1", "message_index": 1, "declared": 2, "found": 0}
@@ -178,7 +169,7 @@ def test_message_whose_tool_calls_are_all_missing_is_found(rows: Rows) -> None:
 
 @pytest.mark.parametrize("table", CHILDREN, ids=lambda table: table.name)
 def test_other_creation_time_is_found(rows: Rows, table: Table) -> None:
-    """A child with another creation time than its session's is found in any table."""
+    """A child row with another creation time than its session is found in every table."""
     rows.child(table, "s1", session_created_at=after(1), **sole_key(table))
     assert rows.check("session_created_at_mismatch") == [
         {
@@ -199,7 +190,7 @@ def test_other_creation_time_is_found(rows: Rows, table: Table) -> None:
 def test_tool_call_without_its_message_is_found(
     rows: Rows, message_index: int, calls_of_message: int | None
 ) -> None:
-    """A tool call that points to no message, or to one that makes no calls, is found."""
+    """A tool call is found if its message is missing or makes no calls."""
     rows.child(TOOL_CALLS, "s1", message_index=message_index, tool_call_index=0)
     assert rows.check("tool_calls_without_message") == [
         {
@@ -213,7 +204,7 @@ def test_tool_call_without_its_message_is_found(
 
 @pytest.mark.parametrize(("result", "points_to"), [("42", 9), (None, 9), ("42", None), ("42", 0), ("42", 1)])
 def test_result_without_its_message_is_found(rows: Rows, result: str | None, points_to: int | None) -> None:
-    """A result that points to a message that is missing, to none, or to none after the call is found."""
+    """A result is found if its message is missing, not named, or not after the call."""
     rows.run(
         "UPDATE store.tool_calls SET result = ?, result_message_index = ? WHERE session_id = 's2' AND tool_call_index = 1",
         [result, points_to],
@@ -224,7 +215,7 @@ def test_result_without_its_message_is_found(rows: Rows, result: str | None, poi
 
 
 def test_second_organisation_is_found(rows: Rows) -> None:
-    """Every organisation is listed as soon as there are two."""
+    """If there are two organisations, both are listed."""
     rows.run("UPDATE store.sessions SET org_id = 'other' WHERE session_id = 's2'")
     assert rows.check("one_organisation") == [
         {"org_id": "org", "session_count": 3},
@@ -233,7 +224,7 @@ def test_second_organisation_is_found(rows: Rows) -> None:
 
 
 def test_message_from_the_future_is_found(rows: Rows) -> None:
-    """A message that was first seen in a newer state than the session's is found."""
+    """A message first seen in a newer state than its session shows is found."""
     rows.child(MESSAGES, "empty", message_index=0, first_seen_at=after(days=9))
     (found,) = rows.check("first_seen_after_update")
     assert (found["session_id"], found["first_seen_at"]) == ("empty", after(days=9))
