@@ -1,7 +1,8 @@
-"""Which members of a session's objects have a column, and of what type. Pure.
+"""The mapping of the source's fields to columns. To add a session field or a cost field, add it here and to `schema.py`.
 
-`flatten_reader` reads objects by these declarations, `flatten_rows` and `flatten_messages` say what becomes of members that are more
-than a column.
+A field with a column needs nothing else. A field without one is handled in `columns` or `messages`. `decoders` decodes objects by
+these declarations. Fields that are not declared are kept in `extra` and counted as drift, and so are cost types and roles that
+are not listed.
 """
 
 from __future__ import annotations
@@ -15,24 +16,26 @@ from msgspec import Raw
 
 from vapi_sessions.core.json_text import elements
 
-#: Microseconds of the years 1 and 9999: what DuckDB, Arrow and Python's datetime all can show.
+#: Microseconds of the years 1 and 9999: the range that DuckDB, Arrow and Python's datetime have in common.
 MIN_TIME: Final = -62_135_596_800_000_000
 MAX_TIME: Final = 253_402_300_799_999_999
-#: A value that was not there, where values are kept as their JSON text.
+#: An absent value, where values are JSON text.
 ABSENT: Final = Raw()
+#: Why a member is in `extra` although it has a column; the suffix of its name in the drift.
 RETYPED: Final = ":retyped"
+ROUNDED: Final = ":rounded"
 _DIGITS: Final = "-0123456789"
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Kinds of values.
+# Types of fields.
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
-    """What the strict decoder takes, and how the lenient one reads a text that is not null.
+class FieldType:
+    """The type that the strict decoder accepts, and how the lenient one reads JSON text that is not null.
 
-    `read` gives the value for the column, and why the source's own goes to `extra` as well: "" if the column holds it.
+    `read` returns the value of the column, and why the original is also kept in `extra`: "" if it is not.
     """
 
     strict: Any
@@ -45,15 +48,15 @@ def _text(text: str) -> tuple[str | None, str]:
 
 
 def _double(text: str) -> tuple[float | None, str]:
-    """The nearest double, unless it is too large; an integer that may be no double exactly is kept too."""
+    """The nearest double, unless the number is too large. Integers that a double may not hold exactly are also kept in `extra`."""
     value = float(text) if text[0] in _DIGITS else float("inf")
     if abs(value) == float("inf"):
         return None, RETYPED
-    return value, "" if abs(value) < 2**53 else ":rounded"
+    return value, "" if abs(value) < 2**53 else ROUNDED
 
 
 def _integer(text: str) -> tuple[int | None, str]:
-    """A BIGINT; `12.0` is one too."""
+    """A BIGINT. `12.0` is one, too."""
     if text[0] not in _DIGITS:
         return None, RETYPED
     value = float(text)
@@ -85,62 +88,68 @@ _Double = Annotated[float, msgspec.Meta(gt=-(2**53), lt=2**53)]
 _BigInt = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _Millis = Annotated[float, msgspec.Meta(ge=MIN_TIME // 1000, le=MAX_TIME // 1000)]
 
-TEXT: Final = Kind(str | None, _text)
-DOUBLE: Final = Kind(_Double | None, _double)
-INTEGER: Final = Kind(_BigInt | None, _integer)
-BOOLEAN: Final = Kind(bool | None, _boolean)
+TEXT: Final = FieldType(str | None, _text)
+DOUBLE: Final = FieldType(_Double | None, _double)
+INTEGER: Final = FieldType(_BigInt | None, _integer)
+BOOLEAN: Final = FieldType(bool | None, _boolean)
 #: Epoch milliseconds.
-MILLIS: Final = Kind(_Millis | None, _millis)
-#: A text, or the texts of an array's elements; of what is neither, its text.
-CONTENT: Final = Kind(str | list[Raw] | None, _content)
-#: Any JSON, as its text.
-JSON: Final = Kind(Raw, _raw, ABSENT)
+MILLIS: Final = FieldType(_Millis | None, _millis)
+#: A string, or the JSON texts of an array's elements, or the JSON text of anything else.
+CONTENT: Final = FieldType(str | list[Raw] | None, _content)
+#: Any JSON, as text.
+JSON: Final = FieldType(Raw, _raw, ABSENT)
 
 
 class Field(NamedTuple):
-    """A member of an object, its kind, and its column (none: what becomes of it stands in `flatten_rows`).
+    """A member of an object, its type, and its column if it has one.
 
-    `shape`: it is an object of that shape, or with `many` a list of such.
+    `shape`: the value is an object of this shape, or with `many` a list of such objects.
     """
 
     name: str
-    kind: Kind
+    type: FieldType
     column: str | None = None
     shape: Shape | None = None
     many: bool = False
 
 
 class Shape:
-    """A kind of object. `where` is what its members are called in drift: "cost." say."""
+    """The fields of one kind of object. `drift_prefix` precedes the names of its members in the drift, such as "cost."."""
 
-    def __init__(self, where: str, *fields: Field) -> None:
-        self.where = where
+    def __init__(self, drift_prefix: str, *fields: Field) -> None:
+        self.drift_prefix = drift_prefix
         self.fields: Final[Mapping[str, Field]] = {field.name: field for field in fields}
-        #: Fields as the source names them, and `rest`: the members of `extra`, as JSON texts.
+        #: Has the fields under the source's names, and `extra_parts`: the members of `extra`, as JSON text.
         self.struct = self._define(strict=True)
         loose = self._define(strict=False)
         self.one, self.one_loose = (msgspec.json.Decoder(each).decode for each in (self.struct, loose))
-        self.all, self.all_loose = (msgspec.json.Decoder(list[each]).decode for each in (self.struct, loose))  # type: ignore[valid-type]  # made just now
+        self.all, self.all_loose = (msgspec.json.Decoder(list[each]).decode for each in (self.struct, loose))  # type: ignore[valid-type]  # defined at run time
 
     def _define(self, *, strict: bool) -> Any:
-        # The source's "$rest" does not fit, and is read the lenient way.
-        rest = ("rest", None, msgspec.field(default=None, name="$rest"))
-        members = [(field.name, self._type(field), field.kind.absent) for field in self.fields.values()]
-        return msgspec.defstruct("Read", [*members, rest], gc=False, forbid_unknown_fields=strict)
+        # A "$extra" of the source has another type, so the lenient decoder reads it.
+        extra = ("extra_parts", None, msgspec.field(default=None, name="$extra"))
+        members = [(field.name, self._type(field), field.type.absent) for field in self.fields.values()]
+        return msgspec.defstruct("Decoded", [*members, extra], gc=False, forbid_unknown_fields=strict)
 
     @staticmethod
     def _type(field: Field) -> Any:
         if field.shape is None:
-            return field.kind.strict
-        return (list[field.shape.struct] if field.many else field.shape.struct) | None  # type: ignore[name-defined]  # made by us
+            return field.type.strict
+        return (list[field.shape.struct] if field.many else field.shape.struct) | None  # type: ignore[name-defined]  # defined at run time
 
 
 def _nested(name: str, shape: Shape, *, many: bool = False) -> Field:
-    return Field(name, Kind(None, _raw), None, shape, many)
+    return Field(name, FieldType(None, _raw), None, shape, many)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The mapping.
+
+#: Others are counted as drift.
+KNOWN_COST_TYPES: Final = frozenset({"model", "analysis", "session"})
+KNOWN_ROLES: Final = frozenset(
+    {"system", "user", "assistant", "bot", "tool", "developer", "tool_calls", "tool_call_result", "function"}
+)
 
 FUNCTION: Final = Shape("tool_call.function.", Field("name", TEXT), Field("arguments", JSON))
 CALL: Final = Shape(
@@ -191,7 +200,7 @@ CUSTOMER: Final = Shape(
     Field("email", TEXT, "customer_email"),
     Field("sipUri", TEXT, "customer_sip_uri"),
     Field("externalId", TEXT, "customer_external_id"),
-    # These stay in raw only.
+    # Stored in raw only.
     Field("assistantOverrides", JSON),
     Field("squadOverrides", JSON),
 )
@@ -214,7 +223,7 @@ SESSION: Final = Shape(
     Field("customer", JSON),
     Field("messages", JSON),
     Field("costs", JSON),
-    # Of these, names at most have a column.
+    # Stored in raw only, except for names that have a column (`columns.sessions`).
     Field("assistant", JSON),
     Field("assistantOverrides", JSON),
     Field("squad", JSON),
