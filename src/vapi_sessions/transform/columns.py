@@ -16,16 +16,8 @@ import pyarrow.compute as pc
 
 from vapi_sessions.core.json_text import decode, members
 from vapi_sessions.transform.decoders import ObjectColumns, ObjectDecoder, extra
-from vapi_sessions.transform.mapping import (
-    ABSENT,
-    COST,
-    CUSTOMER,
-    KNOWN_COST_TYPES,
-    MAX_TIME,
-    MIN_TIME,
-    MODEL,
-    RETYPED,
-)
+from vapi_sessions.transform.mapping import COST, CUSTOMER, KNOWN_COST_TYPES, MODEL
+from vapi_sessions.transform.shapes import ABSENT, MAX_TIME, MIN_TIME, RETYPED
 
 Columns = dict[str, Any]
 #: The number of rows of each session in a table, and the columns of all rows.

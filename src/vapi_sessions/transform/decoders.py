@@ -1,4 +1,4 @@
-"""Decodes objects by their shapes (`mapping`) into columns. A strict and a lenient decoder give the same results.
+"""Decodes objects by their shapes into columns. A strict and a lenient decoder give the same results.
 
 The strict decoder, which is fast, accepts objects whose members have the declared types; undeclared members are split off and kept. If
 a value has another type, the lenient decoder reads the object member by member.
@@ -31,7 +31,8 @@ from msgspec import Raw
 from msgspec.structs import astuple
 
 from vapi_sessions.core.json_text import MARK, decode, elements, is_mark, members, quote
-from vapi_sessions.transform.mapping import RETYPED, SESSION, Field, Shape
+from vapi_sessions.transform.mapping import SESSION
+from vapi_sessions.transform.shapes import RETYPED, Field, Shape
 
 
 class Drift:

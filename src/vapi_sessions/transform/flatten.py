@@ -21,8 +21,9 @@ from vapi_sessions.core.json_text import quote
 from vapi_sessions.core.timestamps import parse
 from vapi_sessions.transform import columns as rows
 from vapi_sessions.transform.decoders import ObjectColumns, ObjectDecoder, with_part
-from vapi_sessions.transform.mapping import ABSENT, RETYPED, SESSION
+from vapi_sessions.transform.mapping import SESSION
 from vapi_sessions.transform.messages import messages as message_rows
+from vapi_sessions.transform.shapes import ABSENT, RETYPED
 
 Growth = tuple[tuple[int, int], ...]
 

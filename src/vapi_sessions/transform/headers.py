@@ -13,7 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from vapi_sessions.core import json_text, timestamps
-from vapi_sessions.transform.mapping import ABSENT, MESSAGE, SESSION, Shape
+from vapi_sessions.transform.mapping import MESSAGE, SESSION
+from vapi_sessions.transform.shapes import ABSENT, Shape
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):

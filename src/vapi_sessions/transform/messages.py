@@ -24,7 +24,8 @@ from vapi_sessions.transform.columns import (
     string,
 )
 from vapi_sessions.transform.decoders import ObjectColumns
-from vapi_sessions.transform.mapping import ABSENT, CALL, FUNCTION, KNOWN_ROLES, MESSAGE, RETYPED, ROUNDED
+from vapi_sessions.transform.mapping import CALL, FUNCTION, KNOWN_ROLES, MESSAGE
+from vapi_sessions.transform.shapes import ABSENT, RETYPED, ROUNDED
 
 RESULT_ROLES: Final = pa.array(["function", "tool", "tool_call_result"], pa.string())
 ASSISTANT_ROLES: Final = pa.array(["assistant", "bot"], pa.string())
