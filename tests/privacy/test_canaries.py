@@ -11,13 +11,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from reduced import REDUCED, reduced
 
 import command
 import contract
 from beside import CONTRACT, needs_contract
 from conftest import KEY, World
 from contract import ConflictError, Place, plant
-from reduced import REDUCED, reduced
 from searching import found_in
 from vapi_emulator.stored import make_row
 from vapi_sessions.privacy import redaction

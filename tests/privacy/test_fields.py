@@ -9,13 +9,13 @@ from functools import cache
 from typing import Any, Final
 
 import pytest
+from write_places import TABLE, UNKNOWN, updated
 
 import contract
 from contract import ConflictError, plant
 from vapi_sessions.privacy.fields import ANY, KEPT, Class, Place, lines, members
 from vapi_sessions.privacy.policy import MessageText, PersonalData, Policy
 from vapi_sessions.privacy.sanitizer import Sanitizer
-from write_places import TABLE, UNKNOWN, updated
 
 POLICIES: Final = [
     Policy(personal, text, b"k" * 32 if personal is PersonalData.PSEUDONYMISE else None)

@@ -10,10 +10,10 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from vapi_sessions.privacy.masking_reading import read
 
 from selection import examples, first
 from vapi_sessions.privacy.masking import CARD, EMAIL, IBAN, PHONE, SOCIAL, mask
-from vapi_sessions.privacy.masking_reading import read
 
 
 @pytest.mark.parametrize(
