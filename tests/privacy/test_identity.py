@@ -1,4 +1,4 @@
-"""One person in many spellings: the normal form of what names them, and where it is found in running text."""
+"""Values that identify a person have one normal form, and are found in text in any spelling."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ SAME_NUMBER = [
 
 
 @pytest.mark.parametrize("spelled", SAME_NUMBER)
-def test_a_number_has_one_normal_form(spelled: str) -> None:
-    """However it is written, as long as it has its country; E.164, which earlier versions had for most."""
+def test_a_telephone_number_has_one_normal_form(spelled: str) -> None:
+    """E.164, for any spelling that includes the country."""
     assert normalised("number", spelled) == "+14155550100"
 
 
@@ -47,10 +47,10 @@ def test_a_number_has_one_normal_form(spelled: str) -> None:
         ("", None, ""),
     ],
 )
-def test_a_number_without_a_country_takes_that_of_the_region(
+def test_a_telephone_number_without_a_country_gets_the_regions_country(
     spelled: str, region: str | None, normal: str
 ) -> None:
-    """Unless it is one of another country as it stands. What is no number stays what it is."""
+    """Unless it is assigned in another country. A value that is not a number stays as it is."""
     assert normalised("number", spelled, region) == normal
 
 
@@ -68,17 +68,17 @@ def test_a_number_without_a_country_takes_that_of_the_region(
         ("customerId", "\ufeffabc", "abc"),
     ],
 )
-def test_addresses_names_and_ids_have_one_as_well(kind: str, spelled: str, normal: str) -> None:
+def test_addresses_names_and_ids_have_one_normal_form(kind: str, spelled: str, normal: str) -> None:
     """Ids keep their case."""
     assert normalised(kind, spelled) == normal
 
 
 @given(st.sampled_from(["number", "email", "name", "sipUri", "externalId"]), st.text(max_size=20))
 @examples(200)
-def test_a_normal_form_is_its_own(kind: str, value: str) -> None:
-    """Whatever was given, and nothing fails."""
+def test_normalising_twice_changes_nothing(kind: str, value: str) -> None:
+    """For any value."""
     once = normalised(kind, value)
-    if kind in ("number", "name", "externalId"):  # addresses may hide one scheme behind another
+    if kind in ("number", "name", "externalId"):  # an address may have a second scheme after the first
         assert normalised(kind, once) == once
 
 
@@ -115,8 +115,8 @@ KNOWN = KnownValues(
     ],
 )
 def test_known_values_are_found_in_every_usual_spelling(text: str, clean: str) -> None:
-    """Numbers with and without their country, names without accents, addresses in links; and nothing else is changed."""
-    if "\u202a" in text or "\u200e" in text:  # marks around it may stay
+    """Numbers with and without country, names without accents, addresses in links. Nothing else is changed."""
+    if "\u202a" in text or "\u200e" in text:  # directional marks around it may stay
         text = text.replace("\u202a", "").replace("\u202c", "").replace("\u200e", "")
     assert KNOWN.replace(text, lambda kind, value: f"[{kind}]") == clean
     assert KNOWN.found(text)
@@ -137,14 +137,14 @@ def test_known_values_are_found_in_every_usual_spelling(text: str, clean: str) -
         "\ud800",
     ],
 )
-def test_what_only_looks_similar_stays_and_is_the_same_object(text: str) -> None:
-    """Pieces of longer numbers and words, and what is too short to be told from a word."""
+def test_similar_values_are_not_found(text: str) -> None:
+    """Parts of longer numbers and words, and values that are too short. The same object is returned."""
     assert KNOWN.replace(text, lambda kind, value: "!") is text
     assert not KNOWN.found(text)
 
 
-def test_a_number_without_a_country_is_found_with_any() -> None:
-    """It may be the same one."""
+def test_a_number_without_a_country_is_found_with_any_country() -> None:
+    """It may be the same number."""
     for known in (KnownValues([("number", "4155550100")]), KnownValues([("number", "(415) 555-0100")], "US")):
         for text in ("+1 415 555 0100", "(415) 555 0100", "call 4155550100"):
             assert known.replace(text, lambda kind, value: "#").removeprefix("call ") == "#"
@@ -152,7 +152,7 @@ def test_a_number_without_a_country_is_found_with_any() -> None:
 
 @given(st.text(alphabet="Jjoséeó \u0301\n\\u00e9%40+1(415)5-0García", max_size=60))
 @examples(300)
-def test_replacing_goes_with_finding(text: str) -> None:
-    """On any text: what is found is replaced, all of it."""
+def test_found_values_are_replaced(text: str) -> None:
+    """In any text: `replace` changes it exactly if `found` is true."""
     clean = KNOWN.replace(text, lambda kind, value: "[]")
     assert (clean is text) == (not KNOWN.found(text))
