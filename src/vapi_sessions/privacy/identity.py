@@ -181,8 +181,8 @@ class KnownValues:
         return bool(self._hits(_fold(text)))
 
     def replace(self, text: str, instead: Callable[[str, str], str]) -> str:
-        """The text with each value replaced by `instead(kind, value)`, where value has its original spelling; the same object if it
-        contains none.
+        """The text with each value replaced by `instead(kind, value)`; the same object if it contains none. `value` has the spelling
+        that the constructor got.
         """
         hits = self._hits(_fold(text))
         if not hits:

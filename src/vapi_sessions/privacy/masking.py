@@ -1,8 +1,8 @@
-"""Masks text: replaces what identifies a person by its kind, or drops everything except the length.
+"""Masks text: replaces identifying values by their kind, or drops everything except the length.
 
-`mask` finds e-mail addresses, IBANs, and telephone, card and American social security numbers. It searches
-the visible text (`visible_text`), so escapes, full-width digits and zero-width characters hide nothing. It does not find names,
-postal addresses, dates of birth and numbers in words.
+`mask` finds e-mail addresses, IBANs, and telephone, card and American social security numbers. It searches the visible text
+(`visible_text`), so escapes, full-width digits and zero-width characters hide nothing. It does not find names, postal addresses,
+dates of birth and numbers in words.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _ADDRESS: Final = re.compile(
 _SPOKEN_WORD: Final = r"[\w.+-]+(?:[ ](?:dot|underscore|dash|hyphen|plus)[ ][\w.+-]+)*"
 _SPOKEN: Final = re.compile(rf"(?<![\w.+-]){_SPOKEN_WORD}[ ]at[ ][\w-]+(?:[ ]dot[ ][\w-]+)+", re.IGNORECASE)
 
-_ACCOUNT: Final = re.compile(
+_IBAN_START: Final = re.compile(
     r"[0-9](?:(?<=[A-Za-z]{2}[0-9])|(?<=[A-Za-z]{2}[ ][0-9]))[0-9](?=(?:[ .-]?[A-Za-z0-9]){11})"
 )
 _ALPHANUMERIC: Final = re.compile(r"[ .-]?([A-Za-z0-9])")
@@ -66,7 +66,7 @@ def mask(text: str, region: str | None = None, *, name: str = "") -> str:
     if " dot " in text:
         finders.append(_spoken_addresses)
     if (RUN if plain else _HIDDEN_DIGITS).search(text):
-        finders += (_accounts, partial(numbers, region=region, name=name))
+        finders += (_ibans, partial(numbers, region=region, name=name))
     if not finders:
         return text
     clean, visible = text, visible_text(text)
@@ -104,14 +104,14 @@ def _spoken_addresses(text: str) -> _Spans:
             yield match.start(), match.end(), EMAIL
 
 
-def _accounts(text: str) -> _Spans:
+def _ibans(text: str) -> _Spans:
     """IBANs, by the length in their country and the check digits; after the word IBAN, by the length alone."""
     last = 0
-    for match in _ACCOUNT.finditer(text):
+    for match in _IBAN_START.finditer(text):
         begin = match.start() - (3 if text[match.start() - 1] == " " else 2)
         if begin < last or (begin and _is_alphanumeric(text[begin - 1])):
             continue
-        length = _length(text[begin : begin + 2].upper())
+        length = _iban_length(text[begin : begin + 2].upper())
         number, end = "", begin
         while len(number) < length and (sign := _ALPHANUMERIC.match(text, end)):
             number, end = number + sign[1], sign.end()
@@ -119,7 +119,7 @@ def _accounts(text: str) -> _Spans:
             continue
         before = text[max(0, begin - REACH) : begin].rpartition(IBAN)[2].lower()
         named = "iban" in before and text[begin + 2] != " " and sum(map(str.isdigit, number)) >= 10
-        if named or _is_account(number):
+        if named or _is_iban(number):
             yield begin, end, IBAN
             last = end
 
@@ -129,7 +129,7 @@ def _is_alphanumeric(sign: str) -> bool:
 
 
 @lru_cache
-def _length(country: str) -> int:
+def _iban_length(country: str) -> int:
     """The length of IBANs of a country; 0 if it has none."""
     from stdnum import numdb
 
@@ -137,7 +137,7 @@ def _length(country: str) -> int:
     return 4 + sum(map(int, re.findall(r"(\d+)!", facts["bban"]))) if "bban" in facts else 0
 
 
-def _is_account(number: str) -> bool:
+def _is_iban(number: str) -> bool:
     from stdnum import iban
 
     return bool(iban.is_valid(number, check_country=False))

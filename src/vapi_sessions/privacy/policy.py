@@ -3,8 +3,9 @@
 - Personal data (`VAPI_PERSONAL_DATA`): `pseudonymise` replaces each value by an HMAC-SHA-256 under the user's key, so that equal values
   stay equal across sessions and joins still work. `drop` replaces it by null. Personal values of the customer are also replaced
   where they occur in prompts and free fields, in any spelling (`identity`), but not in a conversation that is kept.
-- Text (`VAPI_MESSAGE_TEXT`): messages, tool calls and their results, prompts, extracted outputs. `mask` replaces numbers and addresses
-  by their kind. `drop` keeps only lengths and counts. Both remove recordings and links to them, which contain the same text.
+- Text (`VAPI_MESSAGE_TEXT`): messages, tool calls and their results, prompts, extracted outputs. `mask` replaces numbers,
+  addresses and the customer's personal values by their kind. `drop` keeps only lengths and counts. Both remove recordings and
+  links to them, which contain the same text.
 
 Fields without a class (`fields`) are personal and text: `drop` of personal data removes them; `mask` and `drop` of text treat them as
 text, including member names and JSON inside strings. `customerId`, the source's id of a saved customer, is a pseudonym already;

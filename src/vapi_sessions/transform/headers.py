@@ -115,10 +115,10 @@ def _quick(body: bytes) -> Any:
         return None
     brackets = body.count(b"[") + body.count(b"{")
     if (
-        # Equal length shows that decoding lost nothing. Messages are not nested in each other, so each adds one bracket only.
+        # Equal length shows that decoding lost nothing. At most one message is open at a time, so the others add no depth.
         len(json_text.encode(session)) != len(body)
         or (brackets >= json_text.MOST_DEEP + len(session.messages or ()) and json_text.deeper(session))
-        # Contents are not decoded. Only a string cannot hide an irregularity.
+        # Contents were not decoded. Unlike a string, another value could hide an irregularity.
         or _NOT_A_STRING.search(body)
     ):
         return None

@@ -1,8 +1,8 @@
 """Decides which version of a session wins, and which tables change.
 
-The state of a session in the warehouse is the join of all its observations: the version is the maximum by `(updated_at, request order)`, the
-first reading a minimum, the growth a union, the tombstone the maximum by request order, valid only if no version was requested
-after it. So a batch can be merged twice, and batches in any order. Only tombstones need the order of requests, because a tombstone
+The state of a session in the warehouse is the join of all its observations: the version is the maximum by `(updated_at, seq)`, the
+first reading a minimum, the growth a union, the tombstone the maximum by `seq`, valid only if no version was requested after
+it. So a batch can be merged twice, and batches in any order. Only tombstones need the order of requests, because a tombstone
 requires an existing session; so `recovery` sorts the files that it finds by request order.
 """
 
