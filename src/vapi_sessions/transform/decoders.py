@@ -30,7 +30,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import astuple
 
-from vapi_sessions.core.json_text import MARK, decode, elements, is_mark, members, quote
+from vapi_sessions.core.json_text import NORMALISED, decode, elements, is_normalisation_record, members, quote
 from vapi_sessions.transform.mapping import SESSION
 from vapi_sessions.transform.shapes import RETYPED, Field, Shape
 
@@ -134,10 +134,10 @@ class ObjectDecoder:
         """The parts of an `extra` with a member of the source added, which is counted. A null is not added."""
         if text == "null":
             return parts
-        if name == MARK and shape is SESSION and is_mark(found := decode(text)):
+        if name == NORMALISED and shape is SESSION and is_normalisation_record(found := decode(text)):
             for kind in found:
-                self.drift.add(f"{shape.drift_prefix}{MARK}.", kind)
-            return with_part(parts, MARK, text)
+                self.drift.add(f"{shape.drift_prefix}{NORMALISED}.", kind)
+            return with_part(parts, NORMALISED, text)
         self.drift.add(shape.drift_prefix, name, why)
         return with_part(parts, name.replace("$", "$$"), text)
 

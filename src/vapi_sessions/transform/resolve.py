@@ -97,12 +97,17 @@ class Unreadable:
     kind: Literal["unreadable"] = "unreadable"
 
 
+def unreadable_name(row: UnreadableRow, content_hash: str) -> str:
+    """The id under which an unreadable row is stored: its own, or one made from its content."""
+    return row.session_id or f"{UNNAMED}{content_hash[:16]}"
+
+
 def unreadable(
     row: UnreadableRow, body: bytes, content_hash: str, *, requested_at: int, seq: int, run_id: str
 ) -> Unreadable:
     """An unreadable row of a response, to be stored. `body` and `content_hash`: of the redacted JSON."""
     return Unreadable(
-        session_id=row.session_id or f"{UNNAMED}{content_hash[:16]}",
+        session_id=unreadable_name(row, content_hash),
         named=row.session_id is not None,
         org_id=row.org_id,
         created_at=row.created_at,
