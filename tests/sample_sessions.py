@@ -82,8 +82,10 @@ def mostly(usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 def objects(fields: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
     """Some of these fields, mostly of their type; rarely with other members, or a value that is not an object."""
     usual = st.fixed_dictionaries({}, optional={name: mostly(values) for name, values in fields.items()})
-    odd = st.tuples(st.dictionaries(KEYS, VALUES, max_size=2), usual).map(lambda pair: pair[0] | pair[1])
-    return st.integers(0, 19).flatmap(lambda n: VALUES if n == 0 else odd if n < 4 else usual)
+    irregular = st.tuples(st.dictionaries(KEYS, VALUES, max_size=2), usual).map(
+        lambda pair: pair[0] | pair[1]
+    )
+    return st.integers(0, 19).flatmap(lambda n: VALUES if n == 0 else irregular if n < 4 else usual)
 
 
 CALL_IDS = st.sampled_from(["c1", "c2", "c3"])

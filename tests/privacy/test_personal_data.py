@@ -30,7 +30,7 @@ def message(**more: Any) -> dict[str, Any]:
 
 #: Sessions with personal data of Ann, by the field that has it.
 FIELDS: Final[dict[str, dict[str, Any]]] = {
-    "the name of who speaks": message(name="Ann"),
+    "the name of the speaker": message(name="Ann"),
     "names and ids of undeclared members": message(speaker={"name": "Ann", "id": "crm-ann"}),
     "structured data": {"analysis": {"structuredData": {"name": "Ann", "id": "Ann", "phone": 14155550100}}},
     "scorecards": {"artifact": {"scorecards": {"c-1": {"name": "Ann", "score": 5}}}},
@@ -45,7 +45,7 @@ FIELDS: Final[dict[str, dict[str, Any]]] = {
         "nodes": [{"nodeName": "Ann"}], "assistantActivations": [{"assistantName": "Ann"}],
         "skippedStructuredOutputs": {"Ann Lee": {"name": "x", "unmetCondition": {"values": ["Ann"]}}},
     }},
-    "an undeclared particular of the customer": {"customer": {"firstName": "Ann", "phone": NUMBER, "address": "Ann Street"}},
+    "undeclared personal data of the customer": {"customer": {"firstName": "Ann", "phone": NUMBER, "address": "Ann Street"}},
     "undeclared transcripts": {"artifact": {"transcriptDiarized": [{"text": "Ann"}]}, "lastMessage": "Ann"},
     "prompts": {"assistant": {
         "voice": {"provider": "openai", "instructions": "Ann"}, "transcriber": {"provider": "assembly-ai", "agentContext": "Ann"},
@@ -94,8 +94,8 @@ def test_no_number_and_no_recording_is_left_under_mask(field: str) -> None:
 
 @pytest.mark.parametrize(
     "field",
-    ["names and ids of undeclared members", "an undeclared particular of the customer", "undeclared transcripts",
-     "JSON inside a string", "names of members", "transfers", "the name of who speaks", "an object where a string belongs"],
+    ["names and ids of undeclared members", "undeclared personal data of the customer", "undeclared transcripts",
+     "JSON inside a string", "names of members", "transfers", "the name of the speaker", "an object where a string belongs"],
 )  # fmt: skip
 def test_personal_and_free_fields_are_null_if_personal_data_is_dropped(field: str) -> None:
     """Text stays, but undeclared members are removed, because they may have personal data."""

@@ -157,8 +157,8 @@ _ASSIGNMENT: Final = re.compile(
     rf"|(?<![A-Za-z] ){_START}(?:(?P<phrase>{PHRASE})|(?P<cookie>{COOKIE})){_CLOSED}[ \t]*{_EQUALS}\s*))"
     r"(?:"
     r"(?P<open>[\"'`])(?P<quoted>(?:(?!(?P=open))[^\\]|\\.)++)"
-    r"|(?P<escaped>(?P<run>\\+)(?P<mark>[\"']))(?P<inner>(?:[^\"'\\]|(?!(?P=mark))'|(?P=run)\\+[\"']|\\+(?![\\\"']))++)"
-    r"|(?P<odd>\\+u00(?:22|27)|\\+x2[27]|&(?:quot|apos|#3[49]);|%2[27])(?:(?!(?P=odd))[^\"\r\n])++"
+    r"|(?P<escaped>(?P<run>\\+)(?P<quote>[\"']))(?P<inner>(?:[^\"'\\]|(?!(?P=quote))'|(?P=run)\\+[\"']|\\+(?![\\\"']))++)"
+    r"|(?P<encoded>\\+u00(?:22|27)|\\+x2[27]|&(?:quot|apos|#3[49]);|%2[27])(?:(?!(?P=encoded))[^\"\r\n])++"
     rf"|{_KEY_LIKE})",
     re.IGNORECASE | re.ASCII | re.DOTALL,
 )
@@ -242,7 +242,7 @@ def _assigned(match: re.Match[str]) -> str:
     value = match["quoted"] or match["inner"]
     if value and (match["phrase"] or match["cookie"]) and says_words(value, 2 if match["phrase"] else 1):
         return match[0]
-    return f"{match[1]}{match['open'] or match['escaped'] or match['odd'] or ''}{REDACTED}"
+    return f"{match[1]}{match['open'] or match['escaped'] or match['encoded'] or ''}{REDACTED}"
 
 
 def says_words(text: str, least: int) -> bool:

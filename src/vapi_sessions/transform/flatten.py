@@ -82,11 +82,11 @@ def merge_growth(
     A pair is dropped if another one is not later and has at least as many messages. The operation is commutative, associative and
     idempotent, so the result does not depend on the order in which versions arrive.
     """
-    steps: list[tuple[int, int]] = []
-    for at, count in sorted({*(growth_a or ()), *(growth_b or ())}, key=lambda step: (step[0], -step[1])):
-        if not steps or count > steps[-1][1]:
-            steps.append((at, count))
-    return tuple(steps)
+    merged: list[tuple[int, int]] = []
+    for at, count in sorted({*(growth_a or ()), *(growth_b or ())}, key=lambda pair: (pair[0], -pair[1])):
+        if not merged or count > merged[-1][1]:
+            merged.append((at, count))
+    return tuple(merged)
 
 
 class _Counted(msgspec.Struct, gc=False):
