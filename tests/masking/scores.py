@@ -158,7 +158,7 @@ def scores(masked: Mask = mask) -> list[Score]:
         ("all formats × later contexts", all_formats, numbers.LATER_CONTEXTS),
     )
     return [
-        *(found_in_grid(f"telephones found: {name}", *sets, masked=masked) for name, *sets in both),  # type: ignore[arg-type]
+        *(found_in_grid(f"telephones found: {name}", *sets, masked=masked) for name, *sets in both),  # type: ignore[arg-type]  # a name and two mappings
         *national(masked),
         found_in("cards found", identities.CARDS, CARD, masked),
         found_in("cards found, held out", identities.HELD_OUT_CARDS, CARD, masked),

@@ -117,7 +117,7 @@ def test_every_field_of_the_contract_is_sanitized_by_its_class(policy: Policy) -
 
 
 def test_fields_that_stay_under_the_strictest_policy_are_explained() -> None:
-    """Kinds, ids and settings stay. A field that sounds like personal data or text needs a reason here and in the README."""
+    """Kinds, ids and settings stay. A field that sounds like personal data or text needs a reason here and in the documentation."""
     strictest = Sanitizer(policy=STRICTEST)
     fields = planted(CANARY)
     sanitized = strictest.page([body for _, body in fields])

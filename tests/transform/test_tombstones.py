@@ -16,7 +16,7 @@ def test_a_tombstone_is_valid_if_the_session_was_seen_before_it(kind: str) -> No
     warehouse = merged([observation("a", 1)])
     tombstone = observation("a", 2, kind=kind)  # type: ignore[arg-type]  # one of two literals
     assert merge([tombstone], warehouse).won == set()
-    assert warehouse["a"].tombstone == Tombstone(kind, tombstone.requested_at, 2)  # type: ignore[arg-type]
+    assert warehouse["a"].tombstone == Tombstone(kind, tombstone.requested_at, 2)  # type: ignore[arg-type]  # one of two literals
 
 
 def test_a_tombstone_older_than_the_last_observation_has_no_effect() -> None:

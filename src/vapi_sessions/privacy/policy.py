@@ -2,7 +2,7 @@
 
 - Personal data (`VAPI_PERSONAL_DATA`): `pseudonymise` replaces each value by an HMAC-SHA-256 under the user's key, so that equal values
   stay equal across sessions and joins still work. `drop` replaces it by null. Personal values of the customer are also replaced
-  where they occur in prompts and free fields, in any spelling (`identity`), but not in a conversation that is kept.
+  where they occur in prompts and free fields, in any spelling (`known_values`), but not in a conversation that is kept.
 - Text (`VAPI_MESSAGE_TEXT`): messages, tool calls and their results, prompts, extracted outputs. `mask` replaces numbers,
   addresses and the customer's personal values by their kind. `drop` keeps only lengths and counts. Both remove recordings and
   links to them, which contain the same text.

@@ -13,7 +13,7 @@ import msgspec
 from vapi_sessions.core.json_text import NORMALISED, decode, is_normalisation_record
 from vapi_sessions.privacy import masking
 from vapi_sessions.privacy.fields import ANY_NAME, HARMLESS, FieldClass, FieldRule, rules_of
-from vapi_sessions.privacy.identity import KnownValues, region_of
+from vapi_sessions.privacy.identity import region_of
 from vapi_sessions.privacy.json_edit import (
     change_list,
     change_names,
@@ -26,6 +26,7 @@ from vapi_sessions.privacy.json_edit import (
     rewrite_text,
     split,
 )
+from vapi_sessions.privacy.known_values import KnownValues
 from vapi_sessions.privacy.personal import kind_of, personal_values
 from vapi_sessions.privacy.policy import MessageText, PersonalData, Policy
 from vapi_sessions.privacy.redaction_text import REDACTED
