@@ -66,7 +66,6 @@ class FieldLine:
     field_class: FieldClass
     kind: str
     leads_to: tuple[str, ...]
-    seen: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +98,10 @@ def lines() -> tuple[FieldLine, ...]:
 
 
 def _line(text: str) -> FieldLine:
-    path, class_and_kind, leads_to, seen, *_ = (*text.split("\t"), "", "", "")
+    path, class_and_kind, leads_to, *_ = (*text.split("\t"), "")
     schema, _, member = path.partition(".")
     field_class, _, kind = class_and_kind.partition(" ")
-    return FieldLine(schema, member, FieldClass(field_class), kind, tuple(leads_to.split()), seen == "seen")
+    return FieldLine(schema, member, FieldClass(field_class), kind, tuple(leads_to.split()))
 
 
 @cache
