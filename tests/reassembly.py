@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from sample_sessions import CREATED, UPDATED, rows
-from vapi_sessions.core.json_text import NORMALISED
+from vapi_sessions.core.json_text import MARK
 from vapi_sessions.transform.flatten import Flat
 from vapi_sessions.transform.messages import usual_keys
 
@@ -69,7 +69,7 @@ def reassemble(flat: Flat, session_id: str = "s1") -> dict[str, Any]:
     columns["messages"] = [message(r, calls.get(r["message_index"])) for r in messages] or None
     columns["costs"] = [cost(r) for r in sorted(tables["costs"], key=lambda r: r["cost_index"])] or None
     members, added = extra_of(s["extra"])
-    members |= {name: added[name] for name in added if name == NORMALISED}
+    members |= {name: added[name] for name in added if name == MARK}
     customer = {
         "name": s["customer_name"], "number": s["customer_number"], "email": s["customer_email"],
         "sipUri": s["customer_sip_uri"], "externalId": s["customer_external_id"],

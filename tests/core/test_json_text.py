@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from models import ORG
 from sample_sessions import ORDINARY, SESSIONS, plain_json, session
 from selection import examples
-from vapi_sessions.core.json_text import MOST_DEEP, MOST_DIGITS, NORMALISED, deeper, normalised
+from vapi_sessions.core.json_text import MARK, MOST_DEEP, MOST_DIGITS, deeper, normalised
 from vapi_sessions.transform.headers import Row, read_session, well_formed
 
 FEW = examples(150)
@@ -22,7 +22,7 @@ HALF = "\\ud83d"
 
 def told(body: bytes) -> dict[str, int]:
     """What was put right in a body, as it says itself."""
-    found: dict[str, int] = json.loads(normalised(body)[0]).get(NORMALISED, {})
+    found: dict[str, int] = json.loads(normalised(body)[0]).get(MARK, {})
     return found
 
 
@@ -41,7 +41,7 @@ def told(body: bytes) -> dict[str, int]:
 def test_what_is_odd_is_put_right(text: str, after: dict[str, Any], counts: dict[str, int]) -> None:
     """And counted; once more, there is nothing left to do."""
     body, value = normalised(text.encode())
-    assert json.loads(body) == after | {NORMALISED: counts}
+    assert json.loads(body) == after | {MARK: counts}
     assert json.loads(json.dumps(value, default=lambda raw: json.loads(bytes(raw)))) == json.loads(body)
     assert normalised(body)[0] is body
 
@@ -99,11 +99,9 @@ def test_what_is_not_json_is_refused(text: str) -> None:
 @pytest.mark.parametrize("mark", [5, {"repeated_names": "Ann"}, {"x": 1}, {"repeated_names": 0}, {"repeated_names": True}, {"repeated_names": 15550104477}])  # fmt: skip
 def test_what_only_looks_like_the_mark_gives_way(mark: Any) -> None:
     """Where there is something to tell; a mark of before is added to."""
-    body = plain_json({NORMALISED: mark})[:-1].encode() + b',"a":1,"a":2}'
+    body = plain_json({MARK: mark})[:-1].encode() + b',"a":1,"a":2}'
     assert told(body) == {"repeated_names": 2}
-    body = (
-        plain_json({NORMALISED: {"lone_surrogates": 1, "repeated_names": 4}})[:-1].encode() + b',"a":1,"a":2}'
-    )
+    body = plain_json({MARK: {"lone_surrogates": 1, "repeated_names": 4}})[:-1].encode() + b',"a":1,"a":2}'
     assert told(body) == {"lone_surrogates": 1, "repeated_names": 5}
 
 
@@ -139,12 +137,12 @@ def test_no_repeated_name_is_missed(body: dict[str, Any], seed: int, twice: floa
     """Wherever it stands, whatever white space is there; the value is that of any other parser."""
     rng = random.Random(seed)
     # Few blanks: that they were many must not be what gives a repeated name away.
-    body = {k: v for k, v in json.loads(normalised(json.dumps(body).encode())[0]).items() if k != NORMALISED}
+    body = {k: v for k, v in json.loads(normalised(json.dumps(body).encode())[0]).items() if k != MARK}
     text, count = scribbled(body, rng, rng.choice([0, 0, 0.01, 0.3]), twice)
     clean = well_formed(text.encode())
-    assert json.loads(clean).get(NORMALISED, {}).get("repeated_names", 0) == count
+    assert json.loads(clean).get(MARK, {}).get("repeated_names", 0) == count
     assert (clean == text.encode()) == (count == 0)
-    assert {k: v for k, v in json.loads(clean).items() if k != NORMALISED} == json.loads(text)
+    assert {k: v for k, v in json.loads(clean).items() if k != MARK} == json.loads(text)
 
 
 @FEW

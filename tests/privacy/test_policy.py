@@ -174,7 +174,7 @@ def test_numbers_keep_their_text() -> None:
     assert apply_to_page(DROP, [body % b'"+1"']) == [dropped]
 
 
-def test_the_record_of_irregular_json_is_kept() -> None:
+def test_the_record_of_repairs_to_json_is_kept() -> None:
     """Under every policy. Other values under its name are not."""
     record = b'{"$normalised":{"repeated_names":2}}'
     for policy in (PSEUDONYMISE, DROP, MASK, DROP_TEXT):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from reassembly import promised, reassemble
 from sample_sessions import CREATED, FEW, SESSIONS, plain_json, row, rows, session, version, with_member
-from vapi_sessions.core.json_text import NORMALISED
+from vapi_sessions.core.json_text import MARK
 from vapi_sessions.core.timestamps import parse
 from vapi_sessions.transform.flatten import flatten, message_count
 
@@ -66,15 +66,15 @@ def test_integers_of_any_length_are_kept() -> None:
         assert (found["metadata"], found["extra"]) == (f"[{shown}]", f'{{"time":{shown}}}')
 
 
-def test_irregular_json_is_recorded_in_extra_and_drift() -> None:
-    """The drift counts sessions. A member of the source with the name of this record is an ordinary member."""
+def test_repairs_of_json_are_recorded_in_extra_and_drift() -> None:
+    """The drift counts sessions. Any other value under the name of this record is an ordinary member."""
     body = session(name="cut \ud83d", metadata={"k": "\udc00"})
     flat = flatten([version(body)])
     (found,) = rows(flat, "sessions")
     assert (found["name"], found["metadata"]) == ("cut \ufffd", '{"k":"\ufffd"}')
-    assert json.loads(found["extra"]) == {NORMALISED: {"lone_surrogates": 2}}
+    assert json.loads(found["extra"]) == {MARK: {"lone_surrogates": 2}}
     assert flat.drift == {"session.$normalised.lone_surrogates": 1}
-    other = row(session(**{NORMALISED: {"lone_surrogates": "my number is 5"}}))
+    other = row(session(**{MARK: {"lone_surrogates": "my number is 5"}}))
     assert json.loads(other["extra"]) == {"$$normalised": {"lone_surrogates": "my number is 5"}}
 
 

@@ -29,8 +29,8 @@ from msgspec.structs import astuple
 MOST_DEEP: Final = 100
 #: What Python and msgspec read.
 MOST_DIGITS: Final = 4_300
-#: The member of a session that records what was normalised: `{"repeated_names": 1}`.
-NORMALISED: Final = "$normalised"
+#: The member of a session that counts what was put right.
+MARK: Final = "$normalised"
 _REPEATED, _HALVES, DEEP, _LONG = KINDS = (
     "repeated_names",
     "lone_surrogates",
@@ -58,17 +58,17 @@ def normalised(body: bytes) -> tuple[bytes, Any]:
     if not odd:
         return body, value
     if isinstance(value, dict):
-        before = value.pop(NORMALISED, None)
-        if is_normalisation_record(before):
+        before = value.pop(MARK, None)
+        if is_mark(before):
             odd.update(before)
         elif before is not None:  # somebody else's, and the name is taken
             odd[_REPEATED] += 1
-        value[NORMALISED] = {kind: min(count, _MOST) for kind, count in odd.items()}
+        value[MARK] = {kind: min(count, _MOST) for kind, count in odd.items()}
     return encode(value), value
 
 
-def is_normalisation_record(value: Any) -> bool:
-    """Whether a decoded value is a record that `normalised` writes. Such a record contains only counts."""
+def is_mark(value: Any) -> bool:
+    """Whether a decoded value is what `normalised` writes: it can hold nothing that anybody said."""
     return (
         isinstance(value, dict)
         and value.keys() <= set(KINDS)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from vapi_sessions.core.json_text import NORMALISED, decode, is_normalisation_record
+from vapi_sessions.core.json_text import MARK, decode, is_mark
 from vapi_sessions.privacy import masking
 from vapi_sessions.privacy.fields import ANY_NAME, HARMLESS, FieldClass, FieldRule, rules_of
 from vapi_sessions.privacy.identity import region_of
@@ -137,7 +137,7 @@ class _Walk:
         for name, member in value.items():
             rule = rules.get(name)
             if rule is None:
-                if name == NORMALISED and is_normalisation_record(member):
+                if name == MARK and is_mark(member):
                     continue
                 has_unknown = True
                 if any_name is None:

@@ -11,7 +11,7 @@ a value has another type, the lenient decoder reads the object member by member.
 - `"$value": value`        the value was not an object
 - `"$keys": ["content"]`   the names that a message used, if they are not the usual ones: spoken messages (with a time) use
                            message, toolCalls, toolCallId; others use content, tool_calls, tool_call_id
-- `"$normalised": {…}`     irregularities in the session's JSON, with counts (`json_text`)
+- `"$normalised": {…}`     counts of repairs to the session's JSON (`json_text`)
 - `"$unreadable": "why"`   the body could not be decoded; raw has it
 
 A `$` in a member name of the source is doubled. Null equals absent. For messages, tool calls, costs, customer, the function of a
@@ -30,7 +30,7 @@ import msgspec
 from msgspec import Raw
 from msgspec.structs import astuple
 
-from vapi_sessions.core.json_text import NORMALISED, decode, elements, is_normalisation_record, members, quote
+from vapi_sessions.core.json_text import MARK, decode, elements, is_mark, members, quote
 from vapi_sessions.transform.mapping import SESSION
 from vapi_sessions.transform.shapes import RETYPED, Field, Shape
 
@@ -134,10 +134,10 @@ class ObjectDecoder:
         """The parts of an `extra` with a member of the source added, which is counted. A null is not added."""
         if text == "null":
             return parts
-        if name == NORMALISED and shape is SESSION and is_normalisation_record(found := decode(text)):
+        if name == MARK and shape is SESSION and is_mark(found := decode(text)):
             for kind in found:
-                self.drift.add(f"{shape.drift_prefix}{NORMALISED}.", kind)
-            return with_part(parts, NORMALISED, text)
+                self.drift.add(f"{shape.drift_prefix}{MARK}.", kind)
+            return with_part(parts, MARK, text)
         self.drift.add(shape.drift_prefix, name, why)
         return with_part(parts, name.replace("$", "$$"), text)
 
