@@ -1,4 +1,4 @@
-"""Every place of the vendor's contract where a session can hold a text, and what the redactor owes to it."""
+"""Every field in the vendor's contract that may be a string, and what the redactor must do with it."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal
 
-from reduced import REDUCED
+from write_contract import REDUCED
 
 Handling = Literal["redacted", "url", "harmless"]
 
-#: The whole value is a credential, wherever the name stands.
+#: The whole value is a credential, in any schema.
 REDACTED: Final = frozenset({
     "accessKeyId", "accessToken", "accountSid", "apiKey", "apiSecret", "authPassword", "authToken", "authUsername",
     "awsAccessKeyId", "awsSecretAccessKey", "clientSecret", "connectionString", "hmacAccessKey", "hmacSecret",
     "ocpApimSubscriptionKey", "openAIKey", "privateKey", "privateKeyId", "refreshToken", "secretAccessKey", "secretKey",
     "token", "twilioAccountSid", "twilioApiKey", "twilioApiSecret", "twilioAuthToken", "webhookUrl",
 })  # fmt: skip
-#: A credential by the schema that it belongs to.
+#: A credential in this schema only.
 REDACTED_IN: Final = frozenset({("CodeToolEnvironmentVariable", "value"), ("ToolParameter", "value")})
-#: Everything below these is one, but for the labels of a credential.
+#: Everything below these is a credential, except for its labels.
 REDACTED_BELOW: Final = frozenset({"credentials", "gcpKey", "headers", "sipHeaders"})
 LABELS: Final = frozenset({"name", "provider", "type"})
-#: URLs, which can carry user info, tokens and signatures.
+#: URLs, which may contain user info, tokens and signatures.
 URLS: Final = frozenset({
     "apiUrl", "assistantUrl", "authProviderX509CertUrl", "authUri", "backgroundSound", "callbackUrl", "clientX509CertUrl",
     "combinedUrl", "customerUrl", "holdAudioUrl", "logUrl", "loggingPath", "openAIEndpoint", "pcapUrl",
@@ -33,7 +33,7 @@ URLS: Final = frozenset({
     "presignedStereoUrl", "presignedVideoUrl", "realtimeUrl", "recordingPath", "recordingUrl", "sipUri",
     "stereoRecordingUrl", "stereoUrl", "tokenUri", "transferCompleteAudioUrl", "url", "videoRecordingUrl", "videoUrl",
 })  # fmt: skip
-#: Ids, names, labels and free text: no credential by their name. What a text holds all the same is found by its form.
+#: Ids, names, labels and free text: not credentials by their name. Credentials inside such texts are found by their shape.
 HARMLESS: Final = frozenset({
     "*", "[]", "accountEmail", "accountId", "agentContext", "arguments", "assistantId", "assistantName", "assistantRegex",
     "assistantVersion", "authorizationId", "awsAssumeRoleArn", "body", "callerId", "clientEmail", "clientId", "code",
@@ -60,24 +60,24 @@ HARMLESS: Final = frozenset({
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a text can stand: the schema that declares it, and one way to it from the session ("[]": in an array)."""
+class TextField:
+    """A field that may be a string: the schema that declares it, and a path to it from the session ("[]": an array's items)."""
 
     owner: str
-    route: tuple[str, ...]
+    path: tuple[str, ...]
 
     @property
     def name(self) -> str:
-        """The name under which it stands, arrays left out."""
-        return next((step for step in reversed(self.route) if step != "[]"), "[]")
+        """The last member name in its path."""
+        return next((step for step in reversed(self.path) if step != "[]"), "[]")
 
     @property
     def handling(self) -> Handling | None:
-        """What the redactor owes to it; None if nobody has said that yet."""
-        above = REDACTED_BELOW & set(self.route[:-1])
-        if above and not (above == {"credentials"} and self.route[-1] in LABELS):
+        """What the redactor must do with it; None if it is not classified yet."""
+        above = REDACTED_BELOW & set(self.path[:-1])
+        if above and not (above == {"credentials"} and self.path[-1] in LABELS):
             return "redacted"
-        if self.name in REDACTED or any((self.owner, step) in REDACTED_IN for step in self.route[-2:]):
+        if self.name in REDACTED or any((self.owner, step) in REDACTED_IN for step in self.path[-2:]):
             return "redacted"
         return "url" if self.name in URLS else "harmless" if self.name in HARMLESS else None
 
@@ -90,47 +90,49 @@ def schemas() -> dict[str, Any]:
 
 
 @cache
-def places() -> tuple[Place, ...]:
-    """Every place, once for each member of the session that leads to it, by the shortest way."""
+def text_fields() -> tuple[TextField, ...]:
+    """Every such field, by its shortest path through each member of the session."""
     return tuple(
-        place for name, schema in schemas()["Session"]["properties"].items() for place in _below(schema, name)
+        field for name, schema in schemas()["Session"]["properties"].items() for field in _below(schema, name)
     )
 
 
-def _below(schema: dict[str, Any], name: str) -> Iterator[Place]:
-    seen: set[str] = set()
+def _below(schema: dict[str, Any], name: str) -> Iterator[TextField]:
+    seen: set[tuple[str, bool]] = set()
     todo = deque([("Session", schema, (name,))])
     while todo:
-        owner, schema, route = todo.popleft()
+        owner, schema, path = todo.popleft()
         reference = schema.get("$ref", "").split("/")[-1]
         if reference:
-            # What lies below credentials is another thing than the same schema elsewhere.
-            mark = reference + "!" * ("credentials" in route)
-            if mark not in seen:
-                seen.add(mark)
-                todo.append((reference, schemas()[reference], route))
+            visit = (
+                reference,
+                "credentials" in path,
+            )  # a schema below credentials is redacted, elsewhere it is not
+            if visit not in seen:
+                seen.add(visit)
+                todo.append((reference, schemas()[reference], path))
             continue
         for kind in ("oneOf", "anyOf", "allOf"):
-            todo += [(owner, choice, route) for choice in schema.get(kind, ())]
-        todo += [(owner, inner, (*route, key)) for key, inner in schema.get("properties", {}).items()]
+            todo += [(owner, choice, path) for choice in schema.get(kind, ())]
+        todo += [(owner, inner, (*path, key)) for key, inner in schema.get("properties", {}).items()]
         if "items" in schema:
-            todo.append((owner, schema["items"], (*route, "[]")))
+            todo.append((owner, schema["items"], (*path, "[]")))
         if isinstance(schema.get("additionalProperties"), dict):
-            todo.append((owner, schema["additionalProperties"], (*route, "*")))
+            todo.append((owner, schema["additionalProperties"], (*path, "*")))
         elif schema.get("type") == "object" and "properties" not in schema:
-            yield Place(owner, (*route, "*"))
+            yield TextField(owner, (*path, "*"))
         if schema.get("type") == "string" and "enum" not in schema:
-            yield Place(owner, route)
+            yield TextField(owner, path)
 
 
 class ConflictError(Exception):
-    """A place is taken by another kind of value: it needs another session."""
+    """The session already has another value at this path. Use another session."""
 
 
-def plant(session: dict[str, Any], route: tuple[str, ...], value: str) -> None:
-    """Put a text at its place in a session that is made as it goes. Raises ConflictError."""
+def plant(session: dict[str, Any], path: tuple[str, ...], value: object) -> None:
+    """Sets a value at a path, and creates the objects and arrays on the way. Raises ConflictError."""
     here: Any = session
-    for step, following in zip(route, [*route[1:], None], strict=True):
+    for step, following in zip(path, [*path[1:], None], strict=True):
         last = following is None
         if step == "[]":
             if last:

@@ -203,7 +203,7 @@ def test_lists_in_the_environment_are_separated_by_commas(monkeypatch: pytest.Mo
     extra = load_settings().sanitizer().extra
     assert (extra.names, extra.paths) == ({"membernumber", "pin"}, (("metadata", "card", "number"),))
     monkeypatch.setenv("VAPI_REDACT_PATHS", "metadata..card")
-    with pytest.raises(ConfigurationError, match="is no path"):
+    with pytest.raises(ConfigurationError, match="is not a path"):
         load_settings()
 
 

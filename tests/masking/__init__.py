@@ -1,1 +1,1 @@
-"""Texts with and without telephone numbers, cards, accounts and addresses, and how well `mask` tells them apart."""
+"""Measures how well `mask` distinguishes telephone numbers, cards, IBANs and addresses from other text."""

@@ -1,8 +1,8 @@
-"""Print how many numbers, cards, accounts and addresses `mask` finds, and how much else it leaves alone.
+"""Print how many numbers, cards, IBANs and addresses `mask` finds, and how much other text it keeps.
 
-python -m tests.masking                 the figures
-python -m tests.masking --wrong         and every text that counts against one
-python -m tests.masking --with FILE     of another masking.py, of an earlier version say, and what ours costs beside it
+python -m tests.masking                 the scores
+python -m tests.masking --wrong         also every text that was masked wrongly
+python -m tests.masking --with FILE     the scores of another masking.py, and the time of this one relative to it
 """
 
 from __future__ import annotations
@@ -20,30 +20,28 @@ from vapi_emulator.generate import History, generate
 from vapi_emulator.switches import DEFAULT_ORG
 from vapi_sessions.privacy import masking
 
-from .figures import Mask, figures, in_corpus, texts_in
+from .scores import Mask, in_corpus, scores, texts_in
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.masking", description=__doc__.split("\n")[0])
-    parser.add_argument("--wrong", action="store_true", help="name every text that counts against a figure")
+    parser.add_argument("--wrong", action="store_true", help="also print every text that was masked wrongly")
     parser.add_argument("--with", type=Path, dest="other", metavar="FILE", help="another masking.py")
     given = parser.parse_args()
     masked = _of(given.other) if given.other else masking.mask
-    found = figures(masked)
+    found = scores(masked)
     if CORPUS.is_file():
         found += in_corpus(CORPUS, masked)
-    for figure in found:
-        print(figure)
+    for score in found:
+        print(score)
         if given.wrong:
-            print(*(f"    {text}" for text in figure.wrong), sep="\n")
+            print(*(f"    {text}" for text in score.wrong), sep="\n")
     if given.other:
         sets = {"generated sessions": _generated()}
         if CORPUS.is_file():
             sets["corpus"] = texts_in(CORPUS)
         for name, texts in sets.items():
-            print(
-                f"processor time, ours as a multiple of it, {name}: {_ratio(masking.mask, masked, texts):.2f}"
-            )
+            print(f"processor time relative to it, {name}: {_ratio(masking.mask, masked, texts):.2f}")
 
 
 def _of(file: Path) -> Mask:
@@ -56,27 +54,27 @@ def _of(file: Path) -> Mask:
 
 
 def _generated() -> list[str]:
-    """Messages, artifacts and metadata of the emulator's sessions: what there is to mask, and ids and times among it."""
+    """The texts in messages, artifacts and metadata of the emulator's sessions, which also have ids and times."""
     history = History(org_id=DEFAULT_ORG, sessions=1_000, days=20, until_us=1_770_000_000_000_000, seed=1)
     bodies = [json.loads(row.body) for rows in generate(history) for row in rows]
     return [
         text
         for body in bodies
         for name in ("messages", "artifact", "metadata")
-        for text in _said(body.get(name))
+        for text in _strings(body.get(name))
     ]
 
 
-def _said(value: Any) -> list[str]:
+def _strings(value: Any) -> list[str]:
     if type(value) is str:
         return [value]
     if type(value) not in (list, dict):
         return []
-    return [text for item in (value.values() if type(value) is dict else value) for text in _said(item)]
+    return [text for item in (value.values() if type(value) is dict else value) for text in _strings(item)]
 
 
 def _ratio(ours: Mask, other: Mask, texts: list[str]) -> float:
-    """Of the medians of five runs each, by turns; libraries are loaded before."""
+    """The ratio of the medians of five runs each, in turns, after one run that loads the libraries."""
     spent: dict[Mask, list[float]] = {ours: [], other: []}
     for _ in range(6):
         for masked, times in spent.items():

@@ -1,4 +1,4 @@
-"""Cards, accounts and e-mail addresses in the places where they occur; and what only looks like them."""
+"""Cards, IBANs and e-mail addresses in usual contexts, and texts that only look similar."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ HELD_OUT_CARDS: Final = (
     "debit card 6304000000000000",
     "card ends 1881, in full 4012888888881881",
 )
-ACCOUNTS: Final = (
+IBANS: Final = (
     "IBAN DE89 3704 0044 0532 0130 00 thanks",
     "GB82WEST12345698765432",
     "DE89370400440532013000",
@@ -56,7 +56,7 @@ ACCOUNTS: Final = (
     "NO93 8601 1117 947",
     "my IBAN is DE89 3704 0044 0532 0130 01",
 )
-HELD_OUT_ACCOUNTS: Final = (
+HELD_OUT_IBANS: Final = (
     "BE68 5390 0754 7034.",
     "CH93-0076-2011-6238-5295-7",
     "pay to ES91 2100 0418 4502 0005 1332, please",
@@ -66,7 +66,7 @@ HELD_OUT_ACCOUNTS: Final = (
     "IT60X0542811101000000123456 / Rossi",
     "SA03 8000 0000 6080 1016 7519",
 )
-NO_ACCOUNTS: Final = (
+NO_IBANS: Final = (
     "Your reservation DF89BM is a round-trip flight in basic economy",
     "AA10 is late and so is every other flight of the day",
     "DE89 3704 0044 0532 0130",

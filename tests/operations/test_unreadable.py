@@ -81,8 +81,8 @@ SPOILT: dict[str, tuple[Callable[[Session], Any], str]] = {
     "no createdAt": (without("createdAt"), "createdAt is missing"),
     "no organisation": (having(orgId=None), "orgId is null"),
     "a time in words": (having(updatedAt="soon"), "updatedAt is not a time"),
-    "a number as id": (having(id=17), "id is not a text"),
-    "no object": (lambda _: None, "it is no object"),
+    "a number as id": (having(id=17), "id is not a string"),
+    "no object": (lambda _: None, "it is not an object"),
     "nothing but an id": (lambda s: {"id": s["id"]}, "orgId is missing, createdAt is missing, updatedAt is missing"),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""A distinct secret in every place of the contract that can hold one, and none of them where a sync leaves anything."""
+"""A canary secret in every field of the contract that may hold one: no sync writes any of them anywhere."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ import command
 import contract
 from beside import CONTRACT, needs_contract
 from conftest import KEY, World
-from contract import ConflictError, Place, plant
-from reduced import REDUCED, reduced
+from contract import ConflictError, TextField, plant
 from searching import found_in
 from vapi_emulator.stored import make_row
 from vapi_sessions.privacy import redaction
 from vapi_sessions.warehouse import query
+from write_contract import REDUCED, reduced
 
 CANARY = r"c4n4ry\d{5}z"
-#: They decide which session it is, and when: no text of anybody's choosing.
-GIVEN = {"id", "orgId", "createdAt", "updatedAt"}
-#: A credential in a text that is none, in the forms that are known by name or shape.
+#: They identify the session and its version, and are no free text.
+REQUIRED = {"id", "orgId", "createdAt", "updatedAt"}
+#: A credential inside a text, found by name or by shape.
 IN_PROSE = (
     "Authorization: Bearer {}",
     "use sk-{}abcdefghij please",
@@ -39,27 +39,27 @@ IN_PROSE = (
 )
 
 
-def secret(number: int, place: Place) -> str:
-    """A text with a secret of its own, as it would stand there."""
+def secret(number: int, field: TextField) -> str:
+    """A text with a unique secret that suits the field."""
     canary = f"c4n4ry{number:05}z"
-    if place.handling == "redacted":
+    if field.handling == "redacted":
         return canary
-    if place.handling == "url":
-        if place.name.startswith("presigned"):
+    if field.handling == "url":
+        if field.name.startswith("presigned"):
             return f"https://example.test/a.wav?X-Amz-Credential={canary}&X-Amz-Signature={canary}"
         return f"https://user:{canary}@example.test/hook?token={canary}&a=1"
     return IN_PROSE[number % len(IN_PROSE)].format(canary)
 
 
 def planted() -> list[dict[str, Any]]:
-    """Sessions that together hold a secret in every place."""
+    """Sessions that together have a secret in every field."""
     sessions: list[dict[str, Any]] = []
-    for number, place in enumerate(contract.places()):
-        if place.route[0] in GIVEN:
+    for number, field in enumerate(contract.text_fields()):
+        if field.path[0] in REQUIRED:
             continue
         for session in [*sessions, {}]:
             try:
-                plant(session, place.route, secret(number, place))
+                plant(session, field.path, secret(number, field))
             except ConflictError:
                 continue
             if not any(session is known for known in sessions):
@@ -70,37 +70,37 @@ def planted() -> list[dict[str, Any]]:
 
 @needs_contract
 def test_the_reduced_copy_is_the_contracts() -> None:
-    """What these tests read is what the script makes of the vendor's document."""
+    """The file that these tests read equals the script's result for the vendor's document."""
     assert REDUCED.read_text("utf-8") == reduced(json.loads(CONTRACT.read_text("utf-8")))
 
 
-def test_every_place_of_the_contract_is_classified() -> None:
-    """A text that a new version of the contract brings fails here, until somebody says what the redactor owes to it."""
-    unknown = {f"{place.owner}.{place.name}" for place in contract.places() if place.handling is None}
+def test_the_redactors_handling_of_every_field_is_declared() -> None:
+    """New fields in a later version of the contract fail here until `contract.py` says what the redactor must do with them."""
+    unknown = {f"{field.owner}.{field.name}" for field in contract.text_fields() if field.handling is None}
     assert unknown == set()
     named = {name for schema in contract.schemas().values() for name in schema.get("properties", {})}
     listed = contract.REDACTED | contract.URLS | contract.HARMLESS
     assert listed - named == {"*", "[]"}
 
 
-def test_what_is_classified_as_a_secret_is_one_by_its_place_alone() -> None:
-    """Each of several hundred places is redacted whatever stands there, and no harmless one is."""
-    places = [place for place in contract.places() if place.route[0] not in GIVEN]
-    assert sum(place.handling == "redacted" for place in places) > 500
+def test_secret_fields_are_redacted_for_any_value() -> None:
+    """Hundreds of fields, with a plain word as their value; harmless fields keep it."""
+    fields = [field for field in contract.text_fields() if field.path[0] not in REQUIRED]
+    assert sum(field.handling == "redacted" for field in fields) > 500
     sessions = list[dict[str, Any]]()
-    for place in places:
+    for field in fields:
         sessions.append({})
-        plant(sessions[-1], place.route, "a plain word")
+        plant(sessions[-1], field.path, "a plain word")
     redacted = redaction.redact_page([json.dumps(session).encode() for session in sessions])
-    for place, body in zip(places, redacted, strict=True):
-        assert (b"a plain word" not in body) == (place.handling == "redacted"), place
+    for field, body in zip(fields, redacted, strict=True):
+        assert (b"a plain word" not in body) == (field.handling == "redacted"), field
 
 
 @pytest.fixture
 def synced(world: World, caplog: pytest.LogCaptureFixture) -> tuple[World, str]:
-    """A warehouse of planted sessions, synced twice, and everything that was logged."""
+    """A warehouse with these sessions, synced twice, and its debug log."""
     sessions = planted()
-    assert len(set(re.findall(CANARY, json.dumps(sessions)))) == len(contract.places()) - len(GIVEN)
+    assert len(set(re.findall(CANARY, json.dumps(sessions)))) == len(contract.text_fields()) - len(REQUIRED)
     for number, session in enumerate(sessions):
         at = world.ago(hours=number + 1)
         body = {"id": str(UUID(int=number, version=4)), "orgId": world.server.org_id, **session}
@@ -112,7 +112,7 @@ def synced(world: World, caplog: pytest.LogCaptureFixture) -> tuple[World, str]:
     return world, caplog.text
 
 
-def test_no_secret_is_in_any_file_log_or_answer(
+def test_no_secret_is_in_any_file_log_or_query_result(
     synced: tuple[World, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """raw/, both databases, every Parquet file, the debug log, and `sql` in each of its formats."""
@@ -131,7 +131,7 @@ def test_no_secret_is_in_any_file_log_or_answer(
 
 @pytest.mark.parametrize("point", ["raw.written=full", "merge.inserted=full"])
 def test_no_secret_is_in_a_traceback(synced: tuple[World, str], point: str, tmp_path: Path) -> None:
-    """With --debug a failed sync shows where it failed, and neither what it held nor the key."""
+    """With --debug, a failed sync shows a traceback without secrets and without the key."""
     world, _ = synced
     environment = {
         "VAPI_API_KEY": KEY,

@@ -1,4 +1,4 @@
-"""The table of places: every leaf of the contract has a class, and under every policy exactly what the classes say survives."""
+"""Every field of the contract has a class, and every policy keeps exactly the classes that it should."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ import pytest
 
 import contract
 from contract import ConflictError, plant
-from vapi_sessions.privacy.fields import ANY, KEPT, Class, Place, lines, members
+from vapi_sessions.privacy.fields import ANY_NAME, HARMLESS, FieldClass, FieldRule, lines, rules_of
 from vapi_sessions.privacy.policy import MessageText, PersonalData, Policy
+from vapi_sessions.privacy.policy_json import apply_to_page
 from vapi_sessions.privacy.sanitizer import Sanitizer
-from write_places import TABLE, UNKNOWN, updated
+from write_fields import TABLE, UNKNOWN, updated
 
 POLICIES: Final = [
     Policy(personal, text, b"k" * 32 if personal is PersonalData.PSEUDONYMISE else None)
     for personal, text in itertools.product(PersonalData, MessageText)
 ]
 STRICTEST: Final = Policy(PersonalData.DROP, MessageText.DROP)
-#: They decide which session it is, and when.
-GIVEN: Final = {"id", "orgId", "createdAt", "updatedAt"}
+#: They identify the session and its version.
+REQUIRED: Final = {"id", "orgId", "createdAt", "updatedAt"}
 CANARY: Final = "Canary Bird 31, call +1 415 555 0100"
 SESSION: Final = frozenset({"Session"})
-#: Names that sound like a person's, or like what was said, and what it is that stays there whatever the policy.
+#: Fields that sound like personal data or text, and what they are: they stay under every policy.
 STAYS: Final = {
     "name": "what the organisation calls its assistants, squads, tools, models, outputs: costs and results are grouped by it",
     "bucketName": "where the organisation stores",
@@ -47,78 +48,80 @@ _SOUNDS: Final = re.compile(
 
 
 @cache
-def class_at(route: tuple[str, ...]) -> Class:
-    """The class of the place that a route leads to."""
-    known = members(SESSION)
-    place: Place | None = None
-    for step in route:
+def class_at(path: tuple[str, ...]) -> FieldClass:
+    """The class of the field at a path."""
+    rules = rules_of(SESSION)
+    rule: FieldRule | None = None
+    for step in path:
         if step == "[]":
             continue
-        if place is not None:
-            if not place.leads_to:
-                return Class.FREE if place.place in KEPT else place.place  # an object where a value belongs
-            known = members(place.leads_to)
-        place = known.get(step) or known.get(ANY)
-        if place is None:
-            return Class.FREE
-    assert place is not None
-    return place.place
+        if rule is not None:
+            if not rule.leads_to:  # an object where a value belongs
+                return FieldClass.FREE if rule.harmless else rule.field_class
+            rules = rules_of(rule.leads_to)
+        rule = rules.get(step) or rules.get(ANY_NAME)
+        if rule is None:
+            return FieldClass.FREE
+    assert rule is not None
+    return rule.field_class
 
 
 def test_every_member_of_the_contract_has_a_class() -> None:
-    """What a new version of the contract brings fails here, until somebody has said what it is."""
+    """New fields in a later version of the contract fail here until they are classified."""
     text = TABLE.read_text("utf-8")
-    assert updated(text) == text, "run tests/write_places.py, and classify what it marks"
+    assert updated(text) == text, "run tests/write_fields.py, and replace each ? in fields.tsv by a class"
     assert UNKNOWN not in text
     assert len(lines()) > 1900
 
 
-def planted(value: Any) -> list[tuple[contract.Place, bytes]]:
-    """A session for each place of the contract, with the value there."""
+def planted(value: Any) -> list[tuple[contract.TextField, bytes]]:
+    """A session for each field of the contract that may be a string, with the value there."""
     found = []
-    for place in contract.places():
-        if place.route[0] in GIVEN:
+    for field in contract.text_fields():
+        if field.path[0] in REQUIRED:
             continue
         session: dict[str, Any] = {}
         try:
-            plant(session, place.route, value)
+            plant(session, field.path, value)
         except ConflictError:
             continue
-        found.append((place, json.dumps(session, separators=(",", ":")).encode()))
+        found.append((field, json.dumps(session, separators=(",", ":")).encode()))
     return found
 
 
-def expected(policy: Policy, kind: Class) -> str:
-    """What the table's head says becomes of a text with a number in it: `stays`, `masked` or `gone`."""
-    if kind in KEPT:
+def expected(policy: Policy, field_class: FieldClass) -> str:
+    """The effect of a policy on a text that contains a number, by the table in `fields`: `stays`, `masked` or `removed`."""
+    if field_class in HARMLESS:
         return "stays"
-    text = {MessageText.KEEP: "stays", MessageText.MASK: "masked", MessageText.DROP: "gone"}[policy.text]
-    if kind is Class.PERSONAL:
-        return "stays" if policy.personal is PersonalData.KEEP else "gone"
-    if kind is Class.FREE:
-        return "gone" if policy.personal is PersonalData.DROP else text
-    return text if text == "stays" or kind not in (Class.WORDS, Class.RECORDING) else "gone"
+    text = {MessageText.KEEP: "stays", MessageText.MASK: "masked", MessageText.DROP: "removed"}[policy.text]
+    if field_class is FieldClass.PERSONAL:
+        return "stays" if policy.personal is PersonalData.KEEP else "removed"
+    if field_class is FieldClass.FREE:
+        return "removed" if policy.personal is PersonalData.DROP else text
+    return (
+        text if text == "stays" or field_class not in (FieldClass.WORDS, FieldClass.RECORDING) else "removed"
+    )
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda p: f"{p.personal}-{p.text}")
-def test_every_leaf_of_the_contract_is_treated_as_its_class_says(policy: Policy) -> None:
-    """All places, under all nine policies."""
-    places = planted(CANARY)
-    assert len(places) > 900
-    bodies = policy.page([body for _, body in places])
-    for (place, _), body in zip(places, bodies, strict=True):
+def test_every_field_of_the_contract_is_sanitized_by_its_class(policy: Policy) -> None:
+    """All fields, under all nine policies."""
+    fields = planted(CANARY)
+    assert len(fields) > 900
+    bodies = apply_to_page(policy, [body for _, body in fields])
+    for (field, _), body in zip(fields, bodies, strict=True):
         text = body.decode()
-        found = "gone" if "Canary" not in text else "stays" if "555 0100" in text else "masked"
-        customer_id = place.route == ("customerId",) and policy.personal is PersonalData.PSEUDONYMISE
-        assert found == ("stays" if customer_id else expected(policy, class_at(place.route))), place
+        found = "removed" if "Canary" not in text else "stays" if "555 0100" in text else "masked"
+        customer_id = field.path == ("customerId",) and policy.personal is PersonalData.PSEUDONYMISE
+        assert found == ("stays" if customer_id else expected(policy, class_at(field.path))), field
 
 
-def test_what_survives_everything_is_explained() -> None:
-    """Under drop and drop: kinds, ids, settings; and no name that sounds like a person's without a reason here and in the README."""
+def test_fields_that_stay_under_the_strictest_policy_are_explained() -> None:
+    """Kinds, ids and settings stay. A field that sounds like personal data or text needs a reason here and in the documentation."""
     strictest = Sanitizer(policy=STRICTEST)
-    places = planted(CANARY)
-    sanitized = strictest.page([body for _, body in places])
-    left = {place.name for (place, _), body in zip(places, sanitized, strict=True) if b"Canary" in body}
+    fields = planted(CANARY)
+    sanitized = strictest.page([body for _, body in fields])
+    left = {field.name for (field, _), body in zip(fields, sanitized, strict=True) if b"Canary" in body}
     assert len(left) > 50
     assert {name for name in left if _SOUNDS.search(name)} <= STAYS.keys()
 
@@ -126,21 +129,21 @@ def test_what_survives_everything_is_explained() -> None:
 @pytest.mark.parametrize(
     "value", ["Ann Lee, +1 415 555 0100", 14155550100, {"who": "Ann Lee"}, ["Ann Lee"], '{"who":"Ann Lee"}']
 )
-def test_what_no_contract_declares_is_personal_and_was_said(value: Any) -> None:
-    """An undeclared member of any object of the contract, whatever its value is."""
+def test_undeclared_fields_count_as_personal_data_and_text(value: Any) -> None:
+    """In any object of the contract, with any value."""
     objects = {
-        place.route[:-1]
-        for place in contract.places()
-        if place.route[-1] not in ("*", "[]") and place.route[0] not in GIVEN
+        field.path[:-1]
+        for field in contract.text_fields()
+        if field.path[-1] not in ("*", "[]") and field.path[0] not in REQUIRED
     }
     bodies = []
-    for route in objects:
+    for path in objects:
         session: dict[str, Any] = {}
-        plant(session, (*route, "undeclared"), value)
+        plant(session, (*path, "undeclared"), value)
         bodies.append(json.dumps(session, separators=(",", ":")).encode())
     assert len(bodies) > 250
     for policy in POLICIES:
-        gone = policy.personal is PersonalData.DROP or policy.text is MessageText.DROP
-        for body, sanitized in zip(bodies, policy.page(bodies), strict=True):
-            assert not (gone and re.search(rb"Ann Lee|555 ?0100", sanitized)), body
+        removed = policy.personal is PersonalData.DROP or policy.text is MessageText.DROP
+        for body, sanitized in zip(bodies, apply_to_page(policy, bodies), strict=True):
+            assert not (removed and re.search(rb"Ann Lee|555 ?0100", sanitized)), body
             assert not (policy.text is MessageText.MASK and re.search(rb"555 ?0100", sanitized)), body

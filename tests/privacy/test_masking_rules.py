@@ -1,4 +1,4 @@
-"""Which rule decides: how a number is written, what introduces it, where it would be dialled; and what a text costs."""
+"""The rules of masking: the format of a number, the words next to it, the region; and the time it takes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from selection import examples, first
 from vapi_sessions.privacy.masking import CARD, EMAIL, IBAN, PHONE, SOCIAL, mask
-from vapi_sessions.privacy.masking_reading import read
+from vapi_sessions.privacy.visible_text import visible_text
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ from vapi_sessions.privacy.masking_reading import read
         ("my mail is ann dot lee at example dot com", f"my mail is {EMAIL}"),
     ],
 )
-def test_the_nearest_word_decides_where_writing_does_not(text: str, expected: str) -> None:
-    """In doubt a mask takes what is introduced as a number, and leaves what is introduced as something else."""
+def test_the_nearest_word_decides_if_the_format_does_not(text: str, expected: str) -> None:
+    """A number that words introduce as a telephone number is masked; one introduced as something else is not."""
     assert mask(text) == expected
     assert mask(expected) == expected
 
 
-def test_the_region_tells_its_own_numbers_from_other_figures() -> None:
-    """Nine digits in threes are an amount in most places, and a telephone in Spain; 20 12 34 56 is one in Denmark."""
+def test_national_numbers_are_masked_only_with_their_region() -> None:
+    """612 345 678 is a telephone number in Spain and an amount elsewhere; 20 12 34 56 is one in Denmark."""
     assert mask("612 345 678") == "612 345 678"
     assert mask("612 345 678", "ES") == PHONE
     assert mask("20 12 34 56") == "20 12 34 56"
@@ -64,8 +64,8 @@ def test_the_region_tells_its_own_numbers_from_other_figures() -> None:
     assert mask("order 612 345 678", "ES") == "order 612 345 678"
 
 
-def test_the_name_of_a_member_introduces_its_value() -> None:
-    """A number alone says nothing of itself."""
+def test_the_name_of_a_member_decides_about_a_bare_number() -> None:
+    """A bare number alone is not masked."""
     assert mask("5550132") == "5550132"
     assert mask("5550132", name="callbackNumber") == PHONE
     assert mask("4155550132", name="orderNumber") == "4155550132"
@@ -74,8 +74,8 @@ def test_the_name_of_a_member_introduces_its_value() -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_json_stays_json(depth: int) -> None:
-    """Escapes around what is masked are left whole, at any depth."""
+def test_masked_json_is_valid_json(depth: int) -> None:
+    """Escapes around a masked value stay complete, at any depth."""
     text = "Ann\n4155550132\tann@example.com\n4111 1111 1111 1111"
     expected = f"Ann\n{PHONE}\t{EMAIL}\n{CARD}"
     for _ in range(depth):
@@ -89,14 +89,14 @@ def test_json_stays_json(depth: int) -> None:
     )
 )
 @examples(200)
-def test_a_reading_knows_where_every_character_stood(signs: list[str]) -> None:
-    """What is replaced in the reading is replaced in the original, and nothing beside it."""
+def test_visible_text_has_the_offset_of_every_character(signs: list[str]) -> None:
+    """So that a replacement in the visible text changes exactly the same part of the original."""
     text = "".join(signs)
-    reading = read(text)
-    assert len(reading.where) == len(reading.text) + 1
-    assert list(reading.where) == sorted(reading.where)
-    assert reading.replaced(text, []) == text
-    parts = [text[a:b] for a, b in zip([0, *reading.where], [*reading.where, len(text)], strict=True)]
+    visible = visible_text(text)
+    assert len(visible.offsets) == len(visible.text) + 1
+    assert list(visible.offsets) == sorted(visible.offsets)
+    assert visible.replaced(text, []) == text
+    parts = [text[a:b] for a, b in zip([0, *visible.offsets], [*visible.offsets, len(text)], strict=True)]
     assert "".join(parts) == text
 
 
@@ -107,8 +107,8 @@ def test_a_reading_knows_where_every_character_stood(signs: list[str]) -> None:
         5,
     ),
 )  # fmt: skip
-def test_the_cost_grows_with_the_length_and_no_faster(run: str) -> None:
-    """Four times the text takes about four times as long; noise is allowed for."""
+def test_masking_takes_linear_time(run: str) -> None:
+    """A text of four times the length takes less than ten times as long, plus 0.05 s."""
     mask("call +14155550132, 4111111111111111")
 
     def cost(length: int) -> float:
@@ -123,13 +123,13 @@ def test_the_cost_grows_with_the_length_and_no_faster(run: str) -> None:
 
 @pytest.mark.proof
 def test_a_long_text_does_not_end_the_search() -> None:
-    """Phonenumbers' own search gives up after 65,535 candidates."""
+    """The search of phonenumbers stops after 65,535 candidates."""
     text = "01-2024 " * 70_000 + "call +1 415 555 0132"
     assert mask(text).endswith(f"call {PHONE}")
 
 
-def test_the_libraries_are_loaded_when_there_is_a_number() -> None:
-    """Most runs mask nothing, and most texts have none."""
+def test_slow_libraries_are_imported_only_for_numbers() -> None:
+    """Most runs mask nothing, and most texts have no number."""
     code = (
         "import sys; from vapi_sessions.privacy.masking import mask; mask('on 2026-03-04, for 12.50, ann@example.com');"
         "print([name for name in ('phonenumbers', 'stdnum') if name in sys.modules])"

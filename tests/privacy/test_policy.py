@@ -1,23 +1,20 @@
-"""What of a person is kept at each level, and that nothing is touched where everything is kept."""
+"""What each level of the policy removes, and that `keep` changes nothing."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from vapi_sessions.privacy.policy import MessageText, PersonalData, Policy
-from vapi_sessions.privacy.redaction import Extra
-from vapi_sessions.privacy.sanitizer import Sanitizer, hash_part
+from vapi_sessions.privacy.policy_json import apply_to_page
 
 KEY = b"k" * 32
 PSEUDONYMISE = Policy(PersonalData.PSEUDONYMISE, key=KEY)
 DROP = Policy(PersonalData.DROP)
 MASK = Policy(text=MessageText.MASK)
-SILENT = Policy(text=MessageText.DROP)
-
+DROP_TEXT = Policy(text=MessageText.DROP)
 SESSION: dict[str, Any] = {
     "id": "s-1", "orgId": "o-1", "createdAt": "2026-01-01T00:00:00Z", "updatedAt": "2026-01-01T00:00:00Z",
     "name": "Ann's chat", "customerId": "c-1",
@@ -50,24 +47,24 @@ SESSION: dict[str, Any] = {
 
 def under(policy: Policy, session: dict[str, Any] = SESSION) -> dict[str, Any]:
     """The session as it would be stored."""
-    compact, spaced = policy.page(
-        [json.dumps(session, separators=(",", ":")).encode(), json.dumps(session).encode()]
+    compact, spaced = apply_to_page(
+        policy, [json.dumps(session, separators=(",", ":")).encode(), json.dumps(session).encode()]
     )
     found: dict[str, Any] = json.loads(compact)
-    assert json.loads(spaced) == found  # it is not taken member by member
+    assert json.loads(spaced) == found
     return found
 
 
-def test_keep_touches_nothing_and_reads_nothing() -> None:
-    """The bodies are the same objects, even where they are no JSON."""
+def test_keep_returns_the_same_objects() -> None:
+    """Even if they are not JSON."""
     bodies = [b'{"customer":{"number":"+1"}}', b"no json"]
-    kept = Policy().page(bodies)
+    kept = apply_to_page(Policy(), bodies)
     assert all(kept[n] is bodies[n] for n in range(2))
     assert not Policy()
 
 
-def test_pseudonyms_are_equal_for_equal_values_and_tell_nothing() -> None:
-    """However a number or an address is spelled, and wherever it stands; another key makes others."""
+def test_equal_values_have_equal_pseudonyms() -> None:
+    """In any spelling and any field. Another key gives other pseudonyms."""
     session = under(PSEUDONYMISE)
     customer = session["customer"]
     for name in ("number", "email", "name", "sipUri", "externalId", "extension"):
@@ -94,8 +91,8 @@ def test_pseudonyms_are_equal_for_equal_values_and_tell_nothing() -> None:
     assert under(PSEUDONYMISE, session) == session
 
 
-def test_drop_leaves_nulls_where_particulars_were() -> None:
-    """Keys stay, joins on a person are gone; variables, metadata and whatever is free with them."""
+def test_drop_replaces_personal_data_by_null() -> None:
+    """Member names stay. Variables, metadata and other free fields become null, too."""
     session = under(DROP)
     for name in ("number", "email", "name", "sipUri", "externalId", "extension"):
         assert session["customer"][name] is None
@@ -107,8 +104,8 @@ def test_drop_leaves_nulls_where_particulars_were() -> None:
     assert session["messages"] == SESSION["messages"]
 
 
-def test_mask_takes_what_identifies_out_of_what_was_said() -> None:
-    """In messages, arguments, results, prompts, transcripts and extracted outputs; links to recordings go."""
+def test_mask_replaces_identifying_values_in_text() -> None:
+    """In messages, arguments, results, prompts, transcripts and extracted outputs. Links to recordings are removed."""
     session = under(MASK)
     messages = session["messages"]
     assert messages[0] == {**SESSION["messages"][0], "message": "I am [name], [phone number]"}
@@ -132,8 +129,8 @@ def test_mask_takes_what_identifies_out_of_what_was_said() -> None:
 
 
 def test_drop_of_text_leaves_lengths_counts_and_times() -> None:
-    """Roles, names of tools, ids and times stay; every text is as long as it was."""
-    session = under(SILENT)
+    """Roles, names of tools, ids and times stay. Every text keeps its length."""
+    session = under(DROP_TEXT)
     first, calling, parts, answer = session["messages"]
     assert first == {**SESSION["messages"][0], "message": "x" * len(SESSION["messages"][0]["message"])}
     call = calling["tool_calls"][0]
@@ -144,11 +141,11 @@ def test_drop_of_text_leaves_lengths_counts_and_times() -> None:
     assert session["artifact"]["structuredOutputs"]["u-1"]["result"] == {"score": 5, "said": "x" * 18}
     assert session["artifact"]["recordingUrl"] is None
     assert session["costs"] == SESSION["costs"]
-    assert under(SILENT, session) == session
+    assert under(DROP_TEXT, session) == session
 
 
 @pytest.mark.parametrize(
-    ("policy", "gone"),
+    ("policy", "removed"),
     [
         (PSEUDONYMISE, ["crm-7788", "sip:ann"]),
         (DROP, ["crm-7788", "sip:ann", "c-1"]),
@@ -156,74 +153,37 @@ def test_drop_of_text_leaves_lengths_counts_and_times() -> None:
         (Policy(PersonalData.DROP, MessageText.DROP), ["Ann", "ann@", "0104477", "010 4477", "crm-7788", "found", "talk"]),
     ],
 )  # fmt: skip
-def test_nothing_of_the_person_remains_at_each_level(policy: Policy, gone: list[str]) -> None:
-    """What a level takes is nowhere in the body."""
+def test_each_level_removes_its_values_from_the_whole_body(policy: Policy, removed: list[str]) -> None:
+    """The values are in no other field."""
     text = json.dumps(under(policy))
-    assert [word for word in gone if word in text] == []
-
-
-def test_the_key_shows_in_nothing() -> None:
-    """Neither in a repr, nor in what the warehouse remembers."""
-    sanitizer = Sanitizer(policy=PSEUDONYMISE)
-    assert "kkkk" not in repr(sanitizer) + json.dumps(sanitizer.state)
+    assert [word for word in removed if word in text] == []
 
 
 @pytest.mark.parametrize("body", [b'{"customer":{"number":"+1555', b'{"customer":' * 3000, b"\xff"])
 def test_a_body_that_cannot_be_examined_is_replaced(body: bytes) -> None:
-    """It may hold what the policy is to take."""
-    assert b"$unreadable" in PSEUDONYMISE.page([body])[0]
+    """It may have values that the policy removes."""
+    assert b"$unreadable" in apply_to_page(PSEUDONYMISE, [body])[0]
 
 
-def test_numbers_survive() -> None:
-    """What the policy does not concern comes out as it went in, to the last digit."""
+def test_numbers_keep_their_text() -> None:
+    """Numbers that the policy does not remove are unchanged, to the last digit."""
     body = rb'{"z":1.50,"a":1e400,"cost":1e400,"status":"\u0000","customer":{"number":%s},"costs":[{"cost":1.50}]}'
     for policy in (PSEUDONYMISE, MASK):
-        assert policy.page([body % b"true"]) == [body % b"true"]
-    gone = rb'{"z":null,"a":null,"cost":1e400,"status":"\u0000","customer":{"number":null},"costs":[{"cost":1.50}]}'
-    assert DROP.page([body % b'"+1"']) == [gone]
+        assert apply_to_page(policy, [body % b"true"]) == [body % b"true"]
+    dropped = rb'{"z":null,"a":null,"cost":1e400,"status":"\u0000","customer":{"number":null},"costs":[{"cost":1.50}]}'
+    assert apply_to_page(DROP, [body % b'"+1"']) == [dropped]
 
 
-def test_what_was_odd_about_the_json_is_still_told() -> None:
-    """Under every policy; and nothing else passes for it."""
-    mark = b'{"$normalised":{"repeated_names":2}}'
-    for policy in (PSEUDONYMISE, DROP, MASK, SILENT):
-        assert policy.page([mark]) == [mark]
+def test_the_record_of_repairs_to_json_is_kept() -> None:
+    """Under every policy. Other values under its name are not."""
+    record = b'{"$normalised":{"repeated_names":2}}'
+    for policy in (PSEUDONYMISE, DROP, MASK, DROP_TEXT):
+        assert apply_to_page(policy, [record]) == [record]
         for other in (
             b'"+15550104477"',
             b'{"repeated_names":15550104477}',
             b'{"repeated_names":2,"x":"Ann"}',
         ):
             if policy is DROP:
-                assert policy.page([mark.replace(b'{"repeated_names":2}', other)]) == [
-                    b'{"$normalised":null}'
-                ]
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "stricter", "looser"),
-    [
-        (Sanitizer(), Sanitizer(), False, False),
-        (Sanitizer(policy=PSEUDONYMISE), Sanitizer(), True, False),
-        (Sanitizer(policy=DROP), Sanitizer(policy=PSEUDONYMISE), True, False),
-        (Sanitizer(), Sanitizer(policy=MASK), False, True),
-        (Sanitizer(policy=DROP), Sanitizer(policy=SILENT), True, True),
-        (Sanitizer(Extra.of(["a"], [])), Sanitizer(), True, False),
-        (Sanitizer(), Sanitizer(Extra.of([], ["a.b"])), False, True),
-        (Sanitizer(Extra.of(["a", "b"], ["x"])), Sanitizer(Extra.of(["b"], ["x"])), True, False),
-        (Sanitizer(policy=replace(MASK, region="US")), Sanitizer(policy=MASK), True, False),
-        (Sanitizer(policy=MASK), Sanitizer(policy=replace(MASK, region="US")), False, False),
-    ],
-)
-def test_a_treatment_knows_what_is_stricter(
-    ours: Sanitizer, theirs: Sanitizer, stricter: bool, looser: bool
-) -> None:
-    """By level, by what the user adds, and in both directions at once."""
-    assert (ours.is_stricter(theirs.stamp), ours.is_looser(theirs.stamp)) == (stricter, looser)
-    assert Sanitizer().is_stricter(None)  # what an older redactor wrote
-
-
-def test_the_content_hash_depends_on_the_treatment() -> None:
-    """So that a session is stored again under another policy; the redactor's version counts too."""
-    hashes = {Sanitizer(policy=policy).hash(b"{}") for policy in (Policy(), PSEUDONYMISE, DROP, MASK, SILENT)}
-    assert len(hashes) == 5
-    assert hash_part(Sanitizer().stamp) == hash_part(None) == ""
+                body = record.replace(b'{"repeated_names":2}', other)
+                assert apply_to_page(policy, [body]) == [b'{"$normalised":null}']

@@ -1,4 +1,4 @@
-"""Secrets as they are written in practice, what only looks like one, and that the scan over pages sees all that the walk changes."""
+"""Secrets in text as they occur in practice, text that only looks secret, and that the scan suspects every text that is changed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from redaction_cases import page
 from selection import examples, first
 from vapi_sessions.privacy.patterns import (
     _COOKIES,
@@ -27,11 +28,6 @@ from vapi_sessions.privacy.redaction_text import _NAMED, _SHAPE_HINT, REDACTED, 
 KEY = "gsk_abcdefghijklmnopqrstuv12"
 
 
-def page(value: Any) -> Any:
-    """A decoded value, by way of redact_page."""
-    return json.loads(redact_page([json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()])[0])
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -40,8 +36,8 @@ def page(value: Any) -> Any:
         "x-api-key-1", "sessionCookie", "authorizationHeader", "cookies", "tokens", "cookie",
     ],
 )  # fmt: skip
-def test_names_of_secrets_with_numbers_endings_and_in_the_plural(name: str) -> None:
-    """As a text, in a list and below it."""
+def test_values_under_variants_of_secret_names_are_redacted(name: str) -> None:
+    """Names with numbers, endings and in the plural; a string, a list and an object."""
     for value, clean in (("c4n4ry", REDACTED), (["c4n4ry"], [REDACTED]), ({"a": "c4n4ry"}, {"a": REDACTED})):
         assert page({"x": {name: value}}) == {"x": {name: clean}}
     assert page({"a": f'{{"{name}": "c4n4ry=", '}) == {"a": f'{{"{name}": "{REDACTED}", '} or name == "tokens"
@@ -64,8 +60,8 @@ def test_names_of_secrets_with_numbers_endings_and_in_the_plural(name: str) -> N
         {"id": "bb31823e-2c96-4e46-bb3b-6a5ecaf921e7", "call": "call_abcdefghijklmnopqrstuvwx"},
     ],
 )  # fmt: skip
-def test_what_only_looks_like_a_secret_stays(value: Any) -> None:
-    """Columns, definitions, words, counts, templates."""
+def test_values_that_only_look_secret_are_kept(value: Any) -> None:
+    """Header rows of tables, definitions, words, counts and templates."""
     assert page(value) == value
     assert redact(value) is value
 
@@ -86,8 +82,8 @@ def test_what_only_looks_like_a_secret_stays(value: Any) -> None:
         ({"properties": {"token": {"type": "other"}}}, {"properties": {"token": {"type": REDACTED}}}),
     ],
 )
-def test_what_is_one_among_these_goes(value: Any, clean: Any) -> None:
-    """The rules above leave no door open."""
+def test_secrets_in_similar_values_are_redacted(value: Any, clean: Any) -> None:
+    """The exceptions above do not let secrets through."""
     assert page(value) == clean
     assert redact(value) == clean
 
@@ -118,8 +114,8 @@ def test_what_is_one_among_these_goes(value: Any, clean: Any) -> None:
         ("-----BEGIN PGP PRIVATE KEY BLOCK-----\nx\n-----END PGP PRIVATE KEY BLOCK-----", REDACTED),
     ],
 )  # fmt: skip
-def test_secrets_in_texts_go_whole(text: str, clean: str) -> None:
-    """Behind an escape, in brackets, with any scheme, with punctuation inside; a second time changes nothing."""
+def test_secrets_in_texts_are_redacted_completely(text: str, clean: str) -> None:
+    """After an escape, in brackets, with any scheme, with punctuation inside. A second pass changes nothing."""
     assert redact_text(text) == clean
     assert redact_text(clean) == clean
     assert page({"content": text}) == {"content": clean}
@@ -133,16 +129,16 @@ def test_secrets_in_texts_go_whole(text: str, clean: str) -> None:
         "sk-or-v1-" + "a1" * 32, "sk_car_" + "a1" * 12, "pit-1234abcd-12ab-34cd-56ef-1234567890ab", "ABIAABCDEFGHIJKLMNOP",
     ],
 )  # fmt: skip
-def test_keys_of_the_contracts_vendors(secret: str) -> None:
-    """As a text, and as the key of an object."""
+def test_keys_of_the_contracts_vendors_are_redacted(secret: str) -> None:
+    """In a text, and as the name of a member."""
     assert page({"a": f"use {secret} now", "b": {secret: 1}}) == {
         "a": f"use {REDACTED} now",
         "b": {REDACTED: 1},
     }
 
 
-def test_keys_that_are_secrets_become_redacted_and_stay_apart() -> None:
-    """At any depth, in JSON in strings, at the top; both members of two such keys survive."""
+def test_member_names_that_are_secrets_are_redacted() -> None:
+    """At any depth, also in JSON inside strings. Two such members of one object stay separate."""
     other = KEY.replace("1", "2")
     body = f'{{"id":"i","a":{{"{KEY}":1,"x":2,"{other}":3}}}}'.encode()
     assert redact_page([body]) == [b'{"id":"i","a":{"[redacted]":1,"x":2,"[redacted] 2":3}}']
@@ -155,15 +151,15 @@ def test_keys_that_are_secrets_become_redacted_and_stay_apart() -> None:
 @pytest.mark.parametrize("shape", first(SHAPES, 20))
 @examples(12)
 @given(data=st.data())
-def test_the_cheap_question_is_never_narrower_than_a_shape(shape: str, data: st.DataObject) -> None:
-    """Whatever a shape matches is looked at."""
+def test_the_fast_test_matches_every_shape(shape: str, data: st.DataObject) -> None:
+    """Every text with this shape is examined and redacted."""
     text = data.draw(st.from_regex(shape.replace("2000", "9"), fullmatch=True))
     assert _SHAPE_HINT.search(text) or any(hint in text for hint in SMALL_HINTS)
     assert redact_text(f"x\\n{text}") == f"x\\n{REDACTED}"
 
 
-def test_the_cheap_question_is_never_narrower_than_a_name() -> None:
-    """Every name of a secret, as an assignment."""
+def test_the_fast_test_matches_every_secret_name() -> None:
+    """Every assignment to such a name is examined and redacted."""
     names = (
         [f"{word} key" for word in _KEYS]
         + [f"{word} token" for word in _TOKENS]
@@ -202,8 +198,10 @@ PIECES = st.lists(
 
 @examples(1200, share=12)
 @given(PIECES, st.integers(0, 2), st.booleans(), st.booleans())
-def test_any_text_that_is_changed_is_suspect(text: str, depth: int, ascii_only: bool, php: bool) -> None:
-    """As a value and as a key, in JSON in JSON, however it is escaped."""
+def test_the_scan_suspects_every_text_that_is_changed(
+    text: str, depth: int, ascii_only: bool, php: bool
+) -> None:
+    """As a value and as a member name, in JSON inside JSON, with any escapes."""
     for value in ({"a": text}, {text: 1}):
         inner: Any = value
         for _ in range(depth):
@@ -216,14 +214,14 @@ def test_any_text_that_is_changed_is_suspect(text: str, depth: int, ascii_only: 
 
 
 def _as_pairs(value: Any) -> Any:
-    """Objects as lists of pairs, whose keys may be equal."""
+    """An object as a list of pairs, whose names may be equal."""
     return [[name, member] for name, member in (value.items() if type(value) is dict else value)]
 
 
 @examples(2000, share=20)
 @given(PIECES)
-def test_a_second_time_changes_nothing(text: str) -> None:
-    """Or a session's hash would depend on how often it was read."""
+def test_redacting_twice_changes_nothing(text: str) -> None:
+    """Otherwise the hash of a session would depend on how often it was redacted."""
     once = redact_text(text)
     assert redact_text(once) == once
 
@@ -236,8 +234,8 @@ def test_a_second_time_changes_nothing(text: str) -> None:
         "?a&", "sip:a:", "a.", ":AA", "password=a'", "(((", "token=%22",
     ], 5),
 )  # fmt: skip
-def test_new_expressions_take_no_longer_than_a_texts_length(run: str) -> None:
-    """Four times the text takes less than eight times the time, or next to none."""
+def test_redaction_of_texts_takes_linear_time(run: str) -> None:
+    """A text of four times the length takes less than eight times as long, or less than 0.15 s."""
     spent = []
     for size in (50_000, 200_000):
         begin = time.process_time()

@@ -1,4 +1,4 @@
-"""Real conversations with tool calls: in by the API, out by SQL, and not a character different."""
+"""Real conversations with tool calls, posted to the API and read back with SQL, are unchanged."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Message = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def conversations() -> list[list[Message]]:
-    """The conversations as they are in the file."""
+    """The conversations in the file."""
     with CORPUS.open(encoding="utf-8") as lines:
         return [json.loads(line)["messages"] for line in lines]
 
@@ -35,7 +35,7 @@ def conversations() -> list[list[Message]]:
 def posted(
     conversations: list[list[Message]], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[list[str], duckdb.DuckDBPyConnection]]:
-    """The sessions' ids, in the order of the file, and the warehouse they were synced to."""
+    """The ids of the sessions, in the order of the file, and the synced warehouse."""
     warehouse = tmp_path_factory.mktemp("corpus") / "warehouse"
     with EmulatorServer() as server:
         headers = {"Authorization": f"Bearer {server.key}", "User-Agent": "tests"}
@@ -50,7 +50,7 @@ def posted(
 
 
 def _messages(db: duckdb.DuckDBPyConnection) -> dict[tuple[str, int], Message]:
-    """Each message as the API spells it, made of columns alone; by session and position."""
+    """Each message in the API's format, made of columns only, by session and position."""
     messages: dict[tuple[str, int], Message] = {}
     cursor = db.execute(
         "SELECT session_id, message_index, role, content, tool_call_id, name, content_json, refusal, extra FROM messages"
@@ -69,10 +69,10 @@ def _messages(db: duckdb.DuckDBPyConnection) -> dict[tuple[str, int], Message]:
     return messages
 
 
-def test_every_message_comes_back_identical(
+def test_every_message_is_restored_exactly(
     posted: tuple[list[str], duckdb.DuckDBPyConnection], conversations: list[list[Message]]
 ) -> None:
-    """Every text, role and tool call with its arguments, in every order: conversations rebuilt from SQL equal the file's."""
+    """Conversations made of the rows equal those in the file: every text, role and tool call with its arguments."""
     ids, db = posted
     messages = _messages(db)
     assert len(conversations) == 200
@@ -84,7 +84,7 @@ def test_every_message_comes_back_identical(
 def test_every_tool_call_has_its_result(
     posted: tuple[list[str], duckdb.DuckDBPyConnection], conversations: list[list[Message]]
 ) -> None:
-    """Beside each call stands the text of the message that answers it, although models use ids of calls twice."""
+    """Each call has the text of the message that answers it, although models reuse ids of calls."""
     ids, db = posted
     expected = [
         (session_id, n, call["id"], answer["content"], n + 1)
@@ -100,10 +100,10 @@ def test_every_tool_call_has_its_result(
     assert sorted(found) == sorted(expected)
 
 
-def test_the_conversations_are_whole_in_raw_too(
+def test_raw_has_the_complete_conversations(
     posted: tuple[list[str], duckdb.DuckDBPyConnection], conversations: list[list[Message]]
 ) -> None:
-    """What is stored as observed holds the same messages: redaction took nothing out of them."""
+    """Redaction removes nothing from them."""
     ids, db = posted
     ((published,),) = db.execute(
         "SELECT path FROM duckdb_databases() WHERE database_name = 'vapi'"
@@ -118,7 +118,7 @@ def test_the_conversations_are_whole_in_raw_too(
 def test_the_counts_of_each_session_agree(
     posted: tuple[list[str], duckdb.DuckDBPyConnection], conversations: list[list[Message]]
 ) -> None:
-    """Messages by role and tool calls are counted as one counts them in the file."""
+    """The numbers of messages by role and of tool calls equal those in the file."""
     ids, db = posted
     expected = {
         session_id: (

@@ -1,4 +1,4 @@
-"""Drift says how many rows of the warehouse have a field without a column, whatever was read before, and how often."""
+"""The view `drift` counts the rows of the warehouse with a field without a column, however often they were read."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from vapi_sessions.operations import sync
 from vapi_sessions.operations.status import status
 from vapi_sessions.transform.flatten import Version, flatten
 
-#: Sessions with everything that has no column, or a value that its column cannot hold, once each.
-ODD: list[dict[str, Any]] = [
+#: Sessions with fields without a column, and with values that their column cannot hold.
+SESSIONS: list[dict[str, Any]] = [
     {"channel": "sms", "lastMessage": None, "we$ird": 1, "no name": 2},
     {"channel": "web", "cost": "free", "expirationSeconds": 1.5, "status": ["active"]},
     {"customer": {"number": 17, "extension": "12", "a b": 1}},
@@ -51,7 +51,7 @@ def _fields(world: World) -> dict[str, int]:
 
 
 def _of_bodies(world: World) -> dict[str, int]:
-    """What flattening the same sessions counts, with the reasons that the view does not tell apart taken together."""
+    """The drift of flattening the same sessions. The view has one name for all reasons."""
     found: Counter[str] = Counter()
     for session_id, created, updated, body in world.rows(
         f"SELECT session_id, epoch_us(created_at), epoch_us(updated_at), body FROM read_parquet('{world.warehouse}/raw/*.parquet')"
@@ -59,30 +59,30 @@ def _of_bodies(world: World) -> dict[str, int]:
         version = Version(session_id, ORG, created, updated, 0, 0, "", body.encode())
         for name, count in flatten([version]).drift.items():
             found[re.sub(":(rounded|surrogate)$", ":retyped", name)] += count
-    found.pop("session.orgId:retyped", None)  # not the organisation of the model
+    found.pop("session.orgId:retyped", None)  # the emulator's organisation is not the tests' one
     return {name: count for name, count in found.items() if name != "session.orgId"}
 
 
 def _sync(world: World, **given: object) -> None:
-    """One sync of a source that shows each odd session once."""
+    """One sync of a source with these sessions."""
     if not world.server.requests:
-        world.insert(len(ODD), lambda n: (world.ago(days=2) + n, world.ago(days=2) + n), costs=[])
-    odd = {str(UUID(int=n + 1, version=4)): fields for n, fields in enumerate(ODD)}
-    transport = Edited(lambda session: session | odd[session["id"]])
+        world.insert(len(SESSIONS), lambda n: (world.ago(days=2) + n, world.ago(days=2) + n), costs=[])
+    fields_of = {str(UUID(int=n + 1, version=4)): fields for n, fields in enumerate(SESSIONS)}
+    transport = Edited(lambda session: session | fields_of[session["id"]])
     environment = sync.Environment(world.clock.us, world.clock.monotonic, world.clock.sleep, transport)
     sync.sync(world.settings(**given), environment=environment)
 
 
-def test_the_view_counts_the_rows_that_flattening_found_odd(world: World) -> None:
-    """Field by field, with the same names."""
+def test_the_view_equals_the_drift_of_flattening(world: World) -> None:
+    """For each field, with the same names."""
     _sync(world)
     expected = _of_bodies(world)
     assert len(expected) > 25
     assert _fields(world) == expected
 
 
-def test_what_was_read_before_changes_no_count(world: World) -> None:
-    """Reading again, and deriving everything again, give the same numbers."""
+def test_counts_do_not_depend_on_earlier_syncs(world: World) -> None:
+    """A full sync and a rebuild give the same numbers."""
     _sync(world)
     before = _fields(world)
     _sync(world, full=True)
@@ -93,7 +93,7 @@ def test_what_was_read_before_changes_no_count(world: World) -> None:
 
 
 def test_status_shows_every_field(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """Those in most rows first."""
+    """The most frequent ones first."""
     _sync(world)
     found = status(world.warehouse, now=world.clock.us())
     counts = list(found.drift.values())
@@ -103,8 +103,8 @@ def test_status_shows_every_field(world: World, capsys: pytest.CaptureFixture[st
     assert all(f"{name} ({count:,})" in line for name, count in found.drift.items())
 
 
-def test_the_demonstration_has_some(demo_warehouse: Path) -> None:
-    """Names are names, and counts are of rows."""
+def test_the_demo_has_drift(demo_warehouse: Path) -> None:
+    """With names of fields and positive counts."""
     with vapi_sessions.connect(demo_warehouse) as db:
         found = db.execute("SELECT field, row_count FROM drift").fetchall()
     assert found

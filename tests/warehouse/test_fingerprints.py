@@ -10,8 +10,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_flatten import FEW, SESSIONS, version
 
+from sample_sessions import FEW, SESSIONS, version
 from vapi_sessions import schema
 from vapi_sessions.transform.flatten import flatten
 from vapi_sessions.warehouse import fingerprints

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_resolve import EDGES, OBSERVATIONS, cut, the_join
 
 from models import EPOCH, Warehouse, observation, seen_first
+from sample_observations import EDGES, OBSERVATIONS, cut, the_join
 from selection import examples
 from vapi_sessions import schema
 from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE

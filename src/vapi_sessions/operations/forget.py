@@ -22,7 +22,8 @@ from vapi_sessions.operations import erasure
 from vapi_sessions.operations.environment import Environment
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.operations.take_over import take_over
-from vapi_sessions.privacy.identity import KnownValues, normalised, number_parts
+from vapi_sessions.privacy.identity import normalised, number_parts
+from vapi_sessions.privacy.known_values import KnownValues
 from vapi_sessions.privacy.policy import Policy
 from vapi_sessions.privacy.sanitizer import KEY_STATE, STATE, Sanitizer, drops_particulars
 from vapi_sessions.settings import Settings

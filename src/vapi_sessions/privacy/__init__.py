@@ -1,1 +1,4 @@
-"""What may be stored: secrets are redacted, personal data is kept, masked or dropped. Pure."""
+"""Decides what may be stored: credentials are redacted; personal data and text are kept, masked or dropped.
+
+Pure functions without input or output. `sanitizer` is the entry point.
+"""

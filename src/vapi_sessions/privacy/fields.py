@@ -1,23 +1,24 @@
-"""What each place of a session is: the one table by which the policy decides. Pure.
+"""The class of every field of a session: the table by which the policy decides.
 
-`fields.tsv` beside this file has a line for each member of each schema of the vendor's contract, and for what the contract leaves open
-and practice fills (marked `seen`). A class says what stands there:
+`fields.tsv` beside this file has a line for each member of each schema of the vendor's contract. Lines that end with `seen` are for
+members that occur in practice although the contract does not declare them. Columns: schema and member, class, schemas of the value.
 
-| class        | what it is                                                     | personal=drop | text=mask    | text=drop    |
+| class        | meaning                                                        | personal=drop | text=mask    | text=drop    |
 |--------------|----------------------------------------------------------------|---------------|--------------|--------------|
-| structure    | kinds, switches, times; the names of assistants, tools, models | stays         | stays        | stays        |
+| structure    | kinds, switches, times; names of assistants, tools and models  | stays         | stays        | stays        |
 | number       | amounts, counts, seconds                                       | stays         | stays        | stays        |
-| identifier   | ids that the source or a provider made                         | stays         | stays        | stays        |
-| credential   | what the redactor has replaced                                 | stays         | stays        | stays        |
-| personal     | what a person is known by; the second word is the kind         | null          | stays        | stays        |
-| spoken       | what was said, called and answered                             | stays         | masked       | x's          |
-| words        | what was said, word by word, where no mask can see a number    | stays         | x's          | x's          |
-| extracted    | what a model read out of it; numbers of up to six digits stay  | stays         | masked       | x's          |
-| prompt       | what the organisation wrote, with values put in                | without them  | masked       | x's          |
-| recording    | links to and bytes of audio, video, logs                       | stays         | null         | null         |
-| free         | whatever anybody put there                                     | null          | masked       | x's          |
+| identifier   | ids made by the source or a provider                           | stays         | stays        | stays        |
+| credential   | already replaced by the redactor                               | stays         | stays        | stays        |
+| personal     | personal data; the second word is its kind                     | null          | stays        | stays        |
+| spoken       | messages, tool calls and their results                         | stays         | masked       | x's          |
+| words        | text in lists of single words, where no mask sees a number     | stays         | x's          | x's          |
+| extracted    | output of a model; numbers of up to six digits stay            | stays         | masked       | x's          |
+| prompt       | written by the organisation, with values inserted              | known values  | masked       | x's          |
+|              |                                                                | replaced      |              |              |
+| recording    | links to audio, video and logs, or their bytes                 | stays         | null         | null         |
+| free         | any content                                                    | null          | masked       | x's          |
 
-What has no line is `free`. So is a value of another kind than its place says: an object where a number belongs.
+A field without a line is `free`. So is a value of another type than its class allows, such as an object where a number belongs.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from importlib import resources
 from typing import Final
 
 
-class Class(StrEnum):
-    """What stands at a place, from harmless to whatever."""
+class FieldClass(StrEnum):
+    """The classes, from the least to the most sensitive."""
 
     NUMBER = "number"
     STRUCTURE = "structure"
@@ -45,88 +46,88 @@ class Class(StrEnum):
     FREE = "free"
 
 
-#: What stays under every policy.
-KEPT: Final = frozenset({Class.NUMBER, Class.STRUCTURE, Class.IDENTIFIER, Class.CREDENTIAL})
-#: What becomes of it is decided by the policy for text.
-SAID: Final = frozenset({Class.SPOKEN, Class.EXTRACTED, Class.PROMPT})
-_STRICTNESS: Final = {each: rank for rank, each in enumerate(Class)}
-#: What any other name leads to, in an object whose names are somebody's choice.
-ANY: Final = "*"
+#: Stored under every policy.
+HARMLESS: Final = frozenset(
+    {FieldClass.NUMBER, FieldClass.STRUCTURE, FieldClass.IDENTIFIER, FieldClass.CREDENTIAL}
+)
+#: Text, which the policy for text decides about.
+TEXT: Final = frozenset({FieldClass.SPOKEN, FieldClass.EXTRACTED, FieldClass.PROMPT})
+_SENSITIVITY: Final = {each: rank for rank, each in enumerate(FieldClass)}
+#: Stands for any other name, in an object whose member names are not fixed.
+ANY_NAME: Final = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldLine:
+    """A line of the table. `leads_to`: the schemas that an object here may have."""
+
+    schema: str
+    member: str
+    field_class: FieldClass
+    kind: str
+    leads_to: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class FieldRule:
-    """A line of the table: a member of a schema, its class and kind, and the schemas that it leads to."""
+    """The class of a member, and the schemas that an object here may have.
 
-    schema: str
-    member: str
-    place: Class
-    kind: str
-    leads_to: tuple[str, ...]
-    seen: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A member of an object: what a value there is, and what an object there consists of.
-
-    `kept`: what belongs here stays under every policy. `text`: and may be a text. `said`: a text here was said, or written to be.
+    `harmless`: stored under every policy. `may_be_text`: harmless, and a string is allowed. `is_text`: one of the classes in `TEXT`.
     """
 
-    place: Class
+    field_class: FieldClass
     kind: str
     leads_to: frozenset[str]
-    kept: bool
-    text: bool
-    said: bool
+    harmless: bool
+    may_be_text: bool
+    is_text: bool
 
     @classmethod
-    def of(cls, place: Class, kind: str, leads_to: frozenset[str]) -> Place:
-        """A place with what follows from its class."""
-        return cls(
-            place, kind, leads_to, place in KEPT, place in KEPT and place is not Class.NUMBER, place in SAID
-        )
+    def of(cls, field_class: FieldClass, kind: str, leads_to: frozenset[str]) -> FieldRule:
+        """A rule with the flags that follow from its class."""
+        harmless = field_class in HARMLESS
+        may_be_text = harmless and field_class is not FieldClass.NUMBER
+        return cls(field_class, kind, leads_to, harmless, may_be_text, field_class in TEXT)
 
 
 @cache
-def lines() -> tuple[FieldRule, ...]:
-    """The table. Raises ValueError for a class that there is not."""
+def lines() -> tuple[FieldLine, ...]:
+    """The lines of the table. Raises ValueError for an unknown class."""
     text = resources.files(__package__).joinpath("fields.tsv").read_text("utf-8")
     return tuple(map(_line, text.splitlines()))
 
 
-def _line(text: str) -> FieldRule:
-    where, what, leads_to, seen, *_ = (*text.split("\t"), "", "", "")
-    schema, _, member = where.partition(".")
-    place, _, kind = what.partition(" ")
-    return FieldRule(schema, member, Class(place), kind, tuple(leads_to.split()), seen == "seen")
+def _line(text: str) -> FieldLine:
+    path, class_and_kind, leads_to, *_ = (*text.split("\t"), "")
+    schema, _, member = path.partition(".")
+    field_class, _, kind = class_and_kind.partition(" ")
+    return FieldLine(schema, member, FieldClass(field_class), kind, tuple(leads_to.split()))
 
 
 @cache
-def _schemas() -> dict[str, dict[str, FieldRule]]:
-    found: dict[str, dict[str, FieldRule]] = {}
+def _lines_by_schema() -> dict[str, list[FieldLine]]:
+    found: dict[str, list[FieldLine]] = {}
     for line in lines():
-        found.setdefault(line.schema, {})[line.member] = line
+        found.setdefault(line.schema, []).append(line)
     return found
 
 
 @cache
-def members(schemas: frozenset[str]) -> dict[str, Place]:
-    """The members of an object that may be of any of these schemas. Where they differ, the strictest class counts.
+def rules_of(schemas: frozenset[str]) -> dict[str, FieldRule]:
+    """The rule for each member of an object that may have any of these schemas. Where schemas differ, the most sensitive class wins.
 
-    The member `*` stands for any name.
+    The member `*` stands for any other name.
     """
-    found: dict[str, Place] = {}
-    for line in (line for schema in sorted(schemas) for line in _schemas().get(schema, {}).values()):
-        leads_to = frozenset(line.leads_to)
-        known = found.get(line.member)
-        place, kind = line.place, line.kind
-        if known is not None:
-            leads_to |= known.leads_to
-            if _STRICTNESS[known.place] >= _STRICTNESS[place]:
-                place, kind = known.place, known.kind
-        found[line.member] = Place.of(place, kind, leads_to)
-    values = frozenset(schema[1:] for schema in schemas if schema.startswith(ANY))
+    rules: dict[str, FieldRule] = {}
+    for line in (line for schema in sorted(schemas) for line in _lines_by_schema().get(schema, ())):
+        field_class, kind, leads_to = line.field_class, line.kind, frozenset(line.leads_to)
+        other = rules.get(line.member)
+        if other is not None:
+            leads_to |= other.leads_to
+            if _SENSITIVITY[other.field_class] >= _SENSITIVITY[field_class]:
+                field_class, kind = other.field_class, other.kind
+        rules[line.member] = FieldRule.of(field_class, kind, leads_to)
+    values = frozenset(schema[1:] for schema in schemas if schema.startswith(ANY_NAME))
     if values:
-        found[ANY] = Place.of(Class.STRUCTURE, "", values)
-    return found
+        rules[ANY_NAME] = FieldRule.of(FieldClass.STRUCTURE, "", values)
+    return rules

@@ -1,13 +1,13 @@
-"""Telephone, card and American social security numbers in a text. Pure.
+"""Finds telephone, card and American social security numbers in a text.
 
-A cheap expression finds runs of digits with the signs that people put between them. What a run is, is decided by how it is
-written, by what introduces it (`masking_words`) and by the libraries, which are asked last because they are slow:
+A fast expression finds runs of digits with separators. Then the format of a run, the words next to it (`masking_context`) and, last
+because they are slow, two libraries decide whether it is a number: `python-stdnum` checks the digits of cards and the ranges of
+social security numbers, `phonenumbers` knows which telephone numbers are assigned.
 
-- `python-stdnum` has the check digits of cards and the ranges of social security numbers; `phonenumbers` says which numbers are assigned in a country.
-- Taken always: what starts with `+`, a card with the digits and length of an issuer and the right check digit, and a social
-  security number with its hyphens.
-- Taken unless it is introduced as something else: what is written like a telephone number, and what is one in the region.
-- Taken if it is introduced as one of these: any number that is as long as one, be it assigned or not.
+- Always a number: anything that starts with `+`; a card with the prefix and length of an issuer and the right check digit; a
+  social security number with hyphens.
+- A number unless the words say something else: the format of a telephone number, or an assigned number of the region.
+- A number only if the words say so: any other run of a suitable length.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from vapi_sessions.privacy.masking_words import REACH, Introduced, introduced, said_after
+from vapi_sessions.privacy.masking_context import REACH, Introduced, explained, introduced
 
 if TYPE_CHECKING:
     from phonenumbers import PhoneNumber
@@ -27,47 +27,48 @@ CARD: Final = "[card number]"
 PHONE: Final = "[phone number]"
 SOCIAL: Final = "[social security number]"
 
-#: Seven digits with at most four signs between two, and more than a day: where there is no such run, no number is. (The
-#: looks back stand behind the first digit, because an expression that begins with a set of characters is searched for faster.)
+#: Seven digits with at most four separators between two, which are not just a date. A text without such a run contains no number.
+#: (The lookbehind comes after the first digit, because Python searches faster if an expression begins with a set of characters.)
 RUN: Final = re.compile(
     r"[0-9](?<![0-9]{2})(?!(?<=[12])[0-9]{3}-[0-9]{2}-[0-9]{2}(?![ \t./(),-]{0,4}[0-9]))(?:[ \t./(),-]{0,4}[0-9]){6,}"
 )
-#: What blanks and commas separate, and a slash between four digits and three; digit after digit is one.
+#: Tokens are separated by blanks, commas, and a slash between four digits and three. Single digits in a row are one token.
 _TOKEN: Final = re.compile(
     r"(?<![^ \t,])[0-9](?:[ ][0-9](?![^ \t,])){2,}|(?<![^ \t,])[0-9](?:,[ ]?[0-9](?![^ \t,])){2,}"
     r"|(?:[^ \t,/]|/(?<![0-9]{4}/)|/(?!\(?[0-9]{3}))+"
 )
-#: A number has no more of them.
+#: The most tokens of a number.
 _TOKENS: Final = 8
-#: What a number may begin with, before its first digit; a bracket only if it closes behind an area or country code.
+#: Characters before the first digit that belong to the number; a bracket only if it closes after an area or country code.
 _LEAD: Final = re.compile(r"(?:\(?\+\(?|\()\Z")
 _AREA: Final = re.compile(r"\+?\(\+?[0-9]{1,5}\)")
 _DATE: Final = re.compile(
     r"(?<![0-9])(?:[12][0-9]{3}([-./])[01]?[0-9]\1[0-3]?[0-9]|[0-3]?[0-9]([-./])[0-3]?[0-9]\2(?:19|20)[0-9]{2})(?![0-9])"
 )
-#: A day, perhaps with hours, without signs between; seconds and milliseconds since 1970, from 2014 on.
-_MOMENT: Final = re.compile(
+#: A date, perhaps with a time, without separators; seconds or milliseconds since 1970, from 2014 on.
+_TIMESTAMP: Final = re.compile(
     r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[0-9]{2}){0,3}|1[4-9][0-9]{8}(?:[0-9]{3})?"
 )
-#: A decimal number, thousands, two years, a day with blanks.
+#: A decimal number, a number with thousands separators, two years, a date with blanks.
 _FIGURE: Final = re.compile(
     r"(?:0|[1-9][0-9]*)[.,][0-9]+|[0-9]{1,3}(?:\.[0-9]{3})+(?:,[0-9]+)?|[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?"
     r"|(?:19|20)[0-9]{2}[ /-]{1,3}(?:19|20)[0-9]{2}"
     r"|[0-3]?[0-9][ ][01]?[0-9][ ](?:19|20)[0-9]{2}|(?:19|20)[0-9]{2}[ ][01]?[0-9][ ][0-3]?[0-9]"
 )
 _AMOUNT: Final = re.compile(r"[0-9]{1,3}(?:([ .,])[0-9]{3})(?:\1[0-9]{3})+")
-#: Groups that people choose themselves.
+#: Groups of digits that vary from person to person.
 _SPACED: Final = re.compile(r"[0-9]{2,5}(?:[ ][0-9]{2,5}){2,3}")
 _EXTENSION: Final = re.compile(
     r"[ ]{0,2}[,;]?[ ]{0,2}(?i:extension|extn?|x|durchwahl|poste|anexo)\.?[ :=]{0,3}[0-9]{1,7}(?!-?[0-9])"
 )
-#: What remains without the signs of the sentence around it.
+#: A token without the punctuation around it.
 _CORE: Final = re.compile(r"\(?[0-9](?:.*[0-9])?")
 _NO_DIGIT: Final = re.compile("[^0-9]")
-#: Two numbers with a comma between.
+#: Two numbers separated by a comma.
 _LISTED: Final = re.compile(r"[0-9]{5},|,[ ]?[0-9]{5}")
-#: What follows makes the last digits a part of a word, an id or a time.
+#: Followed by this, the last digits are part of a word, an id or a time.
 _GOES_ON: Final = re.compile(r"[A-Za-z\u00c0-\u024f]|[_-][A-Za-z0-9]|:[0-9]")
+#: After this, the first digits are part of a word.
 _STUCK: Final = re.compile(
     r"(?<!phone)(?<!tel)(?<!mobile)(?<!cell)(?<!fax)(?<!whatsapp)(?<=[a-z\u00c0-\u024f])\Z", re.IGNORECASE
 )
@@ -80,18 +81,18 @@ _TIGHT: Final = re.compile(r"(?:1[ .-])?[2-9][0-9]{2}([./-])[0-9]{3}[.-][0-9]{4}
 _BRACKETS: Final = re.compile(r"(?:[0-9]{1,3}[ -]?)?\([0-9]{2,5}\)[ -]?[0-9]{2,8}(?:[ -][0-9]{2,5}){0,3}")
 _SOCIAL: Final = re.compile(r"[0-9]{3}-[0-9]{2}-[0-9]{4}")
 _TRUNK: Final = re.compile(rf"0[1-9][0-9]{{0,10}}(?:{_GAP}[0-9]{{2,8}}){{0,5}}")
-#: Drawn numbers, times of day.
+#: Lottery numbers, times of day.
 _ROW: Final = re.compile(r"[0-9]{2}(?:[ .-][0-9]{2}){5,}|[0-9]{4}(?:[ .-][0-9]{4}){2,}")
 _INDIAN: Final = re.compile(r"[6-9][0-9]{4}[ -][0-9]{5}")
-#: Not a range, whose end is a round number.
+#: Seven digits. A range such as 100-2000 usually ends with a round number.
 _LOCAL: Final = re.compile(r"[2-9][0-9]{2}-(?:0[0-9]{3}|[0-9]{3}[1-9])")
 _CODED: Final = re.compile(rf"[1-9][0-9]{{0,2}}(?:{_GAP}[0-9]{{2,8}}){{2,5}}")
-#: Digit by digit, or read back in groups: `4-1-5, 5-5-5, 0-1-3-2`.
+#: Digit by digit, or in groups of such: `4-1-5, 5-5-5, 0-1-3-2`.
 _SPELLED: Final = re.compile(
     r"[0-9](?:(?:[ -]|[,.][ ])[0-9]){9,}|[0-9](?:-[0-9]){2,3}(?:[ ,]{1,2}[0-9](?:-[0-9]){2,3}){2,}"
 )
 
-#: Lengths and first digits by issuer (ISO/IEC 7812).
+#: Prefixes and lengths of card issuers (ISO/IEC 7812).
 _ISSUED: Final = re.compile(
     r"4(?:[0-9]{12}|[0-9]{15}|[0-9]{18})|(?:5[1-5]|2[2-7])[0-9]{14}|3[47][0-9]{13}|3(?:0|6|8|9)[0-9]{12}"
     r"|35[0-9]{14}|6[0-9]{15}|(?:62|6011)[0-9]{15,17}|(?:5[06-8]|6)[0-9]{11,18}"
@@ -102,20 +103,17 @@ _CARD_GROUPS: Final = re.compile(
 )
 
 
-class _Written(Enum):
-    """How sure the way of writing is: nothing outweighs it, only a word right beside it does, or any word near."""
+class _Certainty(Enum):
+    """How certain a format is: no word contradicts it, only a close word does, or any word does."""
 
-    SURELY = 3
+    SURE = 3
     LIKELY = 2
-    MAYBE = 1
+    POSSIBLE = 1
 
 
 def numbers(text: str, region: str | None = None, name: str = "") -> Iterator[tuple[int, int, str]]:
-    """Begin, end and kind of each, in order. The time it takes grows with the length of the text, and no faster.
-
-    `name` introduces what the text begins with.
-    """
-    tail, last = "", 0  # the end of the text as it will read, which introduces what follows
+    """Begin, end and kind of each number, in order. Takes linear time. `name` counts as a label before the text."""
+    tail, last = "", 0  # the end of the masked text so far, which may introduce the next number
     for run in RUN.finditer(text):
         tokens = _tokens(text, *run.span(), last)
         first = 0
@@ -137,9 +135,9 @@ def numbers(text: str, region: str | None = None, name: str = "") -> Iterator[tu
 
 
 def _tokens(text: str, begin: int, end: int, last: int) -> list[tuple[int, int]]:
-    """What blanks and commas separate in a run, without what belongs to a word, an id or a time.
+    """Begin and end of the tokens in a run, without those that are part of a word, an id or a time.
 
-    A sign may stand right behind the number that ended at `last`, but not behind another digit.
+    A sign may directly follow the number that ended at `last`, but no other digit.
     """
     tokens = []
     for token in _TOKEN.finditer(text, begin, end):
@@ -170,7 +168,7 @@ def _tokens(text: str, begin: int, end: int, last: int) -> list[tuple[int, int]]
 
 
 class _Candidate(NamedTuple):
-    """Some tokens as they are written, the digits among that, and the token after."""
+    """The text of some consecutive tokens, its digits, and the index of the next token."""
 
     text: str
     digits: str
@@ -180,7 +178,7 @@ class _Candidate(NamedTuple):
 def _longest(
     text: str, tokens: list[tuple[int, int]], first: int, before: str, region: str | None
 ) -> tuple[int, str] | None:
-    """The longest number that starts with a token: the token after it, and its kind."""
+    """The longest number that starts with token `first`: the index of the next token, and the kind."""
     begin = tokens[first][0]
     candidates = []
     digits = ""
@@ -194,23 +192,25 @@ def _longest(
         return None
     candidates.reverse()
     introduction, close = introduced(before)
-    doubtful = None
+    by_words = None
     for candidate in candidates:
         if kind := _by_check(candidate):
             return candidate.after, kind
-        explained = said_after(text, begin + len(candidate.text))
-        if explained is Introduced.AS_OTHER or introduction is Introduced.AS_NOTHING:
-            as_what = explained
+        explanation = explained(text, begin + len(candidate.text))
+        if explanation is Introduced.AS_OTHER or introduction is Introduced.AS_NOTHING:
+            as_what = explanation
         else:
             as_what = introduction
-        clear = _written(candidate, region)
+        certainty = _certainty(candidate, region)
         other = as_what is Introduced.AS_OTHER
-        near = close or explained is Introduced.AS_OTHER
-        if clear is _Written.SURELY or (clear and not (other and (near or clear is _Written.MAYBE))):
+        near = close or explanation is Introduced.AS_OTHER
+        if certainty is _Certainty.SURE or (
+            certainty and not (other and (near or certainty is _Certainty.POSSIBLE))
+        ):
             return candidate.after, PHONE
-        if doubtful is None and (kind := _in_doubt(candidate, as_what)):
-            doubtful = candidate.after, kind
-    return doubtful
+        if by_words is None and (kind := _by_words(candidate, as_what)):
+            by_words = candidate.after, kind
+    return by_words
 
 
 def _by_check(candidate: _Candidate) -> str | None:
@@ -223,26 +223,26 @@ def _by_check(candidate: _Candidate) -> str | None:
     return CARD if _has_check_digit(digits) else None
 
 
-def _written(candidate: _Candidate, region: str | None) -> _Written | None:
-    """Whether it is written like a telephone number, and how clearly."""
+def _certainty(candidate: _Candidate, region: str | None) -> _Certainty | None:
+    """How certainly the format is that of a telephone number; None if it is not."""
     text, digits, _ = candidate
     count = len(digits)
     if "+" in text:
-        return _Written.SURELY if count <= 15 and _is_assigned(digits) else None
+        return _Certainty.SURE if count <= 15 and _is_assigned(digits) else None
     if count > 17 or _DATE.search(text):
         return None
     if digits.startswith("00"):
-        return _Written.LIKELY if count >= 10 and _is_assigned(digits[2:]) else None
+        return _Certainty.LIKELY if count >= 10 and _is_assigned(digits[2:]) else None
     if digits.startswith("011") and count >= 12 and _is_assigned(digits[3:]):  # from North America
-        return _Written.LIKELY
+        return _Certainty.LIKELY
     if text == digits or _SPELLED.fullmatch(text):
-        return _Written.MAYBE if _is_bare_number(digits, region) else None
+        return _Certainty.POSSIBLE if _is_bare_number(digits, region) else None
     if "," in text or _FIGURE.fullmatch(text):
         return None
     if _AMERICAN.fullmatch(text) and (
         "(" in text or _TIGHT.fullmatch(text) or _is_assigned("1" + digits[-10:])
     ):
-        return _Written.SURELY if "(" in text else _Written.LIKELY
+        return _Certainty.SURE if "(" in text else _Certainty.LIKELY
     usual = (
         _is_with_trunk_prefix(text, count)
         or (_BRACKETS.fullmatch(text) and 9 <= count <= 12)
@@ -256,33 +256,31 @@ def _written(candidate: _Candidate, region: str | None) -> _Written | None:
         )
         or (region is not None and text.count("(") == text.count(")") and _is_number_in(text, region))
     )
-    return _Written.LIKELY if usual else None
+    return _Certainty.LIKELY if usual else None
 
 
 def _is_with_trunk_prefix(text: str, count: int) -> bool:
-    """A national number with its leading zero, in brackets perhaps."""
+    """Whether it is a national number with its leading zero, with or without brackets."""
     bare = text.lstrip("(").replace(")", " ", 1).replace("  ", " ") if text[0] == "(" else text
     return 9 <= count <= 12 and _TRUNK.fullmatch(bare) is not None and not _ROW.fullmatch(bare)
 
 
 def _is_bare_number(digits: str, region: str | None) -> bool:
-    if not 9 <= len(digits) <= 13 or _MOMENT.fullmatch(digits):
+    if not 9 <= len(digits) <= 13 or _TIMESTAMP.fullmatch(digits):
         return False
     if region is not None and _is_number_in(digits, region, mobile=True):
         return True
     if digits[0] == "0":
         return digits[1] != "0" and 10 <= len(digits) <= 12
-    if (
-        len(digits) == 11 and digits[0] == "1"
-    ):  # North America, in demonstrations unassigned; Chinese mobile telephones
+    if len(digits) == 11 and digits[0] == "1":  # North America, in demos often unassigned; a mobile in China
         return digits[1] not in "01"
     return len(digits) >= 10 and (
         _is_assigned(digits, mobile=True) or (len(digits) == 10 and _is_assigned("1" + digits, mobile=True))
     )
 
 
-def _in_doubt(candidate: _Candidate, as_what: Introduced) -> str | None:
-    """What is introduced as a number is one, even if no such number is assigned; so is whatever begins with `+`."""
+def _by_words(candidate: _Candidate, as_what: Introduced) -> str | None:
+    """The kind that the words say, even if the number is not assigned. Anything that begins with `+` is a telephone number."""
     text, digits, _ = candidate
     count = len(digits)
     if "+" in text:
@@ -315,8 +313,8 @@ def _is_social(text: str) -> bool:
 
 @lru_cache(4096)
 def _is_assigned(digits: str, *, mobile: bool = False) -> bool:
-    """Whether these digits, with their country code, are in use somewhere; or for mobile telephones."""
-    import phonenumbers  # takes 15 ms or more, and most texts do not need it
+    """Whether these digits, with their country code, are an assigned number; with `mobile`, a mobile number."""
+    import phonenumbers  # the import takes 15 ms or more, and most texts do not need it
 
     if not 7 <= len(digits) <= 15 or digits[0] == "0":
         return False
@@ -329,7 +327,7 @@ def _is_assigned(digits: str, *, mobile: bool = False) -> bool:
 
 @lru_cache(4096)
 def _is_number_in(candidate: str, region: str, *, mobile: bool = False) -> bool:
-    """Whether it is written as numbers of that country are, grouping and trunk prefix included; or for mobile telephones."""
+    """Whether it is a number of that country, with the right grouping and trunk prefix; with `mobile`, a mobile number."""
     import phonenumbers
 
     spaced = _SPACED.fullmatch(candidate) and not _AMOUNT.fullmatch(candidate)

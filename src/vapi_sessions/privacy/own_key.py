@@ -1,8 +1,8 @@
-"""Our own key in a text of somebody else, in whatever spelling it comes back. Pure.
+"""Hides our own API key in texts of the server, in any encoding.
 
-A server may echo the request's `Authorization` header in an error: as it is, percent-encoded, with JSON's or HTML's escapes,
-wrapped, in Base64 (also of `Bearer …`), in hexadecimal, or cut off at one end. So the text is read character by character with
-its escapes undone, and every stretch that shares eight characters in a row with one of these forms of the key is hidden.
+A server may echo the `Authorization` header in an error: plain, percent-encoded, with escapes of JSON or HTML, wrapped, in Base64
+(also of `Bearer …`), in hexadecimal, or truncated at either end. So each text is read with its escapes decoded, and every stretch
+that shares eight consecutive characters with one of these forms of the key is hidden.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import unicodedata
 from typing import Final
 
 HIDDEN: Final = "***"
-#: Characters in a row that tell a stretch of the key. Of a shorter key all.
-_TELLING: Final = 8
-#: An encoded form of fewer characters, of a key that is no real one, would be found anywhere.
+#: Consecutive characters that identify a part of the key. A shorter key must occur whole.
+_GRAM: Final = 8
+#: A shorter encoded form, of a key that is not a real one, would occur in any text.
 _SHORTEST_FORM: Final = 4
 
-#: One character of a text: an escape of URLs (also `%25…`), JSON, Python or HTML, one with backslashes before it, or itself.
+#: One character of a text: an escape of URLs (also `%25…`), JSON, Python or HTML, a character after backslashes, or a plain one.
 _CHARACTER: Final = re.compile(
     r"%(?:25)*(?P<url>[0-9a-f]{2})"
     r"|\\+(?:u(?P<json>[0-9a-f]{4})|x(?P<python>[0-9a-f]{2})|(?P<escaped>[^\w\s]))"
@@ -27,18 +27,18 @@ _CHARACTER: Final = re.compile(
     r"|.",
     re.IGNORECASE | re.DOTALL | re.ASCII,
 )
-#: Base64 has two alphabets, and case makes no difference here: eight characters are no accident all the same.
+#: Base64 has two alphabets. Case is ignored: eight equal characters are no coincidence anyway.
 _FOLDED: Final = str.maketrans("-_", "+/")
 
 
 class OwnKey:
-    """The key of one client, to be hidden from texts. Shows itself nowhere."""
+    """The key of one client, to be hidden in texts. Its `repr` does not show it."""
 
     def __init__(self, key: str) -> None:
         plain = key.encode()
         encoded = [plain.hex()]
-        # The same bytes look different in Base64 at each of three distances from its beginning. What shares a character with
-        # its neighbours is left out.
+        # In Base64, the same bytes look different at each of three offsets. Characters that also encode neighbouring bytes are left
+        # out.
         encoded += [
             base64.b64encode(bytes(before) + plain).decode()[
                 -(-before * 4 // 3) : (before + len(plain)) * 4 // 3
@@ -47,7 +47,7 @@ class OwnKey:
         ]
         self._grams: dict[int, set[str]] = {}
         for form in (key, *(form for form in encoded if len(form) >= _SHORTEST_FORM)):
-            size = min(_TELLING, len(form))
+            size = min(_GRAM, len(form))
             found = self._grams.setdefault(size, set())
             found |= {_fold(form[n : n + size]) for n in range(len(form) - size + 1)}
 
@@ -55,13 +55,13 @@ class OwnKey:
         return f"OwnKey({HIDDEN})"
 
     def hide(self, text: str) -> str:
-        """The text without any stretch of the key; the same object if there is none."""
+        """The text with every part of the key hidden; the same object if there is none."""
         letters, spans = [], []
         for found in _CHARACTER.finditer(text):
             for letter in _fold(_decoded(found)):
                 if (
                     letter.isprintable() and not letter.isspace()
-                ):  # else it is passed over: a line break, a zero width
+                ):  # skips line breaks and zero-width characters
                     letters.append(letter)
                     spans.append(found.span())
         read = "".join(letters)
@@ -73,7 +73,7 @@ class OwnKey:
         return "".join([*kept, text[end:]]) if kept else text
 
     def _stretches(self, read: str) -> list[tuple[int, int]]:
-        """Where the key is, in order, as far apart as they are."""
+        """Start and end of each part of the key, in order; overlapping ones are joined."""
         joined: list[tuple[int, int]] = []
         hits = sorted(
             (n, n + size)

@@ -1,19 +1,23 @@
-"""The words and shapes by which credentials are known. Data only; each expression here is one that RE2 takes, too.
+"""Names and shapes of credentials: data only. To add a secret pattern, add it here.
 
-Shapes are the beginnings that vendors give their keys, and the least that follows. They were compared with the rules of
-gitleaks (2025) and detect-secrets (1.5), and with every credential schema of Vapi's contract:
+A new name belongs to one of the lists of names, and `TAIL` must match its ending. A new shape, such as a vendor's prefix, belongs to
+`SHAPES`, and `SHAPE_HINT` or `SMALL_HINTS` must match it; tests check both. Raise `REDACTOR_VERSION` in `redaction.py`, so that
+stored sessions are redacted again. Names and shapes must be valid expressions for Python and for RE2.
 
-| taken | left | why left |
+A shape is the prefix of a vendor's keys and the minimum that follows it. The shapes were compared with the rules of gitleaks (2025)
+and detect-secrets (1.5), and with every credential schema of Vapi's contract:
+
+| included | excluded | why excluded |
 |---|---|---|
-| prefixes of those whose keys come to a voice assistant: models, speech, telephony, mail, payment, shops, clouds, code, monitoring | prefixes of others (1Password, Adobe, age, Airtable, Artifactory, Cal.com, Clojars, Contentful, Dropbox, Duffel, Dynatrace, EasyPost, Figma, Flutterwave, Fly.io, Frame.io, Harness, Heroku, Intercom, Netlify, OpenShift, Plaid, ReadMe, RubyGems, Scalingo, SettleMint, Shippo, Sourcegraph, Square, Terraform, Yandex) | each prefix makes the scan over every page half a percent slower; a name beside them finds them |
-| | rules for 32 to 64 letters and digits near a vendor's name | hashes, ids and trace numbers look the same; a name beside them (`apiKey`, `… token`) is found by its name |
-| private keys (PEM, PGP, PuTTY), JSON web tokens, user info in URLs | certificates, public keys (`pk_live_`, `FLWPUBK`, `pubkey-`), client ids | no secrets; Langfuse's `pk-lf-` is taken, its partner stands beside it |
-| names (`keyword`, `generic-api-key`) as whole words or endings | any name that contains `key`, `token`, `auth` | `promptTokens`, `publicKey`, `author` |
-| Slack, Discord and Teams webhooks | strings of high entropy, Discord's and MaxMind's tokens (only runs and dots), public IP addresses, Kubernetes manifests | ids of sessions and calls are as random as keys |
+| prefixes of vendors that voice assistants use: models, speech, telephony, mail, payment, shops, clouds, code, monitoring | prefixes of others (1Password, Adobe, age, Airtable, Artifactory, Cal.com, Clojars, Contentful, Dropbox, Duffel, Dynatrace, EasyPost, Figma, Flutterwave, Fly.io, Frame.io, Harness, Heroku, Intercom, Netlify, OpenShift, Plaid, ReadMe, RubyGems, Scalingo, SettleMint, Shippo, Sourcegraph, Square, Terraform, Yandex) | each prefix makes the scan of every page 0.5 % slower; names find them |
+| | rules for 32 to 64 letters and digits near a vendor's name | hashes, ids and trace numbers look the same; names (`apiKey`, `… token`) find them |
+| private keys (PEM, PGP, PuTTY), JSON web tokens, user info in URLs | certificates, public keys (`pk_live_`, `FLWPUBK`, `pubkey-`), client ids | not secret, except Langfuse's `pk-lf-`, which is included because it comes with its secret |
+| names (`keyword`, `generic-api-key`), whole or as an ending | any name that contains `key`, `token`, `auth` | `promptTokens`, `publicKey`, `author` |
+| Slack, Discord and Teams webhooks | strings of high entropy, Discord's and MaxMind's tokens (only letters, digits and dots), public IP addresses, Kubernetes manifests | ids of sessions and calls are as random as keys |
 
-Of the contract's vendors these have no shape of their own, and are known by name and place only: AssemblyAI, Azure,
-Deepgram, DeepInfra, Gladia, Hume, Inflection, Inworld, LMNT, Make, MiniMax, Mistral, Neuphonic, PlayHT, Rime, Smallest AI,
-Soniox, Speechmatics, Tavus, Vonage, WellSaid, and Together's older keys.
+Keys of these vendors of the contract have no shape and are found only by name: AssemblyAI, Azure, Deepgram, DeepInfra, Gladia, Hume,
+Inflection, Inworld, LMNT, Make, MiniMax, Mistral, Neuphonic, PlayHT, Rime, Smallest AI, Soniox, Speechmatics, Tavus, Vonage,
+WellSaid, and Together's older keys.
 """
 
 from __future__ import annotations
@@ -22,9 +26,9 @@ from collections.abc import Iterable
 from typing import Final
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Names. A blank stands for "nothing, or one of - _ . and blank": `api key` is apiKey, api_key, API-Key, apikey.
+# Names. A blank matches nothing or one of - _ . and blank: `api key` matches apiKey, api_key, API-Key, apikey.
 
-#: `… key` is secret after one of these; `key`, `publicKey` and `promptCacheKey` are not.
+#: Secret with `key` behind: `api key`. Not secret: `key`, `publicKey`, `promptCacheKey`.
 _KEYS: Final = (
     "api", "open ai", "subscription", "access", "secret", "gcp", "private", "priv", "signing", "encryption", "account",
     "auth", "service", "client", "db", "database", "master", "admin", "license", "ssh", "session", "shared", "hmac", "app",
@@ -48,17 +52,17 @@ _PASSES: Final = (
     "root",
     "proxy",
 )
-#: `… token` is secret in the singular, but not after these.
+#: `… token` is secret in the singular, except after these words.
 PLAIN_TOKENS: Final = (
     "page", "next", "continuation", "sync", "prompt", "completion", "stop", "eos", "bos", "pad", "unk", "start", "end", "special",
     "input", "output", "cached", "reasoning", "total", "max", "min", "per", "first", "last",
 )  # fmt: skip
-#: Secret as a whole name only.
+#: Secret only as a whole name.
 _NAMES: Final = ("authorization", "proxy authorization", "jwt", "csrf", "xsrf", "bearer", "pass code")
-#: Secret as a whole name, unless the value is words: a boarding pass, chocolate chip.
+#: Secret only as a whole name, and only if the value is not words: a boarding pass.
 _PHRASES: Final = ("pass", "auth", "sig", "basic auth", "proxy auth", "http auth")
 _COOKIES: Final = ("cookies?", "set cookies?", "session cookies?", "auth cookies?")
-#: Query parameters that are secret as a whole name, beside everything above.
+#: Further names that are secret as the whole name of a query parameter.
 _PARAMETERS: Final = (
     "key",
     "auth",
@@ -73,20 +77,20 @@ _PARAMETERS: Final = (
 
 
 def words(names: Iterable[str]) -> str:
-    """An alternation of names, in all their spellings."""
+    """An expression for any of the names, in all spellings."""
     return "|".join(
         name.replace(" ", "[-_. ]?") for name in sorted(names)
-    )  # sorted: RE2 shares beginnings of neighbours
+    )  # sorted, because RE2 then shares common prefixes
 
 
-#: What may follow a name: `clientSecretValue`, `apiKey2`, `tokenHeader`.
+#: Allowed behind a name: `clientSecretValue`, `apiKey2`, `tokenHeader`.
 _SUFFIX: Final = r"(?:[-_. ]?(?:value|text|string|header|plain(?:text)?|raw|[0-9]{1,4})){0,2}"
 _LISTED: Final = (
     rf"(?:(?:{words(_KEYS)})[-_. ]?keys?(?:[-_. ]?id)?|(?:{words(_TOKENS)})[-_. ]?tokens?|(?:{words(_PASSES)})[-_. ]?pass"
     r"|account[-_. ]?sids?|secrets?|passwords?|passwd|pass[-_. ]?phrases?|passcodes?|pwd|auth[-_. ]?usernames?"
     r"|webhook[-_. ]?urls?|conn(?:ection)?[-_. ]?strings?)"
 )
-#: A name that ends so is secret; `token` alone ends a few that are not.
+#: Secret as the ending of a name. Also matches some names that end with `token` and are not secret.
 ENDING: Final = rf"(?:{_LISTED}|token){_SUFFIX}"
 NAME: Final = rf"(?:{words(_NAMES)}){_SUFFIX}"
 PHRASE: Final = rf"(?:{words(_PHRASES)}){_SUFFIX}"
@@ -95,17 +99,17 @@ PARAMETER: Final = rf"(?:{words(_PARAMETERS)})"
 VENDOR: Final = "x-(?:amz|goog)-[a-z0-9-]*"
 
 _NO_TOKEN: Final = "".join(rf"(?<!{word}token)(?<!{word}[-_. ]token)" for word in PLAIN_TOKENS)
-#: The same as `ENDING`, exactly: for Python, which can look back.
+#: `ENDING` without these exceptions. Python only: RE2 has no lookbehind.
 EXACT_ENDING: Final = rf"(?:{_LISTED}|token{_NO_TOKEN}){_SUFFIX}"
 
-#: How every name above ends, each alternative with a letter first, which Python's search makes use of.
+#: How every name above ends. Each alternative begins with a letter, because Python searches faster then.
 TAIL: Final = (
     r"(?:keys?(?:[-_. ]?id)?|tokens?|secrets?|pass(?:words?|wd|[-_. ]?phrases?|[-_. ]?codes?)?|pwd|sids?|auth(?:orization|[-_. ]?usernames?)?"
     rf"|webhook[-_. ]?urls?|strings?|cookies?|jwt|csrf|xsrf|bearer|sig){_SUFFIX}"
 )
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Shapes: what vendors begin their keys with, and what follows in every one of them.
+# Shapes: prefixes of keys, each with the characters that follow in every key.
 
 _W: Final = "[A-Za-z0-9_-]"
 _A: Final = "[A-Za-z0-9]"
@@ -143,8 +147,8 @@ SHAPES: Final = (
     "eyJ[A-Za-z0-9_-]{8,2000}[.][A-Za-z0-9_-]{8}",
     "LS0tLS1CRUdJTi(?:BQUklWQVRF|BSU0EgUFJJ|BFQyBQUkl|BPUEVOU1NI|BFTkNSWVBURU)[A-Za-z0-9+/]{20}",
 )  # fmt: skip
-#: A shape holds a mark with a run of such characters behind it, or a beginning without a mark. Asked first; no UUID or time has it.
-#: Beginnings in small letters stand apart: an expression would stop at each such letter of a text.
+#: Fast test before `SHAPES`: every shape contains a separator followed by such characters, or one of these prefixes. No UUID or time
+#: matches. Prefixes in lower case are tested separately, because the expression would stop at each such letter of a text.
 SHAPE_HINT: Final = (
     r"(?:[_.~]|-(?<![0-9a-f]-))[A-Za-z0-9_+/-]{8}|AIza|1//0|AKIA|ASIA|ABIA|ACCA|ABSK|LTAI|Q~|GR1348941|ATBB|AC[0-9a-f]"
     r"|SK[0-9a-f]|ATATT|ATCTT|-us[0-9]|EAA|LS0tLS1|:AA"

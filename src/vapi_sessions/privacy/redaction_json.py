@@ -1,6 +1,6 @@
-"""The walk over decoded JSON that takes credentials out of it: by names and places, and in every text. Pure.
+"""Redacts credentials in decoded JSON, by member names and in every string. `redaction` lists the rules.
 
-What counts as a credential stands in `redact`. Copies only what changes, so that an untouched value is the same object.
+Only changed values are copied: an unchanged value is returned as the same object.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from vapi_sessions.privacy.documents import (
+from vapi_sessions.privacy.json_edit import (
     change_list,
     change_names,
     change_object,
@@ -37,9 +37,10 @@ _DEFINITIONS: Final = r"(?:properties|patternProperties|definitions|\$defs)"
 
 _PLAIN, _ALL, _CREDENTIAL, _HEADER, _VALUES, _ENVIRONMENT, _PRESIGNED, _PHRASE, _WORDS, _SCHEMA = range(10)
 
-_KINDS: Final = tuple(
-    (re.compile(pattern + r"\Z", re.IGNORECASE | re.ASCII), kind)
-    for pattern, kind in (
+#: Rules for values, by the member name.
+_RULES: Final = tuple(
+    (re.compile(pattern + r"\Z", re.IGNORECASE | re.ASCII), rule)
+    for pattern, rule in (
         (rf"\A{PHRASE}", _PHRASE),
         (rf"\A{COUNTED}", _WORDS),
         (rf"(?:{EXACT_ENDING}|\A{NAME})", _ALL),
@@ -52,22 +53,22 @@ _KINDS: Final = tuple(
     )
 )
 
-#: What a credential object may show, so that one can still tell which credential it was.
+#: Members of a credential that stay, so that it can be identified.
 _CREDENTIAL_LABELS: Final = frozenset({"id", "orgId", "provider", "name", "type", "createdAt", "updatedAt"})
 
 
 @lru_cache(maxsize=8192)
-def _kind(name: str) -> int:
-    """How to treat the value under a name."""
-    return next((kind for pattern, kind in _KINDS if pattern.search(name)), _PLAIN)
+def _rule(name: str) -> int:
+    """The rule for values under a name."""
+    return next((rule for pattern, rule in _RULES if pattern.search(name)), _PLAIN)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# The walk: copies only what changes, so that an untouched value is the same object.
+# The walk.
 
 
 def redact(value: Any) -> Any:
-    """Decoded JSON without its secrets, at any depth; the same object if there was nothing to do."""
+    """Decoded JSON without its secrets, at any depth; the same object if it has none."""
     kind = type(value)
     if kind is str:
         return redact_string(value)
@@ -77,15 +78,15 @@ def redact(value: Any) -> Any:
 
 
 def _dictionary(members: dict[str, Any]) -> Any:
-    """`_object(members, redact_member)`, with the usual cases in place: most of the walk's time is spent here."""
+    """Equals `_object(members, redact_member)`, with the usual cases inlined: the walk spends most of its time here."""
     copy: dict[str, Any] | None = None
     for name, value in members.items():
         kind = type(value)
         if kind in _BARE:
-            if value is None or kind is bool or _kind(name) == _PLAIN:
+            if value is None or kind is bool or _rule(name) == _PLAIN:
                 continue
             clean = redact_member(name, value)
-        elif _kind(name) != _PLAIN:
+        elif _rule(name) != _PLAIN:
             clean = redact_member(name, value)
         elif kind is str:
             clean = _short_text(value) if len(value) < _SHORT else _any_text(value)
@@ -109,7 +110,7 @@ _BARE: Final = frozenset({int, float, bool, type(None)})
 
 
 def _object(members: dict[str, Any], each: Callable[[str, Any], Any]) -> Any:
-    """An object with other values, and without keys that are secrets themselves."""
+    """An object with changed values, and without names that are secrets."""
     clean = change_object(members, each)
     names = tuple(members)
     plain = _plain_names(names) if len(names) < _MANY else _no_secret(names)
@@ -120,37 +121,37 @@ def _no_secret(names: tuple[str, ...]) -> bool:
     return all(len(name) < _SHORTEST_KEY or redact_string(name) is name for name in names)
 
 
-#: Objects of the same kind have the same keys.
+#: Cached, because many objects have the same member names.
 _plain_names: Final = lru_cache(maxsize=4096)(_no_secret)
 _MANY: Final = 64
-#: No shorter key is a secret by its shape.
+#: A shorter name does not have the shape of a secret.
 _SHORTEST_KEY: Final = 12
 
 
 def redact_member(name: str, value: Any) -> Any:
-    """A member of an object without its secrets, by its name and by what it holds; the same object if there was nothing to do."""
-    kind = _kind(name)
-    if kind == _PLAIN:
+    """The value of a member without its secrets, by its name and its content; the same object if it has none."""
+    rule = _rule(name)
+    if rule == _PLAIN:
         return redact(value)
-    if kind == _ALL:
+    if rule == _ALL:
         return leaves(value)
-    if kind == _CREDENTIAL:
+    if rule == _CREDENTIAL:
         return _credentials(value)
-    if kind == _HEADER:
+    if rule == _HEADER:
         return _headers(name, value)
-    if kind in (_PHRASE, _WORDS):
-        return _unless_words(value, 2 if kind == _PHRASE else 1)
-    if kind == _SCHEMA:
+    if rule in (_PHRASE, _WORDS):
+        return _unless_words(value, 2 if rule == _PHRASE else 1)
+    if rule == _SCHEMA:
         return _object(value, _property) if type(value) is dict else redact(value)
-    if kind == _PRESIGNED:
+    if rule == _PRESIGNED:
         return clean_signed_url(value) if type(value) is str else redact(value)
     if type(value) is list:
-        return change_list(value, _named_value if kind == _VALUES else _variable)
-    return leaves(value) if kind == _ENVIRONMENT else redact(value)
+        return change_list(value, _named_value if rule == _VALUES else _variable)
+    return leaves(value) if rule == _ENVIRONMENT else redact(value)
 
 
 def leaves(value: Any) -> Any:
-    """Every leaf redacted, the structure kept."""
+    """A value with every leaf redacted."""
     kind = type(value)
     if kind is list:
         return change_list(value, leaves)
@@ -162,7 +163,7 @@ def leaves(value: Any) -> Any:
 
 
 def _headers(name: str, value: Any) -> Any:
-    """Every leaf, but of a list of texts only those that have a colon or follow a secret's name: others are columns."""
+    """Redacts every leaf. In a list of strings, only those with a colon or after a secret name: others are a table's header row."""
     if (
         type(value) is not list
         or not all(type(item) is str for item in value)
@@ -170,13 +171,18 @@ def _headers(name: str, value: Any) -> Any:
     ):
         return leaves(value)
     secret = [":" in item or "=" in item for item in value]
-    secret[1:] = [look or _kind(before) != _PLAIN for look, before in zip(secret[1:], value, strict=False)]
-    clean = [leaves(item) if look else redact_string(item) for item, look in zip(value, secret, strict=True)]
+    secret[1:] = [
+        by_sign or _rule(before) != _PLAIN for by_sign, before in zip(secret[1:], value, strict=False)
+    ]
+    clean = [
+        leaves(item) if is_secret else redact_string(item)
+        for item, is_secret in zip(value, secret, strict=True)
+    ]
     return value if clean == value else clean
 
 
 def _unless_words(value: Any, least: int) -> Any:
-    """What stands under `pass`, `auth`, `cookie` or `tokens`: words and counts stay."""
+    """A value under `pass`, `auth`, `cookie` or `tokens`: words and counts stay."""
     if type(value) is str:
         return redact_string(value) if says_words(value, least) else leaves(value)
     if type(value) is list:
@@ -190,10 +196,10 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float, msgspec.Raw)
 
 
-#: `"pass": 3` counts tests, `"pass": 4711` is a number that somebody chose.
+#: `"pass": 3` is a count of tests, `"pass": 4711` a password.
 _LARGEST_COUNT: Final = 999
 
-#: What a JSON schema says of a value without giving one.
+#: Keywords of JSON schemas that describe a value and contain none.
 _DESCRIBING: Final = frozenset(
     {
         "type",
@@ -214,8 +220,8 @@ _TYPES: Final = frozenset({"string", "number", "integer", "boolean", "object", "
 
 
 def _property(name: str, value: Any) -> Any:
-    """A member of `properties`: a definition, if it is an object of a schema's type, else a value like any other."""
-    if type(value) is dict and _kind(name) not in (_PLAIN, _SCHEMA):
+    """A member of `properties`: a definition if it is an object with a schema's `type`, else an ordinary member."""
+    if type(value) is dict and _rule(name) not in (_PLAIN, _SCHEMA):
         kind = value.get("type")
         if type(kind) is str and kind in _TYPES:
             return _definition(value)
@@ -223,7 +229,7 @@ def _property(name: str, value: Any) -> Any:
 
 
 def _definition(value: Any) -> Any:
-    """The definition of a secret: no default, example or constant."""
+    """The definition of a secret property, without default, example and constant."""
     if type(value) is list:
         return change_list(value, _definition)
     return _object(value, _keyword) if type(value) is dict else leaves(value)
@@ -232,13 +238,13 @@ def _definition(value: Any) -> Any:
 def _keyword(name: str, value: Any) -> Any:
     if name in _COMPOSING:
         return _definition(value)
-    if _kind(name) == _SCHEMA:
+    if _rule(name) == _SCHEMA:
         return _object(value, _property) if type(value) is dict else leaves(value)
     return redact(value) if name in _DESCRIBING and type(value) is not dict else leaves(value)
 
 
 def _credentials(value: Any) -> Any:
-    """`credentials`: every leaf but the labels."""
+    """`credentials`: every leaf except the labels."""
     if type(value) is list:
         return change_list(value, _credentials)
     if type(value) is dict:
@@ -249,11 +255,11 @@ def _credentials(value: Any) -> Any:
 def _credential_member(name: str, value: Any) -> Any:
     if name in _CREDENTIAL_LABELS and type(value) is str:
         return redact_string(value)
-    return leaves(value) if _kind(name) == _ALL else _credentials(value)
+    return leaves(value) if _rule(name) == _ALL else _credentials(value)
 
 
 def _named_value(item: Any) -> Any:
-    """An element of `parameters[]`: a name, and a `value` that may be a secret."""
+    """An element of `parameters[]`, which has a name and a `value` that may be secret."""
     if type(item) is dict:
         return _object(
             item, lambda name, value: leaves(value) if name.lower() == "value" else redact_member(name, value)
@@ -262,12 +268,12 @@ def _named_value(item: Any) -> Any:
 
 
 def _variable(item: Any) -> Any:
-    """An element of `environmentVariables[]`: the same, or `NAME=value` as a text."""
+    """An element of `environmentVariables[]`: an object with a `value`, or the string `NAME=value`."""
     return _named_value(item) if type(item) in (dict, list) else leaves(item)
 
 
 def redact_string(text: str) -> str:
-    """A string without its secrets, JSON in it included; the same object if there are none."""
+    """A string without its secrets, also if it is JSON; the same object if it has none."""
     if len(text) >= _SHORT:
         return _any_text(text)
     clean = _short_text(text)
@@ -275,13 +281,13 @@ def redact_string(text: str) -> str:
 
 
 def _any_text(text: str) -> str:
-    """A string value: its URLs, and what is in it if it is JSON itself (re-encoded only if something was found)."""
+    """A string without the secrets in its URLs and its text. JSON is decoded, and encoded again only if something changed."""
     clean = clean_urls(text)
     inner = rewrite_text(clean, redact) if looks_like_json(clean) else None
     clean = clean_prose(clean) if inner is None else inner
     return text if clean == text else clean
 
 
-#: Roles, ids of models, URLs of servers and the like come again in every session.
+#: Cached up to this length: roles, ids of models and URLs of servers are the same in many sessions.
 _SHORT: Final = 160
 _short_text: Final = lru_cache(maxsize=8192)(_any_text)

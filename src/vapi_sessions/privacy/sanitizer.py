@@ -1,7 +1,7 @@
-"""What is done to every session before it is written: redaction, then the policy. One object a run. Pure.
+"""Sanitizes every session before it is written: redacts credentials, then applies the policy. One object for each run.
 
-The treatment in force is part of the warehouse: each raw file's footer says what its rows went through, and `sync.state`
-says it for the whole. So a stricter one is noticed, and what is stored goes through it as well.
+The warehouse stores the sanitizer's stamp: the footer of each raw file has the one of its rows, `sync.state` the one in force. A run
+with a stricter sanitizer finds the difference, and sanitizes the stored sessions again.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from vapi_sessions.privacy import masking, redaction
 from vapi_sessions.privacy.policy import POLICY_VERSION, MessageText, PersonalData, Policy
+from vapi_sessions.privacy.policy_json import apply_to_page
 
-#: Keys of the warehouse's state.
+#: Keys in `sync.state` and in the footers of raw files. Their values are part of the on-disk format.
 STATE: Final = "treatment"
 KEY_STATE: Final = "pseudonym_key"
 _PERSONAL: Final = list(PersonalData)
@@ -23,26 +24,26 @@ _TEXT: Final = list(MessageText)
 
 @dataclass(frozen=True, slots=True)
 class Sanitizer:
-    """Redaction with what the user adds, and the policy."""
+    """The redactor with the user's own rules, and the policy."""
 
     extra: redaction.Extra = field(default_factory=redaction.Extra)
     policy: Policy = field(default_factory=Policy)
     _hash_part: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_hash_part", hash_part(self.stamp))  # asked for with every session
+        object.__setattr__(self, "_hash_part", hash_part(self.stamp))  # used for every session
 
     def page(self, bodies: Sequence[bytes]) -> list[bytes]:
         """The bodies as they may be stored; the same objects where nothing applies."""
-        return self.policy.page(redaction.redact_page(bodies, self.extra))
+        return apply_to_page(self.policy, redaction.redact_page(bodies, self.extra))
 
     def hash(self, body: bytes) -> str:
-        """The content hash of a treated body."""
+        """The content hash of a sanitized body."""
         return redaction.content_hash(body, self._hash_part)
 
     @property
     def stamp(self) -> str:
-        """Compact JSON: the redactor's version, and whatever is not the default."""
+        """Compact JSON: the redactor's version, and every setting that is not the default."""
         facts: dict[str, Any] = {"redactor": redaction.REDACTOR_VERSION}
         if self.extra:
             facts |= {"names": sorted(self.extra.names), "paths": [".".join(p) for p in self.extra.paths]}
@@ -55,29 +56,29 @@ class Sanitizer:
 
     @property
     def state(self) -> dict[str, str]:
-        """What the warehouse remembers of it."""
+        """What the warehouse stores about this sanitizer."""
         key = self.policy.key_check
         return {STATE: self.stamp, **({KEY_STATE: key} if key else {})}
 
     def same_key(self, state: Mapping[str, str]) -> bool:
-        """Whether pseudonyms made now equal those that are stored."""
+        """Whether this sanitizer makes the same pseudonyms as those that are stored."""
         return (
             not self.policy.key_check or state.get(KEY_STATE, self.policy.key_check) == self.policy.key_check
         )
 
     def is_stricter(self, stored: str | None) -> bool:
-        """Whether what was stored under that stamp must go through this treatment as well."""
+        """Whether sessions stored with that stamp must be sanitized again."""
         ours, theirs = _facts(self.stamp), _facts(stored)
         return (
             any(ours[name] > theirs[name] for name in ("redactor", "policy", "masking"))
             or _PERSONAL.index(ours["personal"]) > _PERSONAL.index(theirs["personal"])
             or _TEXT.index(ours["text"]) > _TEXT.index(theirs["text"])
             or any(not ours[name] <= theirs[name] for name in ("names", "paths"))
-            or ours["region"] not in ("", theirs["region"])  # more numbers are known for such
+            or ours["region"] not in ("", theirs["region"])  # with a region, more numbers are found
         )
 
     def is_looser(self, stored: str | None) -> bool:
-        """Whether something stored under that stamp lacks what this treatment would keep."""
+        """Whether something removed from sessions with that stamp would be kept by this sanitizer."""
         ours, theirs = _facts(self.stamp), _facts(stored)
         return (
             _PERSONAL.index(ours["personal"]) < _PERSONAL.index(theirs["personal"])
@@ -87,12 +88,12 @@ class Sanitizer:
 
 
 def drops_particulars(stamp: str | None) -> bool:
-    """Whether what was stored under that stamp says of nobody who the customer was."""
+    """Whether sessions stored with that stamp contain no personal data of the customer."""
     return bool(_facts(stamp)["personal"] is PersonalData.DROP)
 
 
 def hash_part(stamp: str | None) -> str:
-    """What of a stamp goes into content hashes: nothing as long as everything is the default."""
+    """The part of a stamp that content hashes depend on: "" if everything is the default."""
     facts = json.loads(stamp) if stamp else {}
     facts.pop("redactor", None)
     return json.dumps(facts, sort_keys=True, separators=(",", ":")) if facts else ""

@@ -1,1 +1,1 @@
-"""Sessions to rows, and which version of a session wins. Pure."""
+"""Turns sessions into rows, and decides which version of a session wins. Pure functions without input or output."""

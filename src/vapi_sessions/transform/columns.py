@@ -1,6 +1,6 @@
-"""Sessions, costs and structured outputs to columns; rows are in the order of their sessions. Pure.
+"""The columns of sessions, costs and structured outputs, and helpers that `messages` uses, too.
 
-And what `flatten_messages` has in common with this.
+Rows are in the order of their sessions.
 """
 
 from __future__ import annotations
@@ -15,42 +15,42 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vapi_sessions.core.json_text import decode, members
-from vapi_sessions.transform.decoders import Gathered, Reader, extra
-from vapi_sessions.transform.mapping import ABSENT, COST, CUSTOMER, MAX_TIME, MIN_TIME, MODEL
+from vapi_sessions.transform.decoders import ObjectColumns, ObjectDecoder, extra
+from vapi_sessions.transform.mapping import COST, CUSTOMER, KNOWN_COST_TYPES, MODEL
+from vapi_sessions.transform.shapes import ABSENT, MAX_TIME, MIN_TIME, RETYPED
 
 Columns = dict[str, Any]
-#: How many rows each session has in a table, and the columns of all of them.
+#: The number of rows of each session in a table, and the columns of all rows.
 Children = tuple[list[int], Columns]
 
 #: The contract's default for `expirationSeconds`.
 DEFAULT_EXPIRATION: Final = 86_400
-KNOWN_COST_TYPES: Final = frozenset({"model", "analysis", "session"})
 
 
 def starts(counts: Sequence[int]) -> list[int]:
-    """[2, 0, 1] to 0, 2, 2, 3: where each one's rows begin, and where the last one's end."""
+    """The index of each session's first row, and the number of rows: [2, 0, 1] gives 0, 2, 2, 3."""
     return [0, *accumulate(counts)]
 
 
 def repeat_each(counts: Sequence[int]) -> pa.Array:
-    """[2, 0, 1] to 0, 0, 2: whose each row is."""
+    """The index of each row's session: [2, 0, 1] gives 0, 0, 2."""
     edges = pa.array(starts(counts), pa.int32())
     return pc.list_parent_indices(pa.ListArray.from_arrays(edges, pa.nulls(edges[-1].as_py())))
 
 
 def positions(counts: Sequence[int]) -> list[int]:
-    """[2, 0, 1] to 0, 1, 0: each row's place among those of its session."""
+    """The position of each row in its session: [2, 0, 1] gives 0, 1, 0."""
     return list(chain.from_iterable(map(range, counts)))
 
 
 def json_or_none(raw: msgspec.Raw) -> str | None:
-    """The text of a value; None if it is absent or null."""
+    """JSON text; None if the value is absent or null."""
     text = bytes(raw).decode()
     return None if text in ("", "null") else text
 
 
 def string(text: bytes | None, *path: str) -> str | None:
-    """The string at a path inside a value, if there is one."""
+    """The string at a path inside JSON text; None if there is no string."""
     for name in path:
         if text is None or text[:1] != b"{":
             return None
@@ -63,8 +63,8 @@ def string(text: bytes | None, *path: str) -> str | None:
 # Sessions.
 
 
-def sessions(found: Gathered, created: Sequence[int], costs: Children) -> Columns:
-    """What the sessions' own members say. `created`: of each, µs; `costs`: the rows of all of them."""
+def sessions(found: ObjectColumns, created: Sequence[int], costs: Children) -> Columns:
+    """The columns that come from the sessions' own members. `created`: of each session, µs; `costs`: their rows."""
     values = found.values
     columns = found.columns() | found.objects("customer", CUSTOMER).columns()
     models = _first_models(costs)
@@ -74,7 +74,7 @@ def sessions(found: Gathered, created: Sequence[int], costs: Children) -> Column
         if provider is None and model is None:
             provider, model = models.get(at, (None, None))
         names.append((name, provider, model))
-    lifetimes = zip(values["expirationSeconds"], values["rest"], strict=True)
+    lifetimes = zip(values["expirationSeconds"], values["extra_parts"], strict=True)
     return columns | {
         "expires_at": [
             expiry(begin, _lifetime(*each)) for begin, each in zip(created, lifetimes, strict=True)
@@ -90,7 +90,7 @@ def sessions(found: Gathered, created: Sequence[int], costs: Children) -> Column
 
 
 def embedded_names(assistant: bytes, overrides: bytes) -> tuple[str | None, str | None, str | None]:
-    """assistant_name, model_provider and model_name from the two embedded objects, given as JSON text."""
+    """assistant_name, model_provider and model_name from the JSON text of both embedded objects. The assistant wins."""
     name = provider = model = None
     for text in (assistant, overrides):
         if text[:1] == b"{":
@@ -102,15 +102,15 @@ def embedded_names(assistant: bytes, overrides: bytes) -> tuple[str | None, str 
     return name, provider, model
 
 
-def _lifetime(seconds: int | None, rest: list[str] | None) -> int | None:
-    """In seconds; None if the source gave one that is no number of them."""
-    if seconds is None and not any(part.startswith('"expirationSeconds":') for part in rest or ()):
+def _lifetime(seconds: int | None, extra_parts: list[str] | None) -> int | None:
+    """Seconds until the session expires; None if the source's value is not a number."""
+    if seconds is None and not any(part.startswith('"expirationSeconds":') for part in extra_parts or ()):
         return DEFAULT_EXPIRATION
     return seconds
 
 
 def expiry(created_at: int, seconds: int | None) -> int | None:
-    """created_at + seconds, in microseconds; null where that is no time that can be shown."""
+    """created_at + seconds, in microseconds; None if it is outside of the range of timestamps."""
     at = None if seconds is None else created_at + seconds * 1_000_000
     return at if at is not None and MIN_TIME <= at <= MAX_TIME else None
 
@@ -119,17 +119,17 @@ def expiry(created_at: int, seconds: int | None) -> int | None:
 # Costs and structured outputs.
 
 
-def costs(sessions: Gathered) -> Children:
+def costs(sessions: ObjectColumns) -> Children:
     """The rows of the sessions' costs."""
-    found, drift = sessions.lists("costs", COST), sessions.reader.drift
+    found, drift = sessions.lists("costs", COST), sessions.decoder.drift
     for type_ in {*found.values["type"]} - KNOWN_COST_TYPES - {None}:
         drift.add("cost.type=", type_, by=found.values["type"].count(type_))
     models = []
     for at, text in enumerate(found.texts("model", b"{")):
-        model = _NO_MODEL if text is None else _model(text, sessions.reader.strict)
+        model = _NO_MODEL if text is None else _model(text, sessions.decoder.strict)
         models.append(model)
-        if model.rest is not None:
-            found.mark(at, "model", model.rest)
+        if model.extra is not None:
+            found.add_part(at, "model", model.extra)
             for key, count in model.drift:
                 drift.count(key, count)
     return found.counts, found.columns() | {
@@ -141,24 +141,23 @@ def costs(sessions: Gathered) -> Children:
 
 
 class _Model(NamedTuple):
-    """A cost's model; `rest`: what else it says as JSON, `drift`: what that is called."""
+    """The model of a cost. `extra`: JSON of its other members; `drift`: their names and counts."""
 
     provider: str | None = None
     name: str | None = None
-    rest: str | None = None
+    extra: str | None = None
     drift: tuple[tuple[str, int], ...] = ()
 
 
 _NO_MODEL: Final = _Model()
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=512)  # a few configurations occur in most sessions
 def _model(text: bytes, strict: bool) -> _Model:
-    """Mostly the same few configurations again and again."""
-    reader = Reader(strict=strict)
-    model = reader.one(MODEL, text)
-    rest = None if model.rest is None else extra(model.rest)
-    return _Model(model.provider, model.model, rest, tuple(reader.drift.counts.items()))
+    decoder = ObjectDecoder(strict=strict)
+    model = decoder.one(MODEL, text)
+    others = None if model.extra_parts is None else extra(model.extra_parts)
+    return _Model(model.provider, model.model, others, tuple(decoder.drift.counts.items()))
 
 
 def _first_models(costs: Children) -> dict[int, tuple[str | None, str | None]]:
@@ -172,8 +171,8 @@ def _first_models(costs: Children) -> dict[int, tuple[str | None, str | None]]:
     return first
 
 
-def outputs(sessions: Gathered) -> Children:
-    """The rows of the sessions' structured outputs, of `{id: {name, result}}`; of another shape, the whole value is the result."""
+def outputs(sessions: ObjectColumns) -> Children:
+    """The rows of the sessions' structured outputs, `{id: {name, result}}`. A value of another shape is the result as a whole."""
     counts: list[int] = []
     rows: list[tuple[str, str | None, str | None]] = []
     for artifact in sessions.values["artifact"]:
@@ -182,7 +181,7 @@ def outputs(sessions: Gathered) -> Children:
         try:
             found = _artifact(text).structuredOutputs if text[:1] == b"{" else None
         except ValueError:
-            sessions.reader.drift.add("session.artifact.", "structuredOutputs", ":retyped")
+            sessions.decoder.drift.add("session.artifact.", "structuredOutputs", RETYPED)
         else:
             rows += [(key, *_output(bytes(value))) for key, value in (found or {}).items()]
         counts.append(len(rows) - before)

@@ -1,22 +1,21 @@
-"""Reads objects by their shapes, in two ways that give the same structs, and gathers these into columns. Pure.
+"""Decodes objects by their shapes into columns. A strict and a lenient decoder give the same results.
 
-The strict way decodes objects into structs whose fields have the declared types, in C. It takes every object whose members are of
-these types; members without a column are cut off and kept. An object in which a value is of another type is read the
-lenient way, member by member.
+The strict decoder, which is fast, accepts objects whose members have the declared types; undeclared members are split off and kept. If
+a value has another type, the lenient decoder reads the object member by member.
 
-What a row cannot hold goes to its `extra`, from which, with the row, the object can be put together again:
+`extra` of a row keeps everything that its columns cannot hold, so that row and `extra` together give the original object:
 
-- `"key": value`           no column, or not of the column's type (the column is null then), or the column can only
-                           approximate it (a rounded time); `extra` wins over the column
-- `"key$json": true`       the column holds JSON text where the source had something else than a string
-- `"$value": value`        the source had something else than an object here
-- `"$keys": ["content"]`   which of the names for the same thing a message used, where they are not the usual ones: spoken
-                           messages (with a time) use message, toolCalls, toolCallId; others content, tool_calls, tool_call_id
-- `"$normalised": {…}`     what was odd about the session's JSON (`json_text`), with counts
-- `"$unreadable": "why"`   the body could not be read at all; raw has it
+- `"key": value`           a member without a column, or with another type than its column (which is null then), or with more
+                           precision than its column (a rounded time); the value in `extra` is the exact one
+- `"key$json": true`       the column has JSON text, because the value was not a string
+- `"$value": value`        the value was not an object
+- `"$keys": ["content"]`   the names that a message used, if they are not the usual ones: spoken messages (with a time) use
+                           message, toolCalls, toolCallId; others use content, tool_calls, tool_call_id
+- `"$normalised": {…}`     counts of repairs to the session's JSON (`json_text`)
+- `"$unreadable": "why"`   the body could not be decoded; raw has it
 
-A `$` in a key of the source is doubled. Absent and null are the same thing, and so are absent and empty for what is taken
-apart (messages, tool calls, costs, customer, a call's function, a cost's model).
+A `$` in a member name of the source is doubled. Null equals absent. For messages, tool calls, costs, customer, the function of a
+call and the model of a cost, empty equals absent, too.
 """
 
 from __future__ import annotations
@@ -32,11 +31,12 @@ from msgspec import Raw
 from msgspec.structs import astuple
 
 from vapi_sessions.core.json_text import MARK, decode, elements, is_mark, members, quote
-from vapi_sessions.transform.mapping import RETYPED, SESSION, Field, Shape
+from vapi_sessions.transform.mapping import SESSION
+from vapi_sessions.transform.shapes import RETYPED, Field, Shape
 
 
 class Drift:
-    """Counts names, never contents; a bounded number of them."""
+    """Counts members without a column, by name and never by content. The number of names is bounded."""
 
     _LIMIT: Final = 300
     _NAME: Final = re.compile(r"[A-Za-z0-9_$-]{1,64}", re.ASCII)
@@ -44,34 +44,34 @@ class Drift:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
 
-    def add(self, where: str, name: str, mark: str = "", by: int = 1) -> None:
-        """`where` as in "message." or "cost.type="; a name that does not look like one is shown as "?"."""
-        self.count(f"{where}{name if self._NAME.fullmatch(name) else '?'}{mark}", by)
+    def add(self, prefix: str, name: str, suffix: str = "", by: int = 1) -> None:
+        """Counts a name with its prefix ("message." or "cost.type="). Text that does not look like a name is shown as "?"."""
+        self.count(f"{prefix}{name if self._NAME.fullmatch(name) else '?'}{suffix}", by)
 
     def count(self, key: str, by: int) -> None:
-        """Once there are too many names, the rest are counted together."""
+        """Counts a complete key. Beyond the limit, new keys are counted together as "other"."""
         self.counts[key if key in self.counts or len(self.counts) < self._LIMIT else "other"] += by
 
 
 _objects: Final = msgspec.json.Decoder(list[dict[str, Raw]]).decode
 
 
-class Reader:
-    """Reads objects into the structs of their shapes, and counts what has no column. `strict`: False for the lenient way alone."""
+class ObjectDecoder:
+    """Decodes objects into the structs of their shapes, and counts the drift. `strict`: False to use the lenient decoder only."""
 
     def __init__(self, *, strict: bool = True) -> None:
         self.drift = Drift()
         self.strict = strict
-        #: How many objects were read the lenient way.
+        #: Number of objects that the lenient decoder read.
         self.lenient = 0
 
     def one(self, shape: Shape, text: bytes) -> Any:
-        """One object. Raises ValueError or RecursionError for what is not well-formed JSON."""
+        """One object. Raises ValueError or RecursionError if it is not well-formed JSON."""
         if self.strict:
             try:
                 return shape.one(text)
             except ValueError:
-                pass  # perhaps only a member without a column
+                pass  # perhaps only an undeclared member
             try:
                 item, names = shape.one_loose(text), members(text)
             except ValueError:
@@ -82,7 +82,7 @@ class Reader:
         return self._leniently(shape, text.decode().strip(" \t\r\n"))
 
     def all(self, shape: Shape, text: bytes) -> list[Any]:
-        """The objects of a list."""
+        """The objects of a list. Raises like `one`."""
         if self.strict:
             try:
                 return shape.all(text)
@@ -101,49 +101,49 @@ class Reader:
     def _keep_unknown(self, shape: Shape, item: Any, names: dict[str, Raw]) -> None:
         for name in names:
             if name not in shape.fields:
-                item.rest = self.keep(item.rest, shape, name, bytes(names[name]).decode())
+                item.extra_parts = self.keep(item.extra_parts, shape, name, bytes(names[name]).decode())
 
     def _leniently(self, shape: Shape, text: str) -> Any:
         self.lenient += 1
         item = shape.struct()
         if not text.startswith("{"):
-            decode(text)  # or it is not JSON
-            item.rest = mark(None, "$value", text)
-            self.drift.add(shape.where, "$value")
+            decode(text)  # raises if it is not JSON
+            item.extra_parts = with_part(None, "$value", text)
+            self.drift.add(shape.drift_prefix, "$value")
             return item
         for name, value in members(text).items():
             own = bytes(value).decode()
             field = shape.fields.get(name)
             if field is None:
-                item.rest = self.keep(item.rest, shape, name, own)
+                item.extra_parts = self.keep(item.extra_parts, shape, name, own)
             elif own != "null":
                 found, why = self._value(field, own)
                 setattr(item, name, found)
                 if why:
-                    item.rest = self.keep(item.rest, shape, name, own, why)
+                    item.extra_parts = self.keep(item.extra_parts, shape, name, own, why)
         return item
 
     def _value(self, field: Field, text: str) -> tuple[Any, str]:
         if field.shape is None:
-            return field.kind.read(text)
+            return field.type.read(text)
         if text[0] != ("[" if field.many else "{"):
             return None, RETYPED
         return (self.all if field.many else self.one)(field.shape, text.encode()), ""
 
-    def keep(self, rest: list[str] | None, shape: Shape, name: str, text: str, why: str = "") -> list[str] | None:  # fmt: skip
-        """`rest` with a member of the source, which is counted; a null is nothing."""
+    def keep(self, parts: list[str] | None, shape: Shape, name: str, text: str, why: str = "") -> list[str] | None:  # fmt: skip
+        """The parts of an `extra` with a member of the source added, which is counted. A null is not added."""
         if text == "null":
-            return rest
+            return parts
         if name == MARK and shape is SESSION and is_mark(found := decode(text)):
             for kind in found:
-                self.drift.add(f"{shape.where}{MARK}.", kind)
-            return mark(rest, MARK, text)
-        self.drift.add(shape.where, name, why)
-        return mark(rest, name.replace("$", "$$"), text)
+                self.drift.add(f"{shape.drift_prefix}{MARK}.", kind)
+            return with_part(parts, MARK, text)
+        self.drift.add(shape.drift_prefix, name, why)
+        return with_part(parts, name.replace("$", "$$"), text)
 
-    def gather(self, shape: Shape, lists: Iterable[Sequence[Any]]) -> Gathered:
-        """The objects of some lists, column by column. Each is read while it is at hand, and then let go."""
-        found = Gathered(self, shape, [], {name: [] for name in (*shape.fields, "rest")})
+    def columns_of(self, shape: Shape, lists: Iterable[Sequence[Any]]) -> ObjectColumns:
+        """The objects of some lists, as columns. An iterator of lists saves memory: each list is released after use."""
+        found = ObjectColumns(self, shape, [], {name: [] for name in (*shape.fields, "extra_parts")})
         columns = [values.extend for values in found.values.values()]
         for items in lists:
             found.counts.append(len(items))
@@ -152,24 +152,29 @@ class Reader:
         return found
 
 
-def mark(rest: list[str] | None, key: str, text: str) -> list[str]:
-    """`rest` with a key of ours."""
-    rest = [] if rest is None else rest
-    rest.append(f"{quote(key)}:{text}")
-    return rest
+def with_part(parts: list[str] | None, key: str, text: str) -> list[str]:
+    """The parts of an `extra` with one more, which is not counted."""
+    parts = [] if parts is None else parts
+    parts.append(f"{quote(key)}:{text}")
+    return parts
+
+
+def extra(parts: list[str]) -> str:
+    """The JSON text of an `extra`."""
+    return "{" + ",".join(parts) + "}"
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
-    """Many objects of one shape: how many each list had, and the values of each field in their order."""
+class ObjectColumns:
+    """Many objects of one shape: the number of objects in each list, and the values of each field in the order of the objects."""
 
-    reader: Reader
+    decoder: ObjectDecoder
     shape: Shape
     counts: list[int]
     values: dict[str, list[Any]]
 
     def columns(self) -> dict[str, Any]:
-        """The fields that are a column as they are."""
+        """The values of the fields that have a column."""
         return {
             field.column: self.values[field.name]
             for field in self.shape.fields.values()
@@ -177,7 +182,7 @@ class Gathered:
         }
 
     def texts(self, name: str, opening: bytes) -> Iterator[bytes | None]:
-        """Of a member that is to be read apart, the texts; None where it is absent, or of another type."""
+        """The JSON text of a nested member, for each object; None if it is absent. Another type than `opening` is kept in `extra`."""
         for at, raw in enumerate(self.values[name]):
             text = bytes(raw)
             if text[:1] == opening:
@@ -187,36 +192,34 @@ class Gathered:
                 self.keep(at, name, text.decode(), RETYPED)
             yield None
 
-    def lists(self, name: str, shape: Shape) -> Gathered:
-        """The objects of the lists that a member is."""
+    def lists(self, name: str, shape: Shape) -> ObjectColumns:
+        """The objects in a member that is a list."""
+        decoder = self.decoder
         texts = self.texts(name, b"[")
-        return self.reader.gather(shape, ([] if text is None else self.reader.all(shape, text) for text in texts))  # fmt: skip
+        return decoder.columns_of(shape, ([] if text is None else decoder.all(shape, text) for text in texts))
 
-    def objects(self, name: str, shape: Shape) -> Gathered:
-        """The objects that a member is; what has no column is left under its name."""
-        nothing = shape.struct()
+    def objects(self, name: str, shape: Shape) -> ObjectColumns:
+        """The objects in a member that is an object. Their `extra` becomes a member of this one's."""
+        decoder, empty = self.decoder, shape.struct()
         texts = self.texts(name, b"{")
-        found = self.reader.gather(shape, [[nothing if text is None else self.reader.one(shape, text) for text in texts]])  # fmt: skip
-        for at, rest in enumerate(found.extras()):
-            if rest is not None:
-                self.mark(at, name, rest)
+        found = decoder.columns_of(
+            shape, [[empty if text is None else decoder.one(shape, text) for text in texts]]
+        )
+        for at, text in enumerate(found.extras()):
+            if text is not None:
+                self.add_part(at, name, text)
         return found
 
     def keep(self, at: int, name: str, text: str, why: str = "") -> None:
-        """A member of one of them to its `extra`, and counted."""
-        rest = self.values["rest"]
-        rest[at] = self.reader.keep(rest[at], self.shape, name, text, why)
+        """Keeps a member of the object at this position in its `extra`, and counts it."""
+        parts = self.values["extra_parts"]
+        parts[at] = self.decoder.keep(parts[at], self.shape, name, text, why)
 
-    def mark(self, at: int, key: str, text: str) -> None:
-        """A key of ours to the `extra` of one of them."""
-        rest = self.values["rest"]
-        rest[at] = mark(rest[at], key, text)
+    def add_part(self, at: int, key: str, text: str) -> None:
+        """Adds a member to the `extra` of the object at this position, without counting it."""
+        parts = self.values["extra_parts"]
+        parts[at] = with_part(parts[at], key, text)
 
     def extras(self) -> list[str | None]:
-        """What of each has no column, as JSON; null if there is nothing."""
-        return [None if rest is None else extra(rest) for rest in self.values["rest"]]
-
-
-def extra(rest: list[str]) -> str:
-    """The column of that name."""
-    return "{" + ",".join(rest) + "}"
+        """The `extra` of each object; null if it is empty."""
+        return [None if parts is None else extra(parts) for parts in self.values["extra_parts"]]

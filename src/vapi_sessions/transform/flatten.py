@@ -1,7 +1,7 @@
-"""Observed versions of sessions to the rows of every table, as Arrow. Pure: no database, no network.
+"""Flattens versions of sessions into the rows of every table, as Arrow.
 
-`flatten_shapes` reads a body into structs by the declared mapping, `flatten_rows` makes columns of them; here come the columns that
-are not the body's own. Bodies are well-formed JSON, as `json_text.normalised` leaves them.
+`decoders` decodes the bodies by `mapping`, `columns` and `messages` make columns of the members. This module adds the columns that do not
+come from the body. Bodies are well-formed JSON, as `json_text.normalised` returns it.
 """
 
 from __future__ import annotations
@@ -20,22 +20,23 @@ from vapi_sessions import schema
 from vapi_sessions.core.json_text import quote
 from vapi_sessions.core.timestamps import parse
 from vapi_sessions.transform import columns as rows
-from vapi_sessions.transform.decoders import Gathered, Reader, mark
-from vapi_sessions.transform.mapping import ABSENT, SESSION
+from vapi_sessions.transform.decoders import ObjectColumns, ObjectDecoder, with_part
+from vapi_sessions.transform.mapping import SESSION
 from vapi_sessions.transform.messages import messages as message_rows
+from vapi_sessions.transform.shapes import ABSENT, RETYPED
 
 Growth = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One observed state of a session that is to be stored; times in microseconds since the epoch, UTC."""
+    """One observed state of a session, to be stored. Times are microseconds since the epoch, UTC."""
 
     session_id: str
     org_id: str
     created_at: int
     updated_at: int
-    #: When, and in which order, it was requested.
+    #: Time and number of the request.
     requested_at: int
     seq: int
     content_hash: str
@@ -45,10 +46,10 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What one version's children derive from, as numbers: which of its tables differ from another version's follows from these.
+    """Summary of a version. Comparing two of them shows which tables differ.
 
-    Unsigned 64-bit hashes of JSON text, the same in every process: of `messages` (messages and tool calls derive from
-    nothing else of the body), of `costs`, and of `artifact` (structured outputs).
+    Unsigned 64-bit hashes of JSON text, equal in every process: of `messages` (the only source of messages and tool calls), of `costs`,
+    and of `artifact` (structured outputs).
     """
 
     message_count: int
@@ -59,8 +60,9 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Flat:
-    """The rows of a batch, one Arrow table for each of `schema.TABLES`, in order of the versions; children of a version in order of
-    their positions. `drift`: what had no column, by name. `heads`: one for each version.
+    """The rows of a batch: an Arrow table for each of `schema.TABLES`, in the order of the versions, and of the positions in each.
+
+    `drift`: counts of members without a column, by name. `heads`: one for each version.
     """
 
     tables: dict[str, pa.Table]
@@ -69,22 +71,22 @@ class Flat:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Growth: the only clock for when a chat message was written is when the session was first seen with that many.
+# Growth: chat messages have no time, so the time when a session was first seen with that many messages is used instead.
 
 
 def merge_growth(
     growth_a: Iterable[tuple[int, int]] | None, growth_b: Iterable[tuple[int, int]] | None
 ) -> Growth:
-    """The staircase of (updated_at, message_count) over both, ascending in both.
+    """The pairs (updated_at, message_count) of both that ascend in time and count.
 
-    An entry is left out if another is no later and has no fewer messages. So the result is that of the set of all
-    versions seen, in whatever order they arrive: the operation is commutative, associative and idempotent.
+    A pair is dropped if another one is not later and has at least as many messages. The operation is commutative, associative and
+    idempotent, so the result does not depend on the order in which versions arrive.
     """
-    steps: list[tuple[int, int]] = []
-    for at, count in sorted({*(growth_a or ()), *(growth_b or ())}, key=lambda step: (step[0], -step[1])):
-        if not steps or count > steps[-1][1]:
-            steps.append((at, count))
-    return tuple(steps)
+    merged: list[tuple[int, int]] = []
+    for at, count in sorted({*(growth_a or ()), *(growth_b or ())}, key=lambda pair: (pair[0], -pair[1])):
+        if not merged or count > merged[-1][1]:
+            merged.append((at, count))
+    return tuple(merged)
 
 
 class _Counted(msgspec.Struct, gc=False):
@@ -95,7 +97,7 @@ _counted: Final = msgspec.json.Decoder(_Counted).decode
 
 
 def message_count(body: bytes) -> int:
-    """Number of messages in a session's JSON, as `flatten` counts them: 0 if there is no array of them."""
+    """The number of messages in a session's JSON, as `flatten` counts them; 0 if `messages` is not an array."""
     try:
         return len(_counted(body).messages or ())
     except (ValueError, RecursionError):
@@ -107,19 +109,19 @@ def message_count(body: bytes) -> int:
 
 
 def flatten(versions: Sequence[Version]) -> Flat:
-    """The rows of all tables for these versions, in their order, with the columns of `schema.TABLES`.
+    """The rows of these versions in all tables, with the columns of `schema.TABLES`.
 
-    What follows from when versions were observed is null: `first_synced_at`, `first_seen_at`, and the marks.
+    Columns that depend on other observations are null: `first_synced_at`, `first_seen_at`, `deleted_at`, `aged_out_at`.
     """
-    return flatten_with(Reader(), versions)
+    return flatten_with(ObjectDecoder(), versions)
 
 
-def flatten_with(reader: Reader, versions: Sequence[Version]) -> Flat:
-    """The same by a decoder of one's own, which then knows how many objects it read the lenient way."""
-    found = reader.gather(SESSION, [[_read(reader, version.body) for version in versions]])
+def flatten_with(decoder: ObjectDecoder, versions: Sequence[Version]) -> Flat:
+    """Like `flatten`, with a given decoder, which afterwards has the number of objects that it read leniently."""
+    found = decoder.columns_of(SESSION, [[_decoded(decoder, version.body) for version in versions]])
     messages, costs, outputs = message_rows(found), rows.costs(found), rows.outputs(found)
     created_at = [version.created_at for version in versions]
-    _compare(found, versions)
+    _keep_contradictions(found, versions)
     sessions = rows.sessions(found, created_at, costs)
     counts = messages.rows[0]
     sessions |= {
@@ -152,11 +154,11 @@ def flatten_with(reader: Reader, versions: Sequence[Version]) -> Flat:
             counts, *(found.values[n] for n in ("messages", "costs", "artifact")), strict=True
         )
     ]
-    return Flat(tables, reader.drift.counts, heads)
+    return Flat(tables, decoder.drift.counts, heads)
 
 
 class _Texts(msgspec.Struct, gc=False):
-    """What children derive from."""
+    """The members that child tables come from."""
 
     messages: msgspec.Raw = ABSENT
     costs: msgspec.Raw = ABSENT
@@ -167,7 +169,7 @@ _texts: Final = msgspec.json.Decoder(_Texts).decode
 
 
 def head_of(body: bytes) -> Head:
-    """The head of a version that is not flattened."""
+    """The head of a version, without flattening it."""
     try:
         texts = _texts(body)
     except (ValueError, RecursionError):
@@ -179,50 +181,50 @@ _NULL: Final = msgspec.Raw(b"null")
 
 
 def _hash(text: msgspec.Raw) -> int:
-    """No secret is behind it: what counts is that it is quick."""
-    there = b"" if text == _NULL else text  # as good as absent
-    return int.from_bytes(hashlib.sha1(there, usedforsecurity=False).digest()[:8], "little")
+    """SHA-1, because it is fast: the hash protects no secret."""
+    present = b"" if text == _NULL else text  # null equals absent
+    return int.from_bytes(hashlib.sha1(present, usedforsecurity=False).digest()[:8], "little")
 
 
-def _read(reader: Reader, body: bytes) -> Any:
-    """The session; whatever its body is, there is a row for it."""
+def _decoded(decoder: ObjectDecoder, body: bytes) -> Any:
+    """A session. If its body cannot be decoded, `extra` says so, and there is a row all the same."""
     try:
-        return reader.one(SESSION, body)
+        return decoder.one(SESSION, body)
     except (ValueError, RecursionError):
         item = SESSION.struct()
-        item.rest = mark(None, "$unreadable", '"not JSON"')
-        reader.drift.add(SESSION.where, "$unreadable")
+        item.extra_parts = with_part(None, "$unreadable", '"not JSON"')
+        decoder.drift.add(SESSION.drift_prefix, "$unreadable")
         return item
 
 
-def _compare(found: Gathered, versions: Sequence[Version]) -> None:
-    """What the versions say already is kept only where a body says otherwise."""
+def _keep_contradictions(found: ObjectColumns, versions: Sequence[Version]) -> None:
+    """Ids and times come from the version. Those in a body are kept in `extra` only if they differ."""
     values = found.values
     for at, (version, session_id, org_id) in enumerate(zip(versions, values["id"], values["orgId"], strict=True)):  # fmt: skip
-        for name, said, known in (("id", session_id, version.session_id), ("orgId", org_id, version.org_id)):
-            if said != known and said is not None:
-                found.keep(at, name, quote(said), ":retyped")
-    for name, moments in (
+        for name, own, known in (("id", session_id, version.session_id), ("orgId", org_id, version.org_id)):
+            if own != known and own is not None:
+                found.keep(at, name, quote(own), RETYPED)
+    for name, times in (
         ("createdAt", [version.created_at for version in versions]),
         ("updatedAt", [version.updated_at for version in versions]),
     ):
         texts = values[name]
-        odd: Iterable[int] = range(len(texts))
+        suspects: Iterable[int] = range(len(texts))
         try:
-            said = pa.array(texts, pa.string()).cast(_MOMENT).cast(pa.int64())
-            odd = pc.indices_nonzero(pc.not_equal(said, pa.array(moments, pa.int64()))).to_pylist()
-        except pa.ArrowInvalid:  # another way to write a timestamp, or none
+            parsed = pa.array(texts, pa.string()).cast(_TIMESTAMP).cast(pa.int64())
+            suspects = pc.indices_nonzero(pc.not_equal(parsed, pa.array(times, pa.int64()))).to_pylist()
+        except pa.ArrowInvalid:  # an unusual format, or not a timestamp
             pass
-        for at in odd:
-            if texts[at] is not None and _moment(texts[at]) != moments[at]:
-                found.keep(at, name, quote(texts[at]), ":retyped")
+        for at in suspects:
+            if texts[at] is not None and _parsed_time(texts[at]) != times[at]:
+                found.keep(at, name, quote(texts[at]), RETYPED)
 
 
-_MOMENT: Final = pa.timestamp("us", "UTC")
+_TIMESTAMP: Final = pa.timestamp("us", "UTC")
 
 
-def _moment(text: str) -> int | None:
-    """A timestamp of the source in microseconds; None if it is none."""
+def _parsed_time(text: str) -> int | None:
+    """A timestamp of the source in microseconds; None if it is not a timestamp."""
     try:
         return parse(text)
     except (ValueError, OverflowError):
@@ -230,7 +232,7 @@ def _moment(text: str) -> int | None:
 
 
 def _table(table: schema.Table, columns: rows.Columns, count: int) -> pa.Table:
-    """A table with the columns given; the others are null."""
+    """A table with these columns; other columns of the schema are null."""
     return pa.Table.from_arrays(
         [_array(columns.get(f.name), f.type, count) for f in table.arrow], schema=table.arrow
     )
@@ -243,5 +245,5 @@ def _array(values: Any, type_: pa.DataType, count: int) -> pa.Array:
         values = pa.array(values, type_)
     elif values.type != type_:
         values = values.cast(type_)
-    # Zeros have no sign: decoders do not agree about -0.
+    # Removes the sign of -0, about which the decoders differ.
     return pc.add(values, 0.0) if type_ == pa.float64() else values

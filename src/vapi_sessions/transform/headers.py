@@ -1,6 +1,6 @@
-"""One session's JSON: is it well-formed, and what has to be known of it to store it. Pure.
+"""Reads the ids and times of a session, and checks that its JSON is well-formed.
 
-A session that does not say what it is (no `updatedAt`, no organisation) becomes an `UnreadableRow`: kept aside, and in nobody's way.
+A session without one of them becomes an `UnreadableRow`, which is stored separately, so that it does not stop a sync.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import Any, Final
 import msgspec
 
 from vapi_sessions.core import json_text, timestamps
-from vapi_sessions.transform.mapping import ABSENT, MESSAGE, SESSION, Shape
+from vapi_sessions.transform.mapping import MESSAGE, SESSION
+from vapi_sessions.transform.shapes import ABSENT, Shape
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """One session as one response showed it; `body` is its JSON text, as `json_text.normalised` gives it. Moments are microseconds."""
+    """A session in a response. `body`: its JSON text, as `json_text.normalised` returns it. Times are microseconds."""
 
     session_id: str
     org_id: str
@@ -27,9 +28,9 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
 
 class UnreadableRow(msgspec.Struct, frozen=True, gc=False):
-    """An element of a list that does not say what it is. What it does say is here; `problem` names what is wrong.
+    """An element of a list whose id, organisation or times are missing or invalid; `problem` says which. The valid ones are set.
 
-    `key` tells it from other rows of one walk: its id, or a hash of its text. `place`: its position in the response.
+    `key` identifies it during one walk: its id, or a hash of its text. `place`: its position in the response.
     """
 
     key: str
@@ -49,13 +50,13 @@ class _Header(msgspec.Struct):
     updatedAt: datetime  # noqa: N815
 
 
-#: Characters of a hash that stand for an id where there is none.
+#: Characters of the hash that replaces a missing id.
 _HASH: Final = 16
 
 
 def read_session(body: bytes, place: int = 0) -> Row | UnreadableRow:
-    """One session by its four indispensable members. Raises ValueError for what is not JSON."""
-    value = _look(body)
+    """A session with its ids and times. Raises ValueError if the body is not JSON."""
+    value = _quick(body)
     if value is None:
         body, value = json_text.normalised(body)
     try:
@@ -74,16 +75,16 @@ def read_session(body: bytes, place: int = 0) -> Row | UnreadableRow:
 
 
 def well_formed(body: bytes) -> bytes:
-    """The session's JSON text as `json_text.normalised` gives it. Raises ValueError for what is not JSON."""
-    return body if _look(body) is not None else json_text.normalised(body)[0]
+    """The session's JSON text as `json_text.normalised` returns it. Raises ValueError if the body is not JSON."""
+    return body if _quick(body) is not None else json_text.normalised(body)[0]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# A quick look: most sessions have the usual members, and nothing odd about them. Decoding everything takes twice as long.
+# A quick check: most sessions have only usual members and regular JSON. Decoding everything takes twice as long.
 
 
 def _usual(shape: Shape, *others: str, **kinds: Any) -> Any:
-    """A struct of the members that such an object usually has, which is written again with no more than it had."""
+    """A struct of the members that such an object usually has. Encoding it gives only the members that were present."""
     return msgspec.defstruct(
         "Usual",
         [(name, kinds.get(name, Any), ABSENT if kinds.get(name) is msgspec.Raw else msgspec.UNSET) for name in (*shape.fields, *others)],
@@ -102,38 +103,38 @@ _Message: Final = _usual(
     content=msgspec.Raw,
     message=msgspec.Raw,
 )
-_Usual: Final = _usual(SESSION, messages=list[_Message] | msgspec.UnsetType)  # type: ignore[valid-type]  # made just now
+_Usual: Final = _usual(SESSION, messages=list[_Message] | msgspec.UnsetType)  # type: ignore[valid-type]  # defined at run time
 _decode_usual: Final = msgspec.json.Decoder(_Usual, float_hook=msgspec.Raw).decode
 
 
-def _look(body: bytes) -> Any:
-    """The session, if it is certain that nothing is odd about its JSON; None otherwise."""
+def _quick(body: bytes) -> Any:
+    """The decoded session if its JSON certainly is regular; else None."""
     try:
         session = _decode_usual(body)
     except (ValueError, RecursionError):
         return None
     brackets = body.count(b"[") + body.count(b"{")
     if (
-        # What lost nothing is as long as before; and at most one of the messages is open at a time.
+        # Equal length shows that decoding lost nothing. At most one message is open at a time, so the others add no depth.
         len(json_text.encode(session)) != len(body)
         or (brackets >= json_text.MOST_DEEP + len(session.messages or ()) and json_text.deeper(session))
-        # What was said is not decoded, which only hides nothing if it is a string.
-        or _NO_STRING.search(body)
+        # Contents were not decoded. Unlike a string, another value could hide an irregularity.
+        or _NOT_A_STRING.search(body)
     ):
         return None
     return session
 
 
-_NO_STRING: Final = re.compile(rb'"(?:content|message)":[^"n]')
+_NOT_A_STRING: Final = re.compile(rb'"(?:content|message)":[^"n]')
 
 
 def _unreadable(body: bytes, place: int) -> UnreadableRow:
     body, value = json_text.normalised(body)
     members = value if isinstance(value, dict) else {}
     session_id, org_id = _text(members.get("id")), _text(members.get("orgId"))
-    created, updated = _moment(members.get("createdAt")), _moment(members.get("updatedAt"))
+    created, updated = _time(members.get("createdAt")), _time(members.get("updatedAt"))
     found = {"id": session_id, "orgId": org_id, "createdAt": created, "updatedAt": updated}
-    wrong = [f"{name} is {_wrong(name, members)}" for name, value in found.items() if value is None]
+    problems = [f"{name} is {_problem(name, members)}" for name, value in found.items() if value is None]
     return UnreadableRow(
         key=session_id or f"#{hashlib.sha256(body).hexdigest()[:_HASH]}",
         session_id=session_id,
@@ -141,7 +142,7 @@ def _unreadable(body: bytes, place: int) -> UnreadableRow:
         created_at=created,
         updated_at=updated,
         body=body,
-        problem=", ".join(wrong) if isinstance(value, dict) else "it is no object",
+        problem=", ".join(problems) if isinstance(value, dict) else "it is not an object",
         place=place,
     )
 
@@ -150,16 +151,16 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _moment(value: Any) -> int | None:
+def _time(value: Any) -> int | None:
     try:
         return timestamps.from_datetime(msgspec.convert(value, datetime, strict=True))
     except (msgspec.ValidationError, OverflowError):
         return None
 
 
-def _wrong(name: str, members: dict[str, Any]) -> str:
+def _problem(name: str, members: dict[str, Any]) -> str:
     if name not in members:
         return "missing"
     if members[name] is None or members[name] == "":
         return "null" if members[name] is None else "empty"
-    return "not a text" if name in ("id", "orgId") else "not a time"
+    return "not a string" if name in ("id", "orgId") else "not a time"

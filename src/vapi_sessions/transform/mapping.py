@@ -1,153 +1,38 @@
-"""Which members of a session's objects have a column, and of what type. Pure.
+"""The mapping of the source's fields to columns. To add a session field or a cost field, add it here and to `schema.py`.
 
-`flatten_reader` reads objects by these declarations, `flatten_rows` and `flatten_messages` say what becomes of members that are more
-than a column.
+A field with a column needs nothing else. A field without one is handled in `columns` or `messages`. Fields that are not declared are
+kept in `extra` and counted as drift. Roles and cost types that are not listed are counted, too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Final
 
-import msgspec
-from msgspec import Raw
+from vapi_sessions.transform.shapes import (
+    BOOLEAN,
+    CONTENT,
+    DOUBLE,
+    INTEGER,
+    JSON,
+    MILLIS,
+    TEXT,
+    Field,
+    Shape,
+    nested,
+)
 
-from vapi_sessions.core.json_text import elements
-
-#: Microseconds of the years 1 and 9999: what DuckDB, Arrow and Python's datetime all can show.
-MIN_TIME: Final = -62_135_596_800_000_000
-MAX_TIME: Final = 253_402_300_799_999_999
-#: A value that was not there, where values are kept as their JSON text.
-ABSENT: Final = Raw()
-RETYPED: Final = ":retyped"
-_DIGITS: Final = "-0123456789"
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Kinds of values.
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What the strict decoder takes, and how the lenient one reads a text that is not null.
-
-    `read` gives the value for the column, and why the source's own goes to `extra` as well: "" if the column holds it.
-    """
-
-    strict: Any
-    read: Callable[[str], tuple[Any, str]]
-    absent: Any = None
-
-
-def _text(text: str) -> tuple[str | None, str]:
-    return (msgspec.json.decode(text), "") if text[0] == '"' else (None, RETYPED)
-
-
-def _double(text: str) -> tuple[float | None, str]:
-    """The nearest double, unless it is too large; an integer that may be no double exactly is kept too."""
-    value = float(text) if text[0] in _DIGITS else float("inf")
-    if abs(value) == float("inf"):
-        return None, RETYPED
-    return value, "" if abs(value) < 2**53 else ":rounded"
-
-
-def _integer(text: str) -> tuple[int | None, str]:
-    """A BIGINT; `12.0` is one too."""
-    if text[0] not in _DIGITS:
-        return None, RETYPED
-    value = float(text)
-    if abs(value) < 2**53 and value.is_integer():
-        return int(value), ""
-    if len(text) < 21 and text.lstrip("-").isdigit() and -(2**63) <= int(text) < 2**63:
-        return int(text), ""
-    return None, RETYPED
-
-
-def _boolean(text: str) -> tuple[bool | None, str]:
-    return (text == "true", "") if text[0] in "tf" else (None, RETYPED)
-
-
-def _millis(text: str) -> tuple[float | None, str]:
-    value = float(text) if text[0] in _DIGITS else float("inf")
-    return (value, "") if MIN_TIME <= value * 1000 <= MAX_TIME else (None, RETYPED)
-
-
-def _content(text: str) -> tuple[Any, str]:
-    return elements(text) if text[0] == "[" else _text(text)[0] if text[0] == '"' else Raw(text), ""
-
-
-def _raw(text: str) -> tuple[Raw, str]:
-    return Raw(text), ""
-
-
-_Double = Annotated[float, msgspec.Meta(gt=-(2**53), lt=2**53)]
-_BigInt = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-_Millis = Annotated[float, msgspec.Meta(ge=MIN_TIME // 1000, le=MAX_TIME // 1000)]
-
-TEXT: Final = Kind(str | None, _text)
-DOUBLE: Final = Kind(_Double | None, _double)
-INTEGER: Final = Kind(_BigInt | None, _integer)
-BOOLEAN: Final = Kind(bool | None, _boolean)
-#: Epoch milliseconds.
-MILLIS: Final = Kind(_Millis | None, _millis)
-#: A text, or the texts of an array's elements; of what is neither, its text.
-CONTENT: Final = Kind(str | list[Raw] | None, _content)
-#: Any JSON, as its text.
-JSON: Final = Kind(Raw, _raw, ABSENT)
-
-
-class Field(NamedTuple):
-    """A member of an object, its kind, and its column (none: what becomes of it stands in `flatten_rows`).
-
-    `shape`: it is an object of that shape, or with `many` a list of such.
-    """
-
-    name: str
-    kind: Kind
-    column: str | None = None
-    shape: Shape | None = None
-    many: bool = False
-
-
-class Shape:
-    """A kind of object. `where` is what its members are called in drift: "cost." say."""
-
-    def __init__(self, where: str, *fields: Field) -> None:
-        self.where = where
-        self.fields: Final[Mapping[str, Field]] = {field.name: field for field in fields}
-        #: Fields as the source names them, and `rest`: the members of `extra`, as JSON texts.
-        self.struct = self._define(strict=True)
-        loose = self._define(strict=False)
-        self.one, self.one_loose = (msgspec.json.Decoder(each).decode for each in (self.struct, loose))
-        self.all, self.all_loose = (msgspec.json.Decoder(list[each]).decode for each in (self.struct, loose))  # type: ignore[valid-type]  # made just now
-
-    def _define(self, *, strict: bool) -> Any:
-        # The source's "$rest" does not fit, and is read the lenient way.
-        rest = ("rest", None, msgspec.field(default=None, name="$rest"))
-        members = [(field.name, self._type(field), field.kind.absent) for field in self.fields.values()]
-        return msgspec.defstruct("Read", [*members, rest], gc=False, forbid_unknown_fields=strict)
-
-    @staticmethod
-    def _type(field: Field) -> Any:
-        if field.shape is None:
-            return field.kind.strict
-        return (list[field.shape.struct] if field.many else field.shape.struct) | None  # type: ignore[name-defined]  # made by us
-
-
-def _nested(name: str, shape: Shape, *, many: bool = False) -> Field:
-    return Field(name, Kind(None, _raw), None, shape, many)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# The mapping.
+#: Others are counted as drift.
+KNOWN_COST_TYPES: Final = frozenset({"model", "analysis", "session"})
+KNOWN_ROLES: Final = frozenset(
+    {"system", "user", "assistant", "bot", "tool", "developer", "tool_calls", "tool_call_result", "function"}
+)
 
 FUNCTION: Final = Shape("tool_call.function.", Field("name", TEXT), Field("arguments", JSON))
 CALL: Final = Shape(
     "tool_call.",
     Field("id", TEXT, "tool_call_id"),
     Field("type", TEXT, "type"),
-    _nested("function", FUNCTION),
+    nested("function", FUNCTION),
 )
 MESSAGE: Final = Shape(
     "message.",
@@ -157,8 +42,8 @@ MESSAGE: Final = Shape(
     Field("name", TEXT, "name"),
     Field("tool_call_id", TEXT),
     Field("toolCallId", TEXT),
-    _nested("tool_calls", CALL, many=True),
-    _nested("toolCalls", CALL, many=True),
+    nested("tool_calls", CALL, many=True),
+    nested("toolCalls", CALL, many=True),
     Field("result", JSON),
     Field("refusal", TEXT, "refusal"),
     Field("time", MILLIS),
@@ -191,7 +76,7 @@ CUSTOMER: Final = Shape(
     Field("email", TEXT, "customer_email"),
     Field("sipUri", TEXT, "customer_sip_uri"),
     Field("externalId", TEXT, "customer_external_id"),
-    # These stay in raw only.
+    # Stored in raw only.
     Field("assistantOverrides", JSON),
     Field("squadOverrides", JSON),
 )
@@ -214,7 +99,7 @@ SESSION: Final = Shape(
     Field("customer", JSON),
     Field("messages", JSON),
     Field("costs", JSON),
-    # Of these, names at most have a column.
+    # Stored in raw only, except for names that have a column (`columns.sessions`).
     Field("assistant", JSON),
     Field("assistantOverrides", JSON),
     Field("squad", JSON),

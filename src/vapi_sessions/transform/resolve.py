@@ -1,9 +1,9 @@
-"""Which version of a session wins, and which tables it changes. Pure.
+"""Decides which version of a session wins, and which tables change.
 
-What the warehouse holds of a session is the join of everything that was observed of it: the state is the maximum by
-`(updatedAt, request order)`, the first reading a minimum, the growth a union, the mark the maximum by request order,
-standing only against observations requested before it. So a batch can be merged twice, and batches in any order. Only a mark
-needs the order of the requests, since it presupposes its session, which is why `recovery` sorts the files it finds by it.
+The state of a session in the warehouse is the join of all its observations: the version is the maximum by `(updated_at, seq)`, the
+first reading a minimum, the growth a union, the tombstone the maximum by `seq`, valid only if no version was requested after
+it. So a batch can be merged twice, and batches in any order. Only tombstones need the order of requests, because a tombstone
+requires an existing session; so `recovery` sorts the files that it finds by request order.
 """
 
 from __future__ import annotations
@@ -18,24 +18,23 @@ from vapi_sessions.transform.flatten import Head, head_of, merge_growth
 from vapi_sessions.transform.headers import UnreadableRow
 
 Kind: TypeAlias = Literal["seen", "deleted", "aged_out"]
-#: What the name of an unreadable session begins with that has no id; the rest is the beginning of its content hash.
+#: Prefix of the name of an unreadable session without an id; the start of its content hash follows.
 UNNAMED: Final = "unreadable-"
 
 Growth: TypeAlias = tuple[tuple[int, int], ...]
 
-
-#: Of a mark, which has no content.
+#: For tombstones, which have no content.
 NO_HEAD: Final = Head(0, 0, 0, 0)
 
 
 def short(content_hash: str) -> int:
-    """The first 64 bits of a content hash, which are enough to tell versions of one session apart."""
+    """The first 64 bits of a content hash, enough to distinguish the versions of one session."""
     return int(content_hash[:16], 16)
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one request told of one session. Moments in microseconds; `body` is redacted JSON, empty for a mark."""
+    """A session in one response. Times are microseconds. `body`: redacted JSON, empty for a tombstone."""
 
     session_id: str
     org_id: str
@@ -50,7 +49,7 @@ class Observation:
 
 
 class Sighting(NamedTuple):
-    """An observation without its content: what it takes to decide which one wins. Moments in microseconds."""
+    """An observation without its body: enough to decide which one wins. Times are microseconds."""
 
     session_id: str
     created_at: int
@@ -63,7 +62,7 @@ class Sighting(NamedTuple):
 
 
 def sighting(observation: Observation, head: Head = NO_HEAD) -> Sighting:
-    """The same without its content."""
+    """An observation without its body."""
     return Sighting(
         observation.session_id,
         observation.created_at,
@@ -78,9 +77,10 @@ def sighting(observation: Observation, head: Head = NO_HEAD) -> Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An element of a list that does not say what it is, kept aside until it reads well. Moments in microseconds.
+    """A session whose id, organisation or times are missing or invalid. It is stored separately until it becomes readable.
 
-    `session_id` is its id if it has one (`named`), else stands for it; `problem` names what is wrong. `body` is redacted.
+    `session_id`: its id if it has one (`named`), else a substitute. `problem`: what is wrong. `body`: redacted JSON. Times are
+    microseconds.
     """
 
     session_id: str
@@ -97,12 +97,17 @@ class Unreadable:
     kind: Literal["unreadable"] = "unreadable"
 
 
+def unreadable_name(row: UnreadableRow, content_hash: str) -> str:
+    """The id under which an unreadable row is stored: its own, or one made from its content."""
+    return row.session_id or f"{UNNAMED}{content_hash[:16]}"
+
+
 def unreadable(
     row: UnreadableRow, body: bytes, content_hash: str, *, requested_at: int, seq: int, run_id: str
 ) -> Unreadable:
-    """What one request told of a row that cannot be read; `body` and `content_hash`: redacted."""
+    """An unreadable row of a response, to be stored. `body` and `content_hash`: of the redacted JSON."""
     return Unreadable(
-        session_id=row.session_id or f"{UNNAMED}{content_hash[:16]}",
+        session_id=unreadable_name(row, content_hash),
         named=row.session_id is not None,
         org_id=row.org_id,
         created_at=row.created_at,
@@ -118,7 +123,7 @@ def unreadable(
 
 @dataclass(frozen=True, slots=True)
 class Tombstone:
-    """The source was found to list the session no longer."""
+    """Records that the source no longer lists the session: it was deleted, or aged out."""
 
     kind: Kind
     requested_at: int
@@ -127,7 +132,7 @@ class Tombstone:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the warehouse holds of a session. `growth`: (updated_at, message_count) as `merge_growth` gives it, this version's included."""
+    """The state of a session in the warehouse. `growth`: as `merge_growth` returns it, including this version."""
 
     created_at: int
     updated_at: int
@@ -142,11 +147,11 @@ class Known:
 
 @dataclass(slots=True)
 class Resolution:
-    """The outcome for one batch.
+    """The result of merging one batch.
 
-    `held`: what the index holds from now on of each session that changed in any way (`batch` is the batch itself for those
-    of `won`, whose new version wins). `dirty`: the tables, by name, whose published rows are then stale, for each of
-    those. `unreadable`: what is kept aside from now on, `released`: what no longer is.
+    `held`: the new state of each session that changed. `won`: those of which a version in the batch wins; their `batch` is this one.
+    `dirty`: for each changed session, the tables whose published rows are stale. `unreadable`: sessions to store separately;
+    `released`: those that have become readable. `silent`: changed without a new `updated_at`.
     """
 
     held: dict[str, Known] = field(default_factory=dict)
@@ -166,25 +171,28 @@ def resolve(
     *,
     batch: int,
 ) -> Resolution:
-    """Join `sightings` (any order, repeats allowed) of batch number `batch` with what is `known`, and with what is kept `aside`."""
+    """Joins the sightings of a batch with the known state.
+
+    `sightings`: in any order, repeats allowed. `aside`: the unreadable sessions that are stored. `batch`: its number.
+    """
     result = Resolution()
-    odd: dict[str, Unreadable] = {}
+    unreadable: dict[str, Unreadable] = {}
     readable: list[Sighting] = []
     for one in sightings:
         if isinstance(one, Sighting):
             readable.append(one)
-        elif one.session_id not in odd or one.seq > odd[one.session_id].seq:
-            odd[one.session_id] = one
+        elif one.session_id not in unreadable or one.seq > unreadable[one.session_id].seq:
+            unreadable[one.session_id] = one
     readable.sort(key=lambda s: (s.session_id, s.updated_at, s.seq))
     for session_id, group in groupby(readable, key=lambda s: s.session_id):
         latest = _resolve_one(session_id, list(group), known.get(session_id), batch, result)
-        if session_id in odd and odd[session_id].seq < latest:
-            del odd[session_id]  # it read well later
+        if session_id in unreadable and unreadable[session_id].seq < latest:
+            del unreadable[session_id]  # readable in a later request
         elif session_id in aside and aside[session_id].seq < latest:
             result.released.add(session_id)
-    for session_id, one in odd.items():
-        held = aside.get(session_id)
-        if (held is None or (held.content_hash != one.content_hash and held.seq < one.seq)) and (
+    for session_id, one in unreadable.items():
+        stored = aside.get(session_id)
+        if (stored is None or (stored.content_hash != one.content_hash and stored.seq < one.seq)) and (
             session_id not in known or known[session_id].seq < one.seq
         ):
             result.released.discard(session_id)
@@ -199,11 +207,11 @@ def _resolve_one(
     batch: int,
     result: Resolution,
 ) -> int:
-    """Adds one session to the result; returns the order of the last request that could read it."""
+    """Adds one session to the result; returns the number of the last request in which it was readable."""
     tombstones = [Tombstone(s.kind, s.requested_at, s.seq) for s in group if s.kind != "seen"]
     if before is not None and before.tombstone is not None:
         tombstones.append(before.tombstone)
-    tombstone = max(tombstones, key=lambda m: m.seq, default=None)
+    tombstone = max(tombstones, key=lambda t: t.seq, default=None)
     winner: Sighting | None = None
     position = (before.updated_at, before.seq) if before is not None else (-1, -1)
     growth: Growth = before.growth if before is not None else ()
@@ -217,7 +225,7 @@ def _resolve_one(
         last_seen = max(last_seen, one.seq)
         if _is_later(one, position):
             winner, position = one, (one.updated_at, one.seq)
-    stands = tombstone if tombstone is not None and tombstone.seq > last_seen else None
+    valid_tombstone = tombstone if tombstone is not None and tombstone.seq > last_seen else None
     if winner is not None and first is not None:
         held = Known(
             winner.created_at,
@@ -228,7 +236,7 @@ def _resolve_one(
             winner.head,
             first,
             growth,
-            stands,
+            valid_tombstone,
         )
         result.won.add(session_id)
         if before is None:
@@ -237,9 +245,9 @@ def _resolve_one(
             result.changed += 1
             result.silent += winner.updated_at == before.updated_at
     elif before is not None and first is not None:
-        held = replace(before, first_synced_at=first, growth=growth, tombstone=stands)
+        held = replace(before, first_synced_at=first, growth=growth, tombstone=valid_tombstone)
     else:
-        held = None  # a mark of what is not held
+        held = None  # a tombstone of an unknown session
     if held is not None and held != before:
         result.held[session_id] = held
         result.dirty[session_id] = _dirty(before, held)
@@ -247,20 +255,20 @@ def _resolve_one(
 
 
 def _shown(known: Known) -> tuple[object, ...]:
-    """What tells one row of `sessions` from another: the version, and what the index knows beside it."""
+    """What a row of `sessions` depends on: the version, and the other facts in the index."""
     return known.updated_at, known.seq, known.first_synced_at, known.tombstone
 
 
 def _dirty(before: Known | None, held: Known) -> frozenset[str]:
-    """The tables in which the session's rows differ, or may."""
-    old, new = before.head if before is not None else _NOTHING, held.head
+    """The tables in which the session's rows may differ."""
+    old, new = before.head if before is not None else _EMPTY, held.head
     tables = set[str]()
     if before is None or _shown(before) != _shown(held):
         tables.add("sessions")
     if (old.message_count, old.messages_hash) != (new.message_count, new.messages_hash):
         tables |= {"messages", "tool_calls"}
     elif before is not None and before.growth != held.growth:
-        tables.add("messages")  # of which first_seen_at moves, and nothing else
+        tables.add("messages")  # only first_seen_at changes
     if old.costs_hash != new.costs_hash:
         tables.add("costs")
     if old.outputs_hash != new.outputs_hash:
@@ -268,18 +276,16 @@ def _dirty(before: Known | None, held: Known) -> frozenset[str]:
     return frozenset(tables)
 
 
-_NOTHING: Final = head_of(b"{}")
+_EMPTY: Final = head_of(b"{}")
 
 
 def _is_later(one: Sighting, position: tuple[int, int]) -> bool:
-    """Whether it shows a later state than the one of `position`: by `updatedAt`, and by the order of the requests where that
-    is the same, as after a change that did not move it.
-    """
+    """Whether a sighting is later than `position` (`updated_at`, `seq`). Request order decides if a change did not move `updatedAt`."""
     return (one.updated_at, one.seq) > position
 
 
 def set_aside(aside: dict[str, Unreadable], resolution: Resolution) -> None:
-    """What is kept aside once the resolution is merged; changes `aside`."""
+    """Updates `aside`, the unreadable sessions that are stored, with a resolution."""
     aside.update(resolution.unreadable)
     for session_id in resolution.released:
         aside.pop(session_id, None)

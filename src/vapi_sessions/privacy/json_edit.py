@@ -1,7 +1,7 @@
-"""One well-formed JSON document (`json_text`) decoded, changed and written again. Pure.
+"""Decodes a JSON document, changes it, and encodes it again.
 
-A document in which nothing changes is the same object; of others, the text of numbers comes out as it went in. JSON inside a
-string is anybody's: it is put right here before it is looked at.
+If nothing changes, the same object is returned. Otherwise numbers keep their text. Documents are well-formed (`json_text`); JSON
+inside a string may not be, and is normalised before it is examined.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from vapi_sessions.core.json_text import DEEP, decode, encode, members, read
 
-#: Changes a decoded value; returns the same object if there was nothing to do.
+#: Changes a decoded value; returns the same object if nothing changes.
 Change = Callable[[Any], Any]
-#: Stands for a JSON text inside a string that is nested too deeply to be examined.
+#: Replaces JSON inside a string that is nested too deeply to be examined.
 UNREADABLE_TEXT: Final = '{"$unreadable":"nested too deeply"}'
+_UNREADABLE_BODY: Final = b'{"$unreadable":"not JSON"}'
+_OPENING: Final = frozenset('{["')
 
 
 def rewrite(body: bytes, change: Change) -> bytes:
@@ -24,30 +28,30 @@ def rewrite(body: bytes, change: Change) -> bytes:
     return body if clean is value else encode(clean)
 
 
-def rewrite_or_stub(body: bytes, change: Change) -> bytes:
-    """The same, with a document that says so in place of one that cannot be examined: nobody knows what it holds."""
+def rewrite_or_replace(body: bytes, change: Change) -> bytes:
+    """Like `rewrite`. A document that cannot be examined is replaced, because it may hold anything."""
     try:
         return rewrite(body, change)
     except (ValueError, RecursionError):
-        return b'{"$unreadable":"not JSON"}'
+        return _UNREADABLE_BODY
 
 
 def rewrite_text(text: str, change: Change) -> str | None:
-    """The same for JSON inside a string; None if it is not JSON. Too deep: replaced by a note that says so."""
+    """Like `rewrite`, for JSON inside a string: None if it is not JSON; `UNREADABLE_TEXT` if it is too deep."""
     try:
-        value, odd = read(text.encode())
+        value, normalised = read(text.encode())
         clean = change(value)
-    except RecursionError:  # JSON in a string of JSON in a string, each of them deep
+    except RecursionError:  # deep JSON in strings in deep JSON
         return UNREADABLE_TEXT
     except ValueError:
         return None
-    if odd[DEEP]:
+    if normalised[DEEP]:
         return UNREADABLE_TEXT
-    return text if clean is value and not odd else encode(clean).decode()
+    return text if clean is value and not normalised else encode(clean).decode()
 
 
-def cut(body: bytes) -> dict[str, bytes] | None:
-    """The members of an object, each its own text; None for what is no object."""
+def split(body: bytes) -> dict[str, bytes] | None:
+    """The JSON text of each member of an object; None if the body is not an object."""
     try:
         return {name: bytes(value) for name, value in members(body).items()}
     except (ValueError, RecursionError):
@@ -55,7 +59,7 @@ def cut(body: bytes) -> dict[str, bytes] | None:
 
 
 def join(parts: dict[str, bytes]) -> bytes:
-    """An object of members that `cut` took apart."""
+    """The object whose members `split` returned."""
     return b"{" + b",".join([member(name, value) for name, value in parts.items()]) + b"}"
 
 
@@ -69,11 +73,13 @@ def looks_like_json(text: str) -> bool:
     return text.lstrip(" \t\r\n")[:1] in _OPENING and len(text) > 2
 
 
-_OPENING: Final = frozenset('{["')
+def number_text(value: Any) -> str:
+    """A decoded number as the source wrote it."""
+    return bytes(value).decode() if isinstance(value, msgspec.Raw) else str(value)
 
 
 def change_list(items: list[Any], each: Change) -> list[Any]:
-    """Copies only what changes, so that an untouched list is the same object."""
+    """A list with changed items; the same object if no item changes."""
     copy: list[Any] | None = None
     for index, item in enumerate(items):
         clean = each(item)
@@ -85,7 +91,7 @@ def change_list(items: list[Any], each: Change) -> list[Any]:
 
 
 def change_object(members: dict[str, Any], each: Callable[[str, Any], Any]) -> dict[str, Any]:
-    """The same for an object."""
+    """An object with changed values; the same object if no value changes."""
     copy: dict[str, Any] | None = None
     for name, value in members.items():
         clean = each(name, value)
@@ -97,7 +103,7 @@ def change_object(members: dict[str, Any], each: Callable[[str, Any], Any]) -> d
 
 
 def change_names(members: dict[str, Any], each: Callable[[str], str]) -> dict[str, Any]:
-    """An object with other keys and the same values; the same object if no key changes. Keys that become equal are numbered."""
+    """An object with changed member names; the same object if no name changes. Names that become equal are numbered."""
     names = {name: each(name) for name in members}
     taken = {name for name, new in names.items() if new == name}
     if len(taken) == len(names):

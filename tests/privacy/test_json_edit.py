@@ -1,19 +1,19 @@
-"""What the helpers for decoded JSON change, and that they leave everything else as it was."""
+"""Changing decoded JSON leaves everything else unchanged."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from vapi_sessions.privacy.documents import change_names, rewrite
+from vapi_sessions.privacy.json_edit import change_names, rewrite
 
 
 def _short(name: str) -> str:
     return "x" if name.startswith("long") else name
 
 
-def test_keys_change_and_values_stay() -> None:
-    """In their order; an object without such a key is the same object."""
+def test_changing_names_keeps_values_and_order() -> None:
+    """If no name changes, the same object is returned."""
     value = {"a": [1], "long name": {"b": 2}}
     changed = change_names(value, _short)
     assert list(changed.items()) == [("a", [1]), ("x", {"b": 2})]
@@ -22,8 +22,8 @@ def test_keys_change_and_values_stay() -> None:
         assert change_names(members, _short) is members
 
 
-def test_keys_that_become_equal_are_numbered() -> None:
-    """Neither value is lost, and a key that stays is not touched."""
+def test_names_that_become_equal_are_numbered() -> None:
+    """No value is lost, and unchanged names stay."""
     for before, after in (
         (b'{"long 1":1,"x":2,"long 2":3}', b'{"x 2":1,"x":2,"x 3":3}'),
         (b'{"long 1":1,"long 2":2,"x 2":0}', b'{"x":1,"x 3":2,"x 2":0}'),
@@ -31,8 +31,8 @@ def test_keys_that_become_equal_are_numbered() -> None:
         assert rewrite(before, lambda v: change_names(v, _short)) == after
 
 
-def test_members_keep_their_values_when_a_key_changes() -> None:
-    """Numbers included, whose text has to survive."""
+def test_numbers_keep_their_text_when_a_name_changes() -> None:
+    """To the last digit."""
 
     def change(value: Any) -> Any:
         return change_names(value, _short)

@@ -1,4 +1,4 @@
-"""What a number is introduced as, by the words beside it. Pure."""
+"""What the words next to a number say about it: that it is a telephone number, a card, or something else, such as an order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 
 class Introduced(Enum):
-    """As nothing in particular, as one of what is masked, or as something else."""
+    """What the words introduce a number as: nothing in particular, a kind that is masked, or something else."""
 
     AS_NOTHING = 0
     AS_PHONE = 1
@@ -17,14 +17,14 @@ class Introduced(Enum):
     AS_OTHER = 4
 
 
-#: So many characters before a number are read.
+#: Number of characters before a number that are examined.
 REACH: Final = 48
-#: A word that is this close stands with the number itself: "order 415…", "order no. 415…".
+#: Within this distance, a word belongs to the number: "order 415…", "order no. 415…".
 _CLOSE: Final = 6
 
-#: Parts of `orderNumber` count as words.
+#: The parts of `orderNumber` count as words.
 _WORD: Final = re.compile(r"[A-Z]?[a-zß-ÿ]+|[A-Z]+(?![a-z])|[^\W\d_]+|[$€£¥#]")
-#: The beginnings of words, where they have many endings; and whole words. The nearest before a number decides.
+#: Beginnings of words with many endings, and whole words. The nearest one before a number decides.
 _STEMS: Final = {
     Introduced.AS_PHONE: "phon telephon telefon téléphon teléfon smartphon mobil handy dial reach contact llam appel erreich",
     Introduced.AS_OTHER: "order bestell pedido commande invoice rechnung factur konto certificat voucher coupon gutschein promo "
@@ -48,33 +48,34 @@ _WORDS: Final = {
 _KINDS: Final = {word: kind for kind, words in _WORDS.items() for word in words.split()}
 _BEGINNINGS: Final = {stem: kind for kind, stems in _STEMS.items() for stem in stems.split()}
 _STEM: Final = re.compile("|".join(_BEGINNINGS))
-#: They say that a number follows; the word before says of what: "order number", "phone #".
+#: Words that announce a number; the word before them says which: "order number", "phone #".
 _NUMBER: Final = frozenset({"number", "numbers", "nummer", "no", "nr", "num", "#"})
+#: Their meaning without a word before.
 _ALONE: Final = {
     "number": Introduced.AS_PHONE,
     "numbers": Introduced.AS_PHONE,
     "nummer": Introduced.AS_PHONE,
     "#": Introduced.AS_OTHER,
 }
-#: "Customer number" may be either.
-_EITHER: Final = frozenset({"customer", "client", "user"})
+#: "Customer number" may be a telephone number or an id.
+_AMBIGUOUS: Final = frozenset({"customer", "client", "user"})
 
-#: What stands before a colon or an equals sign, and nothing else, says what follows: `units: 415…`.
+#: If a colon or an equals sign precedes the number, only the label before it counts: `units: 415…`.
 _LABEL: Final = re.compile(r"[\"']{0,2}\s{0,3}[:=]\s{0,3}[\"'(\[<*]{0,4}\Z")
 _NO_LABEL: Final = re.compile(r"[^\w .()'/-]")
-#: A part of an id, or of an address: `ORD-415…`, `orders/415…`.
+#: The number is part of an id or a path: `ORD-415…`, `orders/415…`.
 _ATTACHED: Final = re.compile(r"[A-Za-z0-9][\w.]*[-_/#]{1,3}\Z")
 _UNITS: Final = re.compile(
     r"[ ]?(?:[€$£¥%]|(?i:usd|eur|gbp|dollars?|euros?|pounds|yen|[mnµu]?s|secs?|seconds|minutes|hours|bytes|[kmg]i?b|km|miles|"
     r"points|people|tokens|times)(?!\w))"
 )
-_SAID_AFTER: Final = re.compile(
+_AFTER: Final = re.compile(
     r"[ ,]{0,2}(?:\(?(?i:mobile|cell|phone|tel|fax|home|work)(?!\w)|is[ ](?:\w{1,20}[ ]){1,3}(?i:number|phone|mobile|cell)(?!\w))"
 )
 
 
 def introduced(before: str) -> tuple[Introduced, bool]:
-    """As what the words before a number introduce it, and whether they stand with the number itself."""
+    """What the words before a number introduce it as, and whether the deciding word is close to it."""
     line = before.rstrip("\n\r\t ") if before[-1:] in "\n\r" else before
     line = line[line.rfind("\n") + 1 :]
     attached = _ATTACHED.search(line)
@@ -85,27 +86,27 @@ def introduced(before: str) -> tuple[Introduced, bool]:
         for sign in _NO_LABEL.finditer(line):
             line = " " * sign.end() + line[sign.end() :]
     words = list(_WORD.finditer(line))
-    for place in reversed(range(len(words))):
-        kind = _kind([word[0].lower() for word in words[max(0, place - 1) : place + 1]])
+    for index in reversed(range(len(words))):
+        kind = _kind([word[0].lower() for word in words[max(0, index - 1) : index + 1]])
         if kind is Introduced.AS_NOTHING:
             break
         if kind is not None:
-            return kind, len(line) - words[place].end() <= _CLOSE
+            return kind, len(line) - words[index].end() <= _CLOSE
     return (Introduced.AS_OTHER, True) if attached else (Introduced.AS_NOTHING, False)
 
 
-def said_after(text: str, end: int) -> Introduced:
-    """As what the words that follow a number, which ends there, explain it: `415 555 0132 (mobile)`, `1234567 dollars`."""
+def explained(text: str, end: int) -> Introduced:
+    """What the words after a number say about it: `415 555 0132 (mobile)`, `1234567 dollars`. `end`: of the number."""
     if _UNITS.match(text, end):
         return Introduced.AS_OTHER
-    return Introduced.AS_PHONE if _SAID_AFTER.match(text, end) else Introduced.AS_NOTHING
+    return Introduced.AS_PHONE if _AFTER.match(text, end) else Introduced.AS_NOTHING
 
 
 def _kind(words: list[str]) -> Introduced | None:
-    """Of the last of one or two words; `AS_NOTHING` if it says that it is open; None if it says nothing."""
+    """The meaning of the last of one or two words: None if it has none; `AS_NOTHING` if it is ambiguous and ends the search."""
     word, former = words[-1], words[0] if len(words) > 1 else ""
     if word in _NUMBER:
-        if former in _EITHER:
+        if former in _AMBIGUOUS:
             return Introduced.AS_NOTHING
         return _kind([former]) or _ALONE.get(word)
     if word == "id" and former == "caller":

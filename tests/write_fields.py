@@ -1,8 +1,8 @@
-"""Brings `src/vapi_sessions/privacy/fields.tsv` up to date with the contract: what is new gets the class `?`, for somebody to say what it is.
+"""Updates `src/vapi_sessions/privacy/fields.tsv` from the contract. New fields get the class `?`, which must be replaced by hand.
 
-    python tests/write_places.py
+    python tests/write_fields.py
 
-Lines that are marked `seen` are ours: the contract does not have them, or says less. Everything else follows `contract.json`.
+Lines that end with `seen` stay as they are: the contract does not declare these fields, or says less about them.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ UNKNOWN: Final = "?"
 
 
 def updated(table: str) -> str:
-    """The table with a line for each member of the contract, and the lines that are marked."""
+    """The table with a line for each member in the contract, and the lines that end with `seen`."""
     known = {line.split("\t")[0]: line for line in table.splitlines()}
-    kept = {where: line for where, line in known.items() if line.endswith("\tseen")}
+    kept = {field: line for field, line in known.items() if line.endswith("\tseen")}
     for schema, structure in contract.schemas().items():
         for member, inner in structure.get("properties", {}).items():
-            where = f"{schema}.{member}"
-            what = known[where].split("\t")[1] if where in known else UNKNOWN
+            field = f"{schema}.{member}"
+            field_class = known[field].split("\t")[1] if field in known else UNKNOWN
             leads_to = " ".join(sorted(set(_leads_to(inner))))
-            kept.setdefault(where, f"{where}\t{what}\t{leads_to}".rstrip("\t"))
-    return "".join(f"{kept[where]}\n" for where in sorted(kept))
+            kept.setdefault(field, f"{field}\t{field_class}\t{leads_to}".rstrip("\t"))
+    return "".join(f"{kept[field]}\n" for field in sorted(kept))
 
 
 def _leads_to(schema: dict[str, Any]) -> Iterator[str]:
-    """The schemas that a value of this one can be, or be a list of; with `*` before those of values under any name."""
+    """The schemas that a value, or an item of a list, may have; `*` precedes the schema of a member with any name."""
     if "$ref" in schema:
         yield schema["$ref"].split("/")[-1]
     for kind in ("oneOf", "anyOf", "allOf"):
@@ -48,4 +48,5 @@ def _leads_to(schema: dict[str, Any]) -> Iterator[str]:
 if __name__ == "__main__":
     text = updated(TABLE.read_text("utf-8"))
     TABLE.write_text(text, "utf-8")
-    sys.exit(f"{text.count(UNKNOWN)} places have no class yet" if UNKNOWN in text else 0)
+    count = text.count(UNKNOWN)
+    sys.exit(f"{count} {'field has' if count == 1 else 'fields have'} no class yet" if count else 0)

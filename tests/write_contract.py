@@ -1,10 +1,10 @@
-"""`contract.json` beside this file: the vendor's contract, reduced to the names and the structure of its schemas.
+"""Writes `contract.json` beside this file: the vendor's contract, reduced to the names and the structure of its schemas.
 
-Tests of what a session can hold, and where, need no more, and then need nothing beside the checkout. Kept is every schema that a
-session can hold, its members, and which of them are texts, numbers, lists or other schemas. Descriptions, examples, limits and
-the values of enumerations are left out. The file names the document that it was made of.
+The tests need it to know what a session may contain, and then need no file outside of the checkout. It has every schema that a session
+may contain, with the members and whether each is a string, a number, a list or another schema. Descriptions, examples, limits
+and the values of enumerations are left out. The file names the document that it comes from.
 
-    python tests/reduced.py path/to/openapi.json     writes it anew
+    python tests/write_contract.py path/to/openapi.json
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ def reduced(document: dict[str, Any]) -> str:
         if name not in kept:
             kept[name] = _structure(document["components"]["schemas"][name], todo)
     lines = ",\n".join(f"{json.dumps(name)}:{_compact(kept[name])}" for name in sorted(kept))
-    about, where = document["info"], document["servers"][0]["url"]
-    source = f"{about['title']} {about['version']}, {where}, {AS_OF}: the vendor's OpenAPI document, names and structure only"
+    info, server = document["info"], document["servers"][0]["url"]
+    source = f"{info['title']} {info['version']}, {server}, {AS_OF}: the vendor's OpenAPI document, names and structure only"
     return f'{{"source":{json.dumps(source)},"components":{{"schemas":{{\n{lines}\n}}}}}}\n'
 
 
 def _structure(schema: dict[str, Any], named: list[str]) -> dict[str, Any]:
-    """What a schema says about structure; the schemas that it refers to are added to `named`."""
+    """The structure of a schema. Appends the schemas that it refers to to `named`."""
     if "$ref" in schema:
         named.append(schema["$ref"].removeprefix(_PREFIX))
         return {"$ref": schema["$ref"]}

@@ -1,4 +1,4 @@
-"""How many numbers are found in every context, and how much else is left alone. Counted, and every miss named."""
+"""Counts how many numbers are found in every context and how much other text is kept, and lists every error."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from vapi_sessions.privacy.masking import CARD, EMAIL, IBAN, PHONE, mask
 
-from . import identities, numbers, others
+from . import identities, not_numbers, numbers
 
 Mask = Callable[[str], str]
 
 
 @dataclass
-class Figure:
-    """So many of so many, and the texts that count against it."""
+class Score:
+    """The number of texts, and those that were masked wrongly."""
 
     name: str
     total: int = 0
@@ -33,23 +33,23 @@ class Figure:
 
 def found_in_grid(
     name: str, formats: Mapping[str, str], contexts: Mapping[str, numbers.Context], masked: Mask = mask
-) -> Figure:
-    """A number counts as found if it is called one, and none of its digits is left."""
-    figure = Figure(name)
+) -> Score:
+    """Numbers in every format and context. One is found if its kind replaces all of its digits."""
+    score = Score(name)
     for form, number in formats.items():
-        for place, context in contexts.items():
-            figure.total += 1
+        for where, context in contexts.items():
+            score.total += 1
             clean = masked(context(number))
             if PHONE not in clean or _digits(clean) != _digits(context("")):
-                figure.wrong.append(f"{form}, {place}: {context(number)!r} -> {clean!r}")
-    return figure
+                score.wrong.append(f"{form}, {where}: {context(number)!r} -> {clean!r}")
+    return score
 
 
-def found_in(name: str, texts: Iterable[str], kind: str, masked: Mask = mask) -> Figure:
-    """A text counts if the kind stands in it afterwards, no part of an address, and at most an expiry date and a code of digits."""
-    figure = Figure(name)
+def found_in(name: str, texts: Iterable[str], kind: str, masked: Mask = mask) -> Score:
+    """Texts with a value of one kind. It is found if the kind replaces it, and no part of an address and few digits are left."""
+    score = Score(name)
     for text in texts:
-        figure.total += 1
+        score.total += 1
         clean = masked(text)
         if (
             kind not in clean
@@ -57,19 +57,19 @@ def found_in(name: str, texts: Iterable[str], kind: str, masked: Mask = mask) ->
             or "example" in clean
             or len(_digits(clean.replace("\\u00a0", ""))) > 7
         ):
-            figure.wrong.append(f"{text!r} -> {clean!r}")
-    return figure
+            score.wrong.append(f"{text!r} -> {clean!r}")
+    return score
 
 
-def left_alone(name: str, texts: Iterable[str], masked: Mask = mask) -> Figure:
-    """A text counts if it is the same afterwards."""
-    figure = Figure(name)
+def kept(name: str, texts: Iterable[str], masked: Mask = mask) -> Score:
+    """Texts that `mask` should not change."""
+    score = Score(name)
     for text in texts:
-        figure.total += 1
+        score.total += 1
         clean = masked(text)
         if clean != text:
-            figure.wrong.append(f"{text!r} -> {clean!r}")
-    return figure
+            score.wrong.append(f"{text!r} -> {clean!r}")
+    return score
 
 
 def _digits(text: str) -> list[str]:
@@ -77,7 +77,7 @@ def _digits(text: str) -> list[str]:
 
 
 def texts_in(corpus: Path) -> list[str]:
-    """Every text of the conversations, and what stands in the JSON within them; each once."""
+    """Every string in the conversations, and in JSON inside them, without repetitions."""
     found: dict[str, None] = {}
     with corpus.open(encoding="utf-8") as lines:
         for line in lines:
@@ -98,12 +98,14 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(item)
 
 
-#: Every sign of a person in the corpus that these kinds cover is an address; by reading: no text of it has a telephone
-#: number, a whole card number or an IBAN. (`credit_card_4421486` and "gift card 6276644" are the airline's own names of payments.)
-def in_corpus(corpus: Path, masked: Mask = mask) -> tuple[Figure, Figure]:
-    """Texts in which something is taken for a telephone, a card or an account; and addresses found."""
-    numbers_left = Figure("corpus: texts without a number taken for one")
-    addresses = Figure("corpus: addresses found")
+def in_corpus(corpus: Path, masked: Mask = mask) -> tuple[Score, Score]:
+    """Texts of the corpus in which no number is found, and the addresses found.
+
+    The corpus was read: it has addresses, but no telephone number, complete card number or IBAN. (`credit_card_4421486` and "gift card
+    6276644" are the airline's names of payments.)
+    """
+    numbers_left = Score("corpus: texts without a false number")
+    addresses = Score("corpus: addresses found")
     for text in texts_in(corpus):
         clean = masked(text)
         numbers_left.total += 1
@@ -116,35 +118,35 @@ def in_corpus(corpus: Path, masked: Mask = mask) -> tuple[Figure, Figure]:
     return numbers_left, addresses
 
 
-def national(masked: Callable[..., str] = mask) -> Iterator[Figure]:
-    """With the region: numbers as its people write them, and what else is left alone; all regions together."""
+def national(masked: Callable[..., str] = mask) -> Iterator[Score]:
+    """With a region: its national numbers, and texts to keep; the totals of all regions."""
     contexts = numbers.CONTEXTS | numbers.HELD_OUT_CONTEXTS | numbers.LATER_CONTEXTS
-    found = Figure("telephones found: national formats, with the region")
-    left = Figure("orders, prices, … left alone, with a region")
+    found = Score("telephones found: national formats, with the region")
+    left = Score("orders, prices, … kept, with a region")
     for region, number in numbers.NATIONAL.items():
         try:
             masked("", region)
-        except TypeError:  # an earlier version knows no region
+        except TypeError:  # an earlier version has no regions
             return
 
         def masked_there(text: str, region: str = region) -> str:
             return masked(text, region)
 
-        others_there = (*others.LEFT_ALONE, *others.HELD_OUT_LEFT_ALONE, *others.LATER_LEFT_ALONE)
-        for figure, part in (
+        others = (*not_numbers.KEPT, *not_numbers.HELD_OUT_KEPT, *not_numbers.LATER_KEPT)
+        for score, part in (
             (found, found_in_grid(region, {region: number}, contexts, masked_there)),
-            (left, left_alone(region, (*others_there, *others.generated(20)), masked_there)),
+            (left, kept(region, (*others, *not_numbers.generated(20)), masked_there)),
         ):
-            figure.total += part.total
-            figure.wrong += part.wrong
+            score.total += part.total
+            score.wrong += part.wrong
     yield from (found, left)
 
 
 GENERATED: Final = 200
 
 
-def figures(masked: Mask = mask) -> list[Figure]:
-    """All but those of the corpus."""
+def scores(masked: Mask = mask) -> list[Score]:
+    """All scores except those of the corpus."""
     everywhere = numbers.CONTEXTS | numbers.HELD_OUT_CONTEXTS
     all_formats = numbers.FORMATS | numbers.HELD_OUT_FORMATS | numbers.LATER_FORMATS
     both = (
@@ -156,18 +158,18 @@ def figures(masked: Mask = mask) -> list[Figure]:
         ("all formats × later contexts", all_formats, numbers.LATER_CONTEXTS),
     )
     return [
-        *(found_in_grid(f"telephones found: {name}", *sets, masked=masked) for name, *sets in both),  # type: ignore[arg-type]
+        *(found_in_grid(f"telephones found: {name}", *sets, masked=masked) for name, *sets in both),  # type: ignore[arg-type]  # a name and two mappings
         *national(masked),
         found_in("cards found", identities.CARDS, CARD, masked),
         found_in("cards found, held out", identities.HELD_OUT_CARDS, CARD, masked),
-        found_in("accounts found", identities.ACCOUNTS, IBAN, masked),
-        found_in("accounts found, held out", identities.HELD_OUT_ACCOUNTS, IBAN, masked),
+        found_in("IBANs found", identities.IBANS, IBAN, masked),
+        found_in("IBANs found, held out", identities.HELD_OUT_IBANS, IBAN, masked),
         found_in("addresses found", identities.ADDRESSES, EMAIL, masked),
         found_in("addresses found, held out", identities.HELD_OUT_ADDRESSES, EMAIL, masked),
-        left_alone("orders, prices, dates, epochs, ids left alone", others.LEFT_ALONE, masked),
-        left_alone("the same, held out", others.HELD_OUT_LEFT_ALONE, masked),
-        left_alone("the same, later", others.LATER_LEFT_ALONE, masked),
-        left_alone("the same, generated", others.generated(GENERATED), masked),
-        left_alone("what is no account left alone", identities.NO_ACCOUNTS, masked),
-        left_alone("what is no address left alone", identities.NO_ADDRESSES, masked),
+        kept("orders, prices, dates, epochs, ids kept", not_numbers.KEPT, masked),
+        kept("the same, held out", not_numbers.HELD_OUT_KEPT, masked),
+        kept("the same, later", not_numbers.LATER_KEPT, masked),
+        kept("the same, generated", not_numbers.generated(GENERATED), masked),
+        kept("similar to IBANs, kept", identities.NO_IBANS, masked),
+        kept("similar to addresses, kept", identities.NO_ADDRESSES, masked),
     ]

@@ -1,4 +1,4 @@
-"""Sessions that share a timestamp, by the thousand: no cursor separates them, and none may be lost."""
+"""Thousands of sessions with equal timestamps: a cursor cannot separate them, and none may be missed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _moments(world: World, shared: set[str], *, inside: bool = False) -> Times:
-    """The n-th session's timestamps; those `shared` are equal, or `inside` one millisecond."""
+    """The timestamps of the n-th session. Those in `shared` are equal; with `inside`, within one millisecond."""
     start = world.ago(days=2)
 
     def times(n: int) -> tuple[int, int]:
@@ -42,10 +42,10 @@ def _moments(world: World, shared: set[str], *, inside: bool = False) -> Times:
     ),
     ids=lambda value: "+".join(sorted(value)) if isinstance(value, set) else str(value),
 )
-def test_thousands_that_share_a_timestamp_arrive(
+def test_thousands_of_sessions_with_equal_timestamps_are_read(
     world: World, count: int, shared: set[str], page_size: int
 ) -> None:
-    """Every session is there and the time is claimed, with large pages and with small ones, several side by side."""
+    """All of them, and the window is claimed, with small and large pages and with concurrent windows."""
     world.insert(count, _moments(world, shared))
     summary = world.sync(page_size=page_size, concurrency=4)
     assert summary.counts.sessions_new == count
@@ -55,8 +55,8 @@ def test_thousands_that_share_a_timestamp_arrive(
 
 @pytest.mark.parametrize("inside", first([True, False]), ids=["equal to the millisecond", "equal"])
 @pytest.mark.parametrize("shared", [{"created"}, {"created", "updated"}], ids=["createdAt", "both"])
-def test_ties_in_a_changing_order_arrive(world: World, shared: set[str], inside: bool) -> None:
-    """A block of several pages arrives whole although its order changes with each request, among others that are not tied."""
+def test_ties_whose_order_changes_are_read(world: World, shared: set[str], inside: bool) -> None:
+    """All ties on several pages are read although their order changes with each request."""
     world.server.configure(ties="shuffled")
     world.insert(60, lambda n: (world.ago(days=3) + n * SECOND, world.ago(days=2) + n * SECOND))
     world.insert(150, _moments(world, shared, inside=inside))
@@ -66,16 +66,16 @@ def test_ties_in_a_changing_order_arrive(world: World, shared: set[str], inside:
 
 
 @pytest.mark.proof
-def test_two_thousand_shuffled_ties_arrive(world: World) -> None:
-    """Two pages of sessions equal in both timestamps, in another order each time, arrive whole."""
+def test_two_thousand_ties_whose_order_changes_are_read(world: World) -> None:
+    """Two pages of sessions with both timestamps equal."""
     world.server.configure(ties="shuffled")
     world.insert(2_000, _moments(world, {"created", "updated"}))
     world.sync(page_size=1000)
     assert world.here() == world.there()
 
 
-def test_a_bulk_change_of_tied_sessions_is_read_again_in_full(world: World) -> None:
-    """Two thousand known sessions that all change at one moment are all changed here too, once."""
+def test_a_bulk_change_of_tied_sessions_is_read_completely(world: World) -> None:
+    """Two thousand known sessions that change at the same moment are all updated, once."""
     ids = world.insert(2_000, _moments(world, {"created", "updated"}))
     world.sync(page_size=500)
     world.clock.forward(days=1)
@@ -87,8 +87,8 @@ def test_a_bulk_change_of_tied_sessions_is_read_again_in_full(world: World) -> N
     assert world.rows("SELECT count(*) FROM sessions WHERE name = 'Campaign'") == [(2_000,)]
 
 
-def test_a_block_that_cannot_be_proven_whole_is_not_claimed(world: World) -> None:
-    """A source that does not count by id proves nothing: the sync fails, and claims nothing of that window."""
+def test_ties_that_cannot_be_proven_complete_are_not_claimed(world: World) -> None:
+    """If the source ignores the filter by id, the sync fails and does not claim the window."""
     world.server.configure(ignored_parameters=frozenset({"idAny"}))
     world.insert(250, _moments(world, {"created", "updated"}))
     with pytest.raises(SourceInconsistentError, match="250 sessions were created at"):
