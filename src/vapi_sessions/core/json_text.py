@@ -157,12 +157,12 @@ def _brackets(text: str) -> Iterator[tuple[re.Match[str], int]]:
     """Each token, and the number of brackets open after it. A string is one token. Raises ValueError if brackets do not match."""
     stack: list[str] = []
     for match in _TOKENS.finditer(text):
-        mark = match[0]
-        if mark in "[{":
-            stack.append(mark)
-        elif mark in "]}" and (not stack or stack.pop() + mark not in ("[]", "{}")):
+        token = match[0]
+        if token in "[{":
+            stack.append(token)
+        elif token in "]}" and (not stack or stack.pop() + token not in ("[]", "{}")):
             raise ValueError("brackets that do not match")
-        elif mark == '"':
+        elif token == '"':
             raise ValueError("a string without an end")
         yield match, len(stack)
     if stack:
@@ -180,16 +180,16 @@ def shallow(text: str) -> list[tuple[str, str]]:
     parts: list[tuple[str, str]] = []
     name, start, end = "", 0, 0
     for match, levels in _brackets(text):
-        mark = match[0]
+        token = match[0]
         if end:
             raise ValueError("more than one whole value")
-        if mark in "[{" and levels == 1:
+        if token in "[{" and levels == 1:
             start = match.end()
-        elif mark == ":" and levels == 1 and text.lstrip(_BLANKS)[0] == "{":
+        elif token == ":" and levels == 1 and text.lstrip(_BLANKS)[0] == "{":
             name, start = json.loads(text[start : match.start()]), match.end()
-        elif (mark == "," and levels == 1) or (mark in "]}" and levels == 0):
+        elif (token == "," and levels == 1) or (token in "]}" and levels == 0):
             value = text[start : match.start()].strip(_BLANKS)
-            if not value and (parts or mark == ","):
+            if not value and (parts or token == ","):
                 raise ValueError("a value that is empty")
             if value:
                 parts.append((name, value))
