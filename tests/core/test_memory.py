@@ -52,7 +52,7 @@ def test_large_blocks_are_returned_to_the_system() -> None:
 
 
 def test_the_command_sets_its_allocator_before_pyarrow_is_imported() -> None:
-    """pyarrow chooses its pool at import. Its default pool keeps freed memory, a quarter of a sync's."""
+    """It chooses its pool at import. Its default pool keeps freed memory, a quarter of a sync's."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ARROW_")}
     done = subprocess.run(
         [sys.executable, "-c", _COMMAND, "status", "--help"],

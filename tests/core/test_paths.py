@@ -147,7 +147,7 @@ def test_a_removed_working_directory_is_an_error_for_relative_paths(here: Path) 
 
 
 def test_the_path_of_a_key_file_may_begin_with_a_tilde(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """cron does not expand `~` in variables."""
+    """Cron does not expand `~` in variables."""
     key = here.parent / "home" / "key"
     key.write_text("a-key\n")
     key.chmod(0o600)

@@ -154,22 +154,22 @@ def _without_depth(text: str, odd: Counter[str]) -> str:
 
 
 def _brackets(text: str) -> Iterator[tuple[re.Match[str], int]]:
-    """Each token, and the number of brackets open after it. A string is one token. Raises ValueError if brackets do not match."""
+    """Each symbol, and the number of brackets open after it. A string is one symbol. Raises ValueError if brackets do not match."""
     stack: list[str] = []
-    for match in _TOKENS.finditer(text):
-        token = match[0]
-        if token in "[{":
-            stack.append(token)
-        elif token in "]}" and (not stack or stack.pop() + token not in ("[]", "{}")):
+    for match in _SYMBOLS.finditer(text):
+        symbol = match[0]
+        if symbol in "[{":
+            stack.append(symbol)
+        elif symbol in "]}" and (not stack or stack.pop() + symbol not in ("[]", "{}")):
             raise ValueError("brackets that do not match")
-        elif token == '"':
+        elif symbol == '"':
             raise ValueError("a string without an end")
         yield match, len(stack)
     if stack:
         raise ValueError("brackets that do not match")
 
 
-_TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\],:"]', re.DOTALL)
+_SYMBOLS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\],:"]', re.DOTALL)
 
 
 def shallow(text: str) -> list[tuple[str, str]]:
@@ -180,16 +180,16 @@ def shallow(text: str) -> list[tuple[str, str]]:
     parts: list[tuple[str, str]] = []
     name, start, end = "", 0, 0
     for match, levels in _brackets(text):
-        token = match[0]
+        symbol = match[0]
         if end:
             raise ValueError("more than one whole value")
-        if token in "[{" and levels == 1:
+        if symbol in "[{" and levels == 1:
             start = match.end()
-        elif token == ":" and levels == 1 and text.lstrip(_BLANKS)[0] == "{":
+        elif symbol == ":" and levels == 1 and text.lstrip(_BLANKS)[0] == "{":
             name, start = json.loads(text[start : match.start()]), match.end()
-        elif (token == "," and levels == 1) or (token in "]}" and levels == 0):
+        elif (symbol == "," and levels == 1) or (symbol in "]}" and levels == 0):
             value = text[start : match.start()].strip(_BLANKS)
-            if not value and (parts or token == ","):
+            if not value and (parts or symbol == ","):
                 raise ValueError("a value that is empty")
             if value:
                 parts.append((name, value))
