@@ -97,9 +97,26 @@ def make_plan(
             windows[-1] = Window(windows[-1].lower, None)
         else:
             windows.append(Window(max(bound, origin), None))
-    # No listed session was updated before the oldest one was created, so up to there no lower bound is sent: a source with a
-    # retention may refuse a request for anything older.
-    horizon = floor_ms(oldest.created_at)
+    opened = _plan_windows(source, settings, windows, bound=bound, horizon=floor_ms(oldest.created_at))
+    everything = sorted([*resumed, *opened], key=lambda window: window.window.lower)
+    state = {
+        "org_id": oldest.org_id,
+        "base_url": settings.base_url,
+        "origin": str(origin),
+    }
+    if reason:
+        state["origin_reason"] = reason
+    return Plan(tuple(everything), bound, oldest.org_id, origin, IntervalSet([(settled_until, bound)])), state
+
+
+def _plan_windows(
+    source: Source, settings: Settings, windows: Sequence[Window], *, bound: int, horizon: int
+) -> list[PlannedWindow]:
+    """Windows of bounded size. `horizon` is the createdAt of the oldest session, µs.
+
+    No listed session was updated before the horizon, so up to there no lower bound is sent: a source with a retention may
+    refuse a request for anything older.
+    """
 
     def count_all(asked: Sequence[Window]) -> list[int]:
         return _in_threads(
@@ -122,20 +139,11 @@ def make_plan(
         page_size=settings.page_size,
         concurrency=settings.concurrency,
     )
-    opened = [
+    return [
         replace(p, window=w, cursors=(Cursor(w),))
         for p in planned
         for w in [_open_to_the_left(p.window, horizon)]
     ]
-    everything = sorted([*resumed, *opened], key=lambda window: window.window.lower)
-    state = {
-        "org_id": oldest.org_id,
-        "base_url": settings.base_url,
-        "origin": str(origin),
-    }
-    if reason:
-        state["origin_reason"] = reason
-    return Plan(tuple(everything), bound, oldest.org_id, origin, IntervalSet([(settled_until, bound)])), state
 
 
 def _beginning(oldest: Row) -> int:
