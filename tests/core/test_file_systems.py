@@ -127,9 +127,9 @@ def test_a_failing_disk_is_not_an_unsupported_operation(
 ) -> None:
     """It is an error with exit code 5."""
     refuse(call, number)
-    with pytest.raises(WarehouseError) as told:
+    with pytest.raises(WarehouseError) as caught:
         two.sync()
-    assert told.value.exit_code == 5
+    assert caught.value.exit_code == 5
 
 
 def test_a_file_that_cannot_be_synced_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,10 +234,10 @@ def test_without_flock_processes_still_exclude_each_other(layout: Layout) -> Non
 def test_without_any_lock_nothing_is_written(layout: Layout, refuse: Refuse) -> None:
     """Concurrent runs would damage the warehouse."""
     refuse("fcntl", errno.ENOLCK)
-    with pytest.raises(WarehouseError, match="file system without locks") as told, writer_lock(layout):
+    with pytest.raises(WarehouseError, match="file system without locks") as caught, writer_lock(layout):
         pytest.fail("it was written")
-    assert told.value.exit_code == 5
-    assert not isinstance(told.value, WarehouseBusyError)
+    assert caught.value.exit_code == 5
+    assert not isinstance(caught.value, WarehouseBusyError)
 
 
 @pytest.fixture

@@ -50,13 +50,13 @@ def test_odd_json_is_repaired_and_counted(text: str, after: dict[str, Any], coun
 @pytest.mark.parametrize("levels", [MOST_DEEP - 1, MOST_DEEP, 900, 3_000, 50_000])
 def test_a_value_nested_too_deep_becomes_its_text(opening: str, closing: str, levels: int) -> None:
     """From a fixed level on, without losing a character."""
-    step = opening.count("[") + opening.count("{")
+    levels_each = opening.count("[") + opening.count("{")
     text = opening * levels + ('{"x":1}' if "a" in opening else "") + closing * levels
     body = f'{{"m":{text},"n":[[1.50]]}}'.encode()
     clean, value = normalised(body)
     assert json.loads(clean)["n"] == [[1.5]]
     assert not deeper(value)
-    inside = levels * step + ("a" in opening) + 1
+    inside = levels * levels_each + ("a" in opening) + 1
     assert repairs(body) == ({} if inside <= MOST_DEEP else {"deep_values": 1})
     if inside > MOST_DEEP:
         found = value["m"]

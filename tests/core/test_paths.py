@@ -100,12 +100,12 @@ def test_an_impossible_path_is_refused(
             lambda: Layout(Path(given.replace("//", "/"))),
         ]
     for way in ways[: 4 if "//" in given else None]:
-        with pytest.raises(ConfigurationError, match=why) as told:
+        with pytest.raises(ConfigurationError, match=why) as caught:
             way()
-        assert told.value.exit_code == 2
-        assert told.value.remedy
-        assert str(told.value.fact).isprintable()
-        assert len(told.value.fact) < 4_500
+        assert caught.value.exit_code == 2
+        assert caught.value.remedy
+        assert str(caught.value.fact).isprintable()
+        assert len(caught.value.fact) < 4_500
     assert list(here.iterdir()) == []
 
 

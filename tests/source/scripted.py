@@ -35,8 +35,8 @@ def session(number: int = 1, **fields: Any) -> dict[str, Any]:
 
 def page(*sessions: dict[str, Any], **metadata: Any) -> httpx.Response:
     """A correct list response."""
-    told = {"itemsPerPage": 1000, "totalItems": len(sessions), "currentPage": 1} | metadata
-    return httpx.Response(200, json={"results": list(sessions), "metadata": told})
+    metadata = {"itemsPerPage": 1000, "totalItems": len(sessions), "currentPage": 1} | metadata
+    return httpx.Response(200, json={"results": list(sessions), "metadata": metadata})
 
 
 def json_response(body: bytes) -> httpx.Response:

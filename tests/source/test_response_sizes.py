@@ -249,8 +249,8 @@ def paged(sessions: list[dict[str, Any]]) -> Callable[[str], bytes]:
             else ""
         )
         found = [one for one in sessions if one["createdAt"] >= since]
-        told = {"itemsPerPage": limit, "totalItems": len(found), "currentPage": 1}
-        body = json.dumps({"results": found[:limit], "metadata": told}).encode()
+        metadata = {"itemsPerPage": limit, "totalItems": len(found), "currentPage": 1}
+        body = json.dumps({"results": found[:limit], "metadata": metadata}).encode()
         return http_response(body)
 
     return answer

@@ -38,11 +38,11 @@ def test_a_lockout_without_retry_after_is_waited_out() -> None:
             assert client.time.elapsed >= seconds
 
 
-@pytest.mark.parametrize("told", ["0", "1", "2"])
-def test_a_lockout_longer_than_its_retry_after_is_waited_out(told: str) -> None:
+@pytest.mark.parametrize("retry_after", ["0", "1", "2"])
+def test_a_lockout_longer_than_its_retry_after_is_waited_out(retry_after: str) -> None:
     """A value that comes again was too short, and is not used a second time."""
     box: list[Client] = []
-    with Client(locked_until(box, LOCKOUT, **{"retry-after": told})) as client:
+    with Client(locked_until(box, LOCKOUT, **{"retry-after": retry_after})) as client:
         box.append(client)
         assert client.source.list(Query()).total == 1
 

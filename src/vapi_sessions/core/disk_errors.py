@@ -67,7 +67,7 @@ def refused(number: int | None, where: object, reason: str) -> WarehouseError:
 
 
 def link_in_our_place(path: Path) -> WarehouseError:
-    """The error for a link in place of one of our files or directories: its target may belong to somebody else."""
+    """The error for a link in place of one of our files or directories: its target may not be ours."""
     return WarehouseError(
         f"{path} is a link, and links in a warehouse are not followed.",
         "Remove it, or replace it with its target. Only the warehouse as a whole may be a link.",

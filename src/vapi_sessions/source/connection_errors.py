@@ -40,7 +40,7 @@ class ConnectionErrors:
                 )
             case httpx.HTTPError():  # resets, truncated bodies, protocol errors
                 return RetryableError(f"the connection broke ({type(caught).__name__})")
-            case _:  # an invalid host, ours or the proxy's
+            case _:  # an invalid host of the base URL or of the proxy
                 return unusable_address(self._base_url, self._proxy, caught)
 
     def _no_connection(self, reason: str) -> RetryableError:

@@ -25,7 +25,7 @@ class ConnectionPool:
 
     @contextlib.contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A connection that nobody else uses meanwhile. Waits while all of them are in use."""
+        """A connection for exclusive use. Waits while all connections are in use."""
         connection = self._free.get()
         try:
             if connection is None:
