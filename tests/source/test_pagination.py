@@ -11,7 +11,7 @@ from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import DAY, HOUR
 from vapi_sessions.errors import SourceUnavailableError
 from vapi_sessions.source.page import Page
-from vapi_sessions.source.pagination import ALWAYS, WITNESSES, Cursor, walk
+from vapi_sessions.source.pagination import ALWAYS, EMPTY_RESPONSES, Cursor, walk
 from vapi_sessions.source.query import Query
 
 SOURCES = {
@@ -52,7 +52,7 @@ def test_a_window_of_about_a_page_is_read_whole(size: int) -> None:
     """After exactly one full page, the walk goes on, and ends."""
     model = source(size, lambda rng: spread(rng, size, WINDOW))
     assert sorted(read(model)) == sorted(model.sessions)
-    assert model.requests <= (size // (PAGE - 1) + 1 if size else WITNESSES)
+    assert model.requests <= (size // (PAGE - 1) + 1 if size else EMPTY_RESPONSES)
 
 
 def test_window_bounds_are_exact_for_sources_with_microseconds() -> None:
@@ -149,7 +149,7 @@ def test_an_empty_window_takes_three_requests() -> None:
     """All responses are empty, so the window is."""
     model = SourceModel({}, now=LATER)
     assert [(page.rows, page.left) for page in pages(model)] == [([], ())]
-    assert model.requests == WITNESSES == 3
+    assert model.requests == EMPTY_RESPONSES == 3
 
 
 def test_errors_of_the_client_end_the_walk() -> None:

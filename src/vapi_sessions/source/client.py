@@ -109,12 +109,12 @@ class Source:
         An unreadable row may be a temporary fault, so it is accepted only if several responses in a row show it. If a response
         is too large, fewer rows are requested, then and later: `limit` of the page is the number.
         """
-        page = self._fitting(query)
+        page = self._list_fitting(query)
         for repetition in range(UNREADABLE_RESPONSES - 1):
             if all(row.key in self._unreadable for row in page.unreadable):
                 break
             self._wait(0.5 * 2.0**repetition)
-            page = self._fitting(query)
+            page = self._list_fitting(query)
         self._unreadable.update(row.key for row in page.unreadable)
         return page
 
@@ -135,7 +135,7 @@ class Source:
         """Text of the source as a message may show it: one short line, without credentials and without our key."""
         return self._quoter.quote(text)
 
-    def _fitting(self, query: Query) -> Page:
+    def _list_fitting(self, query: Query) -> Page:
         """The page, or its first rows if it would be too large."""
         asked = replace(query, limit=self._sizes.allowed(query.limit))
         while True:

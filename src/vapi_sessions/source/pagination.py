@@ -39,7 +39,7 @@ from vapi_sessions.transform.headers import Row, UnreadableRow
 PATIENCE: Final = 3
 #: Empty responses required before a result counts as empty. An empty list is a valid response to any request: a replica that
 #: is still being filled returns it to some requests and not to others, and two such responses may come together.
-WITNESSES: Final = 3
+EMPTY_RESPONSES: Final = 3
 #: Ids in one `idAny`: 100 UUIDs make a URL of 4 kB, which servers and proxies commonly accept.
 IDS_A_REQUEST: Final = 100
 #: How often a block of sessions equal in both timestamps is collected before giving up; shuffled ties need several attempts.
@@ -114,7 +114,7 @@ def _advance(fetch: FetchPage, cursor: Cursor, limit: int) -> PageRead:
         if problem := _violation(rows, cursor.window, cursor.created_from, cursor.created_until):
             contradiction = problem
             continue
-        if page.count == 0 and (empty := empty + 1) < WITNESSES:
+        if page.count == 0 and (empty := empty + 1) < EMPTY_RESPONSES:
             contradiction = "some responses are empty, others are not"
             continue
         distinct = len({_key(row) for row in rows})
@@ -174,20 +174,20 @@ def counted(fetch: FetchPage, query: Query, limit: int) -> tuple[int, Page]:
     A session without a `createdAt` was created neither before nor after anything, so it is not counted. If there is one, a page
     of `limit` rows is requested instead.
     """
-    page = witnessed(lambda: fetch(query))
+    page = _confirmed(fetch, query)
     if any(row.created_at is None for row in page.unreadable):
         page = fetch(replace(query, limit=limit))
     return page.count - sum(row.created_at is None for row in page.unreadable), page
 
 
-def witnessed(ask: Callable[[], Page]) -> Page:
+def _confirmed(fetch: FetchPage, query: Query) -> Page:
     """The first response that counts a session, or the last one if all of them are empty.
 
-    One request fewer than `WITNESSES`: the response that led here implies that there is nothing, so it is the first witness.
+    One request fewer than `EMPTY_RESPONSES`, because the response that led to the question already implies that there is nothing.
     """
-    page = ask()
-    for _ in range(WITNESSES - 2):
-        page = page if page.count else ask()
+    page = fetch(query)
+    for _ in range(EMPTY_RESPONSES - 2):
+        page = page if page.count else fetch(query)
     return page
 
 
@@ -286,7 +286,7 @@ def _collect_block(fetch: FetchPage, updated: Window, created: int, limit: int) 
             number += 1
         if found and len(found) >= total and _is_whole(fetch, updated, at, sorted(found)):
             return list(found.values())
-        if not found and total == 0 and collection + 1 >= WITNESSES:
+        if not found and total == 0 and collection + 1 >= EMPTY_RESPONSES:
             return []  # all of them were updated or deleted meanwhile
     raise SourceInconsistentError(
         f"Of the sessions created at {show(created)} and updated at {show(updated.lower)}, the source counts {total}, "
