@@ -19,8 +19,8 @@ from vapi_sessions.core.records import Batch
 from vapi_sessions.core.timestamps import DAY, HOUR, MILLISECOND, floor_ms, parse
 from vapi_sessions.operations.window_buffer import sightings
 from vapi_sessions.privacy import redaction
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.page import Page
-from vapi_sessions.source.query import Query
 from vapi_sessions.transform.flatten import flatten
 from vapi_sessions.transform.headers import Row
 from vapi_sessions.transform.resolve import Kind, Observation, Resolution, resolve

@@ -25,7 +25,7 @@ from servers import source_of
 from vapi_sessions.errors import ConfigurationError, SourceUnavailableError
 from vapi_sessions.operations.reconcile import reconcile
 from vapi_sessions.settings import Settings, load_settings
-from vapi_sessions.source.query import Query
+from vapi_sessions.source.list_query import Query
 
 PSEUDONYM_KEY = "0123456789abcdef0123"
 

@@ -27,8 +27,8 @@ from vapi_sessions.privacy.sanitizer import Sanitizer
 from vapi_sessions.schema import TABLES
 from vapi_sessions.source.client import Source
 from vapi_sessions.source.environment import Environment
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.pagination import PageRead
-from vapi_sessions.source.query import Query
 from vapi_sessions.warehouse import query
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout, writer_lock

@@ -9,7 +9,7 @@ from scripted import KEY
 
 from servers import source_of
 from vapi_sessions.errors import VapiSessionsError
-from vapi_sessions.source.query import Query
+from vapi_sessions.source.list_query import Query
 
 
 def clear_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ from models import EPOCH, ORG, FakeTime
 from vapi_sessions.errors import VapiSessionsError
 from vapi_sessions.source.client import Source
 from vapi_sessions.source.environment import Environment
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.page import Page
-from vapi_sessions.source.query import Query
 
 KEY = "the-very-private-key-0123456789"
 BASE = "https://api.example.test"

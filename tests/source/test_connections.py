@@ -22,7 +22,7 @@ from vapi_emulator.switches import EmulatorSettings
 from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError
 from vapi_sessions.source.client import Source
 from vapi_sessions.source.environment import Environment
-from vapi_sessions.source.query import Query
+from vapi_sessions.source.list_query import Query
 
 PAGE = GOOD.content
 GZIPPED = gzip.compress(PAGE, mtime=0)

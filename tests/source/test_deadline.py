@@ -26,7 +26,7 @@ from servers import (
 from vapi_sessions.errors import SourceUnavailableError, VapiSessionsError
 from vapi_sessions.source.client import Source
 from vapi_sessions.source.connection import DEADLINE
-from vapi_sessions.source.query import Query
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.retries import FIRST_ATTEMPTS, PATIENCE
 
 WHOLE = http_response(GOOD.content)

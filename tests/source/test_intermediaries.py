@@ -8,7 +8,7 @@ from scripted import BASE, GOOD, Client, Scripted, api_error, ask, failure, raw_
 
 from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError
 from vapi_sessions.source.intermediaries import CDN, PROXY, UNKNOWN, intermediary_of
-from vapi_sessions.source.query import Query
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.retries import ATTEMPTS, FIRST_ATTEMPTS
 
 MOMENT = "<!DOCTYPE html><html><head><title>Just a moment...</title></head><body>cloudflare</body></html>"

@@ -9,7 +9,7 @@ from scripted import BASE, GOOD, KEY, Client, Scripted, api_error, everything_sa
 
 from servers import ScriptedServer, http_response, sends, source_of
 from vapi_sessions.errors import VapiSessionsError
-from vapi_sessions.source.query import Query
+from vapi_sessions.source.list_query import Query
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 from scripted import Client, Scripted, page, session
 
-from vapi_sessions.source.query import Query
+from vapi_sessions.source.list_query import Query
 
 
 def test_the_page_size_depends_on_the_size_of_the_sessions() -> None:

@@ -20,7 +20,7 @@ from selection import examples
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import HOUR, MINUTE, show
 from vapi_sessions.errors import SourceUnavailableError, VapiSessionsError
-from vapi_sessions.source.query import Query
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.retries import ATTEMPTS
 
 

@@ -10,9 +10,9 @@ from selection import first
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import DAY, HOUR
 from vapi_sessions.errors import SourceUnavailableError
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.page import Page
 from vapi_sessions.source.pagination import ALWAYS, EMPTY_RESPONSES, Cursor, walk
-from vapi_sessions.source.query import Query
 
 SOURCES = {
     "plain": {},

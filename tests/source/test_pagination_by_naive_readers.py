@@ -9,8 +9,8 @@ from walks import PAGE, WINDOW, lost, plain, read, source
 import models
 from models import SourceModel, busy
 from vapi_sessions.core.intervals import Window
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.page import Page
-from vapi_sessions.source.query import Query
 
 
 def page_numbers(fetch: Callable[[Query], Page], limit: int) -> set[str]:

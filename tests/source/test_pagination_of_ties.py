@@ -13,8 +13,8 @@ from models import EPOCH, Answer, Fault, Session, SourceModel, block, busy, by_i
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import HOUR, MILLISECOND
 from vapi_sessions.errors import SourceInconsistentError
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.pagination import COLLECTIONS, IDS_A_REQUEST
-from vapi_sessions.source.query import Query
 
 
 @pytest.mark.parametrize("shuffled", [False, True], ids=["stable order", "unstable order"])

@@ -14,9 +14,9 @@ from selection import first
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import DAY, MILLISECOND
 from vapi_sessions.errors import SourceInconsistentError
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.page import Page
 from vapi_sessions.source.pagination import ALWAYS, PATIENCE, Cursor, walk
-from vapi_sessions.source.query import Query
 from vapi_sessions.transform.headers import Row
 
 #: Faults that a walk survives or reports. It cannot detect a source that is consistently empty.

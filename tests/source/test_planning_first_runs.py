@@ -13,10 +13,10 @@ from vapi_sessions.core.intervals import BEGINNING
 from vapi_sessions.core.ledger import Ledger
 from vapi_sessions.core.timestamps import DAY, MINUTE, SECOND, floor_ms
 from vapi_sessions.errors import SourceInconsistentError, VapiSessionsError
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.page import Page
 from vapi_sessions.source.pagination import walk
 from vapi_sessions.source.planning import Plan, make_plan
-from vapi_sessions.source.query import Query
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.core.ledger import Ledger
 from vapi_sessions.core.records import OpenWindow
 from vapi_sessions.core.timestamps import HOUR, MINUTE, floor_ms
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.pagination import encode_cursors, walk
-from vapi_sessions.source.query import Query
 
 
 class LateSource(SourceModel):

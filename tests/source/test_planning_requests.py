@@ -16,10 +16,10 @@ from models import EPOCH, ORG, Session
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.ledger import Ledger
 from vapi_sessions.core.timestamps import DAY, MINUTE, floor_ms
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.page import Page
 from vapi_sessions.source.pagination import walk
 from vapi_sessions.source.planning import make_plan
-from vapi_sessions.source.query import Query
 from vapi_sessions.transform.headers import Row
 
 

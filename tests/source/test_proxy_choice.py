@@ -10,8 +10,8 @@ from scripted import GOOD, KEY
 
 from servers import ScriptedServer, http_response, sends, source_of
 from vapi_sessions.errors import ConfigurationError
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.proxies import proxy_for
-from vapi_sessions.source.query import Query
 
 API = "https://api.vapi.ai"
 

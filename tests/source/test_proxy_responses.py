@@ -12,7 +12,7 @@ from vapi_sessions.errors import (
     SourceRefusedError,
     SourceUnavailableError,
 )
-from vapi_sessions.source.query import Query
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.retries import FIRST_ATTEMPTS
 
 API = "https://api.vapi.ai"

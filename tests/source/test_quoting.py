@@ -23,7 +23,7 @@ from vapi_sessions.errors import ConfigurationError, SourceRefusedError, VapiSes
 from vapi_sessions.operations import sync
 from vapi_sessions.privacy.own_key import OwnKey
 from vapi_sessions.source.environment import Environment
-from vapi_sessions.source.query import Query
+from vapi_sessions.source.list_query import Query
 
 UUID: Final = "3f2b8c1d-9a7e-4f10-b2c3-d4e5f6a7b8c9"
 

@@ -13,8 +13,8 @@ from models import EPOCH, FakeTime
 from vapi_emulator.switches import FaultSettings
 from vapi_sessions.core.timestamps import HOUR, MINUTE, SECOND, to_datetime
 from vapi_sessions.errors import SourceUnavailableError
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.pace import LONGEST_WAIT, MOST_JITTER, Pace
-from vapi_sessions.source.query import Query
 from vapi_sessions.source.retries import ATTEMPTS, PATIENCE
 
 RATE_LIMITED = "the source limits the rate (429)"

@@ -10,7 +10,7 @@ from models import EPOCH
 from vapi_sessions import __version__
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import HOUR, MILLISECOND, SECOND
-from vapi_sessions.source.query import Query
+from vapi_sessions.source.list_query import Query
 
 WINDOW = Window(EPOCH, EPOCH + HOUR)
 

@@ -23,8 +23,8 @@ from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError
 from vapi_sessions.source import client, connection, retries
 from vapi_sessions.source.client import Source
 from vapi_sessions.source.compression import Decoder, EncodingError, TooLargeError
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.pagination import ALWAYS, Cursor, walk
-from vapi_sessions.source.query import Query
 
 #: The limit in these tests, bytes.
 MOST: Final = 200_000

@@ -7,7 +7,7 @@ import pytest
 from scripted import BASE, Client, Scripted, api_error, failure, raw_response
 
 from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError, VapiSessionsError
-from vapi_sessions.source.query import Query
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.retries import ATTEMPTS
 
 REFUSED, UNAVAILABLE = SourceRefusedError, SourceUnavailableError

@@ -11,7 +11,7 @@ from scripted import GOOD, KEY
 from servers import ScriptedServer, http_response, sends, source_of
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.settings import load_settings
-from vapi_sessions.source.query import Query
+from vapi_sessions.source.list_query import Query
 
 
 @pytest.fixture(autouse=True)

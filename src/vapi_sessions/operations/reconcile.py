@@ -28,10 +28,10 @@ from vapi_sessions.operations.progress import Progress
 from vapi_sessions.operations.sync import Run
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.environment import Environment
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.page import Page
 from vapi_sessions.source.pagination import ALWAYS, PATIENCE, Cursor, PageRead, counted, walk
 from vapi_sessions.source.planning import ask_for_the_oldest
-from vapi_sessions.source.query import Query
 from vapi_sessions.transform.headers import Row
 from vapi_sessions.transform.resolve import Kind, Known, Unreadable
 from vapi_sessions.warehouse.index import Changes

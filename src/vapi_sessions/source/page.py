@@ -14,7 +14,7 @@ import msgspec
 
 from vapi_sessions.core import json_text, timestamps
 from vapi_sessions.core.intervals import BEGINNING
-from vapi_sessions.source.query import Query
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.transform.headers import Row, UnreadableRow, read_session
 
 

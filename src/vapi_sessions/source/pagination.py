@@ -31,8 +31,8 @@ import msgspec
 from vapi_sessions.core.intervals import BEGINNING, Window
 from vapi_sessions.core.timestamps import MILLISECOND, floor_ms, show
 from vapi_sessions.errors import SourceInconsistentError, SourceRefusedError
+from vapi_sessions.source.list_query import Order, Query
 from vapi_sessions.source.page import Page
-from vapi_sessions.source.query import Order, Query
 from vapi_sessions.transform.headers import Row, UnreadableRow
 
 #: How often a response that contradicts itself is requested again (rows and count may come from two statements).

@@ -19,9 +19,9 @@ from vapi_sessions.errors import (
 )
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Source
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.page import Page
 from vapi_sessions.source.pagination import IDS_NAMED, PATIENCE, Cursor, counted, decode_cursors
-from vapi_sessions.source.query import Query
 from vapi_sessions.source.windows import PlannedWindow, plan_windows
 from vapi_sessions.transform.headers import Row
 

@@ -98,9 +98,9 @@ class Retries:
             usual, kind = "Run again later: nothing that was read is lost.", SourceUnavailableError
         else:
             usual, kind = "Check --base-url and the network, then run again.", last.kind
-        return kind(
-            f"Gave up after {attempt.attempt_number} attempts: {last}.", f"{usual} {last.remedy}".strip()
-        )
+        number = attempt.attempt_number
+        attempts = f"{number} attempt{'s' if number != 1 else ''}"
+        return kind(f"Gave up after {attempts}: {last}.", f"{usual} {last.remedy}".strip())
 
     def _announce(self, state: tenacity.RetryCallState) -> None:
         error = _retryable(state.outcome)

@@ -10,9 +10,9 @@ from vapi_sessions.core.intervals import BEGINNING, Window
 from vapi_sessions.core.timestamps import MILLISECOND, floor_ms
 from vapi_sessions.errors import SourceInconsistentError
 from vapi_sessions.source import page, pagination
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.page import Page
 from vapi_sessions.source.pagination import Cursor, FetchPage, PageRead
-from vapi_sessions.source.query import Query
 from vapi_sessions.transform.headers import read_session
 
 from .planting import Planting, mutant
