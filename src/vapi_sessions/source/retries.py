@@ -94,10 +94,10 @@ class Retries:
 
     def _given_up(self, attempt: tenacity.Future) -> VapiSessionsError:
         last = _retryable(attempt)
-        if self.answered:
-            usual, kind = "Run again later: nothing that was read is lost.", SourceUnavailableError
-        else:
-            usual, kind = "Check --base-url and the network, then run again.", last.kind
+        usual = "Run again later: nothing that was read is lost."
+        if not self.answered:
+            usual = "Check --base-url and the network, then run again."
+        kind = SourceUnavailableError if self.answered else last.kind
         number = attempt.attempt_number
         attempts = f"{number} attempt{'s' if number != 1 else ''}"
         return kind(f"Gave up after {attempts}: {last}.", f"{usual} {last.remedy}".strip())
