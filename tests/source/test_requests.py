@@ -54,7 +54,7 @@ def test_half_open_intervals_become_the_sources_operators(query: Query, expected
 
 
 def test_a_request_has_the_key_and_a_user_agent() -> None:
-    """The key is a bearer token. The User-Agent is our own, because the CDN blocks some common ones."""
+    """The key is a bearer token. The User-Agent is our own, which the CDN accepts."""
     handler = Scripted(GOOD)
     with Client(handler) as client:
         client.source.list(Query())

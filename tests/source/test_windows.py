@@ -151,7 +151,7 @@ def test_the_number_of_counts_is_limited(
 
 @pytest.mark.parametrize("history", [uniform, growing], ids=lambda history: history.__name__)
 @pytest.mark.parametrize("sessions", [1001, 50_000, 200_000])
-def test_windows_are_bounded_and_busy_all_workers(
+def test_windows_are_bounded_and_enough_for_all_workers(
     sessions: int, history: Callable[[random.Random, int], list[int]]
 ) -> None:
     """Each has at most its share of the sessions, and there is at least one for every worker."""
