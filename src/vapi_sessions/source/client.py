@@ -201,11 +201,11 @@ class Source:
         if 200 <= response.status_code < 300 or (absent_ok and response.status_code == 404):
             return response
         self._retries.answered = self._retries.answered or is_from_source(response)
-        error = self._statuses.error(response, sent)
-        if isinstance(error, RetryableError) and error.pace_wait:
+        meaning = self._statuses.error(response, sent)
+        if isinstance(meaning, RetryableError) and meaning.pace_wait:
             with self.traffic.lock:
                 self.traffic.throttled += 1
-        raise error
+        raise meaning
 
     def _connect(self) -> Connection:
         transport = self._environment.transport
