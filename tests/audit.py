@@ -1,8 +1,8 @@
-"""Whether an advisory is known for a locked version: asks OSV, the database behind pip-audit and `uv audit`.
+"""Look up known advisories for all locked versions in OSV, the database that pip-audit and `uv audit` use.
 
-One request for all locks, no tool to lock for it: pip-audit would bring some thirty packages of its own, and `uv audit`
-reads only uv's own lock. Where no database can be reached nothing is known, which is said loudly and is no failure.
-An advisory that does not concern us stands in requirements/advisories.txt: its id, then the reason.
+A request of our own, because pip-audit needs some thirty packages and `uv audit` reads only locks of uv. If the database
+cannot be reached, a warning is printed and the audit passes. requirements/advisories.txt lists accepted advisories, one a
+line: the id, then the reason.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 SERVICE = "https://api.osv.dev/v1/querybatch"
 PATIENCE = 20.0  # seconds
-_AT_ONCE = 1_000  # what the service takes in one request
+_AT_ONCE = 1_000  # packages in one request, at most
 
 
 def locked(directory: Path) -> dict[tuple[str, str], list[str]]:
-    """Name and version of everything that is locked, with the locks it is in."""
+    """(name, version) of each locked package to the files that lock it."""
     found: dict[tuple[str, str], list[str]] = {}
     for lock in sorted(directory.glob("*.txt")):
         for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", lock.read_text(), re.MULTILINE):
@@ -29,7 +29,7 @@ def locked(directory: Path) -> dict[tuple[str, str], list[str]]:
 
 
 def accepted(directory: Path) -> set[str]:
-    """Advisories that were looked at. Raises ValueError for one without a reason."""
+    """Ids of the accepted advisories. Raises ValueError for one without a reason."""
     path = directory / "advisories.txt"
     lines = path.read_text().splitlines() if path.exists() else []
     entries = [line.split(maxsplit=1) for line in lines if line.strip() and not line.startswith("#")]
@@ -39,7 +39,7 @@ def accepted(directory: Path) -> set[str]:
 
 
 def advisories(packages: list[tuple[str, str]], service: str) -> list[list[str]]:
-    """The ids known for each package. Raises OSError or ValueError if the service cannot be asked."""
+    """Ids of the advisories for each package. Raises OSError or ValueError if the service does not answer."""
     found: list[list[str]] = []
     for start in range(0, len(packages), _AT_ONCE):
         part = packages[start : start + _AT_ONCE]
@@ -52,20 +52,20 @@ def advisories(packages: list[tuple[str, str]], service: str) -> list[list[str]]
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
             results = json.load(answer)["results"]
         if len(results) != len(part):
-            raise ValueError("an answer of another length")
+            raise ValueError(f"{len(results)} results for {len(part)} packages")
         found += [[entry["id"] for entry in result.get("vulns") or ()] for result in results]
     return found
 
 
 def main(directory: Path = ROOT / "requirements", service: str = SERVICE) -> int:
-    """1 if something locked has an advisory that nobody accepted."""
+    """Returns 1 if a locked package has an advisory that is not accepted, else 0."""
     packages = locked(directory)
     try:
         known = advisories(list(packages), service)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         print(
             f"!!! NOT AUDITED: no advisory database can be reached ({type(error).__name__}). "
-            f"{len(packages)} locked packages were not looked up; run make audit where {service} answers.",
+            f"{len(packages)} locked packages were not checked; run make audit when {service} is reachable.",
             file=sys.stderr,
         )
         return 0
@@ -76,7 +76,7 @@ def main(directory: Path = ROOT / "requirements", service: str = SERVICE) -> int
             print(f"{name} {version} ({', '.join(locks)}): {advisory}, see https://osv.dev/{advisory}")
             bad = 1
     if not bad:
-        print(f"{len(packages)} locked packages, no advisory known")
+        print(f"{len(packages)} locked packages, no known advisory")
     return bad
 
 

@@ -1,4 +1,4 @@
-"""What lies beside the checkout and is no part of it: tests that read it skip where it is absent, and say so."""
+"""Files next to the checkout that are not part of it. Tests that need one are skipped if it is absent."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Final
 import pytest
 
 FOLDER: Final = Path(__file__).resolve().parents[2] / "shared"
-#: The vendor's description of the API, as of August 2026.
+#: The description of the API by its vendor, as of August 2026.
 CONTRACT: Final = FOLDER / "api" / "sessions-openapi-2026-08.json"
 #: Real conversations with a tool-calling agent, one a line.
 CORPUS: Final = FOLDER / "corpus" / "airline-agent-conversations.jsonl"
 
 needs_contract: Final = pytest.mark.skipif(
-    not CONTRACT.is_file(), reason="the contract lies beside the checkout, and is not part of it"
+    not CONTRACT.is_file(), reason=f"needs {CONTRACT.name}, which is not part of the checkout"
 )
 needs_corpus: Final = pytest.mark.skipif(
-    not CORPUS.is_file(), reason="the corpus lies beside the checkout, and is not part of it"
+    not CORPUS.is_file(), reason=f"needs {CORPUS.name}, which is not part of the checkout"
 )

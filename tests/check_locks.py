@@ -1,6 +1,6 @@
-"""Whether the locked requirements still answer pyproject.toml: resolve again, preferring what is locked, and compare.
+"""Check that the locks still fit pyproject.toml: resolve again, preferring locked versions, and compare.
 
-Compares names, versions and markers; hashes may grow when a maintainer uploads one more wheel of the same version.
+Names, versions and markers are compared. Hashes are not: a maintainer may upload another wheel of the same version.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ INDEX_WORDS = re.compile(r"--(extra-)?index|--find-links|https?://|file:")
 
 
 def compiled(*arguments: str, lock: str) -> str:
-    """The lock as it would be written now."""
+    """The text of the lock if it were written now."""
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch, Path(lock).name)
         shutil.copy(ROOT / lock, output)
@@ -39,12 +39,12 @@ def compiled(*arguments: str, lock: str) -> str:
 
 
 def pins(text: str) -> list[str]:
-    """The requirement lines without their hashes."""
+    """The requirements without their hashes, sorted."""
     return sorted(line.split("\\")[0].strip() for line in text.splitlines() if re.match(r"[A-Za-z0-9]", line))
 
 
 def main() -> int:
-    """0 if every lock is current and names no index."""
+    """Returns 0 if every lock is up to date and names no package index, else 1."""
     product, development = "requirements/product.txt", "requirements/development.txt"
     locks = {
         "requirements/uv.txt": ["requirements/uv.in"],
@@ -56,10 +56,10 @@ def main() -> int:
     for lock, arguments in locks.items():
         committed = (ROOT / lock).read_text()
         if INDEX_WORDS.search(committed):
-            print(f"{lock} names an index")
+            print(f"{lock} names a package index: remove it")
             stale = 1
         if pins(committed) != pins(compiled(*arguments, lock=lock)):
-            print(f"{lock} is older than what it resolves: run make lock")
+            print(f"{lock} is not up to date: run make lock")
             stale = 1
     return stale
 

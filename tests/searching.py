@@ -1,4 +1,4 @@
-"""Looks for texts in everything that a warehouse holds: bytes of files, pages of Parquet, rows of databases."""
+"""Search all files of a warehouse for a text: their bytes, rows of Parquet files, rows of databases."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 
 def found_in(directory: Path, *patterns: str) -> dict[str, list[str]]:
-    """What of the patterns is in which file, compressed or not; {} if nothing is."""
+    """File to the matches of the patterns in it, compressed or not; {} without a match."""
     wanted = re.compile("|".join(patterns).encode())
     found: dict[str, list[str]] = {}
     for path in sorted(directory.rglob("*")):

@@ -1,4 +1,4 @@
-"""Which of many cases `make test` tries; `make proof` tries the others."""
+"""Select the cases that `make test` runs; `make proof` runs the others."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ Cases = list[Any]
 
 
 def first(cases: Iterable[Any], count: int = 1) -> Cases:
-    """The first so many here, the rest in the proof. For `parametrize`, where the cases differ in degree and not in kind."""
+    """Run the first `count` cases in `make test`. For cases of one kind, in `parametrize`."""
     return [case if number < count else in_proof(case) for number, case in enumerate(cases)]
 
 
 def some(cases: Iterable[Any], *chosen: Any) -> Cases:
-    """Those `chosen` here, the rest in the proof."""
+    """Run the `chosen` cases in `make test`."""
     cases = list(cases)
     assert all(case in cases for case in chosen)
     return [case if case in chosen else in_proof(case) for case in cases]
 
 
 def in_proof(case: Any) -> Any:
-    """One for the proof; a tuple is a case of several arguments."""
+    """A case that only `make proof` runs; a tuple is a case of several arguments."""
     return pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.proof)
 
 
 def examples(count: int, *, share: int = 4) -> settings:
-    """So many examples of what hypothesis makes up, always the same ones; but for the proof, one in `share` of them."""
+    """Settings for hypothesis: `count` examples in `make proof`, a `share`-th of them in `make test`, always the same."""
     return settings(
         max_examples=count if THOROUGH else max(10, count // share), deadline=None, derandomize=True
     )

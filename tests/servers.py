@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from pydantic import SecretStr
 
-from models import FakeTime
+from clocks import FakeTime
 from vapi_sessions.source.client import Source
 from vapi_sessions.source.environment import Environment
 

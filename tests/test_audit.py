@@ -1,4 +1,4 @@
-"""The audit names what is known of a locked version, and says loudly where it could not ask."""
+"""The audit reports advisories for locked versions, and warns if it cannot reach the database."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import audit
 
 @pytest.fixture
 def service() -> Iterator[str]:
-    """A database that knows one advisory, of `bad` in version 1.0."""
+    """A database with one advisory, for version 1.0 of `bad`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -42,7 +42,7 @@ def service() -> Iterator[str]:
 
 @pytest.fixture
 def locks(tmp_path: Path) -> Path:
-    """A lock with hashes and markers."""
+    """A folder with one lock, with hashes and markers."""
     (tmp_path / "a.txt").write_text(
         "good==2.0 \\\n    --hash=sha256:0\nbad==1.0 ; python_version > '3' \\\n    # via x\n"
     )
@@ -52,7 +52,7 @@ def locks(tmp_path: Path) -> Path:
 def test_an_advisory_fails_until_it_is_accepted_with_a_reason(
     locks: Path, service: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Package, version, lock and id are named."""
+    """The message names package, version, lock and advisory. An accepted advisory needs a reason."""
     assert audit.main(locks, service) == 1
     assert "bad 1.0 (a.txt): X-1" in capsys.readouterr().out
     (locks / "advisories.txt").write_text("# looked at\nX-1 concerns a function that we do not call\n")
@@ -62,16 +62,16 @@ def test_an_advisory_fails_until_it_is_accepted_with_a_reason(
         audit.main(locks, service)
 
 
-def test_a_database_out_of_reach_is_no_failure_and_no_silence(
+def test_an_unreachable_database_gives_a_warning_and_no_failure(
     locks: Path, service: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody may take it for a clean audit."""
+    """The warning cannot be mistaken for a clean audit."""
     assert audit.main(locks, "http://127.0.0.1:9/nobody") == 0
     assert "NOT AUDITED" in capsys.readouterr().err
 
 
-def test_everything_that_is_locked_is_asked_for() -> None:
-    """The real locks: the program's dependencies and the tools'."""
+def test_every_locked_package_is_looked_up() -> None:
+    """Dependencies of the program and development tools."""
     packages = audit.locked(audit.ROOT / "requirements")
     assert {"duckdb", "httpx", "ruff", "uv"} <= {name for name, _ in packages}
     assert len(packages) > 100

@@ -19,13 +19,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
-from conftest import KEY, World
+from constants import KEY
 from selection import first
 from servers import source_of
 from vapi_sessions.errors import ConfigurationError, SourceUnavailableError
 from vapi_sessions.operations.reconcile import reconcile
 from vapi_sessions.settings import Settings, load_settings
 from vapi_sessions.source.list_query import Query
+from worlds import World
 
 PSEUDONYM_KEY = "0123456789abcdef0123"
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from conftest import KEY
+from constants import KEY
 from selection import first
 from vapi_sessions.core import child
 from vapi_sessions.errors import ConfigurationError

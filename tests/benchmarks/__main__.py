@@ -1,9 +1,9 @@
 """Run the scenarios and print the table: `make bench`.
 
-make bench                              everything, 50,000 sessions where no size is named
-make bench ONLY=full,memory RUNS=5      some of it, more often
-make bench QUICK=1                      small and once, for development: no ratio of it counts
-make bench AGAINST=main                 something else: the present tree and a commit in turns (see against.py)
+make bench                              all scenarios, with 50,000 sessions or in proportion to that
+make bench ONLY=full,memory RUNS=5      some scenarios, more runs
+make bench QUICK=1                      small and once, for development: its ratios do not count
+make bench AGAINST=main                 the working tree and a commit in turns (see against.py)
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .scenarios import SCENARIOS
 
 
 def main() -> int:
-    """0: every bound is kept (or the run was a quick one); 1: one is missed, or a scenario failed."""
+    """Returns 1 if a bound is missed (unless --quick) or a scenario failed, else 0."""
     given = _arguments()
     sizes = Sizes(
         sessions=given.sessions or (5_000 if given.quick else 50_000),
@@ -35,17 +35,17 @@ def main() -> int:
     rows: list[Row] = []
     failures: dict[str, str] = {}
     directory = Path(tempfile.mkdtemp(prefix="vapi-sessions-bench-"))
-    bench = Bench(sizes, directory, tell=lambda text: print(text, file=sys.stderr, flush=True))
+    bench = Bench(sizes, directory, say=lambda text: print(text, file=sys.stderr, flush=True))
     try:
         for name in (name for name in SCENARIOS if name in given.only):
             began = time.monotonic()
-            bench.tell(f"{name}: {' '.join((SCENARIOS[name].__doc__ or '').split())}")
+            bench.say(f"{name}: {' '.join((SCENARIOS[name].__doc__ or '').split())}")
             try:
                 rows += SCENARIOS[name](bench)
-            except RuntimeError as error:  # the other scenarios are still worth having
+            except RuntimeError as error:  # the other scenarios still run
                 failures[name] = str(error)
-                bench.tell(f"  failed: {error}")
-            bench.tell(f"  took {time.monotonic() - began:.0f} s")
+                bench.say(f"  failed: {error}")
+            bench.say(f"  took {time.monotonic() - began:.0f} s")
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     print(outcome.table(rows))
@@ -53,11 +53,11 @@ def main() -> int:
     print(f"figures: {_short(given.output)}")
     missed = [row for row in rows if not row.ok]
     if given.quick:
-        print("quick: at these sizes start-up outweighs the rest; no verdict counts")
+        print("quick: these sizes are too small, start-up outweighs the rest; verdicts do not count")
     elif missed:
         print(f"{len(missed)} of {sum(bool(row.verdict) for row in rows)} bounds missed")
-    for name, told in failures.items():
-        print(f"{name} failed: {told}")
+    for name, message in failures.items():
+        print(f"{name} failed: {message}")
     return 1 if failures or (missed and not given.quick) else 0
 
 
@@ -69,15 +69,17 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="make bench", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--only", type=_names, default=set(SCENARIOS), help=f"some of {','.join(SCENARIOS)}")
     parser.add_argument(
-        "--sessions", type=int, help="sessions where no size is named (50000); others in proportion"
+        "--only", type=_names, default=set(SCENARIOS), help=f"some of {','.join(SCENARIOS)} (all)"
     )
-    parser.add_argument("--runs", type=int, help="runs to take medians of (3)")
     parser.add_argument(
-        "--quick", action="store_true", help="5,000 sessions, once; exits with 0 whatever the bounds say"
+        "--sessions", type=int, help="sessions (50,000); some scenarios use a multiple or a part of it"
     )
-    parser.add_argument("--no-dlt", action="store_true", help="without dlt, which takes most of the time")
+    parser.add_argument("--runs", type=int, help="runs of which medians are taken (3)")
+    parser.add_argument(
+        "--quick", action="store_true", help="5,000 sessions, one run; exits with 0 even if bounds are missed"
+    )
+    parser.add_argument("--no-dlt", action="store_true", help="leave out dlt, which takes most of the time")
     parser.add_argument(
         "--output", type=Path, default=ROOT / "build" / "benchmarks.json", help="file for the figures"
     )
@@ -87,7 +89,9 @@ def _arguments() -> argparse.Namespace:
 def _names(text: str) -> set[str]:
     names = {name.strip() for name in text.split(",") if name.strip()}
     if unknown := names - SCENARIOS.keys():
-        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: not among {', '.join(SCENARIOS)}")
+        raise argparse.ArgumentTypeError(
+            f"unknown: {', '.join(sorted(unknown))}; choose from {', '.join(SCENARIOS)}"
+        )
     return names
 
 

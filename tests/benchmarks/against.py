@@ -1,8 +1,7 @@
-"""The present tree against commits, run in turns on the same input: `make bench AGAINST=<commit>`.
+"""The working tree and commits, run in turns on the same input: `make bench AGAINST=<commit>`.
 
-Each run is a process of its own that knows nothing of the other tree: warehouses are made by the code that is measured,
-everything goes through the command line, and each run is checked before it counts. A sync into a filled warehouse gets
-a copy of the same one each time, at the path at which it was made.
+Each run is a process of its own. Each tree fills its own warehouses and is used through the command line only, and each run is
+checked before it counts. Each sync into a filled warehouse gets a copy of the same warehouse, at the path where it was made.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ _DOCUMENT: Final = ROOT / "docs" / "performance.md"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One command that is measured. `filled`: its warehouse holds the history already, and what follows it is in `lane`.
+    """One command that is measured. `filled`: the warehouse already holds the history, and the changes are in `lane`.
 
-    Afterwards `proof`, a query, has to give `expected`: fast and wrong is not fast.
+    Afterwards the query `proof` must give `expected`: a fast run with a wrong result does not count.
     """
 
     title: str
@@ -49,7 +48,7 @@ class Case:
 
 
 def cases(sizes: Sizes) -> dict[str, Case]:
-    """All of them, by name, in the order in which they run."""
+    """All cases by name, in the order in which they run."""
     big, small, some, gone = sizes.big, sizes.small, sizes.changes, sizes.deletions
     changed = f"SELECT count(*) FROM sessions WHERE updated_at > TIMESTAMPTZ '{iso(END)}'"
 
@@ -81,24 +80,24 @@ def cases(sizes: Sizes) -> dict[str, Case]:
 
 @dataclass(slots=True)
 class Against:
-    """One run of the harness: trees, and a directory for data sets and warehouses."""
+    """One run of the benchmark: its trees, and a directory for data sets and warehouses."""
 
     sizes: Sizes
     trees: Sequence[Tree]
     directory: Path
-    tell: Callable[[str], None] = print
+    say: Callable[[str], None] = print
     _histories: dict[tuple[str, int], dict[Lane, Dataset]] = field(default_factory=dict)
 
     def measure(self, case: Case) -> dict[str, list[Spent]]:
-        """What each tree spent, run by run; the trees take turns."""
+        """The figures of each run, by tree; the trees take turns."""
         found: dict[str, list[Spent]] = {tree.name: [] for tree in self.trees}
         with ReplayServer(self._data(case)) as server:
             for _ in range(self.sizes.runs):
                 for tree in self.trees:
                     spent = self._once(case, tree, server)
-                    self.tell(f"  {tree.name}: {spent}")
+                    self.say(f"  {tree.name}: {spent}")
                     found[tree.name].append(spent)
-        if case.history != "lanes":  # the others are needed again
+        if case.history != "lanes":  # other cases need the lanes again
             for dataset in self._histories.pop((case.history, case.sessions)).values():
                 dataset.remove()
         return found
@@ -108,7 +107,7 @@ class Against:
         shutil.rmtree(warehouse, ignore_errors=True)
         if case.filled:
             if not kept.exists():
-                self.tell(f"  {tree.name}: filling a warehouse")
+                self.say(f"  {tree.name}: filling a warehouse")
                 self._run(Case("", "lanes", case.sessions), tree, server)
                 warehouse.rename(kept)
             _copy(kept, warehouse)
@@ -126,9 +125,9 @@ class Against:
         measured = run(tree.command(case.command, *where))
         requests = server.counted().requests
         expected = case.sessions if case.expected is None else case.expected
-        said = run(tree.command("sql", case.proof, "--warehouse", warehouse, "--format", "csv")).output
-        if said.split()[-1:] != [str(expected)]:
-            raise RuntimeError(f"{tree.name}: {case.proof} gives {said.split()[-1:]} and not {expected}")
+        shown = run(tree.command("sql", case.proof, "--warehouse", warehouse, "--format", "csv")).output
+        if shown.split()[-1:] != [str(expected)]:
+            raise RuntimeError(f"{tree.name}: {case.proof} gives {shown.split()[-1:]}, not {expected}")
         size = trees.size_on_disk(warehouse)
         return Spent(round(measured.cpu, 3), round(measured.wall, 3), measured.memory, size, requests)
 
@@ -141,7 +140,7 @@ class Against:
     def _data(self, case: Case) -> Dataset:
         key = case.history, case.sessions
         if key not in self._histories:
-            self.tell(f"  making the history of {case.sessions:,} sessions")
+            self.say(f"  making the history of {case.sessions:,} sessions")
             self._histories[key] = self._make(case, self.directory / f"{case.history}-{case.sessions}.bodies")
         return self._histories[key][case.lane]
 
@@ -156,7 +155,7 @@ class Against:
 
 
 def _copy(warehouse: Path, path: Path) -> None:
-    """A copy that is on the disk: what is measured then does not wait for it to be written."""
+    """Copy a warehouse and flush it to the disk, so that the measured command does not wait for that."""
     shutil.copytree(warehouse, path, symlinks=True)
     for file in path.rglob("*"):
         if file.is_file():
@@ -166,11 +165,11 @@ def _copy(warehouse: Path, path: Path) -> None:
 
 def run(
     commits: Sequence[str], sizes: Sizes, *, only: Sequence[str] = (), repository: Path = ROOT,
-    present: bool = True, tell: Callable[[str], None] = print, keep: Callable[[Figures], None] = lambda _: None,
+    present: bool = True, say: Callable[[str], None] = print, keep: Callable[[Figures], None] = lambda _: None,
 ) -> Figures:  # fmt: skip
-    """Measure the cases named, or all; `keep` gets the figures so far after each.
+    """Measure the cases in `only`, or all. `keep` is called with all figures so far after each case.
 
-    RuntimeError if a commit is unknown, or, once all others are measured, if a command failed or its outcome was wrong.
+    Raises RuntimeError if a commit is unknown; and after all cases, if a command failed or its result was wrong.
     """
     failures = []
     directory = Path(tempfile.mkdtemp(prefix="vapi-sessions-bench-"))
@@ -181,18 +180,18 @@ def run(
         ]
         if present:
             compared.append(trees.as_it_is(repository, directory / "tree-present"))
-        against = Against(sizes, compared, directory, tell)
+        against = Against(sizes, compared, directory, say)
         figures = Figures(
             {tree.name: tree.commit for tree in compared}, {tree.name: tree.lines() for tree in compared}
         )
         for name, case in cases(sizes).items():
             if not only or name in only:
-                tell(f"{name}: {case.title}")
+                say(f"{name}: {case.title}")
                 try:
                     figures.cases[name] = Measurements(case.title, against.measure(case))
                 except RuntimeError as error:
                     failures.append(f"{name}: {error}")
-                    tell(f"  failed: {error}")
+                    say(f"  failed: {error}")
                 keep(figures)
         if failures:
             raise RuntimeError("\n".join(failures))
@@ -202,7 +201,7 @@ def run(
 
 
 def main(given: Sequence[str]) -> int:
-    """0, or 1 if something failed. The figures of cases that were not run this time stay in the file."""
+    """Returns 1 if something failed, else 0. The figures of other cases stay in the file."""
     asked = arguments(given)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the directory is removed
     output: Path = _DOCUMENT.with_suffix(".json") if asked.document else asked.output
@@ -217,7 +216,7 @@ def main(given: Sequence[str]) -> int:
     try:
         figures = run(
             asked.commits, Sizes(sessions=asked.sessions, runs=asked.times), only=asked.only, present=not asked.without_present,
-            tell=lambda text: print(text, file=sys.stderr, flush=True), keep=keep,
+            say=lambda text: print(text, file=sys.stderr, flush=True), keep=keep,
         )  # fmt: skip
     except RuntimeError as error:
         print(f"failed: {error}", file=sys.stderr)
@@ -230,18 +229,25 @@ def main(given: Sequence[str]) -> int:
 def arguments(given: Sequence[str]) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks against", description=__doc__)
-    parser.add_argument("commits", nargs="+", metavar="COMMIT", help="ratios are to the first of them")
-    parser.add_argument("--only", nargs="+", choices=list(cases(Sizes())), metavar="NAME", default=[],
-                        help=f"some of: {', '.join(cases(Sizes()))}")  # fmt: skip
-    parser.add_argument("--times", type=int, default=5, help="runs to take medians of (5)")
     parser.add_argument(
-        "--sessions", type=int, default=50_000, help="of the first case (50000); others in proportion"
+        "commits", nargs="+", metavar="COMMIT", help="commits to compare; ratios are to the first one"
     )
-    parser.add_argument("--without-present", action="store_true", help="the commits alone")
+    parser.add_argument("--only", nargs="+", choices=list(cases(Sizes())), metavar="NAME", default=[],
+                        help=f"some of {', '.join(cases(Sizes()))} (all)")  # fmt: skip
+    parser.add_argument("--times", type=int, default=5, help="runs of which medians are taken (5)")
+    parser.add_argument(
+        "--sessions",
+        type=int,
+        default=50_000,
+        help="sessions of the first case (50,000); other cases in proportion",
+    )
+    parser.add_argument("--without-present", action="store_true", help="leave out the working tree")
     parser.add_argument(
         "--output", type=Path, default=ROOT / "build" / "against.json", help="file for the figures"
     )
     parser.add_argument(
-        "--document", action="store_true", help="put them into docs/performance.json and docs/performance.md"
+        "--document",
+        action="store_true",
+        help="write the figures into docs/performance.json and docs/performance.md",
     )
     return parser.parse_args(given)

@@ -1,4 +1,4 @@
-"""What the scenarios share: sizes, data sets, warehouses, and the commands that are measured."""
+"""Sizes, data sets, warehouses and measured commands, which the scenarios share."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _KEY: Final = "a-key-for-the-benchmark"
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much of everything. `sessions` is the size where the issue names none; the others are in proportion."""
+    """Sizes of the scenarios: numbers of sessions, runs, and syncs in a row. All follow from `sessions`."""
 
     sessions: int = 50_000
     runs: int = 3
@@ -33,55 +33,55 @@ class Sizes:
 
     @property
     def big(self) -> int:
-        """A large warehouse."""
+        """Sessions in a large warehouse."""
         return self.sessions * 4
 
     @property
     def small(self) -> int:
-        """A small one."""
+        """Sessions in a small warehouse."""
         return self.sessions * 2 // 5
 
     @property
     def changes(self) -> int:
-        """One in a hundred of the large warehouse."""
+        """Changed sessions: 1 % of the large warehouse."""
         return max(1, self.big // 100)
 
     @property
     def deletions(self) -> int:
-        """Few, and all over it."""
+        """Deleted sessions: 0.05 % of the large warehouse."""
         return max(1, self.big // 2_000)
 
 
 @dataclass(slots=True)
 class Bench:
-    """One run of the harness, with its directory for everything that lies on disk."""
+    """One run of the benchmark, with a directory for data sets and warehouses."""
 
     sizes: Sizes
     directory: Path
-    tell: Callable[[str], None] = print
+    say: Callable[[str], None] = print
     figures: dict[str, Any] = field(default_factory=dict)
     _datasets: dict[str, Dataset] = field(default_factory=dict)
 
     def dataset(self, name: str, build: Callable[[Path], Dataset]) -> Dataset:
-        """A data set, made once a run."""
+        """A data set, made once per run of the benchmark."""
         if name not in self._datasets:
-            self.tell(f"  making {name}")
+            self.say(f"  making {name}")
             self._datasets[name] = build(self.directory / f"{name}.bodies")
         return self._datasets[name]
 
     def forget(self, name: str) -> None:
-        """A data set that is needed no more."""
+        """Remove a data set."""
         if name in self._datasets:
             self._datasets.pop(name).remove()
 
     def serve(self, dataset: Dataset) -> AbstractContextManager[ReplayServer]:
-        """A server of it."""
+        """A server of a data set."""
         return ReplayServer(dataset)
 
     # -- what is measured --------------------------------------------------------------------------------------
 
     def download(self, server: ReplayServer) -> Cost:
-        """Merely download all pages."""
+        """Download all pages and do nothing else."""
         command = [
             sys.executable,
             "-m",
@@ -92,7 +92,7 @@ class Bench:
         server.set()
         cost, _, _ = self._run(server, command)
         if cost.bytes < server.dataset.size:
-            raise RuntimeError(f"only {cost.bytes} bytes were downloaded")
+            raise RuntimeError(f"{cost.bytes} of {server.dataset.size} bytes were downloaded")
         return cost
 
     def sync(
@@ -103,7 +103,7 @@ class Bench:
         moment: int = END,
         latency: float = 0.0,
     ) -> tuple[Cost, Counted]:
-        """`vapi-sessions sync`, as it is, into that warehouse; the server shows the state of that moment."""
+        """`vapi-sessions sync` into a warehouse. The server shows its state of `moment`, µs."""
         server.set(moment=moment, latency=latency)
         command = [Path(sys.executable).with_name("vapi-sessions"), "sync"]
         where = ("--warehouse", warehouse, "--base-url", server.url)
@@ -111,7 +111,7 @@ class Bench:
         return cost, counted
 
     def full_sync(self, server: ReplayServer, *options: str, latency: float = 0.0) -> tuple[Cost, Counted]:
-        """A sync into a fresh warehouse, which has to hold every session afterwards and is then removed."""
+        """A sync into a new warehouse, which is checked and removed."""
         warehouse = self.fresh("warehouse")
         result = self.sync(server, warehouse, *options, latency=latency)
         self.check(warehouse, server.dataset.sessions)
@@ -119,9 +119,11 @@ class Bench:
         return result
 
     def dlt(self, server: ReplayServer, **settings: str) -> Cost:
-        """Load everything with dlt in its best configuration, but for these settings of its own."""
+        """Load everything with dlt in its best configuration, except for these settings."""
         if not _DLT.exists():
-            raise RuntimeError("dlt's environment .venv-bench is not there: run make bench, or give --no-dlt")
+            raise RuntimeError(
+                "dlt's environment .venv-bench does not exist: run make bench, or give --no-dlt"
+            )
         directory = self.fresh("dlt")
         directory.mkdir()
         server.set()
@@ -135,7 +137,7 @@ class Bench:
         return cost
 
     def parts(self, server: ReplayServer) -> dict[str, float]:
-        """Processor seconds of what no sync can do without, part by part."""
+        """Processor seconds of each part of the least work, see `parts`."""
         directory = self.fresh("parts")
         directory.mkdir()
         server.set()
@@ -151,22 +153,22 @@ class Bench:
         return seconds
 
     def inside(self, server: ReplayServer, what: str, warehouse: Path, *arguments: object) -> dict[str, Any]:
-        """One of the syncs of `inside`; what it printed."""
+        """One of the syncs of `inside`; returns what it printed."""
         command = [sys.executable, "-m", "tests.benchmarks.inside", what, server.url, warehouse]
         _, _, output = self._run(server, [*command, *arguments])
         result: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
         return result
 
-    # -- around it ---------------------------------------------------------------------------------------------
+    # -- helpers ----------------------------------------------------------------------------------------------
 
     def fresh(self, name: str) -> Path:
-        """A path in the directory at which nothing is."""
+        """An unused path in the directory; what was there is removed."""
         path = self.directory / name
         shutil.rmtree(path, ignore_errors=True)
         return path
 
     def check(self, warehouse: Path, sessions: int) -> None:
-        """RuntimeError if the warehouse does not hold so many sessions: fast and wrong is not fast."""
+        """Raises RuntimeError if the warehouse does not hold this number of sessions."""
         import vapi_sessions
 
         with vapi_sessions.connect(warehouse) as db:
@@ -175,10 +177,10 @@ class Bench:
             raise RuntimeError(f"{found} sessions in the warehouse, {sessions} at the source")
 
     def median(self, scenario: str, name: str, costs: Sequence[Cost]) -> Cost:
-        """The medians, told and kept."""
+        """The medians of all costs; reported and kept."""
         cost = Cost.median_of(costs)
         self.figures.setdefault(scenario, {})[name] = cost
-        self.tell(f"  {name}: {cost}")
+        self.say(f"  {name}: {cost}")
         return cost
 
     def _run(self, server: ReplayServer, command: Sequence[object], **more: str) -> tuple[Cost, Counted, str]:
@@ -199,6 +201,6 @@ class Bench:
 
 
 def environment() -> dict[str, str]:
-    """The caller's, without the settings of the caller's own warehouse."""
+    """The environment of the caller, without settings of the caller's own warehouse."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("VAPI_")}
     return {**kept, "VAPI_API_KEY": _KEY}

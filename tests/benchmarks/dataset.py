@@ -1,7 +1,7 @@
 """Sessions on disk, ready to be sent: their JSON texts one after another in a file, and an index of versions.
 
-A version becomes visible at its `updatedAt`. So one data set holds a history and what happens to it later, and a
-server shows the state at any moment without changing anything.
+A version becomes visible at its `updatedAt`. So one data set holds a history and its later changes, and a server can show
+the state of any moment.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from numpy.typing import NDArray
 from .pages import DAY, END, SECOND, Author, Mix, changed, grown, restamped
 
 Numbers: TypeAlias = NDArray[np.int64]
-#: What happens in the hour after a history; see `build_lanes`.
+#: The changes in the hour after a history; see `build_lanes`.
 Lane: TypeAlias = Literal["nothing", "changes", "costs", "deletions"]
 
 HOUR: Final = 3_600 * SECOND
 MINUTE: Final = 60 * SECOND
-#: Most changes are to recent sessions: so many are to one of the newest 10,000, the others to any.
+#: Share of the changes that are to one of the newest sessions; the others are to any session.
 _RECENT_SHARE: Final = 0.95
 _RECENT: Final = 10_000
-#: Spread over so long, and read so long after they began: so that no lookback reads them a second time.
+#: Changes take 20 minutes and are read 40 minutes after the first, so that no lookback reads them a second time.
 _CHANGES_TAKE: Final = 20 * MINUTE
 _READ_AFTER: Final = 40 * MINUTE
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The two files of a data set, and what is in them. `size`: bytes of the first versions."""
+    """The two files of a data set. `sessions`: their number; `size`: bytes of their first versions."""
 
     bodies: Path
     index: Path
@@ -42,13 +42,13 @@ class Dataset:
     size: int
 
     def remove(self) -> None:
-        """Give the space back."""
+        """Delete the files."""
         self.bodies.unlink(missing_ok=True)
         self.index.unlink(missing_ok=True)
 
 
 class _Writer:
-    """Appends JSON texts, each followed by a comma, so that neighbours can be sent as one piece."""
+    """Appends JSON texts, each followed by a comma, so that neighbours can be sent as one slice."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -58,14 +58,14 @@ class _Writer:
         self._versions: list[tuple[int, int, int, int]] = []  # session, updated, offset, length
 
     def add(self, session: int, updated: int, body: bytes) -> None:
-        """One version."""
+        """Add a version of a session."""
         self._file.write(body)
         self._file.write(b",")
         self._versions.append((session, updated, self._end, len(body)))
         self._end += len(body) + 1
 
     def start(self, created: int) -> int:
-        """A new session's number; they come in order of creation."""
+        """Add a session; returns its number. Sessions must be added in order of creation."""
         self._created.append(created)
         return len(self._created) - 1
 
@@ -78,12 +78,12 @@ class _Writer:
         return body
 
     def remove(self, session: int, updated: int) -> None:
-        """From then on the source has it no more: a version without a text."""
+        """Delete a session at a time: add a version without text."""
         self._versions.append((session, updated, self._end, 0))
 
     @contextmanager
     def lane(self, name: str) -> Iterator[Dataset]:
-        """Versions added within belong to the data set that is given, and to no other."""
+        """Versions added inside the `with` belong to the data set that it gives, and to no other."""
         before = len(self._versions)
         index = self.path.with_suffix(f".{name}.npz")
         yield Dataset(self.path, index, len(self._created), self._end)
@@ -91,7 +91,7 @@ class _Writer:
         del self._versions[before:]
 
     def close(self) -> Dataset:
-        """Write the index of all that is in no lane."""
+        """Write the index of all versions that are in no lane."""
         self._file.close()
         index = self.path.with_suffix(".npz")
         self._write_index(index)
@@ -107,7 +107,7 @@ class _Writer:
 def build(
     path: Path, mix: Mix, sessions: int, *, seed: int = 1, batches: int = 0, changes: int = 0
 ) -> Dataset:
-    """A history that ends at `END`, and `batches` of `changes` to it, one an hour from then on."""
+    """A history that ends at `END`, then `batches` of `changes`, one batch an hour."""
     author = Author(seed)
     writer = _Writer(path)
     for made in author.history(mix, sessions):
@@ -123,10 +123,10 @@ def build(
 def build_lanes(
     path: Path, sessions: int, *, changes: int, costs: int, deletions: int, seed: int = 1
 ) -> dict[Lane, Dataset]:
-    """One history that ends at `END`, and several ways in which it goes on in the hour after that, each a data set.
+    """One history that ends at `END`, and four data sets with different changes in the hour after it.
 
-    `nothing`: it does not · `changes`: so many sessions get a message, most of them recent ones · `costs`: so many all
-    over the history, which have none until then, get their costs · `deletions`: so many all over the history are gone.
+    `nothing`: no change · `changes`: this number of sessions, most of them recent, get a message · `costs`: this number,
+    spread over the history and without costs so far, get costs · `deletions`: this number, spread over it, are deleted.
     """
     author = Author(seed)
     writer = _Writer(path)
@@ -156,7 +156,7 @@ def build_lanes(
 
 
 def build_emulated(path: Path, sessions: int, *, seed: int = 1) -> Dataset:
-    """The emulator's own history of a month that ends at `END`, odd shapes included."""
+    """A history of the emulator: a month that ends at `END`, with odd shapes."""
     from vapi_emulator.generate import History, generate
     from vapi_emulator.switches import DEFAULT_ORG
 
@@ -169,25 +169,25 @@ def build_emulated(path: Path, sessions: int, *, seed: int = 1) -> Dataset:
 
 
 def _some_time(rng: random.Random, batch: int = 0) -> int:
-    """A moment of that batch, in whole milliseconds."""
+    """A random time in a batch of changes, µs, in whole milliseconds."""
     at = END + (batch + 1) * HOUR + int(rng.random() * _CHANGES_TAKE)
     return at - at % 1000
 
 
 def _spread(sessions: int, some: int) -> list[int]:
-    """So many, all over the history at equal distances."""
+    """Numbers of `some` sessions at equal distances."""
     return [(2 * n + 1) * sessions // (2 * some) for n in range(some)]
 
 
 def read_at(batch: int) -> int:
-    """The moment (µs) at which a batch of changes is over and settled."""
+    """A time at which a batch of changes is complete and settled, µs."""
     return END + (batch + 1) * HOUR + _READ_AFTER
 
 
 def build_hours(path: Path, sessions: int, *, hours: int = 6, versions: int = 5, seed: int = 1) -> Dataset:
-    """Hours of traffic up to `END`: each conversation begins in them and is seen in several states.
+    """Hours of traffic up to `END`. Each conversation begins in these hours and has several versions.
 
-    Most last minutes; one in ten goes on until the end.
+    Most last minutes; one in ten lasts until `END`.
     """
     author = Author(seed)
     writer = _Writer(path)
@@ -204,7 +204,7 @@ def build_hours(path: Path, sessions: int, *, hours: int = 6, versions: int = 5,
 
 
 def _touched(rng: random.Random, sessions: int, changes: int) -> list[int]:
-    """Distinct sessions, in order of creation, most of them recent."""
+    """Numbers of distinct sessions, most of them recent, in order."""
     recent = range(max(0, sessions - _RECENT), sessions)
     chosen = set(rng.sample(recent, min(len(recent), round(changes * _RECENT_SHARE))))
     while len(chosen) < min(changes, sessions):
@@ -213,7 +213,7 @@ def _touched(rng: random.Random, sessions: int, changes: int) -> list[int]:
 
 
 class State:
-    """What a data set shows at a moment; the server's half."""
+    """The sessions of a data set at one moment, as the server shows them."""
 
     def __init__(self, index: Path) -> None:
         with np.load(index) as arrays:
@@ -226,18 +226,18 @@ class State:
         self.show(END)
 
     def show(self, moment: int) -> None:
-        """Every session at its newest version of that time; what has none yet, or is removed, is not there."""
+        """Show every session in its newest version at `moment`; none of those not created yet or deleted."""
         self.moment = moment
         seen = self._versions[: np.searchsorted(self._versions[:, 1], moment, "right")]
         updated = np.full(len(self.created), np.iinfo(np.int64).max)
         offset, length = np.zeros_like(self.created), np.zeros_like(self.created)
-        session = seen[:, 0]  # sorted by time, and of several values for one place the last stays
+        session = seen[:, 0]  # sorted by time: the newest version of a session is assigned last
         updated[session], offset[session], length[session] = seen[:, 1], seen[:, 2], seen[:, 3]
-        updated[length == 0] = np.iinfo(np.int64).max  # not yet, or no more
+        updated[length == 0] = np.iinfo(np.int64).max  # not created yet, or deleted
         self.updated, self.offset, self.length = updated, offset, length
 
     def somewhere(self) -> Numbers:
-        """Where some version of each session begins, be it shown or not."""
+        """The offset of some version of each session, whether it is shown or not."""
         texts = self._versions[self._versions[:, 3] > 0]
         offset = np.zeros_like(self.created)
         offset[texts[:, 0]] = texts[:, 2]

@@ -1,18 +1,17 @@
 """dlt's `rest_api` source into DuckDB, in its best configuration. Runs in an environment of its own, `.venv-bench`.
 
-`python dlt_run.py URL DIRECTORY` prints the rows of each table. What was chosen, and why:
+`python dlt_run.py URL DIRECTORY` prints the rows of each table. The configuration, and its reasons:
 
-- pages of 1,000, the source's most: fewer requests;
-- the loader's files are Parquet: dlt's default for DuckDB, INSERT statements as text, takes several times as long;
-- two workers normalise, as many as there are cores, since normalising is most of the time. dlt deals whole files out to
-  them, so the extracted items are cut into files of 1,000 sessions: in one file, its default, or in a few, one of the
-  two does nothing or little;
-- the one column whose type depends on the row is declared: otherwise the two workers infer different types, and dlt
-  throws away what one of them did ("Parallel schema update conflict, retrying task");
-- files between the stages are not compressed: by default they are gzip, which costs a fifth of the time or more;
-- one load, `replace` into an empty database: no merge and no staging, which is less than what it is compared with does;
+- pages of 1,000 sessions, the maximum of the source: fewer requests;
+- load files are Parquet: the default for DuckDB, INSERT statements as text, takes several times as long;
+- two workers normalise, one for each core, because normalising takes most of the time. dlt gives each worker whole files, so
+  files have 1,000 sessions: with one file, the default, or a few, one worker has little or nothing to do;
+- the one column whose type depends on the row is declared: otherwise the workers infer different types, and dlt discards
+  the work of one of them ("Parallel schema update conflict, retrying task");
+- files between the stages are not compressed: gzip, the default, takes a fifth of the time or more;
+- one load with `replace` into an empty database: no merge and no staging, which is less work than a sync does;
 - tried without gain: one worker, one file, files of 2,500 to 10,000 sessions, larger buffers;
-- no telemetry, no progress bar, and the log at warnings.
+- no telemetry, no progress bar, log level WARNING.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ SETTINGS = {
     "NORMALIZE__WORKERS": "2",
     "DATA_WRITER__DISABLE_COMPRESSION": "true",
     "SOURCES__DATA_WRITER__FILE_MAX_ITEMS": "1000",
-    "SOURCES__DATA_WRITER__BUFFER_MAX_ITEMS": "1000",  # a file is only ended when a buffer is written to it
+    "SOURCES__DATA_WRITER__BUFFER_MAX_ITEMS": "1000",  # a file ends only when a buffer is written to it
     "NORMALIZE__LOADER_FILE_FORMAT": "parquet",
 }
-#: Often a whole number and sometimes not.
+#: Most values are whole numbers, some are not.
 SECONDS = {"name": "seconds_from_start", "data_type": "double", "nullable": True}
 
 
 def main() -> None:
-    """Load everything once."""
+    """Load all sessions once."""
     url, directory = sys.argv[1], Path(sys.argv[2])
     for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)  # so that another setting can be tried from outside
+        os.environ.setdefault(name, value)  # the environment can set other values
     import dlt
     from dlt.sources.rest_api import rest_api_source
 

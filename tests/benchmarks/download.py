@@ -1,6 +1,6 @@
-"""The floor: every page once by httpx over one connection kept alive, and nothing done with it.
+"""The lower bound: download every page once with httpx over one connection, and do nothing else.
 
-`python -m tests.benchmarks.download URL SESSIONS` prints the bytes received.
+`python -m tests.benchmarks.download URL SESSIONS` prints the number of bytes received.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Syncs that cannot be the command itself: on a clock of their own, or with a look inside. Each in a process.
+"""Syncs that the command cannot do: with a clock of their own, or with measurements inside. Each runs in a process.
 
-`python -m tests.benchmarks.inside hours URL WAREHOUSE FIRST STEP RUNS` syncs so often, at simulated moments a step
-apart (µs), and prints the database's size after each. `… redaction URL WAREHOUSE timed|off|masked` syncs once and prints
-how long that took, and how much of a processor's time went into the redaction, and with `masked` into a policy that masks.
+`python -m tests.benchmarks.inside hours URL WAREHOUSE FIRST STEP RUNS` runs a number of syncs at simulated times, STEP µs
+apart, and prints the size of the database after each. `… redaction URL WAREHOUSE timed|off|masked` syncs once and prints
+the wall time and the processor time of redaction; with `masked` also of a policy that masks texts.
 """
 
 from __future__ import annotations
@@ -15,23 +15,24 @@ from pathlib import Path
 from typing import Any
 
 from vapi_sessions.operations import sync
-from vapi_sessions.privacy import redaction as redact
+from vapi_sessions.privacy import redaction
 from vapi_sessions.privacy.policy import Policy
 from vapi_sessions.settings import load_settings
+from vapi_sessions.source.environment import Environment
 from vapi_sessions.warehouse.layout import Layout
 
 from .replay import control
 
 
 def hours(url: str, warehouse: Path, first: int, step: int, runs: int) -> dict[str, Any]:
-    """Sync again and again; sizes of the database file in bytes, and seconds."""
+    """Sync `runs` times; returns the size of the index after each, in bytes, and the seconds of each."""
     settings = load_settings(warehouse=warehouse, base_url=url)
     sizes, seconds = [], []
     for run in range(runs):
         moment = first + run * step
         control(url, moment=moment)
         began = time.monotonic()
-        sync.sync(settings, environment=sync.Environment(now=_clock(moment, began)))
+        sync.sync(settings, environment=Environment(now=_clock(moment, began)))
         seconds.append(time.monotonic() - began)
         sizes.append(Layout(warehouse).index.stat().st_size)
     return {"sizes": sizes, "seconds": seconds}
@@ -41,24 +42,22 @@ def _clock(moment: int, began: float) -> Any:
     return lambda: moment + int((time.monotonic() - began) * 1e6)
 
 
-def redaction(url: str, warehouse: Path, mode: str) -> dict[str, Any]:
-    """One full sync, with the redaction's own time taken, with a policy's as well, or without any redaction."""
-    redact_page = redact.redact_page
+def redacted(url: str, warehouse: Path, mode: str) -> dict[str, Any]:
+    """One full sync: with the time of redaction (`timed`), of redaction and masking (`masked`), or without redaction (`off`)."""
+    redact_page = redaction.redact_page
     spent: list[float] = []
 
     def off(bodies: Sequence[bytes], *_: Any, **__: Any) -> list[bytes]:
         return list(bodies)
 
     def timed(bodies: Sequence[bytes], *more: Any, **named: Any) -> list[bytes]:
-        began = (
-            time.thread_time()
-        )  # pages are treated side by side: what one waits for another is not its cost
+        began = time.thread_time()  # threads redact pages side by side: waiting does not count
         try:
             return redact_page(bodies, *more, **named)
         finally:
             spent.append(time.thread_time() - began)
 
-    redact.redact_page = off if mode == "off" else timed
+    redaction.redact_page = off if mode == "off" else timed
     text = "mask" if mode == "masked" else "keep"
     if mode == "masked":
         page = Policy.page
@@ -78,12 +77,12 @@ def redaction(url: str, warehouse: Path, mode: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """What the first argument says."""
+    """Run what the first argument says."""
     what, url, warehouse, *rest = sys.argv[1:]
     if what == "hours":
         print(json.dumps(hours(url, Path(warehouse), *map(int, rest))))
     else:
-        print(json.dumps(redaction(url, Path(warehouse), rest[0])))
+        print(json.dumps(redacted(url, Path(warehouse), rest[0])))
 
 
 if __name__ == "__main__":

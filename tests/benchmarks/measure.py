@@ -1,9 +1,8 @@
-"""Wall time, CPU time and memory of a command and everything it starts.
+"""Wall time, CPU time and memory of a command and its child processes.
 
-CPU is what the kernel accounts to the process and the children it waited for: exact. Memory is sampled while it runs:
-the sum over the tree of the proportional set size, in which a page that several share counts once. The largest
-resident size of any single process, which the kernel keeps and no sampling misses, is a lower bound for it. Where the
-kernel has neither (not Linux), the resident size stands in for both.
+CPU time is exact: the kernel adds it up for the process and the children it waited for. Memory is sampled: the sum of the
+proportional set sizes of all processes, in which a shared page counts once. The largest resident size of a single process,
+which the kernel keeps, is a lower bound for it. Without these figures (not on Linux) the resident size is used for both.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ from typing import Final
 
 import psutil
 
-#: Seconds between two looks at the memory: a look costs some milliseconds.
+#: Seconds between two samples of the memory; a sample takes some milliseconds.
 EVERY: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One run of a command. `began` and `ended` are of the monotonic clock, `memory` the peak in bytes."""
+    """One run of a command. `wall` and `cpu` in seconds; `memory`: the peak, bytes; `began`, `ended`: monotonic clock."""
 
     wall: float
     cpu: float
@@ -36,7 +35,7 @@ class Measured:
 
 
 class _Watch(threading.Thread):
-    """Looks at a tree of processes until told to stop."""
+    """Samples the memory of a process and its children until `stop`."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -46,27 +45,27 @@ class _Watch(threading.Thread):
 
     def run(self) -> None:
         while True:
-            self._look()
+            self._sample()
             if self._done.wait(EVERY):
                 return
 
     def stop(self) -> int:
-        """The peak, bytes."""
+        """Stop; returns the peak, bytes."""
         self._done.set()
         self.join()
         return self.peak
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         shared, largest = 0, 0
         try:
-            tree = [self._root, *self._root.children(recursive=True)]
+            processes = [self._root, *self._root.children(recursive=True)]
         except psutil.Error:
             return
-        for process in tree:
+        for process in processes:
             try:
                 proportional, resident = _memory(process)
             except (psutil.Error, OSError, ValueError):
-                continue  # it has just ended
+                continue  # it has ended
             shared += proportional
             largest = max(largest, resident)
         self.peak = max(self.peak, shared, largest)
@@ -79,7 +78,7 @@ def _memory(process: psutil.Process) -> tuple[int, int]:
         resident: int = process.memory_info().rss
         return resident, resident
     high = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
-    largest = int(high[0]) * 1024 if high else 0  # none: it has just ended
+    largest = int(high[0]) * 1024 if high else 0  # no line: it has ended
     try:
         rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
     except PermissionError:  # some containers hide it
@@ -91,7 +90,7 @@ def _memory(process: psutil.Process) -> tuple[int, int]:
 def run(
     command: Sequence[object], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> Measured:
-    """Run a command to its end. RuntimeError with what it said if it fails."""
+    """Run a command to its end. Raises RuntimeError with its output if it fails."""
     began = time.monotonic()
     process = subprocess.Popen(
         [str(part) for part in command],
@@ -102,9 +101,9 @@ def run(
         stderr=subprocess.PIPE,
         text=True,
     )
-    said: dict[str, str] = {}
+    output: dict[str, str] = {}
     readers = [
-        threading.Thread(target=lambda name=name, pipe=pipe: said.update({name: pipe.read()}))
+        threading.Thread(target=lambda name=name, pipe=pipe: output.update({name: pipe.read()}))
         for name, pipe in (("out", process.stdout), ("err", process.stderr))
         if pipe is not None
     ]
@@ -113,7 +112,7 @@ def run(
         thread.start()
     try:
         _, status, used = os.wait4(process.pid, 0)
-    except BaseException:  # interrupted: nothing is left running
+    except BaseException:  # interrupted: leave no process behind
         process.kill()
         process.wait()
         watch.stop()
@@ -127,6 +126,6 @@ def run(
         if pipe is not None:
             pipe.close()
     if process.returncode:
-        told = (said.get("err", "") or said.get("out", "")).strip()[-2000:]
-        raise RuntimeError(f"{Path(str(command[0])).name} ended with {process.returncode}:\n{told}")
-    return Measured(ended - began, used.ru_utime + used.ru_stime, memory, began, ended, said.get("out", ""))
+        message = (output.get("err", "") or output.get("out", "")).strip()[-2000:]
+        raise RuntimeError(f"{Path(str(command[0])).name} ended with {process.returncode}:\n{message}")
+    return Measured(ended - began, used.ru_utime + used.ru_stime, memory, began, ended, output.get("out", ""))

@@ -1,4 +1,4 @@
-"""What came out: figures with their bounds, as a table and as a JSON file."""
+"""The figures with their bounds, as a table and as a JSON file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MB: Final = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. At most one of the bounds is given; without, the figure is for information."""
+    """One line of the table, with at most one bound. A figure without a bound is for information."""
 
     scenario: str
     what: str
@@ -30,21 +30,21 @@ class Row:
 
     @property
     def ok(self) -> bool:
-        """Whether it keeps to its bound."""
+        """Whether the figure is within its bound."""
         return (self.at_most is None or self.value <= self.at_most) and (
             self.at_least is None or self.value >= self.at_least
         )
 
     @property
     def verdict(self) -> str:
-        """ok, MISSED, or nothing where nothing is wanted."""
+        """ok, MISSED, or "" without a bound."""
         if self.at_most is None and self.at_least is None:
             return ""
         return "ok" if self.ok else "MISSED"
 
     @property
     def wanted(self) -> str:
-        """The bound, in words."""
+        """The bound as text."""
         if self.at_most is not None:
             return f"≤ {_show(self.at_most, self.unit)}"
         return f"≥ {_show(self.at_least, self.unit)}" if self.at_least is not None else ""
@@ -52,9 +52,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one command cost, as medians over its runs. Seconds, bytes; `answering` without start-up.
+    """The cost of one command: seconds, bytes, requests. `walls`: of each run, if the figures are medians.
 
-    `answering` runs from the first request the server received to the end of the process.
+    `answering`: the time without start-up, from the first request that the server received to the end of the process.
     """
 
     wall: float
@@ -79,12 +79,12 @@ class Cost:
 
 
 def memory_row(scenario: str, what: str, cost: Cost, at_most_mb: float, note: str = "") -> Row:
-    """A row for a peak of memory."""
+    """A row for the peak of memory."""
     return Row(scenario, what, cost.memory / _MB, "MB", at_most=at_most_mb, note=note)
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Aligned text."""
+    """The rows as aligned text."""
     lines = [("scenario", "what", "measured", "wanted", "")]
     lines += [(r.scenario, r.what, _show(r.value, r.unit), r.wanted, r.verdict) for r in rows]
     widths = [max(len(line[n]) for line in lines) for n in range(4)]
@@ -101,7 +101,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def write(path: Path, rows: Sequence[Row], figures: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Everything, for machines."""
+    """Write rows, figures and settings as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     document = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,7 +1,7 @@
-"""Sessions as JSON text, put together from prepared pieces: different from one another, and quickly made.
+"""Sessions as JSON text, composed from prepared texts: all different, and quickly made.
 
-Every body begins with its id, organisation, `createdAt` and `updatedAt`, and ends with its messages: so a later
-version of it is a cut and a paste (`changed`, `grown`). That is the replay's convenience; JSON knows no order.
+Every body begins with id, organisation, `createdAt` and `updatedAt`, and ends with the messages. So a later version is made by
+replacing text at known positions (`changed`, `grown`). The order of members means nothing in JSON.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ MILLISECOND: Final = 1_000
 SECOND: Final = 1_000_000
 DAY: Final = 86_400 * SECOND
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-#: The present moment of every data set, µs.
+#: The present of every data set, µs.
 END: Final = (datetime(2026, 2, 11, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
-#: So history grows at its far end with the number of sessions, and a day is a day in a small warehouse too.
+#: The same for all sizes: a larger history begins earlier, and a day has as many sessions in a small warehouse.
 SESSIONS_A_DAY: Final = 10_000
 
-#: In what a credential would be found under; a test looks for it in the warehouse.
+#: Beginning of the planted credentials; a test searches the warehouse for it.
 PLANTED: Final = "SECRET-"
 _PLANTED_EVERY: Final = 10
 
@@ -39,9 +39,9 @@ _ANALYSES: Final = ("summary", "structuredData", "successEvaluation", "structure
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One session: moments in µs (whole milliseconds), `head` up to the opening bracket of the messages.
+    """One session. Times in µs (whole milliseconds); `head`: the text up to the opening bracket of the messages.
 
-    `costs` is the part of `head` that the source adds last.
+    `costs`: the part of `head` that the source adds last.
     """
 
     created: int
@@ -52,12 +52,12 @@ class Made:
 
     @property
     def body(self) -> bytes:
-        """Its JSON text."""
+        """The JSON text."""
         return f"{self.head}{','.join(self.messages)}]}}".encode()
 
     @property
     def pending(self) -> bytes:
-        """The same before its costs are known."""
+        """The JSON text before the costs are known."""
         head = self.head.replace(f"{self.costs},", "", 1)
         return f"{head}{','.join(self.messages)}]}}".encode()
 
@@ -68,7 +68,7 @@ def iso(moment: int) -> str:
 
 
 class Author:
-    """Writes sessions of one organisation."""
+    """Makes sessions of one organisation."""
 
     def __init__(self, seed: int = 1) -> None:
         self._rng = random.Random(f"author/{seed}")
@@ -82,14 +82,14 @@ class Author:
     def history(
         self, mix: Mix, sessions: int, *, end: int = END, per_day: int = SESSIONS_A_DAY
     ) -> Iterator[Made]:
-        """So many sessions in order of creation, the last of them shortly before `end` (µs)."""
+        """Sessions in order of creation, the last one shortly before `end`, µs."""
         gap = DAY // per_day
         for n in range(sessions):
             created = end - (sessions - n) * gap + int(self._rng.random() * gap)
             yield self.session(mix, created - created % MILLISECOND, end)
 
     def session(self, mix: Mix, created: int, end: int = END) -> Made:
-        """One session that began then, as it is at `end`."""
+        """A session created at `created`, in its state at `end`, µs."""
         rng = self._rng
         self._made += 1
         if mix == "large":  # 50 KB on average
@@ -100,9 +100,9 @@ class Author:
         count = 500 if mix == "long" else min(3 + int(rng.expovariate(1 / 16.9)), 120)
         messages = rng.choice((self._chat, self._chat, self._timed, self._call))(created, count)
         updated = created + count * 20 * SECOND + int(rng.expovariate(1 / 600) * SECOND)
-        if updated >= end:  # still going on
+        if updated >= end:  # not over yet
             updated = created + int(rng.random() * (end - created))
-        if rng.random() < 0.03 and created + 600 * SECOND < end:  # back again, days later
+        if rng.random() < 0.03 and created + 600 * SECOND < end:  # resumed days later
             updated = created + int(rng.random() * min(end - created, 10 * DAY))
         updated = max(created, updated - updated % MILLISECOND)
         start = f'{{"id":"{new_id(rng)}","orgId":"{self.org_id}","createdAt":"{iso(created)}","updatedAt":"{iso(updated)}"'
@@ -113,7 +113,7 @@ class Author:
         return Made(created, updated, ",".join(parts) + ',"messages":[', messages, costs)
 
     def line(self, role: str = "assistant") -> str:
-        """One more message."""
+        """The text of one more message."""
         return f'{{"role":"{role}","content":"{self._text()}"}}'
 
     # -- messages ----------------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ class Author:
         return f"You are Riley, the friendly assistant of Northwind Home. {self._text()} {self._text()}"
 
     def _chat(self, created: int, count: int) -> list[str]:
-        """`{role, content}` throughout, as chats are."""
+        """Messages of a chat: all are `{role, content}`."""
         text, rng = self._text, self._rng
         said = [f'{{"role":"system","content":"{self._system()}"}}']
         while len(said) < count:
@@ -139,7 +139,7 @@ class Author:
         return said[:count]
 
     def _timed(self, created: int, count: int) -> list[str]:
-        """The contract's own form: what the customer says has a time."""
+        """Messages as in the contract: those of the customer have a time."""
         text, rng = self._text, self._rng
         began = created // MILLISECOND
         at = began + 500
@@ -156,7 +156,7 @@ class Author:
         return said[:count]
 
     def _call(self, created: int, count: int) -> list[str]:
-        """What calls leave behind: other roles, and times on everything."""
+        """Messages of a voice call: other roles, and all have times."""
         text, rng = self._text, self._rng
         began = created // MILLISECOND
         at, said, role = began, list[str](), "bot"
@@ -170,7 +170,7 @@ class Author:
         return said
 
     def _tool(self) -> list[str]:
-        """A call and its answer, whose JSON is escaped within JSON."""
+        """A tool call and its result, with JSON inside JSON strings."""
         number = self._rng.getrandbits(40)
         asked = (
             f'{{"role":"assistant","content":null,"tool_calls":[{{"id":"call_{number:x}","type":"function","function":'
@@ -182,7 +182,7 @@ class Author:
         )
         return [asked, answered]
 
-    # -- the rest ----------------------------------------------------------------------------------------------
+    # -- other members -----------------------------------------------------------------------------------------
 
     def _settings(self) -> str:
         rng = self._rng
@@ -196,7 +196,7 @@ class Author:
         )
 
     def _costs(self, count: int) -> str:
-        """Three on average: a model, one or two analyses or none, and the session's own."""
+        """Three costs on average: of a model, of up to two analyses, and of the session."""
         rng = self._rng
         provider, model = rng.choice(_MODELS)
         used = count * rng.randrange(150, 420)
@@ -231,7 +231,7 @@ class Author:
         return artifact + "}"
 
     def _assistant(self, *, planted: bool) -> str:
-        """A whole assistant of some 20 KB with a long prompt and tools; some carry credentials, as real ones do."""
+        """An embedded assistant of about 20 KB with a long prompt and tools; some have credentials, as in reality."""
         text: Callable[[], str] = self._text
         tools = ",".join(
             f'{{"type":"function","function":{{"name":"tool_{n}","description":"{text()}","parameters":'
@@ -256,17 +256,17 @@ class Author:
 
 
 def changed(body: bytes, updated: int, message: str) -> bytes:
-    """A later version: one message more."""
+    """A later version of a body, with one more message."""
     return b"".join((restamped(body, updated)[:-2], b",", message.encode(), b"]}"))
 
 
 def restamped(body: bytes, updated: int) -> bytes:
-    """The same with another `updatedAt`."""
+    """The same body with another `updatedAt`."""
     return body[:_UPDATED_AT] + iso(updated).encode() + body[_UPDATED_AT + _STAMP :]
 
 
 def grown(made: Made, versions: int, until: int) -> Iterator[tuple[int, bytes]]:
-    """A conversation as it was at several moments from its beginning to `until`: `updatedAt` (µs) and JSON text."""
+    """The versions of a conversation from its beginning to `until`: `updatedAt` (µs) and JSON text."""
     for version in range(1, versions + 1):
         updated = made.created + (until - made.created) * (version - 1) // versions
         updated -= updated % MILLISECOND

@@ -1,4 +1,4 @@
-"""What several trees spent on the same cases: kept as JSON, shown as medians, spreads and ratios."""
+"""The figures of several trees for the same cases: kept as JSON, shown as medians, spreads and ratios."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Metric: TypeAlias = Literal["cpu", "wall", "memory", "disk"]
 _WORDS: Final[dict[Metric, str]] = {
     "cpu": "processor time", "wall": "wall", "memory": "peak memory", "disk": "bytes on disk",
 }  # fmt: skip
-_MARKS: Final = ("<!-- figures -->", "<!-- /figures -->")
+_MARKERS: Final = ("<!-- figures -->", "<!-- /figures -->")
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """One run of a command: seconds, bytes of memory at the peak, bytes on disk afterwards, requests."""
+    """One run of a command: seconds, peak memory in bytes, bytes on disk afterwards, requests."""
 
     cpu: float
     wall: float
@@ -40,26 +40,26 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Measurements:
-    """All runs of one case, by tree."""
+    """All runs of one case. `spent`: by tree."""
 
     title: str
     spent: dict[str, list[Spent]]
 
     def values(self, tree: str, metric: Metric) -> list[float]:
-        """One figure of each run; nothing of a tree that did not take part."""
+        """One figure of each run; [] for a tree without runs."""
         return [getattr(run, metric) for run in self.spent.get(tree, [])]
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Everything. `trees`: the commit of each by its name, the present one last; `lines`: of Python, by tree."""
+    """All figures. `trees`: name to commit, the working tree last; `lines`: of Python, by tree; `cases`: by name."""
 
     trees: dict[str, str]
     lines: dict[str, int]
     cases: dict[str, Measurements] = field(default_factory=dict)
 
     def beside(self, earlier: Figures) -> Figures:
-        """With the earlier cases that were not run anew."""
+        """These figures and those of earlier cases that were not run again."""
         names = [name for name in earlier.trees | self.trees if name != PRESENT]
         names += [PRESENT] if PRESENT in earlier.trees | self.trees else []
         trees, lines = earlier.trees | self.trees, earlier.lines | self.lines
@@ -70,14 +70,14 @@ class Figures:
         )
 
     def as_json(self) -> str:
-        """For `read`."""
+        """The text that `read` reads."""
         machine = {"python": platform.python_version(), "cores": os.cpu_count()}
         text = json.dumps(machine | asdict(self), indent=1)
         return re.sub(r"{\s*(\"cpu\"[^}]*?)\s*}", lambda run: f"{{{' '.join(run[1].split())}}}", text) + "\n"
 
 
 def read(path: Path) -> Figures:
-    """Figures from a file."""
+    """Read figures from a file."""
     found = json.loads(path.read_text())
     measured = {
         name: Measurements(
@@ -90,7 +90,7 @@ def read(path: Path) -> Figures:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the table: a figure's values by tree, how to show one, and what is wanted of the ratio, or of the figure."""
+    """One line of the table: values by tree, how to show a value, and the bound of the ratio (or of the figure)."""
 
     title: str
     values: dict[str, list[float]]
@@ -98,7 +98,7 @@ class Line:
     wanted: str = ""
 
 
-#: What is shown of each case, and the ratio that was wanted to `WANTED_OF`.
+#: The metrics shown of each case, and the bound of their ratio to `WANTED_OF`.
 _SHOWN: Final[Sequence[tuple[str, Metric, float | None]]] = (
     ("full", "cpu", 0.70), ("full", "wall", 0.65), ("full", "disk", 0.45),
     ("emulated", "cpu", 0.50),
@@ -108,13 +108,13 @@ _SHOWN: Final[Sequence[tuple[str, Metric, float | None]]] = (
     ("deletions", "cpu", 0.35), ("deletions", "wall", 0.35),
     ("nothing", "cpu", 1.0), ("nothing", "wall", 1.0),
 )  # fmt: skip
-#: A figure of one case in terms of another's.
+#: Quotients of a metric of two cases, with a bound.
 _QUOTIENTS: Final[Sequence[tuple[str, str, Metric, str]]] = (
     ("large", "small", "memory", "figure ≤ 1.20x"),
     ("changed-large", "changed-small", "cpu", "≤ 1.00"), ("changed-large", "changed-small", "wall", "≤ 1.00"),
 )  # fmt: skip
 _LINES_WANTED: Final = 0.92
-#: The commit whose figures the wanted ratios are to.
+#: The commit to which the bounds apply.
 WANTED_OF: Final = "657c4c59afab0a8b88f897510064eabad00f5085"
 
 
@@ -141,7 +141,7 @@ def lines(figures: Figures) -> Iterator[Line]:
 
 
 def markdown(figures: Figures) -> str:
-    """The table: medians, smallest and largest in brackets, and the present tree's ratio to the first's."""
+    """The table: medians, the smallest and largest values in brackets, and the ratio of the working tree to the first."""
     names = list(figures.trees)
     wanted = figures.trees[names[0]] == WANTED_OF
     heads = ["", *names, "ratio", *(["wanted"] if wanted else []), "runs"]
@@ -156,10 +156,10 @@ def markdown(figures: Figures) -> str:
 
 
 def documented(text: str, figures: Figures) -> str:
-    """A document with the table between its two marks."""
-    before, rest = text.split(_MARKS[0], 1)
-    after = rest.split(_MARKS[1], 1)[1]
-    return f"{before}{_MARKS[0]}\n{markdown(figures)}\n{_MARKS[1]}{after}"
+    """The document with the table between its two markers."""
+    before, rest = text.split(_MARKERS[0], 1)
+    after = rest.split(_MARKERS[1], 1)[1]
+    return f"{before}{_MARKERS[0]}\n{markdown(figures)}\n{_MARKERS[1]}{after}"
 
 
 def _cell(values: Sequence[float], show: Callable[[float], str]) -> str:

@@ -1,4 +1,4 @@
-"""The replay server's process, as seen from whoever started it."""
+"""Starts and controls the process of the replay server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What the server saw since it was last asked; see `server.Counts`."""
+    """Counts of the server since it was last asked; see `server.Counts`."""
 
     requests: int
     bytes: int
@@ -35,7 +35,7 @@ class Counted:
 
 
 class ReplayServer:
-    """A process that serves one data set; a context manager."""
+    """A process that serves one data set. Use as a context manager."""
 
     def __init__(self, dataset: Dataset) -> None:
         self.dataset = dataset
@@ -59,7 +59,7 @@ class ReplayServer:
         self.close()
 
     def set(self, *, moment: int = END, latency: float = 0.0, slots: int = 6) -> None:
-        """Show the state of that moment (µs) from now on, and begin to count anew."""
+        """Show the state of `moment` (µs) from now on, and clear the counts."""
         control(self.url, moment=moment, latency=latency, slots=slots)
 
     def counted(self) -> Counted:
@@ -75,7 +75,7 @@ class ReplayServer:
 
 
 def control(url: str, **given: float) -> dict[str, Any]:
-    """Ask a replay server's control; returns the counts."""
+    """Set what is given on a replay server; returns its counts so far."""
     answer = httpx.get(
         f"{url}/control", params={name: str(value) for name, value in given.items()}, timeout=30
     )

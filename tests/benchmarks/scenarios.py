@@ -1,4 +1,4 @@
-"""One function for each row that is to be reached: runs what it needs, in turns, and returns figures with bounds."""
+"""The scenarios: each runs commands, in turns if there are several, and returns figures with their bounds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MEMORY_MB: Final = 450
 _LATENCY: Final = 0.4
 _SLOTS: Final = 6
 _STEP: Final = 5 * MINUTE
-#: Parquet and two workers, and beyond that dlt's defaults: one file, gzip between the stages.
+#: The defaults of dlt except for Parquet and two workers: one file, gzip between the stages.
 DLT_LESS_TUNED: Final = {
     "DATA_WRITER__DISABLE_COMPRESSION": "false",
     "SOURCES__DATA_WRITER__FILE_MAX_ITEMS": "1000000",
@@ -40,7 +40,7 @@ def _with_changes(bench: Bench, sessions: int) -> Dataset:
 
 
 def full(bench: Bench) -> Iterable[Row]:
-    """A full sync against downloading only, and against dlt; how many requests it took; and what the least would be."""
+    """A full sync compared with downloading only, with dlt and with the least work; and its requests."""
     downloads, syncs, parts = list[Cost](), list[Cost](), list[dict[str, float]]()
     loads, default_loads = list[Cost](), list[Cost]()
     with bench.serve(_plain(bench)) as server:
@@ -50,7 +50,7 @@ def full(bench: Bench) -> Iterable[Row]:
             parts.append(bench.parts(server))
             if bench.sizes.dlt:
                 loads.append(bench.dlt(server))
-        if bench.sizes.dlt:  # once: it is for information
+        if bench.sizes.dlt:  # one run, for information
             default_loads = [bench.dlt(server, **DLT_LESS_TUNED)]
     download = bench.median("full", "download", downloads)
     sync = bench.median("full", "sync", syncs)
@@ -62,56 +62,56 @@ def full(bench: Bench) -> Iterable[Row]:
         yield Row("full", "less CPU than dlt", dlt.cpu / sync.cpu, "x", at_least=12)
         yield Row(
             "full", "faster than dlt less tuned", plainer.wall / sync.wall, "x",
-            note=f"Parquet and two workers, else its defaults; CPU {plainer.cpu / sync.cpu:.2f}x",
+            note=f"Parquet and two workers, otherwise defaults; CPU {plainer.cpu / sync.cpu:.2f}x",
         )  # fmt: skip
         yield Row("full", "less memory than dlt", dlt.memory / sync.memory, "x")
         yield Row(
-            "full", "dlt's CPU, in bare parts", dlt.cpu / least, "x",
-            note=f"no sync can do better; dlt's wall in half of it, both cores all the time: {2 * dlt.wall / least:.2f}x",
+            "full", "dlt's CPU, times the least work", dlt.cpu / least, "x",
+            note=f"no sync can do better; dlt's wall, times the least work on two cores: {2 * dlt.wall / least:.2f}x",
         )  # fmt: skip
     yield Row(
         "full", "times downloading only, wall", sync.wall / download.wall, "x", at_most=5,
         note=f"without start-up {sync.answering / download.answering:.2f}x",
     )  # fmt: skip
     yield Row(
-        "full", "half of the bare parts, in downloads", least / 2 / download.wall, "x",
-        note="on two cores no sync comes nearer to downloading only",
+        "full", "the least work on two cores, times downloading only", least / 2 / download.wall, "x",
+        note="no sync can do better",
     )  # fmt: skip
     yield Row(
         "full",
-        "CPU, in bare parts",
+        "CPU, times the least work",
         sync.cpu / least,
         "x",
-        note="redaction, merge, ledger, way back included",
+        note="with redaction, merge, ledger and recovery",
     )
     yield _requests("full", bench.sizes.sessions, sync)
 
 
 def _least(bench: Bench, parts: list[dict[str, float]]) -> float:
-    """Processor seconds of all parts, each a median."""
+    """Processor seconds of the least work: the sum of the medians of its parts."""
     seconds = {name: median(run[name] for run in parts) for name in parts[0]}
     bench.figures["full"]["parts"] = seconds
-    told = ", ".join(f"{name} {spent:.2f}" for name, spent in seconds.items())
-    bench.tell(f"  bare parts: {sum(seconds.values()):.2f} s of a core: {told}")
+    listed = ", ".join(f"{name} {spent:.2f}" for name, spent in seconds.items())
+    bench.say(f"  least work: {sum(seconds.values()):.2f} s of a core: {listed}")
     return sum(seconds.values())
 
 
 def memory(bench: Bench) -> Iterable[Row]:
-    """Peak memory of a large full sync, and against that of a small one."""
+    """Peak memory of a large full sync, and its ratio to that of a small one."""
     found = []
     for sessions in (bench.sizes.big, bench.sizes.small):
         costs = []
         with bench.serve(_with_changes(bench, sessions)) as server:
             for _ in range(bench.sizes.runs):
-                warehouse = bench.fresh(
-                    _warehouse_name(sessions)
-                )  # kept: `nothing` and `changed` go on with it
+                warehouse = bench.fresh(_warehouse_name(sessions))  # `nothing` and `changed` use it again
                 costs.append(bench.sync(server, warehouse)[0])
                 bench.check(warehouse, sessions)
         found.append(bench.median("memory", f"{sessions} sessions", costs))
     big, small = found
     yield memory_row("memory", f"peak of {bench.sizes.big:,} sessions", big, _MEMORY_MB)
-    yield Row("memory", f"against that of {bench.sizes.small:,}", big.memory / small.memory, "x", at_most=1.3)
+    yield Row(
+        "memory", f"times the peak of {bench.sizes.small:,}", big.memory / small.memory, "x", at_most=1.3
+    )
     yield _requests("memory", bench.sizes.big, big)
 
 
@@ -126,7 +126,7 @@ def large(bench: Bench) -> Iterable[Row]:
 
 
 def nothing(bench: Bench) -> Iterable[Row]:
-    """A sync that finds nothing new in a large warehouse."""
+    """A sync into a large warehouse when nothing has changed."""
     sessions = bench.sizes.big
     with bench.serve(_with_changes(bench, sessions)) as server:
         warehouse = _filled(bench, sessions)
@@ -137,7 +137,7 @@ def nothing(bench: Bench) -> Iterable[Row]:
 
 
 def changed(bench: Bench) -> Iterable[Row]:
-    """The same number of changes, most of them to recent sessions, in a large and in a small warehouse."""
+    """The same number of changes, most of them to recent sessions, in a large and a small warehouse."""
     sizes = bench.sizes
     big, small = list[Cost](), list[Cost]()
     warehouses = {sessions: _filled(bench, sessions) for sessions in (sizes.big, sizes.small)}
@@ -157,10 +157,10 @@ def changed(bench: Bench) -> Iterable[Row]:
 
 
 def latency(bench: Bench) -> Iterable[Row]:
-    """How much of the time all requests that are allowed are in flight, if each takes long.
+    """The share of the time in which all allowed requests are in flight, with slow answers.
 
-    With pages of 1,000 the source delivers faster than two cores load, and requests wait for the loader; with pages of
-    100 the loader waits for requests, which is what this is about.
+    With pages of 1,000 the source is faster than two cores, and requests wait for the coordinator. With pages of 100 the
+    coordinator waits for requests.
     """
     with bench.serve(_plain(bench)) as server:
         yield _in_flight(bench, server, "latency", at_least=85)
@@ -181,12 +181,12 @@ def _in_flight(
     bench.figures["latency"][f"{name}: shares"] = shares
     least = cost.requests * _LATENCY / _SLOTS
     what = f"of the time {_SLOTS} in flight, {_LATENCY * 1000:.0f} ms each"
-    note = f"{cost.wall:.2f} s, of which the requests alone need {least:.2f} s"
+    note = f"{cost.wall:.2f} s; the requests alone need {least:.2f} s"
     return Row(name, what, median(shares), "%", at_least=at_least, note=note)
 
 
 def hours(bench: Bench) -> Iterable[Row]:
-    """Hours of traffic synced every five minutes: the database's size against one full sync's."""
+    """Hours of traffic synced every five minutes: the size of the index, compared with one full sync."""
     name, sessions, syncs = "hours", max(200, bench.sizes.sessions // 5), bench.sizes.syncs
     with bench.serve(bench.dataset(name, partial(build_hours, sessions=sessions, hours=6))) as server:
         often, once = bench.fresh("often"), bench.fresh("once")
@@ -200,15 +200,15 @@ def hours(bench: Bench) -> Iterable[Row]:
     bench.fresh("once")
     bench.figures["hours"] = {"often": many, "once": one}
     size, whole = many["sizes"][-1], one["sizes"][-1]
-    bench.tell(f"  database: {size / 1e6:.1f} MB after {syncs} syncs, {whole / 1e6:.1f} MB after one")
+    bench.say(f"  index: {size / 1e6:.1f} MB after {syncs} syncs, {whole / 1e6:.1f} MB after one")
     yield Row(
-        "hours", f"database after {syncs} syncs against one", size / whole, "x", at_most=2,
-        note=f"largest between {max(many['sizes']) / whole:.2f}x, a sync {median(many['seconds']):.2f} s",
+        "hours", f"index after {syncs} syncs, times that after one", size / whole, "x", at_most=2,
+        note=f"at most {max(many['sizes']) / whole:.2f}x on the way; {median(many['seconds']):.2f} s a sync",
     )  # fmt: skip
 
 
 def redaction(bench: Bench) -> Iterable[Row]:
-    """What redaction costs, alone and with masks: its processor time, as a share of a full sync's wall; and the difference it makes."""
+    """The processor time of redaction, alone and with masking, as a share of the wall time of a full sync."""
     some = bench.sizes.sessions // 8
     mixes: tuple[tuple[Mix, int, float | None], ...] = (
         ("plain", bench.sizes.sessions, 10),
@@ -224,7 +224,7 @@ def redaction(bench: Bench) -> Iterable[Row]:
                 off.append(bench.inside(server, "redaction", bench.fresh("unredacted"), "off"))
                 masked.append(bench.inside(server, "redaction", bench.fresh("masked"), "masked"))
         if not all(run["calls"] for run in timed):
-            raise RuntimeError("the sync no longer calls redact.redact_page: measure what it calls instead")
+            raise RuntimeError("the sync does not call redaction.redact_page: measure what it calls instead")
         bench.figures.setdefault("redaction", {})[mix] = {"timed": timed, "off": off, "masked": masked}
         share = median(run["redaction"] / run["wall"] for run in timed) * 100
         wall, without = median(run["wall"] for run in timed), median(run["wall"] for run in off)
@@ -233,7 +233,7 @@ def redaction(bench: Bench) -> Iterable[Row]:
             note=f"{wall:.2f} s with it, {without:.2f} s without",
         )  # fmt: skip
         yield Row(
-            "redaction", f"with texts masked, of a full sync, {mix}", median(run["redaction"] / run["wall"] for run in masked) * 100, "%",
+            "redaction", f"with masked texts, of a full sync, {mix}", median(run["redaction"] / run["wall"] for run in masked) * 100, "%",
             note=f"{median(run['wall'] for run in masked):.2f} s",
         )  # fmt: skip
     for name in ("redacted", "unredacted", "masked"):
@@ -242,7 +242,7 @@ def redaction(bench: Bench) -> Iterable[Row]:
 
 
 def mixes(bench: Bench) -> Iterable[Row]:
-    """Other kinds of sessions, each of about as many bytes, against downloading only: for information."""
+    """Other kinds of sessions, each of about as many bytes, compared with downloading only; for information."""
     kinds: tuple[tuple[Mix, int], ...] = (("inline", 8), ("long", 40), ("artifacts", 5))
     for mix, divisor in kinds:
         sessions = max(20, bench.sizes.sessions // divisor)
@@ -270,7 +270,7 @@ def _warehouse_name(sessions: int) -> str:
 
 
 def _filled(bench: Bench, sessions: int) -> Path:
-    """A warehouse of the data set with changes, before any of them; made if no scenario before has left it."""
+    """A warehouse with the sessions before their changes; made unless an earlier scenario has left it."""
     warehouse = bench.directory / _warehouse_name(sessions)
     if not warehouse.exists():
         with bench.serve(_with_changes(bench, sessions)) as server:
@@ -279,7 +279,7 @@ def _filled(bench: Bench, sessions: int) -> Path:
     return warehouse
 
 
-#: In the order in which they run: `nothing` before `changed`, since both go on with the warehouses `memory` leaves.
+#: In the order in which they run: `nothing` and then `changed` use the warehouses that `memory` leaves.
 SCENARIOS: Final[dict[str, Scenario]] = {
     "full": full,
     "latency": latency,

@@ -1,11 +1,11 @@
-"""Replays a data set over HTTP: `GET /session` and `GET /session/{id}` as the Sessions API answers, at the cost of a copy.
+"""Serves a data set over HTTP: `GET /session` and `GET /session/{id}` as in the Sessions API, for little more than a copy.
 
-`python -m tests.benchmarks.server BODIES INDEX` prints its port, and ends when its standard input does: with whoever
-started it. Bodies are slices of a mapped file; nothing is decoded or encoded. A thread for each connection, because
-each does nothing but wait and copy, both outside of Python's lock.
+`python -m tests.benchmarks.server BODIES INDEX` prints its port, and ends when its standard input is closed, so at the latest
+with its parent. Bodies are slices of a mapped file; nothing is decoded or encoded. Each connection has a thread, because
+threads only wait and copy, both without the lock of the interpreter.
 
-`/control` sets the moment that is shown (`moment`, µs, which is the `Date` as well), the `latency` of each answer in
-seconds, how many `slots` count as all, and clears the counts; it answers with the counts as they were until then.
+`/control` answers with the counts so far and clears them. It sets `moment` (µs), the time that is shown and sent as `Date`;
+`latency`, the delay of each answer in seconds; and `slots`, the number of requests that counts as full use.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _NOT_FOUND: Final = ("404 Not Found", [b'{"statusCode":404,"message":"Not Found"
 
 @dataclass(slots=True)
 class Counts:
-    """What was asked for since the last reset. Moments are of the monotonic clock, which all processes share."""
+    """Requests since the counts were cleared. Times are of the monotonic clock, which all processes share."""
 
     requests: int = 0
     bytes: int = 0
@@ -56,7 +56,7 @@ class Counts:
 
 @dataclass(slots=True)
 class Meter:
-    """Counts, kept by many threads."""
+    """Counts requests of many threads."""
 
     slots: int = 6
     counts: Counts = field(default_factory=Counts)
@@ -74,7 +74,7 @@ class Meter:
             counts.most_in_flight = max(counts.most_in_flight, counts.in_flight)
 
     def end(self, size: int) -> None:
-        """It has been answered with so many bytes."""
+        """A request was answered with `size` bytes."""
         now = time.monotonic()
         with self.lock:
             self._move(now, -1)
@@ -82,17 +82,17 @@ class Meter:
             self.counts.last_answer = now
 
     def take(self, slots: int | None) -> Counts:
-        """The counts so far; they begin anew."""
+        """Return the counts so far and clear them."""
         with self.lock:
             taken, self.counts = self.counts, Counts(in_flight=self.counts.in_flight)
             self.slots = slots or self.slots
             return taken
 
-    def _move(self, now: float, step: int) -> None:
+    def _move(self, now: float, change: int) -> None:
         counts = self.counts
         if counts.in_flight >= self.slots:
             counts.seconds_all_in_flight += now - self._since
-        counts.in_flight += step
+        counts.in_flight += change
         self._since = now
 
 
@@ -101,7 +101,7 @@ class RefusedError(Exception):
 
 
 class Replay:
-    """Answers requests out of a data set."""
+    """Answers requests from a data set."""
 
     def __init__(self, bodies: Path, index: Path) -> None:
         self.state = State(index)
@@ -111,7 +111,7 @@ class Replay:
             self._text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
     def answer(self, target: str) -> tuple[str, Sequence[bytes]]:
-        """Status line and the pieces of the body."""
+        """Status, and the body in several parts."""
         path, _, query = target.partition("?")
         asked = parse_qsl(query, keep_blank_values=True)
         if path == "/control":
@@ -126,8 +126,8 @@ class Replay:
                 return self._one(path.removeprefix("/session/"))
             return "200 OK", self._page(asked)
         except (RefusedError, ValueError) as error:
-            told = {"statusCode": 400, "message": str(error), "error": "Bad Request"}
-            return "400 Bad Request", [json.dumps(told).encode()]
+            refusal = {"statusCode": 400, "message": str(error), "error": "Bad Request"}
+            return "400 Bad Request", [json.dumps(refusal).encode()]
 
     def _control(self, asked: dict[str, str]) -> bytes:
         if "moment" in asked:
@@ -144,7 +144,7 @@ class Replay:
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
-        """The number of each session by its id, whether it is shown or not."""
+        """Session id to number, of all sessions, whether they are shown or not."""
         return {self._id_at(offset): n for n, offset in enumerate(self.state.somewhere().tolist())}
 
     def _page(self, asked: Sequence[tuple[str, str]]) -> Sequence[bytes]:
@@ -166,9 +166,7 @@ class Replay:
                 raise RefusedError(f"property {name} should not exist")
         if not (0 <= limit <= _MAX_LIMIT and page >= 1):
             raise RefusedError("limit or page out of bounds")
-        state = (
-            self.state
-        )  # consistent within one answer: the control waits for nobody, but nobody syncs meanwhile
+        state = self.state
         created, updated = bounds["createdAt"], bounds["updatedAt"]
         found = state.find((created[0], created[1]), (updated[0], updated[1]))
         if ids:
@@ -183,7 +181,7 @@ class Replay:
         return [b'{"results":[', b",".join(self._runs(chosen)), tail.encode()]
 
     def _runs(self, chosen: Any) -> list[bytes]:
-        """The texts of these sessions, those that lie side by side in one piece."""
+        """The texts of these sessions; neighbours in the file are one slice."""
         if not len(chosen):
             return []
         offset, length = self.state.offset[chosen], self.state.length[chosen]
@@ -211,16 +209,16 @@ class Replay:
                     waiting += more
                 request, _, waiting = waiting.partition(b"\r\n\r\n")
                 target = request.split(b" ", 2)[1].decode("ascii")
-                status, pieces = self.answer(target)
-                size = sum(map(len, pieces))
+                status, parts = self.answer(target)
+                size = sum(map(len, parts))
                 head = (
                     f"HTTP/1.1 {status}\r\nContent-Type: application/json; charset=utf-8\r\n"
                     f"Content-Length: {size}\r\nDate: {formatdate(self.state.moment / 1e6, usegmt=True)}\r\n\r\n"
                 )
                 try:
                     connection.sendall(head.encode())
-                    for piece in pieces:
-                        connection.sendall(piece)
+                    for part in parts:
+                        connection.sendall(part)
                 finally:
                     if target.startswith("/session"):
                         self.meter.end(size)
@@ -252,7 +250,7 @@ def _quietly(replay: Replay, connection: socket.socket) -> None:
     try:
         replay.serve(connection)
     except OSError:
-        return  # whoever asked went away
+        return  # the client is gone
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Trees are compared by their own code, on the same input, and what is documented of it is what was measured."""
+"""Each tree runs its own code on the same input, and the documented figures are the measured ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .server import Replay
 
 SESSIONS = 50
 DOCUMENT = ROOT / "docs" / "performance.md"
-#: Stands in for the command: "stores" so many bytes, says how many sessions that are, and appends who ran when.
+#: A stand-in for the command: it stores SIZE bytes, reports COUNT sessions, and appends SIZE to the file `ran`.
 _COMMAND = """
 import pathlib, sys
 warehouse = pathlib.Path(sys.argv[sys.argv.index("--warehouse") + 1])
@@ -45,7 +45,7 @@ def _write(repository: Path, *, size: int, count: int = SESSIONS) -> None:
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """One commit, whose command stores 30,000 bytes; the working tree's stores 10,000."""
+    """A repository with one commit, whose command stores 30,000 bytes. That of the working tree stores 10,000."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     repository = tmp_path / "repository"
     _write(repository, size=30_000)
@@ -58,11 +58,11 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def _run(repository: Path) -> Figures:
     sizes = Sizes(sessions=SESSIONS, runs=2)
-    return against.run(["HEAD"], sizes, only=["full"], repository=repository, tell=lambda _: None)
+    return against.run(["HEAD"], sizes, only=["full"], repository=repository, say=lambda _: None)
 
 
 def test_each_tree_runs_its_own_code_in_turns(repository: Path, tmp_path: Path) -> None:
-    """The commit's code is what ran as the commit, although the working tree's differs; nothing is left behind."""
+    """The commit and the working tree each store what their own code stores; no file is left behind."""
     figures = _run(repository)
     disk = {tree: figures.cases["full"].values(tree, "disk") for tree in figures.trees}
     assert disk == {"HEAD": [30_000, 30_000], "present": [10_000, 10_000]}
@@ -73,23 +73,23 @@ def test_each_tree_runs_its_own_code_in_turns(repository: Path, tmp_path: Path) 
     assert {path.name for path in tmp_path.iterdir()} == {"repository", "ran"}
 
 
-def test_a_tree_that_stores_something_else_is_not_measured(repository: Path) -> None:
-    """Fast and wrong is not fast."""
+def test_a_tree_with_a_wrong_result_is_not_measured(repository: Path) -> None:
+    """It stores one session too few."""
     _write(repository, size=10_000, count=SESSIONS - 1)
-    with pytest.raises(RuntimeError, match=r"present: .* gives \['49'\] and not 50"):
+    with pytest.raises(RuntimeError, match=r"present: .* gives \['49'\], not 50"):
         _run(repository)
 
 
-def test_an_unknown_commit_is_said(repository: Path) -> None:
-    """Before anything is run."""
+def test_an_unknown_commit_is_an_error(repository: Path) -> None:
+    """The message names it."""
     with pytest.raises(RuntimeError, match=r"no-such.*: there is no such commit"):
         trees.of_commit(repository, "no-such", repository.parent / "tree")
 
 
 @pytest.mark.proof
 def test_all_cases_run() -> None:
-    """The real command, a few sessions: each case stores what it should, and every line of the table has a figure."""
-    figures = against.run([], Sizes(sessions=SESSIONS, runs=1), tell=lambda _: None)
+    """With the real command and a few sessions, and every line of the table has a figure."""
+    figures = against.run([], Sizes(sessions=SESSIONS, runs=1), say=lambda _: None)
     assert list(figures.cases) == list(against.cases(Sizes()))
     for case in figures.cases.values():
         (spent,) = case.spent["present"]
@@ -100,9 +100,9 @@ def test_all_cases_run() -> None:
 
 
 @pytest.mark.proof
-def test_the_last_commit_can_be_measured() -> None:
-    """Of this repository, by the real command."""
-    figures = against.run(["HEAD"], Sizes(sessions=SESSIONS, runs=1), only=["full"], tell=lambda _: None)
+def test_the_last_commit_of_this_repository_can_be_measured() -> None:
+    """With the real command."""
+    figures = against.run(["HEAD"], Sizes(sessions=SESSIONS, runs=1), only=["full"], say=lambda _: None)
     assert all(figures.cases["full"].values(tree, "disk") for tree in ("HEAD", "present"))
     assert figures.lines["HEAD"] > 0
 
@@ -112,7 +112,7 @@ def _spent(cpu: float, **more: Any) -> Spent:
 
 
 def test_the_table_shows_medians_spreads_and_ratios() -> None:
-    """Of the last tree to the first; a tree that took no part in a case has no figure there."""
+    """The ratio is that of the last tree to the first; a tree without runs of a case has no figure."""
     runs = {"old": [_spent(4.0), _spent(2.0), _spent(3.0)], "present": [_spent(1.5)] * 3}
     figures = Figures(
         {"old": "a1", "older": "b2", "present": "c3"},
@@ -126,7 +126,7 @@ def test_the_table_shows_medians_spreads_and_ratios() -> None:
 
 
 def test_cases_that_were_not_run_again_keep_their_figures(tmp_path: Path) -> None:
-    """Through the file; the present tree stays the last."""
+    """They are read from the file, and the working tree stays the last one."""
     earlier = Figures(
         {"a": "1", "present": "2"}, {"a": 5, "present": 6}, {"full": Measurements("f", {"a": [_spent(1.0)]})}
     )
@@ -146,8 +146,8 @@ def _listed(replay: Replay, moment: int) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in json.loads(b"".join(pieces))["results"]}
 
 
-def test_one_history_goes_on_in_several_ways(tmp_path: Path) -> None:
-    """Each lane starts from the same state, and shows its own changes only; what is deleted is not found by its id either."""
+def test_lanes_of_a_history_have_the_same_start_and_different_changes(tmp_path: Path) -> None:
+    """A deleted session is not found by its id either."""
     lanes = build_lanes(tmp_path / "lanes.bodies", 200, changes=20, costs=8, deletions=5)
     replays = {name: Replay(dataset.bodies, dataset.index) for name, dataset in lanes.items()}
     before = _listed(replays["nothing"], END)
@@ -176,7 +176,7 @@ def test_one_history_goes_on_in_several_ways(tmp_path: Path) -> None:
 
 
 def test_a_session_is_pending_until_its_costs_come() -> None:
-    """All else is the same."""
+    """Nothing else differs."""
     made = Author().session("plain", END - 10**9)
     before, after = json.loads(made.pending), json.loads(made.body)
     assert after.keys() - before.keys() == {"cost", "costs"}
@@ -184,21 +184,21 @@ def test_a_session_is_pending_until_its_costs_come() -> None:
 
 
 def test_the_emulators_own_history_can_be_replayed(tmp_path: Path) -> None:
-    """All of it is shown, in order of creation."""
+    """The server shows all sessions in order of creation."""
     dataset = build_emulated(tmp_path / "emulated.bodies", 40)
     shown = list(_listed(Replay(dataset.bodies, dataset.index), END).values())
     assert len(shown) == 40
     assert [row["createdAt"] for row in shown] == sorted(row["createdAt"] for row in shown)
 
 
-def test_the_documented_figures_are_those_measured() -> None:
-    """The table in docs/performance.md is made from the figures beside it."""
+def test_the_documented_table_shows_the_measured_figures() -> None:
+    """The table in docs/performance.md is made from docs/performance.json."""
     text = DOCUMENT.read_text()
     assert ratios.documented(text, ratios.read(DOCUMENT.with_suffix(".json"))) == text
 
 
 def test_the_documented_commands_exist() -> None:
-    """`make bench` knows the variables, the module the options."""
+    """The Makefile has the variables and the module has the options."""
     (block,) = re.findall(r"```\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     commands = [shlex.split(line, comments=True) for line in block.splitlines() if line]
     makefile = (ROOT / "Makefile").read_text()

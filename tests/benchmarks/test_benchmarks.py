@@ -1,4 +1,4 @@
-"""The benchmark measures what it says: its pages are right and repeatable, its server and its measures are true."""
+"""The benchmark measures correctly: its pages are repeatable, and its server and its measurements are right."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ CHANGES = 20
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """A history, and one batch of changes."""
+    """A history and one batch of changes."""
     path = tmp_path_factory.mktemp("bench") / "plain.bodies"
     return build(path, "plain", SESSIONS, batches=1, changes=CHANGES)
 
 
 @pytest.fixture(scope="module")
 def server(dataset: Dataset) -> Iterator[ReplayServer]:
-    """A server of it."""
+    """A server of the data set."""
     with ReplayServer(dataset) as server:
         yield server
 
 
 def _decoded(dataset: Dataset) -> list[dict[str, Any]]:
-    """Every version, the changes behind the history."""
+    """All versions: first the history, then the changes."""
     versions: list[dict[str, Any]] = json.loads(b"[" + dataset.bodies.read_bytes()[:-1] + b"]")
     return versions
 
 
 def _state(dataset: Dataset, moment: int = END) -> dict[str, dict[str, Any]]:
-    """What the source shows at a moment (µs), found the slow way."""
+    """The sessions that the source shows at a moment (µs), found by comparing all versions."""
     shown: dict[str, dict[str, Any]] = {}
     for version in _decoded(dataset):
         if parse(version["updatedAt"]) <= moment:
@@ -66,10 +66,8 @@ def _list(server: ReplayServer, **asked: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("mix", get_args(Mix))
-def test_pages_are_the_same_for_the_same_seed_and_different_from_session_to_session(
-    mix: Mix, tmp_path: Path
-) -> None:
-    """Two builds agree to the byte, another seed does not, and no two sessions share a message."""
+def test_pages_depend_on_the_seed_and_no_two_sessions_share_a_message(mix: Mix, tmp_path: Path) -> None:
+    """Two builds with one seed are equal, and a build with another seed differs."""
     same = [build(tmp_path / name, mix, 30, seed=7).bodies.read_bytes() for name in ("a.bodies", "b.bodies")]
     assert same[0] == same[1]
     other = build(tmp_path / "c.bodies", mix, 30, seed=8)
@@ -83,7 +81,7 @@ def test_pages_are_the_same_for_the_same_seed_and_different_from_session_to_sess
     [("plain", 5.5, 7.5), ("inline", 24, 30), ("long", 110, 150), ("artifacts", 10, 20), ("large", 40, 60)],
 )
 def test_sessions_are_as_large_as_the_mix_says(mix: Mix, least: float, most: float, tmp_path: Path) -> None:
-    """KB a session; times are in order; only embedded assistants carry planted credentials."""
+    """In KB a session. Times are in order, and only embedded assistants have credentials."""
     made = build(tmp_path / "sized.bodies", mix, 400 if mix in ("plain", "large") else 60)
     assert least <= made.size / made.sessions / 1000 <= most
     rows = _decoded(made)
@@ -92,8 +90,8 @@ def test_sessions_are_as_large_as_the_mix_says(mix: Mix, least: float, most: flo
     assert (PLANTED.encode() in made.bodies.read_bytes()) == (mix in ("inline", "large"))
 
 
-def test_the_server_answers_as_the_filters_say(dataset: Dataset, server: ReplayServer) -> None:
-    """Random windows of both timestamps, at two moments: rows, their order, and the count of all."""
+def test_the_server_applies_filters_order_and_paging(dataset: Dataset, server: ReplayServer) -> None:
+    """Random windows of both timestamps, at two moments."""
     rng = random.Random(3)
     for moment in (END, read_at(0)):
         server.set(moment=moment)
@@ -122,10 +120,10 @@ def test_the_server_answers_as_the_filters_say(dataset: Dataset, server: ReplayS
     assert _list(server, pageSize="3").status_code == 400
 
 
-def test_a_sync_through_the_server_brings_exactly_its_sessions(
+def test_a_sync_from_the_server_stores_exactly_its_sessions(
     dataset: Dataset, server: ReplayServer, tmp_path: Path
 ) -> None:
-    """At first all, then the changes: ids, times and numbers of messages."""
+    """First all of them, then the changes: ids, times, costs and numbers of messages."""
     settings = load_settings(warehouse=tmp_path / "w", base_url=server.url, api_key=SecretStr("key"))
     read = []
     for moment in (END, read_at(0)):
@@ -144,7 +142,7 @@ def test_a_sync_through_the_server_brings_exactly_its_sessions(
 
 
 def test_the_server_counts_requests_and_when_all_slots_are_taken(server: ReplayServer) -> None:
-    """Three at once through a latency fill three slots for a while, one alone never does."""
+    """Three slow requests at once fill three slots for a while; a single one never does."""
     server.set(latency=2, slots=3)
     threads = [threading.Thread(target=_list, args=(server,)) for _ in range(3)]
     for thread in threads:
@@ -160,8 +158,8 @@ def test_the_server_counts_requests_and_when_all_slots_are_taken(server: ReplayS
     assert (alone.requests, alone.bytes, alone.seconds_all_in_flight) == (1, received, 0)
 
 
-def test_the_bare_parts_load_everything(dataset: Dataset, server: ReplayServer, tmp_path: Path) -> None:
-    """What is measured as the least is the whole of the data: every row of each table, and of each file."""
+def test_the_least_work_loads_everything(dataset: Dataset, server: ReplayServer, tmp_path: Path) -> None:
+    """It writes every row of each table and each file."""
     server.set()
     found = parts.run(server.url, SESSIONS, tmp_path)
     rows = _state(dataset, END).values()
@@ -169,7 +167,7 @@ def test_the_bare_parts_load_everything(dataset: Dataset, server: ReplayServer, 
         name: sum(len(row[name]) for row in rows) for name in ("messages", "costs")
     }
     assert found["rows"] == expected
-    assert set(found["seconds"]) == {"download", "cutting", "columns", "insert", "raw/", "snapshot"}
+    assert set(found["seconds"]) == {"download", "splitting", "columns", "insert", "raw/", "snapshot"}
     assert min(found["seconds"].values()) > 0
     for name, count in {**expected, "raw": SESSIONS}.items():
         assert pq.read_metadata(tmp_path / f"{name}.parquet").num_rows == count
@@ -177,8 +175,8 @@ def test_the_bare_parts_load_everything(dataset: Dataset, server: ReplayServer, 
     assert sorted(bodies, key=lambda row: row["id"]) == sorted(rows, key=lambda row: row["id"])
 
 
-def test_hours_show_conversations_as_they_grow(tmp_path: Path) -> None:
-    """Later states hold more sessions, and of one session no fewer messages."""
+def test_conversations_grow_over_the_hours(tmp_path: Path) -> None:
+    """Later states have more sessions, and no session loses messages."""
     made = build_hours(tmp_path / "hours.bodies", 40, hours=6, versions=4)
     before: dict[str, dict[str, Any]] = {}
     for hour in range(7):
@@ -202,7 +200,7 @@ print("done")
 
 
 def test_cpu_and_memory_of_the_whole_tree_are_measured() -> None:
-    """What a child of the child holds counts, and so does the time somebody was busy."""
+    """The memory of a child process counts, and so does the CPU time of its parent."""
     measured = measure.run([sys.executable, "-c", _BUSY])
     assert measured.output == "done\n"
     assert measured.cpu >= 0.3
@@ -213,14 +211,14 @@ def test_cpu_and_memory_of_the_whole_tree_are_measured() -> None:
     assert idle.cpu < measured.cpu
 
 
-def test_a_command_that_fails_is_no_measurement() -> None:
-    """What it said is told."""
+def test_a_failing_command_is_an_error() -> None:
+    """The message contains its output."""
     with pytest.raises(RuntimeError, match="ended with 3:\nno luck"):
         measure.run([sys.executable, "-c", "import sys; print('no luck', file=sys.stderr); sys.exit(3)"])
 
 
-def test_bounds_are_kept_or_missed() -> None:
-    """The table says which; without a bound it says nothing."""
+def test_the_table_says_which_bounds_are_missed() -> None:
+    """A row without a bound has no verdict."""
     rows = [
         outcome.Row("full", "faster than dlt", 26.0, "x", at_least=25),
         outcome.Row("full", "times downloading", 5.5, "x", at_most=5),

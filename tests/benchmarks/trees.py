@@ -1,7 +1,7 @@
-"""Trees of source code side by side: that of a commit, or the present one, each copied into a directory of its own.
+"""Trees of source code, of commits and of the working tree, each copied into a directory of its own.
 
-Nothing is installed: a tree's command is the interpreter that runs this, with the tree's `src` before everything else.
-So all trees have the same dependencies, and only what is in `src`, `sql` and `flows` differs.
+Nothing is installed. The command of a tree is this interpreter with the `src` of the tree first in its path, so all trees have
+the same dependencies and differ only in `src`, `sql` and `flows`.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _PARTS: Final = ("src", "sql", "flows")
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Source code that can be run. `name`: the commit as it was given, or `PRESENT`; `commit`: in full."""
+    """Source code that can be run. `name`: the commit as given, or `PRESENT`; `commit`: its full hash."""
 
     name: str
     commit: str
     path: Path
 
     def command(self, *arguments: object) -> list[object]:
-        """`vapi-sessions` with these arguments; -P keeps the current directory out of the way of `src`."""
+        """`vapi-sessions` with these arguments. -P: do not import from the current directory."""
         return [sys.executable, "-P", "-m", "vapi_sessions", *arguments]
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What the command needs."""
+        """Environment variables of the command."""
         return {**environment(), "PYTHONPATH": str(self.path / "src")}
 
     def lines(self) -> int:
@@ -46,7 +46,7 @@ class Tree:
         return sum(len(file.read_bytes().splitlines()) for file in files)
 
     def prepare(self) -> None:
-        """Compile, or each command would; and RuntimeError if it would import another package than its own."""
+        """Compile once for all commands. Raises RuntimeError if the tree would import the package of another one."""
         source = self.path / "src"
         subprocess.run([sys.executable, "-m", "compileall", "-q", str(source)], check=True)
         asked = "import vapi_sessions; print(vapi_sessions.__file__)"
@@ -63,7 +63,7 @@ class Tree:
 
 
 def of_commit(repository: Path, name: str, path: Path) -> Tree:
-    """What a commit holds. RuntimeError if there is no such commit."""
+    """The tree of a commit. Raises RuntimeError if there is no such commit."""
     commit = _git(repository, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").decode().strip()
     archive = _git(repository, "archive", "--format=zip", commit)
     with zipfile.ZipFile(io.BytesIO(archive)) as files:
@@ -74,7 +74,7 @@ def of_commit(repository: Path, name: str, path: Path) -> Tree:
 
 
 def as_it_is(repository: Path, path: Path) -> Tree:
-    """What is in the working tree now, committed or not."""
+    """The working tree, with changes that are not committed."""
     for part in _PARTS:
         if (repository / part).is_dir():
             shutil.copytree(repository / part, path / part, ignore=shutil.ignore_patterns("__pycache__"))
@@ -86,7 +86,7 @@ def as_it_is(repository: Path, path: Path) -> Tree:
 
 
 def size_on_disk(directory: Path) -> int:
-    """Bytes of all files in it; what has several names counts once."""
+    """Bytes of all files in a directory; a file with several links counts once."""
     sizes = {}
     for parent, _, names in os.walk(directory):
         for name in names:
@@ -98,6 +98,6 @@ def size_on_disk(directory: Path) -> int:
 def _git(repository: Path, *arguments: str) -> bytes:
     done = subprocess.run(["git", *arguments], cwd=repository, capture_output=True)
     if done.returncode:
-        told = done.stderr.decode(errors="replace").strip() or "there is no such commit"
-        raise RuntimeError(f"git {' '.join(arguments)}: {told}")
+        message = done.stderr.decode(errors="replace").strip() or "there is no such commit"
+        raise RuntimeError(f"git {' '.join(arguments)}: {message}")
     return done.stdout

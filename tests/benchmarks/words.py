@@ -1,4 +1,4 @@
-"""Things to say and ids to say them under. All chance comes from the given generator."""
+"""Random sentences and ids, always from a given generator."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _TEXT: Final = (
 _WORDS: Final = _TEXT.split()
 _ENDS: Final = (".", ".", ".", "?", "!", " 👋", ", \"exactly\".", ":\n- one\n- two", " (about €19.90).")  # fmt: skip
 
-#: A power of two, so that a number's low bits choose one; a text hardly meets itself within a compressor's window.
+#: A power of two, so that the low bits of a number choose one; and many, so that compression finds few repetitions.
 SENTENCES: Final = 1 << 15
 
 
 @lru_cache(maxsize=4)
 def sentences(seed: int) -> tuple[str, ...]:
-    """That many different sentences, as they stand within a JSON string."""
+    """`SENTENCES` sentences, escaped for a JSON string."""
     rng = random.Random(f"sentences/{seed}")
     said = []
     for _ in range(SENTENCES):
@@ -36,6 +36,6 @@ def sentences(seed: int) -> tuple[str, ...]:
 
 
 def new_id(rng: random.Random) -> str:
-    """A UUID of version 4."""
+    """A random UUID of version 4."""
     text = f"{rng.getrandbits(128):032x}"
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-a{text[17:20]}-{text[20:]}"

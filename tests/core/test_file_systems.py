@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import Notes
 from selection import first
 from vapi_sessions.core import files
 from vapi_sessions.errors import WarehouseBusyError, WarehouseError
 from vapi_sessions.operations import forget
 from vapi_sessions.warehouse.layout import Layout, writer_lock
+from worlds import Notes
 
 if TYPE_CHECKING:
-    from conftest import World
+    from worlds import World
 
 Refuse = Callable[[str, int], None]
 

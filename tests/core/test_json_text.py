@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_flatten import ORDINARY, SESSIONS, plain_json, session
 
-from models import ORG
+from constants import ORG
 from selection import examples
 from vapi_sessions.core.json_text import MARK, MOST_DEEP, MOST_DIGITS, deeper, normalised
 from vapi_sessions.transform.headers import Row, read_session, well_formed

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models import Warehouse, observation
+from batches import Warehouse, observation
 from vapi_sessions.core.ledger import RequestNumbers
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.warehouse import raw

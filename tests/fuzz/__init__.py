@@ -1,1 +1,1 @@
-"""Mutated pages against everything between the wire and the files: `python -m tests.fuzz --seconds 60`."""
+"""Mutated pages through client, sanitizer and warehouse: `python -m tests.fuzz --seconds 60`."""

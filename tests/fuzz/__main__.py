@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz`: for a minute, or one seed that failed."""
+"""`python -m tests.fuzz`: many seeds for a minute, or one seed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import argparse
 
 from .run import for_seconds, fuzz, world
 
+
+def counted(count: int, noun: str) -> str:
+    """`1 session`, `2 sessions`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 parser = argparse.ArgumentParser(prog="tests.fuzz")
-parser.add_argument("--seconds", type=float, default=60)
-parser.add_argument("--first", type=int, default=0, help="the first seed")
-parser.add_argument("--seed", type=int, help="this one only")
+parser.add_argument("--seconds", type=float, default=60, help="play seeds for this time (60)")
+parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
+parser.add_argument("--seed", type=int, help="play only this seed")
 given = parser.parse_args()
 if given.seed is not None:
-    print(f"{world(given.seed):,} sessions got through")
+    print(f"{counted(world(given.seed), 'session')} stored")
 else:
     worlds, sessions = fuzz(for_seconds(given.seconds, given.first))
-    print(f"{worlds:,} worlds of mutated pages, {sessions:,} sessions got through, nothing fell over")
+    print(f"{counted(worlds, 'world')} of mutated pages, {counted(sessions, 'session')} stored, no failure")

@@ -1,4 +1,4 @@
-"""Pages of sessions, and what malice or accident makes of them."""
+"""Pages of sessions, mutated as by malice or accident."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, Final
 from uuid import UUID
 
-#: Planted under secret names only, so that it may be in nothing that is stored.
+#: The value of fields with secret names. It must not occur in anything stored.
 CANARY: Final = "c4n4ry"
 ORG: Final = "0e111a70-0000-4000-8000-000000000001"
 
@@ -37,7 +37,7 @@ BOMBS: Final[tuple[Callable[[Random], str], ...]] = (
     lambda r: json.dumps("[" * 2_000 + json.dumps({"apiKey": CANARY})),
     lambda r: r.choice(("NaN", "Infinity", "01", "+1", "'a'", "{", '"', "nul", "\x00")),
 )
-#: Names that mean something to somebody here.
+#: Names of fields that the exporter handles in a special way.
 NAMES: Final = (
     "messages", "costs", "artifact", "customer", "metadata", "assistant", "name", "status", "cost", "content", "message",
     "role", "tool_calls", "toolCalls", "arguments", "function", "result", "time", "endTime", "structuredOutputs", "type",
@@ -82,14 +82,14 @@ def session(random: Random, number: int, moment: str) -> dict[str, Any]:
 
 
 class _Hole:
-    """Stands in a decoded value where a text goes that need not be JSON."""
+    """A place in a decoded value for a text that need not be JSON."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
 
 def mutated(random: Random, value: dict[str, Any]) -> str:
-    """A session's JSON text with some of its places filled with bombs, its names repeated, its bytes disturbed."""
+    """The JSON text of a session in which some values are replaced by bombs."""
     for _ in range(random.choice((0, 1, 1, 2, 5))):
         here: Any = value
         while True:
@@ -122,7 +122,7 @@ def _written(value: Any) -> str:
 
 
 def page(random: Random, texts: list[str]) -> bytes:
-    """A list answer with these sessions; one in six with disturbed bytes."""
+    """A list response with these sessions; one in six has damaged bytes."""
     metadata = f'{{"itemsPerPage":1000,"totalItems":{len(texts)},"currentPage":1}}'
     body = f'{{"results":[{",".join(texts)}],"metadata":{metadata}}}'.encode("utf-8", "surrogatepass")
     if random.random() < 5 / 6:

@@ -1,4 +1,4 @@
-"""One world of mutated pages: over the client, through the treatment, into a warehouse, out again, and compared."""
+"""One world of mutated pages: read by the client, sanitized, stored, published, rebuilt, and compared."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ PAGES = 12
 
 
 def policy(random: Random) -> Policy:
-    """Any of the nine."""
+    """A random policy."""
     return Policy(random.choice(list(PersonalData)), random.choice(list(MessageText)), b"k" * 32)
 
 
 def world(seed: int) -> int:
-    """Raises AssertionError, or whatever fell over; returns how many sessions got through."""
+    """Play one seed; returns the number of sessions stored. Raises AssertionError, or the error of the code that failed."""
     random = Random(seed)
     clock = itertools.count(START + 86_400_000_000)
     bodies: list[bytes] = []
@@ -74,7 +74,7 @@ def world(seed: int) -> int:
         layout.create()
         with source, writer_lock(layout), Index(layout.index, layout.scratch) as index:
             staging = Staging.begin(layout.staging)
-            loader = Coordinator(
+            coordinator = Coordinator(
                 index,
                 layout,
                 staging,
@@ -90,11 +90,11 @@ def world(seed: int) -> int:
                 try:
                     found = source.list(Query())
                 except SourceUnavailableError:
-                    continue  # what is no list of sessions is refused as a whole
+                    continue  # a page that is not a list of sessions is refused as a whole
                 if any(row.org_id != ORG for row in found.rows):
-                    continue  # a byte of the organisation was hit
-                loader.add_unclaimed(PageRead(found.rows, (), found))
-                loader.flush()
+                    continue  # the organisation id was damaged
+                coordinator.add_unclaimed(PageRead(found.rows, (), found))
+                coordinator.flush()
                 read |= {row.session_id: row.body for row in found.rows}
             Publisher(index, layout, staging, clock.__next__).publish()
             index.checkpoint()
@@ -130,9 +130,9 @@ def _check(root: Path, read: dict[str, bytes], sanitizer: Sanitizer) -> None:
         stored = dict(
             db.execute(f"SELECT session_id, body FROM read_parquet('{root}/raw/*.parquet')").fetchall()
         )
-    assert held == set(read), "a session was lost, or made up"
+    assert held == set(read), "a session was lost or invented"
     for session_id, body in stored.items():
-        assert CANARY not in body, "a secret got through"
+        assert CANARY not in body, "a secret was stored"
         if (
             not sanitizer.policy
             and CANARY.encode() not in read[session_id]
@@ -152,7 +152,7 @@ def _check(root: Path, read: dict[str, bytes], sanitizer: Sanitizer) -> None:
 
 
 def fuzz(seeds: Iterable[int]) -> tuple[int, int]:
-    """One world after the other; returns how many, and how many sessions got through."""
+    """Play seeds one after another; returns the numbers of seeds and of sessions stored."""
     worlds = sessions = 0
     for seed in seeds:
         try:
@@ -165,7 +165,7 @@ def fuzz(seeds: Iterable[int]) -> tuple[int, int]:
 
 
 def for_seconds(seconds: float, first: int = 0) -> Iterator[int]:
-    """Seeds until the time is over, at least one."""
+    """Seeds until the time is over; at least one."""
     began = time.monotonic()
     for seed in itertools.count(first):
         yield seed

@@ -1,4 +1,4 @@
-"""Everything the source sends is data: whatever it is, nothing falls over, nothing is lost, no secret lands."""
+"""Hostile or broken data from the source: no failure, no session lost, no secret stored."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .run import fuzz
 
 @pytest.mark.parametrize("seeds", first([range(1), range(1, 12)]), ids=["one world", "more"])
 def test_mutated_pages_do_no_harm(seeds: range) -> None:
-    """Some of them; `make soak` takes a minute."""
+    """A few seeds; `make soak` plays seeds for a minute."""
     worlds, sessions = fuzz(seeds)
     assert worlds == len(seeds)
     assert sessions > 10 * worlds
 
 
-#: Each is a member or several of an otherwise ordinary session.
+#: Members of a session that is otherwise ordinary.
 BOMBS = {
     "deep": '"metadata":' + '{"a":' * 1_500 + "1" + "}" * 1_500,
     "deeper": '"metadata":' + "[" * 100_000 + "]" * 100_000,
@@ -41,7 +41,7 @@ BOMBS = {
 
 
 def _everything_arrives(world: World, *bombs: str) -> None:
-    """Each has a row of its own, its neighbours arrive, raw/ has it as the decoder leaves it, and a rebuild gives the same."""
+    """Each session with a bomb has a row, so have ordinary ones, raw/ holds the decoded body, and a rebuild gives the same."""
     at = world.ago(hours=2)
     world.insert(2, lambda n: (at + n * SECOND,) * 2)
     bodies = []
@@ -64,15 +64,15 @@ def _everything_arrives(world: World, *bombs: str) -> None:
     assert not (world.warehouse.parent / "etc").exists()
 
 
-def test_no_bomb_keeps_anything_else_from_being_read(world: World) -> None:
-    """One page after the other, and all in one batch."""
+def test_bombs_in_one_batch_keep_no_session_from_being_stored(world: World) -> None:
+    """One bomb on each page."""
     _everything_arrives(world, *BOMBS)
 
 
 @pytest.mark.proof
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_one_bomb_keeps_nothing_else_from_being_read(world: World, bomb: str) -> None:
-    """Each alone."""
+def test_one_bomb_keeps_no_session_from_being_stored(world: World, bomb: str) -> None:
+    """Each bomb alone."""
     _everything_arrives(world, bomb)
 
 
@@ -91,8 +91,8 @@ CELLS = {
 }
 
 
-def test_a_text_never_becomes_a_formula(world: World) -> None:
-    """In CSV an apostrophe stands before it, which taken off gives the original; JSON carries it as it is."""
+def test_no_text_becomes_a_formula_in_csv(world: World) -> None:
+    """CSV puts an apostrophe before it, and removing that gives the original. JSON shows it unchanged."""
     at = world.ago(hours=1)
     for number, cell in enumerate(CELLS):
         world.insert(1, lambda n, number=number: (at + number * MILLISECOND,) * 2, name=cell)
@@ -106,8 +106,10 @@ def test_a_text_never_becomes_a_formula(world: World) -> None:
 
 
 @pytest.mark.parametrize("output", ["table", "csv"])
-def test_a_terminal_is_not_spoken_to(world: World, output: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """What would move its cursor or set its title is shown, not sent."""
+def test_no_control_character_reaches_a_terminal(
+    world: World, output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sequences that move the cursor or set the title are shown as text."""
     at = world.ago(hours=1)
     world.insert(1, lambda n: (at, at), name="\x1b]0;owned\x07\x9b31mred")
     world.sync()
@@ -132,15 +134,17 @@ def test_a_terminal_is_not_spoken_to(world: World, output: str, capsys: pytest.C
         ("[]", []),
     ],
 )
-def test_what_no_decoder_takes_is_cut_by_its_brackets(text: str, parts: list[tuple[str, str]]) -> None:
-    """Members and elements, each its own text."""
+def test_text_too_deep_for_a_decoder_is_split_by_its_brackets(
+    text: str, parts: list[tuple[str, str]]
+) -> None:
+    """Into its members or elements, each with its text."""
     assert json_text.shallow(text) == parts
 
 
 @pytest.mark.parametrize(
     "text", ["", "1", "[1", "[1]]", "[1}", '["a]', "[1]x", "[,1]", "[1,]", "{]", "[1][2]"]
 )
-def test_what_is_cut_off_or_out_of_order_is_refused(text: str) -> None:
-    """A body that ends too early is never a short list."""
+def test_text_with_unbalanced_brackets_is_refused(text: str) -> None:
+    """A truncated body is never taken for a short list."""
     with pytest.raises(ValueError, match=r"bracket|string|empty|whole"):
         json_text.shallow(text)

@@ -1,4 +1,4 @@
-"""Virtual time. There is one true time; the source's clock and ours differ from it, and may jump."""
+"""Virtual time: one true time, and two clocks that differ from it and may jump."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ START: Final = parse("2026-03-10T12:00:00.123456Z")
 
 
 class Clock:
-    """Everything in µs. `on_sleep` lets the world go on while the engine waits."""
+    """All times in µs. `on_sleep` is called while the engine waits."""
 
     def __init__(self) -> None:
         self.true = START
@@ -20,22 +20,22 @@ class Clock:
         self.on_sleep: Callable[[], None] = lambda: None
 
     def ours(self) -> int:
-        """What the engine sees as the present."""
+        """Our clock, which the engine reads."""
         return self.true + self.ours_off
 
     def source(self) -> int:
-        """What the source stamps on its rows and in `Date`."""
+        """The clock of the source, which stamps its rows and the `Date` header."""
         return self.true + self.source_off
 
     def monotonic(self) -> float:
-        """Seconds since the beginning; no jump of the wall clock shows here."""
+        """Seconds since the beginning; unaffected by jumps of the wall clock."""
         return (self.true - START) / SECOND
 
     def pass_(self, span: int) -> None:
-        """Let `span` µs go by."""
+        """Let `span` µs pass."""
         self.true += max(1, span)
 
     def sleep(self, seconds: float) -> None:
-        """What the engine calls to wait: the rest of the world goes on meanwhile."""
+        """Called by the engine to wait. Meanwhile the world goes on."""
         self.pass_(round(seconds * SECOND))
         self.on_sleep()

@@ -17,15 +17,15 @@ Views = Callable[[Index, Path], AbstractContextManager[str]]
 
 
 def lent(inner: Callable[..., Any], *given: Any, **named: Any) -> Any:
-    """One thread for each database: a seed is one process's work, and as many run as there are cores.
+    """Connect with one thread: each core plays a seed of its own.
 
-    The writer gets a connection to an instance that all runs of this process share: to begin one costs more than a run.
+    The writer gets a connection to an instance that all runs of this process share: starting one takes longer than a run.
     """
     config = {**named.get("config", {}), "threads": 1}
     if "temp_directory" not in config:
         return inner(*given, **{**named, "config": config})
-    del config["temp_directory"]  # a seed's own, which is gone after it
-    config["python_scan_all_frames"] = "true"  # the engine's variables, past the wrapper below
+    del config["temp_directory"]  # a directory of this seed, removed after it
+    config["python_scan_all_frames"] = "true"  # finds the engine's variables through the wrapper below
     return Lent(_instance(inner, tuple(config.items())).cursor())
 
 
@@ -41,7 +41,7 @@ def _statement(sql: str) -> Any:
 
 
 class Parsed:
-    """A connection that parses a text once for all connections of this process: a fifth of what small statements take."""
+    """A connection that parses each statement once per process: parsing is a fifth of the time of small statements."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -50,23 +50,23 @@ class Parsed:
         return getattr(self._inner, name)
 
     def execute(self, sql: str, *parameters: Any) -> Any:
-        """As DuckDB's own."""
+        """As in DuckDB."""
         return self._inner.execute(_statement(sql), *parameters)
 
     def sql(self, sql: str, **named: Any) -> Any:
-        """As DuckDB's own."""
+        """As in DuckDB."""
         return self._inner.sql(_statement(sql), **named)
 
     def cursor(self) -> Parsed:
-        """Another one to the same instance."""
+        """Another connection to the same instance."""
         return Parsed(self._inner.cursor())
 
 
 class Lent(Parsed):
-    """A connection that leaves the instance as it was: what was attached is detached, what was begun is undone."""
+    """A connection whose `close` detaches databases and rolls back, so that the shared instance stays clean."""
 
     def close(self) -> None:
-        """Give it back."""
+        """Detach everything and close."""
         with contextlib.suppress(duckdb.Error):
             self._inner.rollback()
         self.execute("USE memory").fetchall()
@@ -78,8 +78,9 @@ class Lent(Parsed):
 
 
 def made_once(new_views: Views) -> Views:
-    """The same new database of views, written down once it has been made: to bind its views takes longer than all the rest of a
-    publication. For tests only: files of one process then have one identity, and DuckDB takes the log of one for another's.
+    """Make the database of views once and copy it: binding its views takes longer than the rest of a publication.
+
+    For tests only: all copies have one identity, so DuckDB would take the log of one for that of another.
     """
     made: list[bytes] = []
 

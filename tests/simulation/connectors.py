@@ -1,8 +1,8 @@
-"""The paging and cursor rules of other connectors, each in a few lines, reading from the same source under the same
-traffic, without faults and stops: what do they lose that is not the network's fault?
+"""The paging and cursor rules of other connectors, reading from the same source under the same traffic, without faults and
+stops: what do they lose through no fault of the network?
 
-The rules are those of the frameworks' own sources for this kind of API (offset pages, a filter on `updatedAt`): they
-are not told of what this API makes difficult. Deletions, which none of them looks for, are not counted against them.
+The rules are those that the frameworks use for this kind of API: offset pages and a filter on `updatedAt`. Deletions are
+not counted, because none of the frameworks looks for them.
 """
 
 from __future__ import annotations
@@ -11,32 +11,34 @@ import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE, floor_ms, parse, show
 
+from . import engine
+from .observed import observing
 from .running import pool
 from .world import World, scratch
 
 
 @dataclass(slots=True)
 class Destination:
-    """What a connector has loaded: id to `updatedAt` as text, and its state."""
+    """The rows that a connector has loaded (id to `updatedAt` as text), and its cursor."""
 
     rows: dict[str, str] = field(default_factory=dict)
     cursor: str | None = None
 
 
 class Reader:
-    """One connector's view of the world: each request lets the world go on first."""
+    """The API as a connector sees it. Traffic happens before each request."""
 
     def __init__(self, world: World) -> None:
         self.world = world
 
     def pages(self, **filters: str) -> Iterator[list[dict[str, str]]]:
-        """Offset pages until a short one, oldest first: what every framework's default paginator does."""
+        """Offset pages until a short one, oldest first, like the default paginator of every framework."""
         number = 1
         while True:
             self.world.clock.pass_(150_000)
@@ -54,7 +56,7 @@ class Reader:
             number += 1
 
     def now(self) -> str:
-        """The source's clock."""
+        """The clock of the source."""
         return show(self.world.clock.source())
 
 
@@ -70,7 +72,7 @@ def _back(moment: str, span: int) -> str:
 
 
 def dlt(lag: int) -> Connector:
-    """rest_api with `incremental`: `updatedAt` from the newest value seen, less `lag`."""
+    """`rest_api` with `incremental`: `updatedAt` from the newest value seen, minus `lag`."""
 
     def sync(reader: Reader, destination: Destination) -> None:
         start = {"updatedAtGe": _back(destination.cursor, lag)} if destination.cursor else {}
@@ -82,8 +84,8 @@ def dlt(lag: int) -> Connector:
 
 
 def airbyte(lookback: int) -> Connector:
-    """Low-code `DatetimeBasedCursor`: slices of `updatedAt` up to the present, offset pages in each; the newest value
-    less the lookback is where the next sync begins.
+    """Low-code `DatetimeBasedCursor`: slices of `updatedAt` up to the present, with offset pages in each. The next sync
+    begins at the newest value minus the lookback.
     """
 
     def sync(reader: Reader, destination: Destination) -> None:
@@ -102,7 +104,7 @@ def airbyte(lookback: int) -> Connector:
 
 
 def singer(reader: Reader, destination: Destination) -> None:
-    """A replication key: everything with `updatedAt` from the bookmark on, the newest value becomes the bookmark."""
+    """A replication key: everything with `updatedAt` from the bookmark on. The newest value becomes the bookmark."""
     start = {"updatedAtGe": destination.cursor} if destination.cursor else {}
     newest = destination.cursor
     for rows in reader.pages(**start):
@@ -112,7 +114,7 @@ def singer(reader: Reader, destination: Destination) -> None:
 
 
 def by_created_at(reader: Reader, destination: Destination) -> None:
-    """The known Vapi connector: sessions created since the newest one it has."""
+    """The known Vapi connector: sessions created after the newest one it has."""
     start = {"createdAtGt": destination.cursor} if destination.cursor else {}
     for rows in reader.pages(**start):
         destination.rows.update((row["id"], row["updatedAt"]) for row in rows)
@@ -133,7 +135,10 @@ OURS: Final = "vapi-sessions, `sync` alone"
 
 @dataclass(slots=True)
 class Losses:
-    """Over some seeds: sessions never loaded, and sessions loaded whose later changes were not."""
+    """Over some seeds: sessions never loaded, and loaded sessions whose later changes were never loaded.
+
+    `seeds`: seeds with a loss; `of`: all sessions.
+    """
 
     sessions: int = 0
     changes: int = 0
@@ -141,7 +146,7 @@ class Losses:
     of: int = 0
 
     def add(self, other: Losses) -> None:
-        """Sum up."""
+        """Add the losses of other seeds."""
         self.sessions += other.sessions
         self.changes += other.changes
         self.seeds += other.seeds
@@ -149,21 +154,20 @@ class Losses:
 
 
 def losses(name: str, seed: int) -> Losses:
-    """One seed: history, four syncs under traffic, everything becomes visible, one more sync."""
+    """One seed: history, four syncs under traffic; then everything becomes visible, and one more sync."""
     with tempfile.TemporaryDirectory(dir=scratch(), prefix="simulation-") as place:
         world = World(seed, Path(place) / "warehouse", check=False)
         world.fault_rate, world.clock.source_off, world.clock.ours_off = 0, 0, 0
         world.busy = max(world.busy, 0.3)
-        world.traffic.late = 0  # nobody promises anything for what shows up later than that
+        world.traffic.late = 0  # no connector promises to find late changes
         world.publishing = False
-        if not world.model.shape.cap_said:  # as in `World.peace`
-            world.model.shape = replace(world.model.shape, page_cap=None)
+        world.lift_secret_cap()
         world.traffic.weights = {
             action: weight
             for action, weight in world.traffic.weights.items()
             if action.__name__ not in ("retention", "bring_back", "commit_late")
         }
-        with world.small():
+        with engine.scaled_down(world):
             destination = Destination()
             reader = Reader(world)
             world.traffic.history(60)
@@ -192,15 +196,13 @@ def losses(name: str, seed: int) -> Losses:
 
 
 def _ours(world: World) -> dict[str, str]:
-    from .invariants import observing
-
     with observing(world.warehouse / "index.duckdb") as db:
         found = db.execute("SELECT session_id, epoch_us(updated_at) FROM sessions").fetchall()
     return {session_id: show(updated) for session_id, updated in found}
 
 
 def all_losses(name: str, seeds: range, workers: Executor) -> Losses:
-    """What one loses over some seeds."""
+    """The losses of one connector over some seeds."""
     total = Losses()
     for part in workers.map(losses, [name] * len(seeds), seeds, chunksize=3):
         total.add(part)
@@ -208,7 +210,7 @@ def all_losses(name: str, seeds: range, workers: Executor) -> Losses:
 
 
 def comparison(seeds: range) -> str:
-    """The table, as Markdown."""
+    """The table of all connectors, as Markdown."""
     lines = [
         f"| rules of | sessions never loaded | changes never loaded | seeds with a loss, of {len(seeds)} |",
         "|---|---|---|---|",

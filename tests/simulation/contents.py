@@ -1,5 +1,5 @@
-"""What sessions hold. Mostly plain, so that the expected rows can be derived by rules of a few lines (`expected`);
-some odd (unknown and retyped fields), for which the engine's own flatten is the rule.
+"""The contents of sessions. Most are plain, so that simple rules give their expected rows (`expected`). Some are odd: they have
+unknown fields or fields of another type, and their expected rows come from the engine's own flatten.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def begin(rng: random.Random) -> Fields:
 
 
 def append(rng: random.Random, fields: Fields) -> None:
-    """One more turn, sometimes with a tool call and its answer."""
+    """One more turn, sometimes with a tool call and its result."""
     messages = list(fields.get("messages") or [])
     text = " ".join(rng.choices(_WORDS, k=rng.randint(1, 4)))
     messages.append({"role": "user", "content": text})
@@ -61,7 +61,7 @@ def append(rng: random.Random, fields: Fields) -> None:
 
 
 def shrink(rng: random.Random, fields: Fields) -> None:
-    """`PATCH` takes the whole new array of messages, which may be shorter: children must go, too."""
+    """Messages are removed: `PATCH` replaces the whole array, and it may be shorter. Rows of children must go, too."""
     messages = list(fields.get("messages") or [])
     fields["messages"] = messages[: rng.randint(0, max(0, len(messages) - 1))]
     fields.pop("costs", None)
@@ -80,7 +80,7 @@ def complete(rng: random.Random, fields: Fields) -> None:
 
 
 def bill(rng: random.Random, fields: Fields) -> None:
-    """The costs arrive."""
+    """Costs arrive."""
     cost = rng.randrange(1, 1000) / 1000
     fields["costs"] = [
         {
@@ -96,13 +96,13 @@ def bill(rng: random.Random, fields: Fields) -> None:
 
 
 def expire(rng: random.Random, fields: Fields) -> None:
-    """The lifetime is over."""
+    """The session expires."""
     fields["status"] = "completed"
     fields["endedReason"] = f"expired-{rng.randrange(10)}"
 
 
 def make_odd(rng: random.Random, fields: Fields) -> None:
-    """Something that the contract does not know, or a field of another type."""
+    """Add a field that the contract does not know, or change the type of one."""
     odd = rng.randrange(6)
     if odd == 0:
         fields[f"unknown{rng.randrange(3)}"] = {"deep": [1, {"x": None}]}
@@ -124,19 +124,19 @@ def make_odd(rng: random.Random, fields: Fields) -> None:
 
 
 def spoil(rng: random.Random, text: bytes) -> bytes:
-    """A body that does not say what it is."""
+    """The body without `updatedAt` or without `orgId`: it cannot be read."""
     if rng.random() < 0.5:
         return text.replace(b'"updatedAt": ', b'"changedAt": ', 1)
     return text.replace(b'"orgId": ', b'"orgId": null, "organisation": ', 1)
 
 
 def is_odd(fields: Fields) -> bool:
-    """Whether the rules of `expected` do not cover it."""
+    """Whether the rules of `expected` do not cover these fields."""
     return bool(fields.get("_odd"))
 
 
 def shown(moment: int, micro: bool) -> str:
-    """As the source shows a moment: milliseconds, or the microseconds that it keeps."""
+    """A moment as the source shows it: in milliseconds, or in the microseconds that it keeps."""
     if not micro:
         return show(floor_ms(moment))
     return to_datetime(moment).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -145,7 +145,7 @@ def shown(moment: int, micro: bool) -> str:
 def body(
     session_id: str, org_id: str, created_at: int, updated_at: int, fields: Fields, *, micro: bool
 ) -> bytes:
-    """The session's JSON, as a response holds it."""
+    """The JSON of a session in a response."""
     times = {"createdAt": shown(created_at, micro), "updatedAt": shown(updated_at, micro)}
     content = {name: value for name, value in fields.items() if not name.startswith("_")}
     return json.dumps({"id": session_id, "orgId": org_id, **times, **content}, ensure_ascii=False).encode()

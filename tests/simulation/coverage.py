@@ -1,4 +1,4 @@
-"""What must have happened somewhere over the seeds: a fault that never fires proves nothing."""
+"""Events that must occur in some seed: a fault that never occurs proves nothing."""
 
 from __future__ import annotations
 
@@ -44,5 +44,5 @@ EXPECTED: Final = (
 
 
 def missing(fired: Counter[str]) -> list[str]:
-    """What should have fired and did not."""
+    """The events that never occurred."""
     return [name for name in EXPECTED if not fired[name]]

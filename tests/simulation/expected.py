@@ -1,8 +1,8 @@
-"""The tables as they must be, derived from `raw/` by rules of a few lines, not by the engine's merge and flatten.
+"""The expected tables, derived from `raw/` by simple rules instead of the engine's merge and flatten.
 
-`raw/` is what was observed; a session's state is the newest observation by (updatedAt, request), its first reading the
-earliest, a message's first sight the earliest `updatedAt` of an observation that shows so many messages, and a mark
-stands against everything observed before it. Sessions with odd fields go through the engine's flatten.
+`raw/` holds observations. The newest one by (updatedAt, request) is the state of a session. A message was first seen at the
+earliest `updatedAt` of an observation with that many messages. A tombstone counts until the session is observed again.
+Sessions with odd fields go through the engine's flatten.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vapi_sessions.privacy import redaction
 from vapi_sessions.transform.flatten import Version, flatten, message_count
 
 Row = dict[str, Any]
-#: Table name to key to row; moments in µs, JSON decoded.
+#: Table name to key to row; times in µs, JSON decoded.
 Tables = dict[str, dict[tuple[Any, ...], Row]]
 
 _DAY_SECONDS: Final = 86_400
@@ -32,49 +32,49 @@ _JSON: Final = {t.name: {c.name for c in t.columns if c.type == "JSON"} for t in
 
 @dataclass(slots=True)
 class History:
-    """Everything that raw holds of one session, as its observations in order of request."""
+    """All observations and tombstones of one session in raw/, in order of request."""
 
     seen: list[Row]
-    marks: list[Row]
+    tombstones: list[Row]
 
     @property
     def newest(self) -> Row:
-        """The observation whose state counts."""
+        """The observation that wins."""
         return max(self.seen, key=lambda o: (o["updated_at"], o["seq"]))
 
     @property
-    def mark(self) -> Row | None:
-        """The mark that stands."""
-        mark = max(self.marks, key=lambda o: o["seq"], default=None)
-        return mark if mark is not None and mark["seq"] > max(o["seq"] for o in self.seen) else None
+    def tombstone(self) -> Row | None:
+        """The newest tombstone, unless the session was observed after it."""
+        newest = max(self.tombstones, key=lambda o: o["seq"], default=None)
+        return newest if newest is not None and newest["seq"] > max(o["seq"] for o in self.seen) else None
 
 
 class Files:
-    """The raw files of one warehouse, each read once: none is ever changed."""
+    """The raw files of one warehouse. Each is read once, because none ever changes."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._read: dict[tuple[str, int], list[Row]] = {}
 
     def histories(self, names: Collection[str] | None = None) -> dict[str, History]:
-        """What the files of these names say, in no particular order; None: all that there are."""
+        """Session id to history, from the files of these names (None: all files)."""
         found: dict[str, History] = defaultdict(lambda: History([], []))
         for path in self._directory.glob("*.parquet"):
             if names is not None and path.name not in names:
                 continue
             for row in self._rows(path):
                 history = found[row["session_id"]]
-                (history.seen if row["kind"] == "seen" else history.marks).append(row)
+                (history.seen if row["kind"] == "seen" else history.tombstones).append(row)
         for history in found.values():
             history.seen.sort(key=lambda o: o["seq"])
-        # What could never be read may have a mark all the same: that it is listed no longer.
+        # A session that could never be read can still have a tombstone.
         return {session_id: history for session_id, history in found.items() if history.seen}
 
     def _rows(self, path: Path) -> list[Row]:
         version = path.name, path.stat().st_mtime_ns
         if version not in self._read:
             rows = [row for row in pq.read_table(path).to_pylist() if row["kind"] != "unreadable"]
-            for row in rows:  # those that cannot be read are kept aside, and in no table
+            for row in rows:  # unreadable sessions are kept aside, and no table has rows of them
                 for name in ("created_at", "updated_at", "requested_at"):
                     row[name] = from_datetime(row[name])
                 if row["kind"] == "seen":
@@ -84,15 +84,16 @@ class Files:
 
 
 def tables(histories: dict[str, History], odd: set[str]) -> Tables:
-    """Every row of the five tables; `odd` are the sessions whose shape the rules here do not cover."""
+    """Every row of the five tables. `odd`: ids of the sessions that the rules here do not cover."""
     result: Tables = {table.name: {} for table in schema.TABLES}
     flattened = _flattened([histories[session_id] for session_id in odd])
     for session_id, history in histories.items():
         rows = flattened[session_id] if session_id in odd else _plain(history)
-        mark = history.mark
+        tombstone = history.tombstone
         for session in rows["sessions"]:
-            session["deleted_at"] = mark["requested_at"] if mark and mark["kind"] == "deleted" else None
-            session["aged_out_at"] = mark["requested_at"] if mark and mark["kind"] == "aged_out" else None
+            session["deleted_at"] = session["aged_out_at"] = None
+            if tombstone is not None:
+                session[f"{tombstone['kind']}_at"] = tombstone["requested_at"]
         for table in schema.TABLES:
             names = [column.name for column in table.columns]
             for row in rows[table.name]:
@@ -107,7 +108,7 @@ def first_seen(history: History, index: int) -> int:
 
 
 def _flattened(histories: Sequence[History]) -> dict[str, dict[str, list[Row]]]:
-    """By the engine's own flatten, all at once, because that is what it is fast at."""
+    """Rows from the engine's own flatten, of all histories at once, which is fastest."""
     result = {h.newest["session_id"]: {t.name: list[Row]() for t in schema.TABLES} for h in histories}
     by_id = {h.newest["session_id"]: h for h in histories}
     versions = [

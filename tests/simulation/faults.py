@@ -1,8 +1,8 @@
-"""What goes wrong with an answer. A fault falsifies the list before it becomes text, or breaks its way to us.
+"""Faults. A lie changes the list before it becomes text; a breakage damages the response on its way.
 
-Each is something that honest responses can be told from. Lies that agree with each other cannot be told from the truth by
-anybody: that there is nothing is said falsely twice in a run at most, and other lies do not agree (the comments say where
-that draws a line).
+A reader can tell each of them from an honest response. It cannot do so with several lies that agree with each other, so
+these do not occur: at most two answers of a run say falsely that there is no session, and other lies contradict each other.
+Comments say where this limits a fault.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from vapi_sessions.core.timestamps import SECOND, floor_ms, to_datetime
 from .model import Answer, Model
 
 JSON: Final = "application/json"
-#: In each world one kind of fault is so much likelier: what goes wrong, goes wrong again and again.
+#: Factor for the fault that a world leans to: in reality, too, the same thing goes wrong again and again.
 LEANING: Final = 10
-#: How many answers of one run may say that there is nothing, where there is something: what agrees with more is believed.
+#: Answers of one run that may say falsely that there is no session. The engine believes it after one more.
 NOTHING_A_RUN: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer that has become text. `date` µs, None without a header; `age`: a cache answered."""
+    """An answer as text. `date`: value of the `Date` header, µs, None without one; `age`: of the `Age` header of a cache, s."""
 
     body: bytes
     date: int | None
@@ -38,7 +38,7 @@ class Reply:
     age: int | None = None
 
     def response(self, request: httpx.Request, **headers: str) -> httpx.Response:
-        """As httpx wants it."""
+        """The response as httpx returns it."""
         fields = {"content-type": self.kind, **headers}
         if self.date is not None:
             fields["date"] = f"{to_datetime(self.date):%a, %d %b %Y %H:%M:%S} GMT"
@@ -60,11 +60,11 @@ def text(answer: Answer, params: Mapping[str, str]) -> bytes:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Lies: another list than the one asked for. None: this fault does not apply to this request.
+# Lies: a list other than the one requested. A lie returns None if it does not apply to the request.
 
 
 def _only_counts(params: Mapping[str, str]) -> bool:
-    """Whether nobody looks at the rows: a request for a single one, with a filter, is for the count."""
+    """Whether the request is for the count alone: a single row, with a filter. The engine ignores the row."""
     return params.get("limit") == "1" and len(params) > 3
 
 
@@ -72,7 +72,7 @@ Lie = Callable[[Model, Mapping[str, str], random.Random, int], Answer | None]
 
 
 def ignored_filter(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
-    """A server or a proxy drops a parameter."""
+    """A server or a proxy drops one filter or all of them."""
     filters = [name for name in params if name.startswith(("createdAt", "updatedAt")) or name == "idAny"]
     if not filters:
         return None
@@ -81,8 +81,8 @@ def ignored_filter(model: Model, params: Mapping[str, str], rng: random.Random, 
 
 
 def ignored_sort(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
-    """Another order. One that looks right by chance is left out: on our pages of five that is one in 120, on the
-    engine's of a thousand it is never.
+    """Another order. It does not apply if the order looks right by chance: likely enough on pages of 5, never on the real
+    pages of 1,000.
     """
     answer = model.answer(params, order=rng.choice(("reversed", "shuffled")))
     shown = [floor_ms(session.created_at) for session, _ in answer.rows]
@@ -93,12 +93,14 @@ def ignored_sort(model: Model, params: Mapping[str, str], rng: random.Random, la
 
 
 def stale(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
-    """A replica that lags behind, within the settling delay."""
+    """A replica that lags behind, by less than the settling delay."""
     return model.answer(params, model.clock.true - int(rng.random() * lag)) if lag else None
 
 
 def wrong_total(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
-    """Rows and count from two statements. Below a page cap a count too low would agree with a page too short."""
+    """Rows and count come from two statements. With a page cap the count is only too high: one too low would agree with the
+    short page.
+    """
     answer = model.answer(params)
     if answer.total and model.shape.page_cap is None and rng.random() < 0.5:
         return replace(answer, total=rng.randrange(answer.total))
@@ -108,7 +110,7 @@ def wrong_total(model: Model, params: Mapping[str, str], rng: random.Random, lag
 def count_of_this_page(
     model: Model, params: Mapping[str, str], rng: random.Random, lag: int
 ) -> Answer | None:
-    """A count that is not of all pages."""
+    """The count is of this page only."""
     answer = model.answer(params)
     if model.shape.page_cap is not None or not answer.rows or len(answer.rows) == answer.total:
         return None
@@ -116,7 +118,7 @@ def count_of_this_page(
 
 
 def short_page(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
-    """Fewer rows than there are; the count is right."""
+    """Rows are missing; the count is right."""
     answer = model.answer(params)
     if len(answer.rows) < 2 or _only_counts(params):
         return None
@@ -129,39 +131,39 @@ def repeated_row(model: Model, params: Mapping[str, str], rng: random.Random, la
     if not answer.rows or _only_counts(params):
         return None
     if answer.total > len(answer.rows) and rng.random() < 0.7:
-        return None  # where there is more to come, the count gives it away
+        return None  # with more rows to come, the count contradicts it
     aged = [at for at, (session, version) in enumerate(answer.rows) if session.versions[0] is not version]
     position = rng.choice(aged) if aged and rng.random() < 0.7 else rng.randrange(len(answer.rows))
     session, version = answer.rows[position]
     earlier = [v for v in session.versions if v.updated_at < version.updated_at]
-    older = earlier[-1] if earlier else version  # the likeliest to lie in the window asked for
+    older = earlier[-1] if earlier else version  # the one most likely to be in the window
     rows = [*answer.rows[:position], (session, version), (session, older), *answer.rows[position + 1 :]]
     return replace(answer, rows=rows[: answer.limit] if rng.random() < 0.5 else rows)
 
 
 def empty_page(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
-    """No rows, although the count says that there are."""
+    """No rows, although the count is not 0."""
     answer = model.answer(params)
     return replace(answer, rows=[]) if answer.total and not _only_counts(params) else None
 
 
 def empty_list(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
-    """No rows and a count of none, where there are some."""
+    """No rows and a count of 0, although there are sessions."""
     if _only_counts(params) and rng.random() < 0.8:
-        return None  # most requests are counts, and a run has few of these
+        return None  # most requests are for counts, and a run may have two of these lies
     answer = model.answer(params)
     return replace(answer, rows=[], total=0) if answer.total else None
 
 
 def negative_total(model: Model, params: Mapping[str, str], rng: random.Random, lag: int) -> Answer | None:
-    """A count below zero."""
+    """A negative count."""
     return replace(model.answer(params), total=-1)
 
 
 def lie(
     model: Model, params: Mapping[str, str], rng: random.Random, lag: int, only: str = "", leaning: str = ""
 ) -> tuple[str, Answer] | None:
-    """One lie that applies to this request, by weight; `only`: this one or none; `leaning`: this one mostly."""
+    """A lie that applies to this request, by weight, with its name. `only`: this lie or none; `leaning`: the likeliest one."""
     names = [only] if only else list(LIES)
     weights = [LIES[name][1] * (LEANING if name == leaning else 1) for name in names]
     for name in rng.choices(names, weights, k=1 if only else 4):
@@ -186,13 +188,13 @@ LIES: Final[dict[str, tuple[Lie, float]]] = {
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Breakages: the answer is right and does not arrive.
+# Breakages: the answer is right, but does not arrive as it was sent.
 
 Breakage = Callable[[Reply, httpx.Request, random.Random, Model], httpx.Response]
 
 
 class _Cut(httpx.SyncByteStream):
-    """A body that ends too early, as the transport notices it."""
+    """A body that ends too early, with the error that the transport raises."""
 
     def __init__(self, part: bytes, error: Exception) -> None:
         self._part = part
@@ -215,12 +217,12 @@ def cut_length(reply: Reply, request: httpx.Request, rng: random.Random, model: 
 
 
 def cut_chunk(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
-    """The last chunk never comes."""
+    """The last chunk never arrives."""
     return _cut(reply, request, rng, httpx.RemoteProtocolError("incomplete chunked read"))
 
 
 def cut_gzip(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
-    """A compressed body ends early; nothing notices but the parser."""
+    """A compressed body ends early; only the parser notices it."""
     packed = gzip.compress(reply.body, mtime=0)
     part = replace(reply, body=packed[: rng.randrange(12, max(13, len(packed) - 8))])
     return httpx.Response(
@@ -232,7 +234,7 @@ def cut_gzip(reply: Reply, request: httpx.Request, rng: random.Random, model: Mo
 
 
 class _Whole(httpx.SyncByteStream):
-    """A body whose end nobody declares."""
+    """A body without a declared length."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -242,12 +244,12 @@ class _Whole(httpx.SyncByteStream):
 
 
 def cut_open_end(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
-    """Closed by the end of the connection, somewhere."""
+    """The connection closes somewhere in a body without a declared length."""
     return replace(reply, body=reply.body[: rng.randrange(1, len(reply.body))]).response(request)
 
 
 def cut_in_a_row(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
-    """Cut right behind a row, or inside a character."""
+    """Cut after a row, or inside a character."""
     at = reply.body.find(b"},{")
     odd = next((i for i, byte in enumerate(reply.body) if byte >= 0xC0), -1)
     at = odd + 1 if odd > 0 and rng.random() < 0.5 else at + 1 if at > 0 else len(reply.body) - 1
@@ -255,12 +257,12 @@ def cut_in_a_row(reply: Reply, request: httpx.Request, rng: random.Random, model
 
 
 def html(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
-    """A page of HTML with 200."""
+    """An HTML page with 200."""
     return replace(reply, body=b"<html>Sign in</html>", kind="text/html").response(request)
 
 
 def empty(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
-    """Nothing at all, with 200."""
+    """An empty body with 200."""
     return replace(reply, body=b"").response(request)
 
 
@@ -284,7 +286,7 @@ def locked_out(reply: Reply, request: httpx.Request, rng: random.Random, model: 
 
 
 def server_error(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
-    """5xx, in HTML or JSON; 408."""
+    """5xx or 408, in HTML."""
     status = rng.choice((500, 502, 503, 504, 520, 408))
     return replace(reply, status=status, body=b"<html>oops</html>", kind="text/html").response(request)
 
@@ -301,12 +303,12 @@ def reset(reply: Reply, request: httpx.Request, rng: random.Random, model: Model
 
 
 def foreign_404(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
-    """404 from something that is not the API: it proves nothing about a session."""
+    """404 from a proxy, not from the API: it proves nothing about a session."""
     return replace(reply, status=404, body=b"<html>Not Found</html>", kind="text/html").response(request)
 
 
 def refused(reply: Reply, request: httpx.Request, rng: random.Random, model: Model) -> httpx.Response:
-    """The source says no."""
+    """400, 401, 402 or 403."""
     status = rng.choice((400, 401, 402, 403))
     body = json.dumps({"statusCode": status, "message": "no"}).encode()
     return replace(reply, status=status, body=body).response(request)

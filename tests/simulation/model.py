@@ -1,6 +1,6 @@
-"""The source: sessions in versions that become visible after a delay, deletions, retention, and the list of them.
+"""The source: sessions with versions that become visible after a delay, deletions, retention, and the list.
 
-Everything can be asked for as of a moment in the past, which is how a lagging replica or a cache answers.
+The list can be asked for as of a moment in the past: a lagging replica or a cache answers that way.
 """
 
 from __future__ import annotations
@@ -18,38 +18,40 @@ from .clock import Clock
 
 ORG: Final = "org-simulated"
 OTHER_ORG: Final = "org-another"
+#: API keys: of ORG, of OTHER_ORG, and of an organisation without sessions.
+KEY, OTHER_KEY, EMPTY_KEY = "key", "another-key", "an-empty-key"
 FOREVER: Final = 1 << 62
 _OPERATORS: Final = {"Ge": operator.ge, "Gt": operator.gt, "Lt": operator.lt, "Le": operator.le}
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One committed state. A silent one has the `updatedAt` of its predecessor."""
+    """One committed state of a session. Times in µs; a silent version has the `updatedAt` of the version before it."""
 
     updated_at: int
     visible_at: int
     body: bytes
     silent: bool
     odd: bool
-    #: Whether it does not say what it is: the list shows it, and nobody can read it.
+    #: Whether the body has no `updatedAt` or no `orgId`: it is listed and cannot be read.
     spoilt: bool = False
 
 
 @dataclass(slots=True)
 class Session:
-    """One session with its history. `fields` is the newest content, visible or not yet."""
+    """One session with its history. `fields` is the newest content, whether it is visible yet or not."""
 
     session_id: str
     created_at: int
     fields: contents.Fields
     versions: list[Version] = field(default_factory=list)
-    #: When it was deleted, half-open.
+    #: Half-open intervals in which it is deleted.
     gone: list[tuple[int, int]] = field(default_factory=list)
-    #: When it was listed again after having been gone: no sync can see that, only a reconcile.
+    #: When it was listed again after it had been gone. A sync cannot see that, only a reconcile.
     returned_at: int = 0
 
     def visible(self, at: int) -> Version | None:
-        """The state that the source shows at a moment, if it knows the session by then."""
+        """The version that the source shows at a moment; None if it shows none."""
         if self.gone and self.deleted(at):
             return None
         for version in reversed(self.versions):
@@ -58,27 +60,28 @@ class Session:
         return None
 
     def deleted(self, at: int) -> bool:
-        """Whether it was deleted then."""
+        """Whether it is deleted at a moment."""
         return any(since <= at < until for since, until in self.gone)
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How this source behaves. What is not known of the real one is a switch here."""
+    """How this source behaves. Each unknown behaviour of the real source is a switch."""
 
     micro_shown: bool = False
     filter_on_micro: bool = False
     shuffle_ties: bool = False
+    #: The largest page of the server, and whether itemsPerPage admits it.
     page_cap: int | None = None
-    cap_said: bool = True
+    cap_admitted: bool = True
     says_beyond_retention: bool = False
-    #: The longest delay, µs, after which a change is visible, unless it is late.
+    #: The longest delay until a change is visible, µs; late changes take longer.
     delay: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One list response before it becomes text: rows in order, and what the metadata will say."""
+    """One list response before it becomes text: rows in order, and the values of the metadata."""
 
     rows: list[tuple[Session, Version]]
     total: int
@@ -87,23 +90,23 @@ class Answer:
 
 
 class Model:
-    """The source's state and rules; it knows nothing of HTTP, faults or the engine."""
+    """The state and the rules of the source. It knows nothing of HTTP, faults or the engine."""
 
     def __init__(self, clock: Clock, rng: random.Random, shape: Shape) -> None:
         self.clock = clock
         self.rng = rng
         self.shape = shape
         self.sessions: dict[str, Session] = {}
-        #: (since, oldest createdAt listed): retention as it was changed.
+        #: Changes of retention: (since when, the oldest `createdAt` that is listed from then on).
         self.retention: list[tuple[int, int]] = [(0, 0)]
         self._born = 0
 
-    # -- what happens to it ------------------------------------------------------------------------------------
+    # -- changes -------------------------------------------------------------------------------------------
 
     def create(
         self, fields: contents.Fields, *, created_at: int | None = None, delay: int | None = None
     ) -> Session:
-        """A new session; `created_at` may lie in the past (an import), `updatedAt` is the present."""
+        """A new session, updated now. `created_at` may be in the past, as in an import."""
         self._born += 1
         now = self.clock.source()
         session = Session(
@@ -152,7 +155,7 @@ class Model:
         return version
 
     def delay(self) -> int:
-        """How long until a commit can be seen: mostly at once, at times as long as is promised."""
+        """Random delay until a commit is visible: mostly none, sometimes the longest."""
         kind = self.rng.random()
         if kind < 0.6 or not self.shape.delay:
             return 0
@@ -161,26 +164,26 @@ class Model:
         )
 
     def change(self, session: Session) -> contents.Fields:
-        """The session's fields, to be altered and then committed."""
+        """A copy of the session's fields, to be altered and then committed."""
         session.fields = _copied(session.fields)
         return session.fields
 
     def delete(self, session: Session) -> None:
-        """Gone, without a trace in the list."""
+        """Delete a session; the list shows no trace of it."""
         if not session.deleted(self.clock.true):
             session.gone.append((self.clock.true, FOREVER))
 
     def bring_back(self, session: Session) -> None:
-        """A deletion that is undone."""
+        """Undo a deletion."""
         since, _ = session.gone[-1]
         session.gone[-1] = (since, self.clock.true)
         session.returned_at = self.clock.true
 
     def keep_since(self, oldest: int) -> None:
-        """From now on nothing created before `oldest` is listed.
+        """From now on, list nothing created before `oldest`.
 
-        No cut runs through a millisecond: sessions that show the same `createdAt` go together, or nobody could tell
-        those that aged out from those that were deleted.
+        The cut is on a whole millisecond: sessions that show the same `createdAt` go together. Otherwise a session that
+        aged out could not be told from a deleted one.
         """
         oldest = floor_ms(oldest)
         for session in self.sessions.values():
@@ -188,15 +191,15 @@ class Model:
                 session.returned_at = self.clock.true
         self.retention.append((self.clock.true, oldest))
 
-    # -- what it tells -----------------------------------------------------------------------------------------
+    # -- answers -----------------------------------------------------------------------------------------------
 
     def oldest_kept(self, at: int | None = None) -> int:
-        """The earliest createdAt that is listed at a moment."""
+        """The oldest `createdAt` that is listed at a moment."""
         at = self.clock.true if at is None else at
         return next(oldest for since, oldest in reversed(self.retention) if since <= at)
 
     def listed(self, at: int | None = None) -> list[tuple[Session, Version]]:
-        """Every session in the list at a moment, with the state shown."""
+        """Every session that is listed at a moment, with the version shown."""
         at = self.clock.true if at is None else at
         oldest = self.oldest_kept(at)
         return [
@@ -206,7 +209,7 @@ class Model:
         ]
 
     def alive(self) -> list[Session]:
-        """Sessions that can still be changed: not deleted, committed, visible or not."""
+        """Sessions that are not deleted, visible or not."""
         now = self.clock.true
         return [s for s in self.sessions.values() if not s.deleted(now)]
 
@@ -225,7 +228,7 @@ class Model:
         ignore: frozenset[str] = frozenset(),
         order: str = "",
     ) -> Answer:
-        """The list as a response gives it; `ignore` names filters that are not applied, `order` overrides the sort."""
+        """The answer to a list request. `ignore`: filters that are not applied; `order`: "reversed" or "shuffled" rows."""
         rows = self._found(params, self.clock.true if at is None else at, ignore)
         if self.shape.shuffle_ties:
             self.rng.shuffle(rows)
@@ -241,9 +244,9 @@ class Model:
         asked = int(params.get("limit", "100"))
         limit = asked if self.shape.page_cap is None else min(asked, self.shape.page_cap)
         start = (int(params.get("page", "1")) - 1) * limit
-        said = limit if self.shape.cap_said else asked
+        stated = limit if self.shape.cap_admitted else asked
         beyond = self.shape.says_beyond_retention and self.oldest_kept(at) > 0
-        return Answer(rows[start : start + limit], len(rows), said, beyond)
+        return Answer(rows[start : start + limit], len(rows), stated, beyond)
 
     def _found(
         self, params: Mapping[str, str], at: int, ignore: frozenset[str]

@@ -1,4 +1,4 @@
-"""Many seeds on all cores; the soak, the mutants and the comparison, as the tests and the command line want them."""
+"""Many seeds on all cores, and the hunt for a seed that catches each planted mistake."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from typing import Final
 
 import msgspec
 
-from .invariants import Violation
 from .mutants import MUTANTS, Mutant, fails_itself
+from .violation import Violation
 from .world import World, play
 
-#: A mutant must be caught within so many seeds.
+#: A mutant must be caught within this number of seeds.
 SEEDS_A_MUTANT: Final = 200
+#: Seeds that a process gets at a time.
 _AT_ONCE: Final = 5
+#: Mutant to the seed that caught it last.
 KILLERS: Final = Path(__file__).with_name("killers.json")
 
 
@@ -34,22 +36,22 @@ class Failure:
 
     seed: int
     name: str
-    what: str
+    details: str
 
     @classmethod
     def of(cls, seed: int, error: Exception) -> Failure:
-        """What ended the seed."""
+        """The failure for an error that ended the seed."""
         if isinstance(error, Violation):
             return cls(seed, error.name, str(error))
-        return cls(seed, "the simulation", repr(error))  # it is itself at fault
+        return cls(seed, "the simulation itself", repr(error))
 
     def __str__(self) -> str:
-        return f"seed {self.seed}: {self.what}\n  replay: .venv/bin/python -m tests.simulation replay {self.seed}"
+        return f"seed {self.seed}: {self.details}\n  replay: .venv/bin/python -m tests.simulation replay {self.seed}"
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What some seeds came to."""
+    """The outcome of some seeds. `fired`: how often each fault, stop and recovery occurred."""
 
     seeds: int = 0
     seconds: float = 0.0
@@ -59,7 +61,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """How a mutant ended: `failure` None if it was not stopped, and `why`."""
+    """How the hunt for a mutant ended. `failure`: of the seed that caught it; None if none did, and `why`."""
 
     what: str
     failure: Failure | None
@@ -67,7 +69,7 @@ class Kill:
 
 
 def run(seed: int, outcome: Outcome) -> None:
-    """One seed, added to `outcome`."""
+    """Play one seed and add it to `outcome`."""
     outcome.seeds += 1
     try:
         outcome.fired += play(seed)
@@ -75,8 +77,8 @@ def run(seed: int, outcome: Outcome) -> None:
         outcome.failures.append(Failure.of(seed, error))
 
 
-def batch(seeds: Sequence[int]) -> Outcome:
-    """Some seeds in this process."""
+def play_all(seeds: Sequence[int]) -> Outcome:
+    """Play some seeds in this process."""
     started = time.monotonic()
     outcome = Outcome()
     for seed in seeds:
@@ -86,20 +88,20 @@ def batch(seeds: Sequence[int]) -> Outcome:
 
 
 def many(seeds: Iterable[int], *, seconds: float | None = None, stop_at_first: bool = False) -> Outcome:
-    """Seeds on all cores, until they or the `seconds` are used up."""
+    """Play seeds on all cores, until there are no more or the `seconds` are over."""
     started = time.monotonic()
     total = Outcome()
     remaining = iter(seeds)
 
     def wanted() -> bool:
-        over = seconds is not None and time.monotonic() - started > seconds
-        return not over and not (stop_at_first and total.failures)
+        late = seconds is not None and time.monotonic() - started > seconds
+        return not late and not (stop_at_first and total.failures)
 
     with pool() as workers:
         pending: set[Future[Outcome]] = set()
         while True:
             while wanted() and len(pending) < 2 * cores() and (part := list(islice(remaining, _AT_ONCE))):
-                pending.add(workers.submit(batch, part))
+                pending.add(workers.submit(play_all, part))
             if not pending:
                 break
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -113,14 +115,14 @@ def many(seeds: Iterable[int], *, seconds: float | None = None, stop_at_first: b
 
 
 def hunt(number: int, hints: Mapping[str, int] = MappingProxyType({})) -> Kill:
-    """Seeds against one mutant, until one stops it. A hint says which stopped it the last time: it is tried first."""
+    """Play seeds against one mutant until one catches it. `hints`: mutant to the seed to try first."""
     mutant = MUTANTS[number]
     hint = hints.get(mutant.what)
     return hunted(mutant, [*([hint] if hint is not None else []), *range(SEEDS_A_MUTANT)])
 
 
 def hunted(mutant: Mutant, seeds: Iterable[int]) -> Kill:
-    """The first of the seeds that stops the mutant. Only one in which it made a difference counts."""
+    """The first of the seeds that catches the mutant. Seeds in which the mutant changed nothing do not count."""
     played = active = 0
     for seed in seeds:
         if not mutant.shows(World(seed, Path("unused"), check=False)):
@@ -141,40 +143,44 @@ def hunted(mutant: Mutant, seeds: Iterable[int]) -> Kill:
         if failure is not None:
             if changes:
                 return Kill(mutant.what, failure)
-            return Kill(mutant.what, None, f"it was not what failed, because it changed nothing: {failure}")
+            return Kill(mutant.what, None, f"something else failed, because it changed nothing: {failure}")
     if not active:
         return Kill(
-            mutant.what, None, f"it changed nothing in any of {played} worlds: it does not fit the engine"
+            mutant.what, None, f"it changed nothing in {_worlds(played)}, so it does not fit the engine"
         )
-    return Kill(mutant.what, None, f"it survived {active} worlds in which it changed something")
+    return Kill(mutant.what, None, f"it survived {_worlds(active)} in which it changed something")
+
+
+def _worlds(count: int) -> str:
+    return "1 world" if count == 1 else f"{count} worlds"
 
 
 def hunt_all(hints: Mapping[str, int] = MappingProxyType({})) -> Iterator[Kill]:
-    """Every mutant, in order."""
+    """Hunt every mutant, in order."""
     with pool() as workers:
         yield from workers.map(functools.partial(hunt, hints=dict(hints)), range(len(MUTANTS)))
 
 
 def last_killers() -> dict[str, int]:
-    """The seed that stopped each mutant when `make compare` ran last. Only a shorter way: what it misses is searched for."""
+    """Mutant to the seed that caught it when `make compare` ran last. These seeds are tried first; others follow."""
     return dict(msgspec.json.decode(KILLERS.read_bytes(), type=dict[str, int])) if KILLERS.exists() else {}
 
 
 def keep_killers(kills: Iterable[Kill]) -> None:
-    """For `last_killers`."""
+    """Write the file that `last_killers` reads."""
     found = {kill.what: kill.failure.seed for kill in kills if kill.failure is not None}
     KILLERS.write_bytes(msgspec.json.format(msgspec.json.encode(found)) + b"\n")
 
 
 def pool() -> ProcessPoolExecutor:
-    """Fresh processes: a fork would share DuckDB's threads."""
+    """New processes: forked ones would share the threads of DuckDB."""
     return ProcessPoolExecutor(
         cores(), mp_context=multiprocessing.get_context("spawn"), initializer=_warnings_are_errors
     )
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 

@@ -1,7 +1,7 @@
-"""Where a run can be stopped from inside: killed, interrupted, or refused by the disk, at named points of the engine.
+"""Stops of a run at named points of the engine: kills, interruptions and full disks.
 
 A killed process does nothing more: after a kill every point raises again, so that no clean-up of the engine has an
-effect. An interruption (Ctrl-C) lets it clean up. A full disk is an error that the engine must turn into its own.
+effect. An interruption (Ctrl-C) lets the engine clean up. A full disk is an error that the engine must turn into its own.
 """
 
 from __future__ import annotations
@@ -23,66 +23,68 @@ from vapi_sessions.warehouse.staging import Staging
 
 
 class Stopped(BaseException):
-    """Not an Exception: nothing in the engine may take it for an error that it can handle."""
+    """Not an Exception, so that the engine cannot handle it as an error."""
 
 
 class Killed(Stopped):
-    """The process is no more."""
+    """The process was killed."""
 
 
 class Interrupted(Stopped):
     """Somebody pressed Ctrl-C."""
 
 
-#: Where the engine changes something, by name: the owner and the attribute that is wrapped.
+#: Functions of the engine that change something, by the name of the point: the owner and the attribute to wrap.
 POINTS: Final[dict[str, tuple[Any, str]]] = {
     "raw write": (raw, "write"),
     "raw rename": (raw, "sync_directory"),
     "staging": (Staging, "write"),
     "staging, file": (staging, "_write"),
-    "staging, noted": (Staging, "add"),  # the batch is committed
+    "staging, added": (Staging, "add"),  # the batch is committed
     "merge": (Index, "merge"),
     "merge, rows": (Index, "_insert"),
-    "merge, progress": (Index, "_note"),
-    "plan noted": (Index, "note"),
-    "run noted": (Index, "put_run"),
+    "merge, progress": (Index, "_record"),
+    "plan recorded": (Index, "record"),
+    "run recorded": (Index, "put_run"),
     "checkpoint": (Index, "checkpoint"),
     "publication": (snapshots.Publisher, "publish"),
     "publication, part": (snapshots, "write_part"),
     "publication, link": (snapshots, "link_or_copy"),
     "publication, fsync": (snapshots, "sync_file"),
     "publication, latest": (snapshots, "_point_latest"),
-    "publication, noted": (Index, "note_publication"),
+    "publication, recorded": (Index, "record_publication"),
     "publication, views": (snapshots, "_publish_views"),
     "publication, old snapshots": (snapshots, "_remove_old_snapshots"),
 }
 
-#: What a run passes once, if it comes so far.
+#: Points that a run passes at most once.
 ONCE: Final = frozenset(
-    point for point in POINTS if point.startswith(("publication", "checkpoint", "run noted", "plan noted"))
+    point
+    for point in POINTS
+    if point.startswith(("publication", "checkpoint", "run recorded", "plan recorded"))
 )
 
-#: Where the disk can be full, beside `raw/`.
+#: Points at which the disk can be full, in addition to files of `raw/`.
 ON_DISK: Final = frozenset({"staging, file", "publication, part"})
 
 
 class Stops:
-    """At most one stop a run: at the `number`-th passage of `point` (before or behind it), of a `kind`."""
+    """At most one stop per run, of a `kind`: when `point` has been passed `left` more times, before or behind it."""
 
     def __init__(self, fired: Counter[str]) -> None:
         self.fired = fired
         self.clear()
 
     def clear(self) -> None:
-        """No stop is planned, and the process lives."""
+        """Plan no stop; a killed process is alive again."""
         self.point, self.kind, self.left, self.behind = "", "", 0, False
         self.dead = False
         self.happened = ""
 
     def plan(self, rng: random.Random, turn: int, requests: int, *, publishing: bool) -> None:
-        """Choose what will stop the next run; some plans are never reached. Every point has its `turn`."""
+        """Choose a stop for the next run, which may not get to it. Each `turn` takes the next of the points."""
         points = [point for point in POINTS if publishing or not point.startswith("publication")]
-        # Few runs come to the end, and few publications to a link: nothing may be new in a file.
+        # Few runs get to the end, and few publications link a file, so these points have more turns.
         points += (*(point for point in POINTS if point in ONCE), *["publication, link"] * 4) * publishing
         self.kind = rng.choices(("kill", "interrupt", "disk full", "store full"), (6, 3, 2, 1))[0]
         if self.kind in ("kill", "interrupt"):
@@ -101,7 +103,7 @@ class Stops:
             self.point, self.left = "merge, rows", rng.choice((1, 2))
 
     def passing(self, point: str, *, behind: bool = False) -> None:
-        """The engine passes a point: stop here, or not."""
+        """The engine passes a point. Raises here if a stop is planned or the process is dead."""
         if self.dead:
             raise Killed
         if point != self.point or (behind != self.behind and point not in ("request", "disk")):
@@ -130,7 +132,7 @@ class Stops:
                     mock.patch.object(owner, attribute, self._wrapped(name, getattr(owner, attribute)))
                 )
             stack.enter_context(mock.patch.object(pq, "write_table", self._on_disk(pq.write_table)))
-            # No place to stop at, but nothing that the dead do: removing what a publication that failed had begun.
+            # Not a point to stop at, but a killed process does not remove what a failed publication began.
             stack.enter_context(
                 mock.patch.object(snapshots, "_discard", self._wrapped("discarding", snapshots._discard))
             )
@@ -150,7 +152,7 @@ class Stops:
     def _on_disk(self, inner: Callable[..., Any]) -> Callable[..., Any]:
         def write_table(table: Any, where: Any, **named: Any) -> None:
             if self.point == "disk" and self.left == 1:
-                where.write(b"PAR1 torn")  # what was written before the disk was full
+                where.write(b"PAR1 torn")  # written before the disk was full
             self.passing("disk")
             inner(table, where, **named)
 

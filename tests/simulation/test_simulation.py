@@ -1,4 +1,4 @@
-"""The promise under traffic, faults and stops; and that the simulation notices when it is broken."""
+"""The engine keeps its promise under traffic, faults and stops; and the simulation notices when it does not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .running import SEEDS_A_MUTANT, hunt, hunt_all, hunted, last_killers, many,
 from .world import play
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "500"))
-#: One planted mistake in the reading, one in the claims and one in the merging.
+#: One planted mistake each in reading, claiming and merging.
 PLANTED = (
     "page numbers instead of a keyset",
     "the newest value seen is the watermark",
@@ -27,7 +27,7 @@ PLANTED = (
 
 @pytest.mark.parametrize("seed", range(40))
 def test_a_seed_keeps_the_promise(seed: int) -> None:
-    """Nothing missed, nothing twice, deletions found, in a world with its own traffic, faults and stops."""
+    """No session is missed or stored twice, and deletions are found."""
     play(seed)
 
 
@@ -39,8 +39,8 @@ def test_a_planted_mistake_is_caught(what: str) -> None:
     assert kill.failure is not None, kill.why
 
 
-def test_what_each_planted_mistake_wraps_is_there() -> None:
-    """One that names something that is no more fails here."""
+def test_each_planted_mistake_wraps_functions_that_exist() -> None:
+    """A mistake that wraps a renamed function fails here."""
     assert len({mutant.what for mutant in MUTANTS}) == len(MUTANTS) >= 65
     for mutant in MUTANTS:
         with mutant.planted() as planting:
@@ -51,42 +51,42 @@ def _wrapping_walk(wrapper: Callable[..., Any]) -> Mutant:
     def plant(planting: Planting) -> None:
         planting.around(pagination, "walk", wrapper)
 
-    return Mutant("a try", plant, lambda world: True)
+    return Mutant("an attempt", plant, lambda world: True)
 
 
-def test_a_planted_mistake_that_changes_nothing_is_not_taken_for_one() -> None:
-    """Its wrapper is not called, or not where it matters."""
+def test_a_planted_mistake_that_changes_nothing_is_reported() -> None:
+    """Its wrapper is called, but makes no difference."""
     kill = hunted(_wrapping_walk(lambda inner, *given, **named: inner(*given, **named)), [0])
     assert kill.failure is None
     assert "does not fit" in kill.why
 
 
-def test_a_planted_mistake_whose_own_code_fails_is_not_taken_for_a_caught_one() -> None:
-    """What it wraps takes other arguments now."""
+def test_a_planted_mistake_whose_own_code_fails_does_not_count_as_caught() -> None:
+    """The wrapped function takes other arguments than the wrapper."""
     kill = hunted(_wrapping_walk(lambda inner, fetch: inner(fetch)), [0])
     assert kill.failure is None
     assert "does not fit" in kill.why
 
 
-def test_a_seed_is_the_same_every_time() -> None:
-    """What failed can be replayed."""
+def test_a_seed_gives_the_same_world_every_time() -> None:
+    """A failure can be replayed."""
     assert play(10) == play(10)
 
 
-def test_the_rules_of_another_lose_changes_where_ours_do_not() -> None:
-    """The simulator can tell them apart."""
+def test_another_connector_loses_changes_that_ours_does_not() -> None:
+    """By `createdAt` only, in one seed."""
     assert losses("by `createdAt` only", 0).changes > 0
     ours = losses(OURS, 0)
     assert (ours.sessions, ours.changes) == (0, 0)
 
 
-# -- and many more of each
+# -- the same with many seeds
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(3600)
-def test_every_seed_keeps_the_promise_and_everything_that_can_go_wrong_did() -> None:
-    """Nothing missed, nothing twice, deletions found; and each fault and each recovery fired somewhere."""
+def test_every_seed_keeps_the_promise_and_every_fault_and_recovery_occurred() -> None:
+    """500 seeds, or SIMULATION_SEEDS."""
     outcome = many(range(SEEDS))
     assert not outcome.failures, "\n".join(map(str, outcome.failures))
     if SEEDS >= 500:
@@ -96,15 +96,15 @@ def test_every_seed_keeps_the_promise_and_everything_that_can_go_wrong_did() -> 
 @pytest.mark.proof
 @pytest.mark.timeout(3600)
 def test_every_planted_mistake_is_caught() -> None:
-    """Each within a few seeds."""
+    """Each within SEEDS_A_MUTANT seeds."""
     survivors = [f"{kill.what}: {kill.why}" for kill in hunt_all(last_killers()) if kill.failure is None]
     assert not survivors, f"not caught within {SEEDS_A_MUTANT} seeds:\n" + "\n".join(survivors)
 
 
 @pytest.mark.proof
 @pytest.mark.timeout(3600)
-def test_the_rules_of_others_lose_changes_where_ours_do_not() -> None:
-    """Each of them."""
+def test_all_other_connectors_lose_changes_and_ours_loses_none() -> None:
+    """Each over 30 seeds."""
     with pool() as workers:
         for name in (*OTHERS, OURS):
             found = all_losses(name, range(12 if name == OURS else 30), workers)

@@ -1,4 +1,4 @@
-"""One seed told step by step, for whoever has to find out why it fails."""
+"""Plays one seed and prints each run and each request, to find out why the seed fails."""
 
 from __future__ import annotations
 
@@ -13,10 +13,33 @@ import httpx
 from vapi_sessions.core.timestamps import show
 
 from .mutants import Mutant
-from .world import RunRecord, World, scratch
+from .record import RunRecord
+from .transport import Transport
+from .world import World, scratch
 
 
-class _Told(World):
+class _TracedTransport(Transport):
+    def respond(self, request: httpx.Request, record: RunRecord, before: int) -> httpx.Response:
+        faulty, outcome = record.faulty, "nothing"
+        try:
+            response = super().respond(request, record, before)
+            outcome = str(response.status_code)
+            with contextlib.suppress(ValueError, KeyError, TypeError, httpx.ResponseNotRead):
+                page = json.loads(response.content)
+                ids = " ".join(row["id"][:8] for row in page["results"])
+                outcome += f" {len(page['results'])} of {page['metadata']['totalItems']}: {ids}"
+        finally:
+            asked = request.url.query.decode() or request.url.path
+            fault = " FAULT" if record.faulty > faulty else ""
+            print(f"    {show(self._world.clock.true)} {asked}{fault} -> {outcome}")
+        return response
+
+
+class _TracedWorld(World):
+    def __init__(self, seed: int, warehouse: Path) -> None:
+        super().__init__(seed, warehouse)
+        self.transport = _TracedTransport(self)
+
     def run(self, command: str, **options: Any) -> RunRecord:
         stop = f", {self.stops.kind} planned at {self.stops.point}" if self.stops.kind else ""
         print(f"{show(self.clock.true)} {command} {options or ''} with {self.key}{stop}")
@@ -24,30 +47,14 @@ class _Told(World):
         print(f"{show(self.clock.true)} {record.error!r}" if record.error else f"    {record.result}")
         return record
 
-    def _respond(self, request: httpx.Request, record: RunRecord, before: int) -> httpx.Response:
-        faulty, told = record.faulty, "nothing"
-        try:
-            response = super()._respond(request, record, before)
-            told = str(response.status_code)
-            with contextlib.suppress(ValueError, KeyError, TypeError, httpx.ResponseNotRead):
-                page = json.loads(response.content)
-                ids = " ".join(row["id"][:8] for row in page["results"])
-                told += f" {len(page['results'])} of {page['metadata']['totalItems']}: {ids}"
-        finally:
-            wanted = request.url.query.decode() or request.url.path
-            print(
-                f"    {show(self.clock.true)} {wanted}{' FAULT' if record.faulty > faulty else ''} -> {told}"
-            )
-        return response
-
 
 def traced(seed: int, mutant: Mutant | None = None) -> None:
-    """Play the seed and tell every request. Raises Violation."""
+    """Play the seed, perhaps with a planted mistake, and print every request. Raises Violation."""
     with (
         tempfile.TemporaryDirectory(dir=scratch(), prefix="simulation-") as place,
         mutant.planted() if mutant else contextlib.nullcontext() as planting,
     ):
-        world = _Told(seed, Path(place) / "warehouse")
+        world = _TracedWorld(seed, Path(place) / "warehouse")
         print(
             f"page {world.page}, settle {world.settle / 1e6:g} s, lookback {world.lookback / 1e6:g} s, lag {world.lag / 1e6:g} s"
         )
@@ -58,4 +65,5 @@ def traced(seed: int, mutant: Mutant | None = None) -> None:
             if world.invariants is not None:
                 world.invariants.release()
             if planting is not None:
-                print(f"the planted mistake made a difference {planting.changes} time(s)")
+                times = "once" if planting.changes == 1 else f"{planting.changes} times"
+                print(f"the planted mistake made a difference {times}")

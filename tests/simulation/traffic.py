@@ -1,4 +1,4 @@
-"""What people do to the source between any two requests. Each kind is counted, and must occur over the seeds."""
+"""Changes of the source between two requests. Each kind is counted, and must occur in some seed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .model import Model, Session
 
 
 class Traffic:
-    """Seeded, random changes. `page` is the page size in use: blocks of ties are made to fit it, and not to."""
+    """Random changes. `page` is the page size in use: some blocks of ties fill whole pages, others do not."""
 
     def __init__(
         self, model: Model, rng: random.Random, *, page: int, fired: Counter[str], late: int
@@ -22,7 +22,9 @@ class Traffic:
         self.rng = rng
         self.page = page
         self.fired = fired
-        self.late = late  # µs: beyond the settling delay and the lookback; 0: nothing is late in this world
+        self.late = (
+            late  # µs, longer than the settling delay and the lookback; 0: nothing is late in this world
+        )
         self.weights: dict[Callable[[], bool], float] = {
             self.create: 6,
             self.create_in_the_past: 1.5,
@@ -46,14 +48,14 @@ class Traffic:
         }
         self._restless: Session | None = None
 
-    def step(self) -> None:
-        """One thing happens."""
+    def happen(self) -> None:
+        """One random change."""
         action = self.rng.choices(list(self.weights), list(self.weights.values()))[0]
         if action():
             self.fired[f"traffic: {action.__name__}"] += 1
 
     def history(self, sessions: int) -> None:
-        """What was there before the first sync: a few weeks, with crowds and gaps."""
+        """The sessions before the first sync: a few weeks, with busy times and gaps."""
         clock = self.model.clock
         present = clock.true
         moments = sorted(
@@ -77,50 +79,50 @@ class Traffic:
                 self.touch_block()
         clock.true = present
 
-    # -- the kinds -----------------------------------------------------------------------------------------------
+    # -- kinds ---------------------------------------------------------------------------------------------------
 
     def create(self) -> bool:
-        """A conversation begins."""
+        """A new session."""
         self.model.create(contents.begin(self.rng))
         return True
 
     def create_in_the_past(self) -> bool:
-        """An import: created long ago, updated now."""
+        """An import: a session created long ago and updated now."""
         ago = self.rng.choice((MINUTE, HOUR, 3 * DAY)) * self.rng.random()
         created = max(self.model.oldest_kept(), self.model.clock.source() - int(ago))
         self.model.create(contents.begin(self.rng), created_at=created)
         return True
 
     def append(self) -> bool:
-        """A message more; mostly to a recent conversation."""
-        return self._change(contents.append)
+        """A new message, mostly in a recent session."""
+        return self._alter(contents.append)
 
     def shrink(self) -> bool:
-        """Messages taken away."""
-        return self._change(contents.shrink)
+        """Messages are removed."""
+        return self._alter(contents.shrink)
 
     def complete(self) -> bool:
-        """A conversation ends."""
-        return self._change(contents.complete)
+        """A session ends."""
+        return self._alter(contents.complete)
 
     def bill(self) -> bool:
-        """Costs arrive, and `updatedAt` moves."""
-        return self._change(contents.bill)
+        """Costs arrive, and `updatedAt` changes."""
+        return self._alter(contents.bill)
 
     def bill_silently(self) -> bool:
-        """Costs arrive, and `updatedAt` does not move."""
-        return self._change(contents.bill, silent=True)
+        """Costs arrive, and `updatedAt` does not change."""
+        return self._alter(contents.bill, silent=True)
 
     def expire_silently(self) -> bool:
-        """The lifetime is over, and `updatedAt` does not move."""
-        return self._change(contents.expire, silent=True)
+        """A session expires, and `updatedAt` does not change."""
+        return self._alter(contents.expire, silent=True)
 
     def make_odd(self) -> bool:
         """Unknown or retyped fields."""
-        return self._change(contents.make_odd)
+        return self._alter(contents.make_odd)
 
     def spoil(self) -> bool:
-        """One changes, and from then on does not say what it is, until it changes again."""
+        """A session becomes unreadable until its next change."""
         alive = self.model.alive()
         if len(alive) < 4:
             return False
@@ -128,7 +130,7 @@ class Traffic:
         return True
 
     def bulk_update(self) -> bool:
-        """Many sessions get the very same `updatedAt`."""
+        """Many sessions get the same `updatedAt`."""
         alive = self.model.alive()
         if not alive:
             return False
@@ -141,7 +143,7 @@ class Traffic:
         return True
 
     def delete(self) -> bool:
-        """One session goes."""
+        """One session is deleted."""
         alive = self.model.alive()
         if len(alive) < 3:
             return False
@@ -149,7 +151,7 @@ class Traffic:
         return True
 
     def delete_many(self) -> bool:
-        """More at once than the circuit breaker believes."""
+        """Half of the sessions are deleted, which trips the circuit breaker."""
         alive = self.model.alive()
         if len(alive) < 30:
             return False
@@ -158,7 +160,7 @@ class Traffic:
         return True
 
     def recreate(self) -> bool:
-        """One goes, and the same conversation comes under another id."""
+        """A session is deleted, and its content gets a new id."""
         alive = self.model.alive()
         if not alive:
             return False
@@ -177,7 +179,7 @@ class Traffic:
         return True
 
     def block(self) -> bool:
-        """Several sessions created in the same instant: one, a page, two pages, or one more."""
+        """Several sessions created at the same instant: a few, or one or two pages, exactly or with one more."""
         count = self.rng.choice((1, 2, self.page, self.page + 1, 2 * self.page, 2 * self.page + 1))
         at = self.model.clock.source()
         for _ in range(count):
@@ -185,13 +187,12 @@ class Traffic:
                 at if self.rng.random() < 0.8 else at - at % MILLISECOND + self.rng.randrange(MILLISECOND)
             )
             self.model.create(contents.begin(self.rng), created_at=created, delay=0)
-        self.fired[
-            f"ties of {'two pages' if count >= 2 * self.page else 'a page' if count >= self.page else 'few'}"
-        ] += 1
+        size = "two pages" if count >= 2 * self.page else "a page" if count >= self.page else "few"
+        self.fired[f"ties of {size}"] += 1
         return True
 
     def touch_block(self) -> bool:
-        """Sessions created in one instant are updated in one instant, too."""
+        """Sessions created at one instant are also updated at one instant."""
         alive = self.model.alive()
         if not alive:
             return False
@@ -207,7 +208,7 @@ class Traffic:
         return True
 
     def retention(self) -> bool:
-        """The oldest sessions are listed no longer, or again."""
+        """The oldest sessions are no longer listed, or listed again."""
         created = sorted(s.created_at for s in self.model.sessions.values())
         if len(created) < 8:
             return False
@@ -220,13 +221,13 @@ class Traffic:
         return True
 
     def commit_late(self) -> bool:
-        """A change that becomes visible later than is promised."""
+        """A change that becomes visible later than promised."""
         if not self.late:
             return False
-        return self._change(contents.append, delay=self.late + int(self.rng.random() * self.late))
+        return self._alter(contents.append, delay=self.late + int(self.rng.random() * self.late))
 
     def restless(self) -> bool:
-        """One session never rests, and so is hardly ever in a closed window."""
+        """One session changes again and again, and so is hardly ever in a closed window."""
         now = self.model.clock.true
         if self._restless is None or self._restless.deleted(now) or self.rng.random() < 0.05:
             alive = self.model.alive()
@@ -237,13 +238,14 @@ class Traffic:
         self.model.commit(self._restless)
         return True
 
-    def _change(
+    def _alter(
         self,
         how: Callable[[random.Random, contents.Fields], None],
         *,
         silent: bool = False,
         delay: int | None = None,
     ) -> bool:
+        """Alter the fields of one session and commit it; half of the time one of the newest 15."""
         alive = self.model.alive()
         if not alive:
             return False

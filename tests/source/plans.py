@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from models import EPOCH, ORG, ModelSource, Session, SourceModel, by_id, spread
+from constants import EPOCH, ORG
+from source_model import ModelSource, Session, SourceModel, by_id, spread
 from vapi_sessions.core.intervals import IntervalSet, Window
 from vapi_sessions.core.ledger import Ledger
 from vapi_sessions.core.records import OpenWindow

@@ -10,7 +10,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from models import EPOCH, ORG, FakeTime
+from clocks import FakeTime
+from constants import EPOCH, ORG
 from vapi_sessions.errors import VapiSessionsError
 from vapi_sessions.source.client import Source
 from vapi_sessions.source.environment import Environment

@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 from scripted import BASE, GOOD, KEY, page
 
-from models import ORG
+from constants import ORG
 from servers import ScriptedServer, http_head, http_response, sends, source_of
 from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import EmulatorSettings

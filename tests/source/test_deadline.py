@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 from scripted import GOOD, KEY
 
-from models import FakeTime
+from clocks import FakeTime
 from servers import (
     Behaviour,
     ScriptedServer,

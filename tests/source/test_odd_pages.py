@@ -9,13 +9,15 @@ from collections.abc import Sequence
 import httpx
 import pytest
 
+from batches import observation
 from beside import FOLDER
-from conftest import RealTransport, World
-from models import ORG, observation
+from constants import ORG
+from transports import RealTransport
 from vapi_sessions.operations import sync
 from vapi_sessions.source import page
 from vapi_sessions.source.environment import Environment
 from vapi_sessions.transform.headers import Row, UnreadableRow, read_session
+from worlds import World
 
 TIMES = '"createdAt":"2026-03-01T00:00:00.000Z","updatedAt":"2026-03-01T00:00:00.000Z"'
 #: Members of a session, as JSON text.

@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 
-from models import EPOCH, FakeTime
+from clocks import FakeTime
+from constants import EPOCH
 from vapi_sessions.source.pace import LONGEST_WAIT, Pace
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted import GOOD, Client, Scripted, ask, failure, json_response, page, session
 
-from models import EPOCH, ORG
+from constants import EPOCH, ORG
 from selection import examples
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import HOUR, MINUTE, show

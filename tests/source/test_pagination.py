@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from walks import LATER, PAGE, WINDOW, History, lost, pages, plain, read, source, tied
 
-from models import EPOCH, Session, SourceModel, busy, by_id, spread
+from constants import EPOCH
 from selection import first
+from source_model import Session, SourceModel, busy, by_id, spread
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import DAY, HOUR
 from vapi_sessions.errors import SourceUnavailableError

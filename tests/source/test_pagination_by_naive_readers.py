@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 
 from walks import PAGE, WINDOW, lost, plain, read, source
 
-import models
-from models import SourceModel, busy
+import source_faults
+from source_model import SourceModel, busy
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.page import Page
@@ -60,7 +60,7 @@ def test_ending_on_a_short_page_loses_rows() -> None:
 
     assert losses(reader) == 0
     assert losses(reader, page_cap=PAGE - 1) == 40
-    assert losses(reader, faults=[models.short_page], fault_rate=0.2) > 30
+    assert losses(reader, faults=[source_faults.short_page], fault_rate=0.2) > 30
     assert losses(read, page_cap=PAGE - 1) == 0
 
 
@@ -71,7 +71,7 @@ def test_ending_on_an_empty_page_loses_rows() -> None:
         return keyset(model.fetch, PAGE, ends=lambda page: not page.rows or page.total <= len(page.rows))
 
     assert losses(reader) == 0
-    assert losses(reader, faults=[models.empty_page], fault_rate=0.2) > 30
+    assert losses(reader, faults=[source_faults.empty_page], fault_rate=0.2) > 30
 
 
 def test_ending_on_the_count_alone_loses_rows() -> None:
@@ -81,5 +81,5 @@ def test_ending_on_the_count_alone_loses_rows() -> None:
         return keyset(model.fetch, PAGE, ends=lambda page: page.total <= len(page.rows))
 
     assert losses(reader) == 0
-    assert losses(reader, faults=[models.low_total], fault_rate=0.2) > 10
-    assert losses(read, faults=[models.low_total], fault_rate=0.2) == 0
+    assert losses(reader, faults=[source_faults.low_total], fault_rate=0.2) > 10
+    assert losses(read, faults=[source_faults.low_total], fault_rate=0.2) == 0

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 from walks import LATER, PAGE, WINDOW, complete_or_refused, lost, read, source, tied
 
-import models
-from models import EPOCH, Answer, Fault, Session, SourceModel, block, busy, by_id, spread
+import source_faults
+from constants import EPOCH
+from source_model import Answer, Fault, Session, SourceModel, block, busy, by_id, spread
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import HOUR, MILLISECOND
 from vapi_sessions.errors import SourceInconsistentError
@@ -76,7 +77,9 @@ def test_ties_in_an_open_window_are_read_whole() -> None:
             assert lost(model, ids, Window(WINDOW.lower, LATER)) == 0, seed
 
 
-@pytest.mark.parametrize("fault", [models.ignored_order, models.no_order], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize(
+    "fault", [source_faults.ignored_order, source_faults.no_order], ids=lambda fault: fault.__name__
+)
 def test_an_ignored_order_is_noticed_even_if_a_whole_page_is_tied(fault: Fault) -> None:
     """The newest page, all of one millisecond, does not show that it is not the first; rows before it must not be lost."""
     for seed in range(10):

@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 from walks import LATER, PAGE, WINDOW, complete_or_refused, lost, once, plain, read, source
 
-import models
-from models import EPOCH, Answer, Fault, Session, SourceModel, block, busy, by_id
+import source_faults
+from constants import EPOCH
 from selection import first
+from source_model import Answer, Fault, Session, SourceModel, block, busy, by_id
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import DAY, MILLISECOND
 from vapi_sessions.errors import SourceInconsistentError
@@ -21,17 +22,17 @@ from vapi_sessions.transform.headers import Row
 
 #: Faults that a walk survives or reports. It cannot detect a source that is consistently empty.
 FAULTS: tuple[Fault, ...] = (
-    models.short_page,
-    models.empty_page,
-    models.low_total,
-    models.high_total,
-    models.repeated_row,
-    models.stale_page,
-    models.answer_to_another,
-    models.ignored_updated,
-    models.ignored_created,
-    models.ignored_order,
-    models.no_order,
+    source_faults.short_page,
+    source_faults.empty_page,
+    source_faults.low_total,
+    source_faults.high_total,
+    source_faults.repeated_row,
+    source_faults.stale_page,
+    source_faults.answer_to_another,
+    source_faults.ignored_updated,
+    source_faults.ignored_created,
+    source_faults.ignored_order,
+    source_faults.no_order,
 )
 
 
@@ -57,13 +58,13 @@ def test_only_wrong_responses_are_survived_or_reported(fault: Fault) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        models.short_page,
-        models.empty_page,
-        models.high_total,
-        models.ignored_updated,
-        models.ignored_created,
-        models.ignored_order,
-        models.no_order,
+        source_faults.short_page,
+        source_faults.empty_page,
+        source_faults.high_total,
+        source_faults.ignored_updated,
+        source_faults.ignored_created,
+        source_faults.ignored_order,
+        source_faults.no_order,
     ],
     ids=lambda fault: fault.__name__,
 )
@@ -82,7 +83,7 @@ def test_a_lasting_contradiction_stops_the_walk(fault: Fault) -> None:
 
 def test_all_faults_together_are_survived_or_reported() -> None:
     """Different faults in one walk, with ties in createdAt as well."""
-    harmless_with_ties = [f for f in FAULTS if f not in (models.ignored_order, models.no_order)]
+    harmless_with_ties = [f for f in FAULTS if f not in (source_faults.ignored_order, source_faults.no_order)]
     ended = 0
     for seed in range(60):
         model = source(
@@ -99,7 +100,7 @@ def test_all_faults_together_are_survived_or_reported() -> None:
 def test_two_empty_responses_do_not_end_a_walk() -> None:
     """At any two requests of the walk, consecutive or not."""
     for one, other in itertools.combinations(range(1, 16), 2):
-        faults = [once(number, models.empty_source) for number in (one, other)]
+        faults = [once(number, source_faults.empty_source) for number in (one, other)]
         model = source(1, plain, faults=faults)
         assert lost(model, read(model)) == 0, (one, other)
 
@@ -108,8 +109,8 @@ def test_missing_rows_and_two_empty_responses_do_not_end_a_walk() -> None:
     """A response without rows but with a count does not confirm the empty ones after it."""
     for number in range(1, 15):
         faults = [
-            once(number, models.empty_page),
-            *(once(number + later, models.empty_source) for later in (1, 2)),
+            once(number, source_faults.empty_page),
+            *(once(number + later, source_faults.empty_source) for later in (1, 2)),
         ]
         model = source(1, plain, faults=faults)
         assert lost(model, read(model)) == 0, number
@@ -143,7 +144,12 @@ def test_a_repeated_row_does_not_replace_a_missing_one() -> None:
 
 def test_an_error_names_no_session() -> None:
     """Data of sessions does not appear in messages."""
-    for fault in (models.ignored_updated, models.ignored_created, models.no_order, models.short_page):
+    for fault in (
+        source_faults.ignored_updated,
+        source_faults.ignored_created,
+        source_faults.no_order,
+        source_faults.short_page,
+    ):
         model = source(3, plain, faults=[fault])
         with pytest.raises(SourceInconsistentError) as caught:
             read(model)
@@ -152,7 +158,7 @@ def test_an_error_names_no_session() -> None:
 
 def test_a_response_that_ignores_a_filter_is_dropped_whole() -> None:
     """Its rows inside the window are read from the next response."""
-    model = source(4, plain, faults=[once(2, models.ignored_updated)])
+    model = source(4, plain, faults=[once(2, source_faults.ignored_updated)])
     assert set(read(model)) == model.inside(WINDOW)
 
 

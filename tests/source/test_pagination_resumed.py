@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from walks import PAGE, History, lost, pages, plain, read, source, tied
 
-from models import busy
 from selection import examples
+from source_model import busy
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.source.pagination import Cursor, decode_cursors, encode_cursors, walk
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from plans import BOUND, FAR, NOW, SETTLE, after_a_run, covered, history, make, with_settings
 
-import models
-from models import EPOCH, ORG, Answer, ModelSource, Session, SourceModel, by_id
+import source_faults
+from constants import EPOCH, ORG
+from source_model import Answer, ModelSource, Session, SourceModel, by_id
 from vapi_sessions.core.intervals import BEGINNING
 from vapi_sessions.core.ledger import Ledger
 from vapi_sessions.core.timestamps import DAY, MINUTE, SECOND, floor_ms
@@ -85,7 +86,7 @@ def test_nothing_is_planned_for_an_empty_source() -> None:
 def test_a_count_without_a_session_is_not_an_empty_source() -> None:
     """A response that contradicts itself is an error."""
     model = history()
-    model.faults = [models.empty_page]
+    model.faults = [source_faults.empty_page]
     with pytest.raises(SourceInconsistentError):
         make(model)
 
@@ -142,7 +143,7 @@ def test_an_organisation_younger_than_the_settling_delay_is_read() -> None:
 def test_a_source_that_ignores_the_order_does_not_set_a_late_origin() -> None:
     """The newest session as the origin would cut off all history."""
     model = history()
-    model.faults = [models.ignored_order]
+    model.faults = [source_faults.ignored_order]
     try:
         plan, _ = make(model)
     except VapiSessionsError:
@@ -154,7 +155,7 @@ def test_one_response_in_the_wrong_order_does_not_set_a_late_origin() -> None:
     """If only the first response is wrong, no later one shows it."""
 
     def first(model: SourceModel, query: Query, answer: Answer) -> Answer:
-        return models.ignored_order(model, query, answer) if model.requests == 1 else answer
+        return source_faults.ignored_order(model, query, answer) if model.requests == 1 else answer
 
     model = history()
     model.faults = [first]

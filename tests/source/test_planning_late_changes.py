@@ -12,7 +12,8 @@ import pytest
 from plans import LOOKBACK, SETTLE, begin, make
 
 import selection
-from models import EPOCH, ORG, Answer, Session, SourceModel, by_id
+from constants import EPOCH, ORG
+from source_model import Answer, Session, SourceModel, by_id
 from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.core.ledger import Ledger
 from vapi_sessions.core.records import OpenWindow

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from plans import BOUND, FAR, LOOKBACK, NOW, after_a_run, covered, history, make
 
-from models import EPOCH, ORG, Session, SourceModel, by_id
+from constants import EPOCH, ORG
+from source_model import Session, SourceModel, by_id
 from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.core.ledger import Ledger
 from vapi_sessions.core.timestamps import DAY, HOUR

@@ -12,7 +12,8 @@ import pytest
 from plans import FAR, NOW, with_settings
 
 import selection
-from models import EPOCH, ORG, Session
+from constants import EPOCH, ORG
+from source_model import Session
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.ledger import Ledger
 from vapi_sessions.core.timestamps import DAY, MINUTE, floor_ms

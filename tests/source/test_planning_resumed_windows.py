@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plans import BOUND, FAR, LOOKBACK, NOW, after_a_run, begin, covered, end, history, make, stored_window
 
-from models import EPOCH, ORG
+from constants import EPOCH, ORG
 from selection import examples
 from vapi_sessions.core.intervals import IntervalSet, Window
 from vapi_sessions.core.ledger import Ledger

@@ -15,8 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scripted import BASE, GOOD, KEY, Client, Scripted, api_error, failure, raw_response
 
-from conftest import KEY as EMULATED
-from conftest import Notes, World
+from constants import KEY as EMULATED
 from selection import examples, some
 from servers import ScriptedServer, sends, source_of
 from vapi_sessions.errors import ConfigurationError, SourceRefusedError, VapiSessionsError
@@ -24,6 +23,7 @@ from vapi_sessions.operations import sync
 from vapi_sessions.privacy.own_key import OwnKey
 from vapi_sessions.source.environment import Environment
 from vapi_sessions.source.list_query import Query
+from worlds import Notes, World
 
 UUID: Final = "3f2b8c1d-9a7e-4f10-b2c3-d4e5f6a7b8c9"
 

@@ -8,14 +8,15 @@ import httpx
 import pytest
 from scripted import GOOD, Client, Scripted, api_error, page, session
 
-from conftest import World
-from models import EPOCH, FakeTime
+from clocks import FakeTime
+from constants import EPOCH
 from vapi_emulator.switches import FaultSettings
 from vapi_sessions.core.timestamps import HOUR, MINUTE, SECOND, to_datetime
 from vapi_sessions.errors import SourceUnavailableError
 from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.pace import LONGEST_WAIT, MOST_JITTER, Pace
 from vapi_sessions.source.retries import ATTEMPTS, PATIENCE
+from worlds import World
 
 RATE_LIMITED = "the source limits the rate (429)"
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from scripted import BASE, GOOD, KEY, Client, Scripted, api_error, page, session
 
-from models import EPOCH
+from constants import EPOCH
 from vapi_sessions import __version__
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import HOUR, MILLISECOND, SECOND

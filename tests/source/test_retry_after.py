@@ -8,7 +8,7 @@ import httpx
 import pytest
 from scripted import GOOD, Client, Handler, Scripted, api_error, page, session
 
-from models import EPOCH
+from constants import EPOCH
 from vapi_sessions.core.timestamps import HOUR, MINUTE, SECOND, to_datetime
 from vapi_sessions.errors import SourceUnavailableError
 from vapi_sessions.source.list_query import Query

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from scripted import Client, Scripted, api_error, raw_response, session
 
-from models import EPOCH
+from constants import EPOCH
 from vapi_sessions.errors import SourceUnavailableError, VapiSessionsError
 
 

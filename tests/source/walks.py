@@ -6,7 +6,8 @@ import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from models import EPOCH, Fault, Session, SourceModel, block, by_id, spread
+from constants import EPOCH
+from source_model import Fault, Session, SourceModel, block, by_id, spread
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import HOUR
 from vapi_sessions.errors import SourceInconsistentError

@@ -1,12 +1,12 @@
-"""Planted mistakes. Each is one a careful person could make; the simulation must stop each within a few dozen seeds.
+"""Planted mistakes that a careful person could make. The simulation must catch each within a few dozen seeds.
 
-planting   how one gets into the engine, and how one that fits no longer is noticed
-reading    of a window
-claiming   what has to be read, and what was
-merging    which state of a session wins
-storing    what is committed, in which order, with which numbers
-publishing which rows a part has, and what becomes of snapshots
-deleting   what counts as gone
+planting    how a mistake gets into the engine, and how one that no longer fits is noticed
+reading     reading a window
+claiming    what has to be read, and what counts as read
+merging     which state of a session wins
+storing     what is committed, in which order, with which numbers
+publishing  which rows a part has, and which snapshots are kept
+deleting    what counts as gone
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Mistakes in what has to be read and in what counts as read."""
+"""Mistakes in what has to be read, and in what counts as read."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def no_lookback(planting: Planting) -> None:
     planting.around(ledger, "unsettled_from", unsettled_from)
 
 
-@mutant("the newest claim is the watermark, gaps are forgotten", "stops")
+@mutant("the newest claim is the watermark, and gaps are forgotten", "stops")
 def gaps_forgotten(planting: Planting) -> None:
     def to_read(inner: Any, known: Ledger, **named: Any) -> IntervalSet:
         if known.origin is None or known.completed.end is None:
@@ -91,8 +91,8 @@ def beyond_the_bound(planting: Planting) -> None:
     planting.around(windows.PlannedWindow, "whole", whole)
 
 
-@mutant("a window that was left in the middle counts as read", "stops in batches")
-def left_counts_as_read(planting: Planting) -> None:
+@mutant("an unfinished window counts as read", "stops in batches")
+def unfinished_counts_as_read(planting: Planting) -> None:
     def resume(
         inner: Any, open_windows: Sequence[Mapping[str, Any]], *given: Any
     ) -> tuple[list[PlannedWindow], IntervalSet]:

@@ -16,23 +16,23 @@ from .planting import Planting, mutant
 
 
 class _Marking:
-    """Which reconcile is marking what it found missing, while it does."""
+    """The reconcile that is marking missing sessions at the moment, if any."""
 
     def __init__(self, planting: Planting) -> None:
-        self.work: Any = None
+        self.reconciliation: Any = None
         planting.around(reconcile._Reconciliation, "mark_missing", self._mark_missing)
 
-    def _mark_missing(self, inner: Any, work: Any) -> None:
-        with self._set(work):
-            inner(work)
+    def _mark_missing(self, inner: Any, reconciliation: Any) -> None:
+        with self._set(reconciliation):
+            inner(reconciliation)
 
     @contextmanager
-    def _set(self, work: Any) -> Iterator[None]:
-        self.work = work
+    def _set(self, reconciliation: Any) -> Iterator[None]:
+        self.reconciliation = reconciliation
         try:
             yield
         finally:
-            self.work = None
+            self.reconciliation = None
 
 
 @mutant("deletion marked without confirmation")
@@ -40,11 +40,11 @@ def unconfirmed(planting: Planting) -> None:
     marking = _Marking(planting)
 
     def get(inner: Any, source: client.Source, session_id: str) -> Any:
-        work = marking.work
-        if work is None or session_id not in work._missing:
+        reconciliation = marking.reconciliation
+        if reconciliation is None or session_id not in reconciliation._missing:
             return inner(source, session_id)
         planting.changed()
-        return None, work._now, work._run.numbers.take()
+        return None, reconciliation._now, reconciliation._run.numbers.take()
 
     planting.around(client.Source, "get", get)
 
@@ -53,26 +53,26 @@ def unconfirmed(planting: Planting) -> None:
 def partial(planting: Planting) -> None:
     reading: list[Window] = []
 
-    def first_step(inner: Any, *given: Any, **named: Any) -> Iterator[pagination.PageRead]:
-        for step in inner(*given, **named):
-            yield step
+    def first_page(inner: Any, *given: Any, **named: Any) -> Iterator[pagination.PageRead]:
+        for page_read in inner(*given, **named):
+            yield page_read
             if reading:
-                planting.changed(when=bool(step.left))
+                planting.changed(when=bool(page_read.left))
                 return
 
-    def read(inner: Any, work: Any, window: Window) -> None:
-        before = set(work._missing)
+    def read(inner: Any, reconciliation: Any, window: Window) -> None:
+        before = set(reconciliation._missing)
         reading.append(window)
         try:
-            inner(work, window)
+            inner(reconciliation, window)
         finally:
             reading.clear()
-        missing = {key: created for key, created in work._missing.items() if key not in before}
-        for key, known in work._run.index.known(missing).items():
-            seq = work._run.numbers.take()
-            work._loader.tombstone(key, "deleted", known, requested_at=work._now, seq=seq)
+        missing = {key: created for key, created in reconciliation._missing.items() if key not in before}
+        for key, known in reconciliation._run.index.known(missing).items():
+            seq = reconciliation._run.numbers.take()
+            reconciliation._loader.tombstone(key, "deleted", known, requested_at=reconciliation._now, seq=seq)
 
-    planting.around(pagination, "walk", first_step)
+    planting.around(pagination, "walk", first_page)
     planting.around(reconcile._Reconciliation, "_read", read)
 
 
@@ -93,31 +93,32 @@ def breaker_off(planting: Planting) -> None:
 
     def most_at_once(inner: Any, live: int) -> int:
         most = inner(live)
-        planting.changed(when=len(marking.work._missing) > most)
-        return max(most, len(marking.work._missing))
+        planting.changed(when=len(marking.reconciliation._missing) > most)
+        return max(most, len(marking.reconciliation._missing))
 
     planting.around(reconcile, "most_at_once", most_at_once)
 
 
-@mutant("what aged out is marked deleted")
+@mutant("sessions that aged out are marked deleted")
 def aged_out_is_deleted(planting: Planting) -> None:
     marking = _Marking(planting)
 
     def tombstone(
-        inner: Any, loader: Coordinator, session_id: str, kind: str, *given: Any, **named: Any
+        inner: Any, coordinator: Coordinator, session_id: str, kind: str, *given: Any, **named: Any
     ) -> None:
-        aged_out = {key for key, *_ in marking.work._aged_out} if marking.work is not None else set()
+        reconciliation = marking.reconciliation
+        aged_out = {key for key, *_ in reconciliation._aged_out} if reconciliation is not None else set()
         wrong = "deleted" if session_id in aged_out else kind
-        inner(loader, session_id, planting.swap(kind, wrong), *given, **named)
+        inner(coordinator, session_id, planting.swap(kind, wrong), *given, **named)
 
-    planting.around(Coordinator, "mark", tombstone)
+    planting.around(Coordinator, "tombstone", tombstone)
 
 
 @mutant("half of a differing window is not compared")
 def half_compared(planting: Planting) -> None:
     def differences(inner: Any, window: Window, *given: Any, **named: Any) -> Iterator[Difference]:
         for found in inner(window, *given, **named):
-            if found.window.lower == window.lower:  # always the lower half leads there, and nowhere else
+            if found.window.lower == window.lower:  # found in lower halves only
                 yield found
             else:
                 planting.changed()
@@ -125,9 +126,9 @@ def half_compared(planting: Planting) -> None:
     planting.around(compare, "differences", differences)
 
 
-@mutant("what is young is not read again")
+@mutant("young sessions are not read again")
 def young_not_read_again(planting: Planting) -> None:
-    def without(inner: Any, *given: Any, recheck: int = 0, **named: Any) -> Any:
+    def reconcile_without(inner: Any, *given: Any, recheck: int = 0, **named: Any) -> Any:
         return inner(*given, recheck=planting.swap(recheck, 0), **named)
 
-    planting.around(reconcile, "reconcile", without)
+    planting.around(reconcile, "reconcile", reconcile_without)

@@ -1,4 +1,4 @@
-"""Mistakes in which state of a session wins, in what is remembered of it, and in which tables then are stale."""
+"""Mistakes in which state of a session wins, in what the index keeps of it, and in which tables are then dirty."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from vapi_sessions.transform import resolve as merge
+from vapi_sessions.transform import resolve as resolving
 from vapi_sessions.transform.resolve import Known, Resolution, Sighting, Tombstone, Unreadable
 from vapi_sessions.warehouse import derive, index
 
@@ -19,7 +19,7 @@ Seen = Iterable[Sighting | Unreadable]
 
 @mutant("merge without the guard", "reordered")
 def without_the_guard(planting: Planting) -> None:
-    planting.around(merge, "_is_later", lambda inner, *given: planting.swap(inner(*given), True))
+    planting.around(resolving, "_is_later", lambda inner, *given: planting.swap(inner(*given), True))
 
 
 @mutant("a change without updatedAt is ignored")
@@ -27,12 +27,12 @@ def silent_change_ignored(planting: Planting) -> None:
     def is_later(inner: Any, one: Sighting, position: tuple[int, int]) -> bool:
         return planting.swap(inner(one, position), one.updated_at > position[0])
 
-    planting.around(merge, "_is_later", is_later)
+    planting.around(resolving, "_is_later", is_later)
 
 
 @mutant("merge without the de-duplication")
 def without_de_duplication(planting: Planting) -> None:
-    """Each state of a batch that wins against what was held gets a row of the index, not only the newest of a session."""
+    """Each state in a batch that wins against the index gets a row, not only the newest one of a session."""
     others: list[tuple[str, Known]] = []
 
     def resolve(inner: Any, sightings: Seen, known: Mapping[str, Known], *given: Any, **named: Any) -> Any:
@@ -51,7 +51,7 @@ def without_de_duplication(planting: Planting) -> None:
         planting.changed(when=bool(others))
         return pa.concat_tables([inner(held), *(inner({name: known}) for name, known in others)])
 
-    planting.around(merge, "resolve", resolve)
+    planting.around(resolving, "resolve", resolve)
     planting.around(index, "_rows", rows)
 
 
@@ -59,13 +59,13 @@ def _place(known: Known) -> tuple[int, int]:
     return known.updated_at, known.seq
 
 
-@mutant("of a session that is twice in a batch both states are staged")
+@mutant("both states of a session that is twice in a batch are staged")
 def staged_twice(planting: Planting) -> None:
     planting.around(derive, "latest", lambda inner, seen: planting.swap(inner(seen), list(seen)))
 
 
-@mutant("marks are never lifted")
-def marks_stay(planting: Planting) -> None:
+@mutant("tombstones are never removed")
+def tombstones_stay(planting: Planting) -> None:
     def resolve(inner: Any, sightings: Seen, known: Mapping[str, Known], *given: Any, **named: Any) -> Any:
         sightings = [*sightings]
         result: Resolution = inner(sightings, known, *given, **named)
@@ -88,14 +88,14 @@ def marks_stay(planting: Planting) -> None:
                 result.dirty.pop(name, None)
             else:
                 result.held[name] = wrong
-                result.dirty[name] = merge._dirty(before, wrong)
+                result.dirty[name] = resolving._dirty(before, wrong)
         return result
 
-    planting.around(merge, "resolve", resolve)
+    planting.around(resolving, "resolve", resolve)
 
 
 def _winners(planting: Planting, wrong: Callable[[Known, Sighting], Known]) -> None:
-    """What is remembered of each session whose new state wins, with something wrong about it."""
+    """Replace what the index keeps of each session whose new state wins."""
 
     def resolve(inner: Any, sightings: Seen, known: Mapping[str, Known], *given: Any, **named: Any) -> Any:
         sightings = [*sightings]
@@ -107,26 +107,26 @@ def _winners(planting: Planting, wrong: Callable[[Known, Sighting], Known]) -> N
             right = result.held[name]
             made = planting.swap(right, wrong(right, states[name, right.seq, right.updated_at]))
             result.held[name] = made
-            result.dirty[name] = merge._dirty(known.get(name), made)
+            result.dirty[name] = resolving._dirty(known.get(name), made)
         return result
 
-    planting.around(merge, "resolve", resolve)
+    planting.around(resolving, "resolve", resolve)
 
 
-@mutant("the first reading is overwritten")
-def first_reading_overwritten(planting: Planting) -> None:
+@mutant("first_synced_at is overwritten")
+def first_synced_overwritten(planting: Planting) -> None:
     _winners(planting, lambda held, state: replace(held, first_synced_at=state.requested_at))
 
 
-@mutant("the first sight of a message is overwritten")
-def first_sight_overwritten(planting: Planting) -> None:
+@mutant("first_seen_at of a message is overwritten")
+def first_seen_overwritten(planting: Planting) -> None:
     def wrong(held: Known, state: Sighting) -> Known:
         return replace(held, growth=((held.updated_at, held.head.message_count),))
 
     _winners(planting, wrong)
 
 
-@mutant("what cannot be read is dropped", "spoilt")
+@mutant("unreadable sessions are dropped", "spoilt")
 def unreadable_dropped(planting: Planting) -> None:
     def resolve(inner: Any, sightings: Seen, *given: Any, **named: Any) -> Resolution:
         sightings = [*sightings]
@@ -134,54 +134,54 @@ def unreadable_dropped(planting: Planting) -> None:
         result: Resolution = inner(planting.swap(sightings, readable), *given, **named)
         return result
 
-    planting.around(merge, "resolve", resolve)
+    planting.around(resolving, "resolve", resolve)
 
 
-@mutant("what reads well again is named for ever", "spoilt")
+@mutant("sessions that can be read again stay listed as unreadable", "spoilt")
 def never_released(planting: Planting) -> None:
     def resolve(inner: Any, *given: Any, **named: Any) -> Resolution:
         result: Resolution = inner(*given, **named)
         result.released = planting.swap(result.released, set())
         return result
 
-    planting.around(merge, "resolve", resolve)
+    planting.around(resolving, "resolve", resolve)
 
 
-# -- which tables are stale
+# -- which tables are dirty
 
 
 Tables = frozenset[str]
 
 
-def _stale(planting: Planting, wrong: Callable[[Known | None, Known, Tables], Tables]) -> None:
+def _dirty(planting: Planting, wrong: Callable[[Known | None, Known, Tables], Tables]) -> None:
     def dirty(inner: Any, before: Known | None, held: Known) -> Tables:
         right: Tables = inner(before, held)
         return planting.swap(right, wrong(before, held, right))
 
-    planting.around(merge, "_dirty", dirty)
+    planting.around(resolving, "_dirty", dirty)
 
 
-@mutant("tool calls stay where messages change", "published")
+@mutant("tool calls are not published when messages change", "published")
 def tool_calls_stay(planting: Planting) -> None:
-    _stale(planting, lambda before, held, right: right - {"tool_calls"})
+    _dirty(planting, lambda before, held, right: right - {"tool_calls"})
 
 
 @mutant("costs that arrive are not published", "published")
 def costs_stay(planting: Planting) -> None:
-    _stale(planting, lambda before, held, right: right - {"costs"})
+    _dirty(planting, lambda before, held, right: right - {"costs"})
 
 
 @mutant("structured outputs that arrive are not published", "published")
 def outputs_stay(planting: Planting) -> None:
-    _stale(planting, lambda before, held, right: right - {"structured_outputs"})
+    _dirty(planting, lambda before, held, right: right - {"structured_outputs"})
 
 
-@mutant("an older state that turns up leaves the messages alone", "published")
-def first_sight_unpublished(planting: Planting) -> None:
-    """They are the same, but for `first_seen_at`."""
+@mutant("messages are not published again when an older state turns up", "published")
+def first_seen_unpublished(planting: Planting) -> None:
+    """Only their `first_seen_at` changes."""
 
     def wrong(before: Known | None, held: Known, right: Tables) -> Tables:
         same = before is not None and before.head.messages_hash == held.head.messages_hash
         return right - {"messages"} if same else right
 
-    _stale(planting, wrong)
+    _dirty(planting, wrong)

@@ -1,8 +1,8 @@
-"""How a mistake gets into the engine while it runs: a function of it gives way to one that calls it and does something wrong.
+"""How a mistake gets into the running engine: a function is replaced by one that calls it and does something wrong.
 
-What is replaced is named by its meaning (which of two states is the later, what a plan reads, what a transaction holds), so a
-mistake lives through a refactoring of what is inside. One that fits no longer says so: what it wraps is not there, or its own
-code fails, or it never changes anything.
+Mistakes wrap functions with a clear meaning (which of two states is later, what a plan reads, what a transaction contains), so
+they survive changes inside these functions. A mistake that no longer fits is noticed: the function does not exist, the code of
+the mistake fails, or it never changes anything.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _OURS: Final = (str(Path(vapi_sessions.__file__).parent), str(Path(__file__).par
 
 
 class Planting:
-    """One mistake in the engine. `changes`: how often it made a difference to what the engine would have done."""
+    """One mistake in the engine. `changes`: how often the engine did something else because of it."""
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
         self._stack = stack
         self.changes = 0
 
     def around(self, owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
-        """Whoever calls `owner.name` calls `wrapper(original, ...)`, also where it was imported by name."""
+        """Replace `owner.name` by `wrapper(original, ...)`, also where it was imported by name."""
         original = inspect.getattr_static(owner, name)
         inner = original.__func__ if isinstance(original, classmethod | staticmethod) else original
 
@@ -51,15 +51,15 @@ class Planting:
             self.instead(place, name, built)
 
     def instead(self, owner: Any, name: str, value: object) -> None:
-        """`owner.name` is `value`."""
+        """Replace `owner.name` by `value`."""
         self._stack.enter_context(mock.patch.object(owner, name, value))
 
     def changed(self, *, when: bool = True) -> None:
-        """The mistake made a difference just now."""
+        """Count a difference that the mistake made."""
         self.changes += when
 
     def swap(self, right: T, wrong: T) -> T:
-        """What is wrong, noted if it differs from what is right."""
+        """Return `wrong`, and count it if it differs from `right`."""
         self.changed(when=right != wrong)
         return wrong
 
@@ -72,7 +72,7 @@ def _importers(name: str, original: object) -> Iterator[ModuleType]:
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A mistake: what it is, how it is planted, and in which worlds it can show (others need not be played)."""
+    """A mistake: what it is, how it is planted, and in which worlds it can show; others are not played."""
 
     what: str
     plant: Callable[[Planting], None]
@@ -80,7 +80,7 @@ class Mutant:
 
     @contextlib.contextmanager
     def planted(self) -> Iterator[Planting]:
-        """The engine with this mistake. Raises AttributeError if what it wraps is not there."""
+        """Plant the mistake. Raises AttributeError if a function that it wraps does not exist."""
         with contextlib.ExitStack() as stack:
             planting = Planting(stack)
             self.plant(planting)
@@ -88,9 +88,9 @@ class Mutant:
 
 
 def fails_itself(error: BaseException) -> bool:
-    """Whether the mistake's own code failed, instead of letting the engine do the wrong thing: it fits no longer.
+    """Whether the code of the mistake failed instead of making the engine fail: it no longer fits.
 
-    An error of the engine's kinds is raised on purpose.
+    Errors of the engine's own classes do not count, because mistakes raise these on purpose.
     """
     causes: list[BaseException] = []
     while error.__cause__ is not None and error not in causes:
@@ -104,7 +104,7 @@ def fails_itself(error: BaseException) -> bool:
 
 
 def _origin(error: BaseException) -> str:
-    """The file, ours or the engine's, in which it came up."""
+    """The file, of the simulation or the engine, that raised the error."""
     files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
     return next((file for file in reversed(files) if file.startswith(_OURS)), "")
 

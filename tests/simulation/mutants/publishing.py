@@ -1,4 +1,4 @@
-"""Mistakes in what is published: which rows a part has, and what becomes of snapshots."""
+"""Mistakes in what is published: which rows a part has, and which snapshots are kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vapi_sessions.warehouse.staging import StagedBatch, Staging
 
 from .planting import Planting, mutant
 
-#: The rows of these are counted against the index, and what does not fit is derived again: a mistake shows in the others only.
+#: The engine compares the row counts of these tables with the index and derives what differs, so mistakes show only in others.
 _COUNTED = (schema.SESSIONS, schema.MESSAGES)
 
 Rows = Iterator[pa.RecordBatch]
@@ -32,7 +32,7 @@ Rows = Iterator[pa.RecordBatch]
 
 @mutant("children are not replaced as a set", "published")
 def children_stay(planting: Planting) -> None:
-    """Those of the version that was published stay beside the new ones in a part that is written again."""
+    """Old children stay beside the new ones in a part that is written again."""
 
     def rows(
         inner: Any, table: schema.Table, heads: Heads, lower: int, upper: int, source: PartInputs
@@ -68,7 +68,7 @@ def unchanged_left_out(planting: Planting) -> None:
 
 @mutant("staged rows of a losing version are published", "published")
 def loser_published(planting: Planting) -> None:
-    """Of a session that several batches have staged, what the first of them has."""
+    """The rows of the first batch are used if several batches have staged a session."""
 
     def rows(
         inner: Any, table: schema.Table, heads: Heads, lower: int, upper: int, source: PartInputs
@@ -109,14 +109,14 @@ def published_twice(planting: Planting) -> None:
     planting.around(parts, "_write", write)
 
 
-@mutant("staged files of a dead run are believed", "stops")
-def staged_believed(planting: Planting) -> None:
-    """Staging is not emptied, and a file that is not there means that there is no row."""
+@mutant("staged files of a dead run are used", "stops")
+def stale_staging_used(planting: Planting) -> None:
+    """Staging is not emptied, and a missing file means that there are no rows."""
 
     def begin(inner: Any, cls: type[Staging], directory: Path) -> Staging:
         if not directory.exists():
             return inner(cls, directory)  # type: ignore[no-any-return]
-        for derived in directory.glob("derived-*"):  # has a number, and no run
+        for derived in directory.glob("derived-*"):  # named by a number alone, without a run
             derived.unlink()
         return cls(directory)
 
@@ -133,7 +133,7 @@ def staged_believed(planting: Planting) -> None:
 
 
 def _found(directory: Path, name: str) -> StagedBatch | None:
-    """The piece of the files that are there."""
+    """A staged batch of the files that exist."""
     files: dict[str, Path] = {}
     ends: dict[str, Any] = {}
     for table in schema.TABLES:
@@ -159,7 +159,7 @@ def _found(directory: Path, name: str) -> StagedBatch | None:
 
 @mutant("publication in place", "published")
 def in_place(planting: Planting) -> None:
-    """The files of a new snapshot take the place of those that are shown."""
+    """The files of a new snapshot replace those of the old one."""
 
     def snapshot(inner: Any, publisher: Publisher, previous: str | None, *given: Any) -> str:
         name: str = inner(publisher, previous, *given)
@@ -175,11 +175,11 @@ def in_place(planting: Planting) -> None:
     planting.around(Publisher, "_snapshot", snapshot)
 
 
-@mutant("a snapshot goes when three are newer", "published")
-def snapshot_goes_early(planting: Planting) -> None:
+@mutant("a snapshot is removed when three are newer", "published")
+def snapshot_removed_early(planting: Planting) -> None:
     def remove(inner: Any, index: Index, layout: Layout, *given: Any) -> None:
         before = snapshots._snapshots(layout)
-        with mock.patch.object(snapshots, "KEEP", -(10**18)):  # longer ago than in the future
+        with mock.patch.object(snapshots, "KEEP", -(10**18)):  # every snapshot is too old
             inner(index, layout, *given)
         planting.changed(when=len(snapshots._snapshots(layout)) < len(before))
 

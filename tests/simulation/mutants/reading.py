@@ -111,20 +111,21 @@ def order_ignored(planting: Planting) -> None:
 
 
 def _advanced(planting: Planting, move: Callable[[Cursor, PageRead], Cursor]) -> None:
-    """Move the cursor to another place, wherever it advances to an instant of which rows were read."""
+    """Change where the cursor moves when it advances to an instant whose rows were read."""
 
     def advance(inner: Any, fetch: FetchPage, cursor: Cursor, limit: int) -> PageRead:
-        step: PageRead = inner(fetch, cursor, limit)
-        if len(step.left) == 1 and step.left[0].window == cursor.window and step.left[0].tied:
-            return replace(step, left=planting.swap(step.left, (move(step.left[0], step),)))
-        return step
+        page_read: PageRead = inner(fetch, cursor, limit)
+        left = page_read.left
+        if len(left) == 1 and left[0].window == cursor.window and left[0].tied:
+            return replace(page_read, left=planting.swap(left, (move(left[0], page_read),)))
+        return page_read
 
     planting.around(pagination, "_advance", advance)
 
 
 @mutant("the cursor moves past its own instant")
 def past_its_instant(planting: Planting) -> None:
-    def move(left: Cursor, step: PageRead) -> Cursor:
+    def move(left: Cursor, page_read: PageRead) -> Cursor:
         return replace(left, created_from=(left.created_from or BEGINNING) + MILLISECOND)
 
     _advanced(planting, move)
@@ -132,8 +133,8 @@ def past_its_instant(planting: Planting) -> None:
 
 @mutant("no floor to the millisecond", "micro")
 def no_floor(planting: Planting) -> None:
-    def move(left: Cursor, step: PageRead) -> Cursor:
-        cursor = next(row.created_at for row in reversed(step.page.listed) if row.created_at is not None)
+    def move(left: Cursor, page_read: PageRead) -> Cursor:
+        cursor = next(row.created_at for row in reversed(page_read.page.listed) if row.created_at is not None)
         return replace(
             left, created_from=cursor, tied=left.tied if cursor == left.created_from else frozenset()
         )
@@ -165,18 +166,18 @@ def empty_is_the_end(planting: Planting) -> None:
     _end(planting, lambda shown, distinct, total, limit: not shown or (shown < limit and total <= distinct))
 
 
-@mutant("one empty list is believed", "faults")
+@mutant("one empty list is enough", "faults")
 def one_witness(planting: Planting) -> None:
     _witnesses(planting, 1)
 
 
-@mutant("two empty lists are believed", "faults")
+@mutant("two empty lists are enough", "faults")
 def two_witnesses(planting: Planting) -> None:
     _witnesses(planting, 2)
 
 
 def _witnesses(planting: Planting, enough: int) -> None:
-    """After so many empty lists nobody asks again: the last one stands for all that would come."""
+    """Stop asking after `enough` empty lists: the last one is used again."""
 
     def advance(inner: Any, fetch: FetchPage, cursor: Cursor, limit: int) -> PageRead:
         empty: list[Page] = []
@@ -192,8 +193,8 @@ def _witnesses(planting: Planting, enough: int) -> None:
                 empty.append(answer)
             return answer
 
-        step: PageRead = inner(asked, cursor, limit)
-        return step
+        page_read: PageRead = inner(asked, cursor, limit)
+        return page_read
 
     planting.around(pagination, "_advance", advance)
 
@@ -216,7 +217,7 @@ def broken_means_empty(planting: Planting) -> None:
 # -- ties and repetitions
 
 
-@mutant("of a repeated row the older state is kept", "faults")
+@mutant("the older state of a repeated row is kept", "faults")
 def older_state(planting: Planting) -> None:
     def fresh(inner: Any, rows: Sequence[Any], known: frozenset[str]) -> list[Any]:
         oldest: dict[str, Any] = {}
@@ -232,8 +233,8 @@ def older_state(planting: Planting) -> None:
 @mutant("the upper part of a cut window first", "traffic")
 def upper_first(planting: Planting) -> None:
     def cut(inner: Any, *given: Any) -> PageRead:
-        step: PageRead = inner(*given)
-        return replace(step, left=planting.swap(step.left, step.left[::-1]))
+        page_read: PageRead = inner(*given)
+        return replace(page_read, left=planting.swap(page_read.left, page_read.left[::-1]))
 
     planting.around(pagination, "_cut", cut)
 
@@ -248,7 +249,7 @@ def ties_without_proof(planting: Planting) -> None:
         found: dict[str, Any] = {}
 
         def until_read_once(query: Query) -> Page:
-            if found and query.page == 1:  # the proof begins, or another collection
+            if found and query.page == 1:  # the proof begins, or the collection starts again
                 raise _EnoughError
             answer = fetch(query)
             found.update((getattr(row, "key", row.session_id), row) for row in answer.listed)

@@ -15,7 +15,7 @@ from vapi_sessions.operations.coordinator import Coordinator
 from vapi_sessions.operations.recovery import Recovery
 from vapi_sessions.source.pagination import PageRead
 from vapi_sessions.source.windows import PlannedWindow
-from vapi_sessions.transform import resolve as merge
+from vapi_sessions.transform import resolve as resolving
 from vapi_sessions.transform.resolve import Known, Resolution
 from vapi_sessions.warehouse import raw
 from vapi_sessions.warehouse.index import Changes, Index
@@ -28,7 +28,7 @@ from .planting import Planting, mutant
 
 @dataclass(slots=True)
 class _Taken:
-    """What a loader took in: the lowest bound of its windows, and the newest value."""
+    """The lowest bound of the windows that a coordinator has taken in, and their newest `updatedAt`."""
 
     lowest: int | None = None
     newest: int = 0
@@ -38,16 +38,18 @@ class _Taken:
 def newest_value(planting: Planting) -> None:
     taken: WeakKeyDictionary[Coordinator, _Taken] = WeakKeyDictionary()
 
-    def add(inner: Any, loader: Coordinator, number: int, planned: PlannedWindow, step: PageRead) -> None:
-        one = taken.setdefault(loader, _Taken())
+    def add(
+        inner: Any, coordinator: Coordinator, number: int, planned: PlannedWindow, page_read: PageRead
+    ) -> None:
+        one = taken.setdefault(coordinator, _Taken())
         lower = planned.window.lower
         one.lowest = lower if one.lowest is None else min(one.lowest, lower)
-        one.newest = max([one.newest, *(row.updated_at for row in step.rows)])
-        inner(loader, number, planned, step)
+        one.newest = max([one.newest, *(row.updated_at for row in page_read.rows)])
+        inner(coordinator, number, planned, page_read)
 
-    def changes(inner: Any, loader: Coordinator, window: Any) -> Changes:
-        right: Changes = inner(loader, window)
-        one = taken.get(loader)
+    def changes(inner: Any, coordinator: Coordinator, window: Any) -> Changes:
+        right: Changes = inner(coordinator, window)
+        one = taken.get(coordinator)
         if one is None or one.lowest is None:
             return right
         return planting.swap(right, replace(right, claims=IntervalSet([(one.lowest, one.newest)])))
@@ -58,8 +60,8 @@ def newest_value(planting: Planting) -> None:
 
 @mutant("a window is claimed before it is read to its end", "stops in batches")
 def claimed_before_its_end(planting: Planting) -> None:
-    def changes(inner: Any, loader: Coordinator, window: Any) -> Changes:
-        right: Changes = inner(loader, window)
+    def changes(inner: Any, coordinator: Coordinator, window: Any) -> Changes:
+        right: Changes = inner(coordinator, window)
         if window is None or window.planned.claim is None:
             return right
         claims = IntervalSet([window.planned.claim])
@@ -70,40 +72,40 @@ def claimed_before_its_end(planting: Planting) -> None:
 
 @mutant("a window is claimed although its rows could not be stored", "stops")
 def claimed_after_a_loss(planting: Planting) -> None:
-    """A batch that failed does not end the run's storing: what comes next finds nothing waiting, and claims the window."""
+    """Storing goes on after a batch that failed, and the next batch claims the window without the lost rows."""
 
-    def store(inner: Any, loader: Coordinator, *given: Any) -> None:
-        planting.changed(when=loader._broken is not None)
-        loader._broken = None
-        inner(loader, *given)
+    def store(inner: Any, coordinator: Coordinator, *given: Any) -> None:
+        planting.changed(when=coordinator._broken is not None)
+        coordinator._broken = None
+        inner(coordinator, *given)
 
-    def flush(inner: Any, loader: Coordinator) -> None:
-        planting.changed(when=loader._broken is not None)
-        loader._broken = None
-        inner(loader)
+    def flush(inner: Any, coordinator: Coordinator) -> None:
+        planting.changed(when=coordinator._broken is not None)
+        coordinator._broken = None
+        inner(coordinator)
 
     planting.around(Coordinator, "_store", store)
     planting.around(Coordinator, "flush", flush)
 
 
-# -- in which order things become durable
+# -- the order in which things become durable
 
 
 @mutant("the watermark is written before the rows", "stops")
 def watermark_first(planting: Planting) -> None:
     """A window is claimed before its rows are stored."""
 
-    def changes(inner: Any, loader: Coordinator, window: Any) -> Changes:
-        made: Changes = inner(loader, window)
+    def changes(inner: Any, coordinator: Coordinator, window: Any) -> Changes:
+        made: Changes = inner(coordinator, window)
         planting.changed(when=bool(made.claims))
-        loader._index.record(made)
+        coordinator._index.record(made)
         return made
 
     planting.around(Coordinator, "_changes", changes)
 
 
 class _Raw:
-    """The module `raw`, but for `write`."""
+    """The module `raw` with another `write`."""
 
     def __init__(self, write: Callable[..., Any]) -> None:
         self.write = write
@@ -113,7 +115,7 @@ class _Raw:
 
 
 def _after_the_commit(planting: Planting, later: list[Callable[[], Any]]) -> None:
-    """What of storing a batch was put off until its rows of the index are committed."""
+    """Put the calls of `later` off until the rows of the batch are committed to the index."""
 
     def store(inner: Any, *given: Any) -> Any:
         later.clear()
@@ -140,7 +142,7 @@ def raw_after_merge(planting: Planting) -> None:
 
 @mutant("the index is committed before the raw file has its name", "stops")
 def named_after_merge(planting: Planting) -> None:
-    """What died in between is taken for unfinished."""
+    """After a kill in between, the file is removed as unfinished."""
     later: list[Callable[[], Any]] = []
 
     def write(directory: Any, name: str, *given: Any) -> Any:
@@ -153,8 +155,8 @@ def named_after_merge(planting: Planting) -> None:
     _after_the_commit(planting, later)
 
 
-@mutant("raw files that were not merged are left alone", "stops")
-def unmerged_left_alone(planting: Planting) -> None:
+@mutant("raw files that were not merged are ignored", "stops")
+def unmerged_ignored(planting: Planting) -> None:
     def recover(inner: Any, index: Index, layout: Layout, **named: Any) -> Recovery:
         unmerged = {path.name for path in raw.files(layout.raw)} - index.merged_files()
         planting.changed(when=bool(unmerged))
@@ -168,28 +170,28 @@ def unmerged_left_alone(planting: Planting) -> None:
 # -- numbers
 
 
-@mutant("requests are numbered anew in each run")
-def numbered_anew(planting: Planting) -> None:
+@mutant("request numbers start again in each run")
+def requests_start_again(planting: Planting) -> None:
     def begin(inner: Any, numbers: ledger.RequestNumbers, first: int) -> None:
         inner(numbers, planting.swap(first, 1))
 
     planting.around(ledger.RequestNumbers, "__init__", begin)
 
 
-@mutant("the number of the next request is noted once a run")
-def next_number_noted_once(planting: Planting) -> None:
+@mutant("the next request number is stored once a run")
+def next_number_stored_once(planting: Planting) -> None:
     first: WeakKeyDictionary[Coordinator, str] = WeakKeyDictionary()
 
-    def changes(inner: Any, loader: Coordinator, window: Any) -> Changes:
-        right: Changes = inner(loader, window)
-        number = first.setdefault(loader, right.state["next_seq"])
+    def changes(inner: Any, coordinator: Coordinator, window: Any) -> Changes:
+        right: Changes = inner(coordinator, window)
+        number = first.setdefault(coordinator, right.state["next_seq"])
         return planting.swap(right, replace(right, state={**right.state, "next_seq": number}))
 
     planting.around(Coordinator, "_changes", changes)
 
 
-@mutant("batches are numbered anew in each run")
-def batches_numbered_anew(planting: Planting) -> None:
+@mutant("batch numbers start again in each run")
+def batches_start_again(planting: Planting) -> None:
     def next_batch(inner: Any, index: Index) -> int:
         if index._next_batch is None:
             index._next_batch = planting.swap(inner(index), 1)
@@ -198,9 +200,9 @@ def batches_numbered_anew(planting: Planting) -> None:
     planting.around(Index, "next_batch", next_batch)
 
 
-@mutant("all batches of a run have one number")
+@mutant("all batches of a run have the same number")
 def batches_of_one_number(planting: Planting) -> None:
-    """What the index has read once it does not ask for again."""
+    """The first number is used for all."""
     first: WeakKeyDictionary[Index, int] = WeakKeyDictionary()
 
     def next_batch(inner: Any, index: Index) -> int:
@@ -210,8 +212,7 @@ def batches_of_one_number(planting: Planting) -> None:
     planting.around(Index, "next_batch", next_batch)
 
 
-# -- what a transaction holds
-
+# -- what a transaction contains
 
 Touched = Iterable[tuple[int, frozenset[str]]]
 
@@ -229,7 +230,7 @@ def two_transactions(planting: Planting) -> None:
 
     def touch(inner: Any, index: Index, changes: Touched) -> None:
         inner(index, changes)
-        if merging:  # the last thing before its progress is noted
+        if merging:  # the last write before the progress
             planting.changed()
             index._db.commit()
             index._db.begin()
@@ -238,8 +239,8 @@ def two_transactions(planting: Planting) -> None:
     planting.around(Index, "touch", touch)
 
 
-@mutant("marks are not published", "published")
-def marks_unpublished(planting: Planting) -> None:
+@mutant("tombstones are not published", "published")
+def tombstones_unpublished(planting: Planting) -> None:
     def resolve(inner: Any, sightings: Any, known: Mapping[str, Known], *given: Any, **named: Any) -> Any:
         result: Resolution = inner(sightings, known, *given, **named)
         for name in result.dirty.keys() - result.won:
@@ -248,7 +249,7 @@ def marks_unpublished(planting: Planting) -> None:
                 del result.dirty[name]
         return result
 
-    planting.around(merge, "resolve", resolve)
+    planting.around(resolving, "resolve", resolve)
 
 
 @mutant("a changed file is not published again", "published")
