@@ -134,7 +134,7 @@ class Statuses:
             return RetryableError(fact)
         remedy = "Check the proxy, firewall or VPN between this machine and the source, and --base-url."
         if sender.is_cdn:
-            remedy = "The CDN blocks this client: check the proxy and the network that you connect from."
+            remedy = "The CDN blocks this client: check the proxy and network that you connect from."
         return SourceRefusedError(f"{fact[0].upper()}{fact[1:]}.", f"The key is not the cause. {remedy}")
 
     def _sent_by(self, sender: Intermediary, status: int) -> str:
