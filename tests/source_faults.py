@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from source_model import Answer, SourceModel
-from vapi_sessions.source.client import Query
+from vapi_sessions.source.list_query import Query
 
 
 def short_page(model: SourceModel, query: Query, answer: Answer) -> Answer:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from constants import ORG
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import DAY, HOUR, MILLISECOND, floor_ms
-from vapi_sessions.source.client import Page, Query, Row
+from vapi_sessions.source.list_query import Query
+from vapi_sessions.source.page import Page
+from vapi_sessions.transform.headers import Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,9 @@
-"""Keys go where they belong and nowhere else: no transport that could be read, no file that others can read."""
+"""Keys are sent only over verified TLS, and are in no file that other users can read."""
 
 from __future__ import annotations
 
 import datetime
 import ipaddress
-import itertools
 import json
 import ssl
 import stat
@@ -20,19 +19,21 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pydantic import SecretStr
 
-from conftest import KEY, World
+from constants import KEY
 from selection import first
+from servers import source_of
 from vapi_sessions.errors import ConfigurationError, SourceUnavailableError
 from vapi_sessions.operations.reconcile import reconcile
 from vapi_sessions.settings import Settings, load_settings
-from vapi_sessions.source.client import Query, Source
+from vapi_sessions.source.list_query import Query
+from worlds import World
 
 PSEUDONYM_KEY = "0123456789abcdef0123"
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate that nobody vouches for, with its key, in one file."""
+    """A self-signed certificate with its key, in one file."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.datetime.now(datetime.UTC)
@@ -60,12 +61,12 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def encrypted(certificate: Path) -> Iterator[tuple[str, list[str]]]:
-    """A source behind that certificate: its address, and the keys it was shown."""
-    shown: list[str] = []
+    """A source with that certificate: its address, and the keys that it received."""
+    received: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            shown.append(self.headers["Authorization"])
+            received.append(self.headers["Authorization"])
             body = json.dumps(
                 {"results": [], "metadata": {"itemsPerPage": 1, "totalItems": 0, "currentPage": 1}}
             )
@@ -81,7 +82,7 @@ def encrypted(certificate: Path) -> Iterator[tuple[str, list[str]]]:
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
-        def handle_error(self, *_: object) -> None:  # a client that turns away is what is tested
+        def handle_error(self, *_: object) -> None:  # clients that close the connection are expected
             pass
 
     server = Server(("127.0.0.1", 0), Handler)
@@ -90,60 +91,59 @@ def encrypted(certificate: Path) -> Iterator[tuple[str, list[str]]]:
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"https://127.0.0.1:{server.server_port}", shown
+    yield f"https://127.0.0.1:{server.server_port}", received
     server.shutdown()
     server.server_close()
     thread.join()
-
-
-def source(url: str) -> Source:
-    return Source(url, SecretStr(KEY), next_seq=itertools.count().__next__, sleep=lambda _: None)
 
 
 @pytest.mark.parametrize(
     "variable",
     first(["", "PYTHONHTTPSVERIFY", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "VAPI_VERIFY", "SSL_VERIFY"], 2),
 )
-def test_a_source_that_nobody_vouches_for_never_sees_the_key(
+def test_a_source_without_a_trusted_certificate_does_not_get_the_key(
     encrypted: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
-    """Whatever is set in the environment to turn verification off."""
+    """No environment variable turns verification off."""
     if variable:
         monkeypatch.setenv(variable, "0" if variable != "CURL_CA_BUNDLE" else "")
-    url, shown = encrypted
-    with source(url) as client, pytest.raises(SourceUnavailableError, match="cannot be reached") as refused:
+    url, received = encrypted
+    with (
+        source_of(url, KEY) as client,
+        pytest.raises(SourceUnavailableError, match="cannot be reached") as refused,
+    ):
         client.list(Query(limit=1))
-    assert shown == []
+    assert received == []
     assert KEY not in repr(refused.value.__dict__) + str(refused.value)
 
 
-def test_an_authority_of_ones_own_can_be_named(
+def test_another_certificate_authority_can_be_trusted(
     encrypted: tuple[str, list[str]], certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The usual variable names whom else to trust; it does not switch trust off."""
+    """SSL_CERT_FILE names it."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    url, shown = encrypted
-    with source(url) as client:
+    url, received = encrypted
+    with source_of(url, KEY) as client:
         assert client.list(Query(limit=1)).total == 0
-    assert shown == [f"Bearer {KEY}"]
+    assert received == [f"Bearer {KEY}"]
 
 
-def test_there_is_no_switch_for_it() -> None:
-    """No setting speaks of verification or certificates."""
+def test_no_setting_turns_verification_off() -> None:
+    """No setting is about verification or certificates."""
     assert [
         name for name in Settings.model_fields if "verif" in name or "tls" in name or "cert" in name
     ] == []
 
 
 @pytest.mark.parametrize("url", ["http://api.vapi.ai", "http://api.eu.vapi.ai/", "HTTP://API.VAPI.AI"])
-def test_the_vendor_is_only_spoken_to_encrypted(url: str) -> None:
-    """One letter less in the address would show the key to everybody between."""
+def test_the_vendors_host_requires_tls(url: str) -> None:
+    """A missing letter in the address would send the key unencrypted."""
     with pytest.raises(ConfigurationError, match="unencrypted"):
         load_settings(base_url=url)
 
 
-def test_keys_do_not_show_in_settings() -> None:
-    """Neither of the two, in repr, str or JSON."""
+def test_keys_do_not_appear_in_settings() -> None:
+    """Neither the API key nor the pseudonym key, in repr, str or JSON."""
     given = Settings(
         api_key=SecretStr(KEY), pseudonym_key=SecretStr(PSEUDONYM_KEY), personal_data="pseudonymise"
     )  # type: ignore[arg-type]
@@ -169,10 +169,10 @@ def test_keys_do_not_show_in_settings() -> None:
         ({"pseudonym_key_file": "empty"}, "has 0 characters"),
     ],
 )
-def test_pseudonyms_without_a_proper_key_are_refused(
+def test_pseudonyms_without_a_usable_key_are_refused(
     given: dict[str, str], fact: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Absent, short, or in a file that others can read: exit code 2, and nothing is fetched."""
+    """If it is missing, too short, or in a file that others can read."""
     monkeypatch.chdir(tmp_path)
     for name, text, mode in (("open", PSEUDONYM_KEY, 0o640), ("empty", "", 0o600)):
         Path(name).write_text(text)
@@ -184,10 +184,8 @@ def test_pseudonyms_without_a_proper_key_are_refused(
     assert refused.value.remedy
 
 
-def test_a_private_file_is_as_good_as_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Both give the same pseudonyms."""
+def test_the_pseudonym_key_may_be_in_a_private_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gives the same pseudonyms as from the environment."""
     path = tmp_path / "key"
     path.write_text(f"{PSEUDONYM_KEY}\n")
     path.chmod(0o600)
@@ -197,7 +195,7 @@ def test_a_private_file_is_as_good_as_the_environment(
 
 
 def test_lists_in_the_environment_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names and paths to redact; a path that means nothing is refused."""
+    """Names and paths to redact. An invalid path is refused."""
     monkeypatch.setenv("VAPI_REDACT_NAMES", "memberNumber, pin")
     monkeypatch.setenv("VAPI_REDACT_PATHS", "metadata.card.number")
     extra = load_settings().sanitizer().extra
@@ -207,8 +205,8 @@ def test_lists_in_the_environment_are_separated_by_commas(monkeypatch: pytest.Mo
         load_settings()
 
 
-def test_everything_in_the_warehouse_is_the_owners_alone(world: World) -> None:
-    """Files 0600 and directories 0700 after sync, reconcile, rebuild and a stricter policy, whatever the umask."""
+def test_only_the_owner_can_read_the_warehouse(world: World) -> None:
+    """Files have mode 0600 and directories 0700, after sync, reconcile, rebuild and a stricter policy."""
     world.generate(50)
     world.sync()
     reconcile(world.settings(), environment=world.environment())

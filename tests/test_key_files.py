@@ -1,4 +1,4 @@
-"""Where keys are kept and who gets them: a file that is its owner's alone, and no process that needs none."""
+"""A key file must be private to its owner, and a process that needs no key gets none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from conftest import KEY
+from constants import KEY
 from selection import first
 from vapi_sessions.core import child
 from vapi_sessions.errors import ConfigurationError
@@ -21,13 +21,13 @@ OURS: Final = {
     "VAPI_API_KEY_FILE": "/run/secrets/key",
     "VAPI_PSEUDONYM_KEY": KEY,
     "VAPI_PSEUDONYM_KEY_FILE": "/run/secrets/pseudonyms",
-    "vapi_api_key": KEY,  # settings are found in any case
+    "vapi_api_key": KEY,  # settings are read in any case
 }
 
 
 @pytest.mark.parametrize("mode", first([0o644, 0o640, 0o604, 0o622, 0o660, 0o610, 0o444], 3))
 def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
-    """As that of the pseudonym key: exit code 2, with the mode and what to do."""
+    """The error shows the mode and the remedy."""
     path = tmp_path / "key"
     path.write_text(KEY)
     path.chmod(mode)
@@ -41,8 +41,8 @@ def test_a_key_file_that_others_can_read_is_refused(tmp_path: Path, mode: int) -
     assert settings.key().get_secret_value() == KEY
 
 
-def test_a_link_to_a_private_file_and_a_pipe_will_do(tmp_path: Path) -> None:
-    """Secrets are mounted by links; a shell's `<(…)` is a pipe."""
+def test_a_key_file_may_be_a_link_or_a_pipe(tmp_path: Path) -> None:
+    """Mounted secrets are links; a shell's `<(…)` is a pipe."""
     (tmp_path / "key").write_text(KEY)
     (tmp_path / "key").chmod(0o400)
     (tmp_path / "link").symlink_to(tmp_path / "key")
@@ -55,11 +55,11 @@ def test_a_link_to_a_private_file_and_a_pipe_will_do(tmp_path: Path) -> None:
 
 
 class _StartedError(Exception):
-    """In place of a server."""
+    """Raised instead of starting a server."""
 
 
-def test_the_server_of_a_schedule_gets_no_setting_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No key and no name of a key's file; all else, as the path to its database, stays."""
+def test_the_prefect_server_gets_none_of_our_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a key nor the name of a key file. Other variables stay."""
     given: dict[str, str] = {}
 
     def start(module: str, *arguments: str, environment: Mapping[str, str]) -> None:
@@ -77,4 +77,4 @@ def test_the_server_of_a_schedule_gets_no_setting_of_ours(monkeypatch: pytest.Mo
     assert KEY not in given.values()
     assert given["PREFECT_HOME"] == "/somewhere"
     assert given["PREFECT_API_URL"].startswith("http://127.0.0.1:")
-    assert os.environ["VAPI_API_KEY"] == KEY  # for the runs
+    assert os.environ["VAPI_API_KEY"] == KEY  # the runs need it

@@ -23,10 +23,10 @@ from vapi_emulator.stored import make_row
 from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings
 from vapi_sessions.core.timestamps import MILLISECOND, from_datetime, parse
 from vapi_sessions.operations import rebuild, sync
-from vapi_sessions.operations.environment import Environment
 from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.operations.sync import Summary
 from vapi_sessions.settings import Settings, load_settings
+from vapi_sessions.source.environment import Environment
 
 #: Creation and last change of the n-th session, µs.
 Times = Callable[[int], tuple[int, int]]

@@ -1,19 +1,18 @@
-"""Every error this package raises, named by what the caller should do.
+"""All errors of this package, named by what the caller should do.
 
     VapiSessionsError                      1  a bug: report it
-    ├── ConfigurationError                 2  fix the command, the setting or the warehouse you pointed at
-    ├── SourceRefusedError                 3  settle it with the source: key, payment, permission, request
+    ├── ConfigurationError                 2  correct the command, the setting or the choice of warehouse
+    ├── SourceRefusedError                 3  resolve it with the source: key, payment, permission, request
     ├── SourceUnavailableError             4  wait, and run again
-    │   └── SourceInconsistentError        4  the same; if it stays, something between us and the source lies
-    ├── WarehouseError                     5  look at the disk or the files
+    │   └── SourceInconsistentError        4  the same; if it happens again, look for a faulty proxy or cache
+    ├── WarehouseError                     5  check the disk or the files
     │   ├── WarehouseBusyError             5  wait for the other process
     │   └── WarehouseDamagedError          5  rebuild
-    ├── DifferenceError                    6  look at the data: it differs, or it is too old
-    └── CircuitBreakerError                7  check what was about to be marked, then accept it
+    ├── DifferenceError                    6  check the data: it differs, or it is too old
+    └── CircuitBreakerError                7  check the sessions about to be deleted, then accept it
 
-The number is the exit code of the command line. A message gives the fact, the value and the remedy, in one or two
-lines. It never holds a record's content, and never the key. Whatever is put into it, a path or a name at the source, it
-becomes printable characters on one line, and is cut.
+The number is the exit code of the command line. A message has the fact, the value and the remedy, in one or two lines. It
+never contains a record's content or the key. Values such as paths are made printable, put on one line, and cut.
 """
 
 from __future__ import annotations
@@ -25,13 +24,13 @@ LONGEST: Final = 6_000
 
 
 def plain(text: str, most: int = LONGEST) -> str:
-    """At most so many characters, all printable and on one line: others become escapes, `\\n` or `\\x1b`."""
+    """The text on one line and cut to `most` characters. Unprintable characters become escapes like `\\n` or `\\x1b`."""
     cut = text if len(text) <= most else f"{text[: most - 2]} …"
     return cut if cut.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in cut)
 
 
 class VapiSessionsError(Exception):
-    """Root of the tree: `fact` says what happened with the value, `remedy` what to do about it."""
+    """The base class: `fact` says what happened, with the value, and `remedy` what to do about it."""
 
     exit_code = 1
 
@@ -47,19 +46,19 @@ class ConfigurationError(VapiSessionsError):
 
 
 class SourceRefusedError(VapiSessionsError):
-    """The source understood and said no (400, 401, 402, 403, 404 on a fixed path); asking again will not help."""
+    """The source refused the request (400, 401, 402, 403, 404 on a fixed path). Repeating it will not help."""
 
     exit_code = 3
 
 
 class SourceUnavailableError(VapiSessionsError):
-    """The source cannot be reached, or kept failing after all retries."""
+    """The source cannot be reached, or still fails after all retries."""
 
     exit_code = 4
 
 
 class SourceInconsistentError(SourceUnavailableError):
-    """The source's answers contradict the request or each other; nothing was claimed from them."""
+    """The source's responses contradict the request or each other. Nothing was claimed as read from them."""
 
 
 class WarehouseError(VapiSessionsError):
@@ -73,17 +72,17 @@ class WarehouseBusyError(WarehouseError):
 
 
 class WarehouseDamagedError(WarehouseError):
-    """A file of the warehouse is not what was written."""
+    """A file of the warehouse has been changed or damaged."""
 
 
 class DifferenceError(VapiSessionsError):
-    """Warehouse and source differ, or the warehouse is older than asked for."""
+    """The warehouse differs from the source, or is older than allowed."""
 
     exit_code = 6
 
 
 class CircuitBreakerError(VapiSessionsError):
-    """More rows were about to be marked as deleted than is believable."""
+    """Implausibly many sessions were about to be recorded as deleted."""
 
     exit_code = 7
 
@@ -92,5 +91,5 @@ def other_organisation(warehouse: object, ours: str, theirs: str) -> Configurati
     """The error for a key that does not belong to this warehouse."""
     return ConfigurationError(
         f"The warehouse {warehouse} belongs to organisation {ours}, the key to {theirs}.",
-        "Give each organisation a --warehouse of its own.",
+        "Use a separate --warehouse for each organisation.",
     )

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from vapi_sessions.operations import sync
-from vapi_sessions.operations.environment import Environment
 from vapi_sessions.privacy import redaction
 from vapi_sessions.privacy.policy import Policy
 from vapi_sessions.settings import load_settings
+from vapi_sessions.source.environment import Environment
 from vapi_sessions.warehouse.layout import Layout
 
 from .replay import control

@@ -277,7 +277,7 @@ FURTHER: Final = {
     "no Sessions API there": Bad(3, "no Sessions API at", "--base-url", "sync --base-url {url}/v2"),
     "an address that is none": Bad(2, "'api.vapi.ai' is not an address", "--base-url", "sync --base-url api.vapi.ai"),
     "an until that is none": Bad(2, "'2026-02-30' is not a date", "--until", "sync --until 2026-02-30"),
-    "since in the future": Bad(2, "--since 2999.* does not lie before", "earlier --since", "sync --since 2999-01-01"),
+    "since in the future": Bad(2, "--since 2999.* is not before", "earlier --since", "sync --since 2999-01-01"),
     "a duration that is none": Bad(2, "'soon' is not a duration", "--settle", "sync --settle soon"),
     "nothing side by side": Bad(2, "--concurrency: .*greater than or equal to 1", "--help", "sync --concurrency 0"),
     "a setting in the environment": Bad(

@@ -1,4 +1,4 @@
-"""Child processes end with their parent, however the parent ends, and whatever they have started."""
+"""Child processes end with their parent, together with the processes that they have started."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import pytest
 
 from vapi_sessions.core import child
 
-#: A module that starts a process, tells both ids, and would go on for ever.
+#: A module that starts a process, writes both ids to a file, and does not end.
 SERVER = """
 import os, pathlib, subprocess, sys, time
 below = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-note = pathlib.Path(sys.argv[1])
-note.with_suffix(".new").write_text(f"{os.getpid()} {below.pid}")
-note.with_suffix(".new").rename(note)
+ids = pathlib.Path(sys.argv[1])
+ids.with_suffix(".new").write_text(f"{os.getpid()} {below.pid}")
+ids.with_suffix(".new").rename(ids)
 time.sleep(600)
 """
-#: Its parent, which has another process that inherits whatever can be inherited.
+#: Its parent, which starts another process that inherits all descriptors.
 PARENT = """
 import os, subprocess, sys, time
 from vapi_sessions.core import child
@@ -33,7 +33,7 @@ other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"],
 print(other.pid, flush=True)
 time.sleep(600)
 """
-#: A parent whose child was made by multiprocessing.
+#: A parent whose child is a process of multiprocessing.
 FAMILY = """
 import multiprocessing, sys, time
 from vapi_sessions.core import child
@@ -49,20 +49,20 @@ if __name__ == "__main__":
     print(process.pid, flush=True)
     process.join()
 """
-#: So long a busy machine may take; nothing waits for it where all is well.
+#: Seconds that a busy machine may take.
 LONG = 120
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """One in which the module can be imported."""
+    """An environment in which the module can be imported."""
     (tmp_path / "a_server.py").write_text(SERVER)
     return {**os.environ, "PYTHONPATH": str(tmp_path)}
 
 
 @pytest.fixture
 def started() -> Iterator[list[psutil.Process]]:
-    """Whatever a test notes in here is gone after it."""
+    """Processes that are killed after the test."""
     processes: list[psutil.Process] = []
     yield processes
     for process in processes:
@@ -71,7 +71,7 @@ def started() -> Iterator[list[psutil.Process]]:
 
 
 def living(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that do not end, however long one waits. An orphan that nobody has buried yet is dead."""
+    """The processes that do not end in time. A zombie counts as ended."""
 
     def lives(process: psutil.Process) -> bool:
         try:
@@ -86,8 +86,8 @@ def living(processes: list[psutil.Process]) -> list[psutil.Process]:
     return [process for process in processes if lives(process)]
 
 
-def noted(path: Path, process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """The processes that a file names, as soon as it is there."""
+def read_ids(path: Path, process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The processes named in a file, as soon as it exists."""
     for _ in range(LONG * 20):
         if path.exists():
             return [psutil.Process(int(pid)) for pid in path.read_text().split()]
@@ -97,16 +97,16 @@ def noted(path: Path, process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
-def test_a_child_ends_with_its_parent_and_takes_its_own_children_along(
+def test_a_child_and_its_own_children_end_with_the_parent(
     number: signal.Signals, environment: dict[str, str], tmp_path: Path, started: list[psutil.Process]
 ) -> None:
-    """Also when the parent cannot do anything about it, and has other processes that live on."""
+    """Even if the parent is killed. Its other processes go on."""
     parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(tmp_path / "note")], env=environment, stdout=subprocess.PIPE
+        [sys.executable, "-c", PARENT, str(tmp_path / "ids")], env=environment, stdout=subprocess.PIPE
     )
     assert parent.stdout is not None
     other = psutil.Process(int(parent.stdout.readline()))
-    family = noted(tmp_path / "note", parent)
+    family = read_ids(tmp_path / "ids", parent)
     started += [psutil.Process(parent.pid), other, *family]
     parent.send_signal(number)
     assert parent.wait(LONG) == -number
@@ -115,19 +115,19 @@ def test_a_child_ends_with_its_parent_and_takes_its_own_children_along(
     assert other.is_running()
 
 
-def test_a_child_can_be_stopped(
+def test_stop_waits_until_the_child_has_ended(
     environment: dict[str, str], tmp_path: Path, started: list[psutil.Process]
 ) -> None:
-    """`stop` comes back when it is gone."""
-    server = child.start("a_server", str(tmp_path / "note"), environment=environment)
-    started += noted(tmp_path / "note", server)
+    """The child's own children have ended, too."""
+    server = child.start("a_server", str(tmp_path / "ids"), environment=environment)
+    started += read_ids(tmp_path / "ids", server)
     child.stop(server)
     assert server.returncode is not None
     assert living(started) == []
 
 
 def test_a_child_that_does_not_end_is_killed() -> None:
-    """One that ignores the polite signal gets the other."""
+    """It ignores SIGTERM, and gets SIGKILL."""
     stubborn = (
         "import signal; from vapi_sessions.core import child; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
         "child._end_with_parent(0, 0.01)"
@@ -146,7 +146,7 @@ def test_a_child_that_does_not_end_is_killed() -> None:
     "following",
     [
         "child.follow_parent()",
-        # a run of a schedule, which Prefect starts: before it asks Prefect's server for anything
+        # a scheduled run, which Prefect starts; it follows its parent before its first request to the Prefect server
         pytest.param(
             "from vapi_sessions.operations import schedule; schedule.load_flow('sync')",
             marks=pytest.mark.proof,
@@ -156,7 +156,7 @@ def test_a_child_that_does_not_end_is_killed() -> None:
 def test_a_process_of_multiprocessing_follows_its_parent(
     following: str, tmp_path: Path, started: list[psutil.Process]
 ) -> None:
-    """As soon as it has said that it wants to."""
+    """After `follow_parent`, which scheduled runs call."""
     script = tmp_path / "family.py"
     script.write_text(FAMILY % following)
     parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE)

@@ -1,4 +1,4 @@
-"""File systems that cannot do everything: what is done without it, and what nothing can be done without."""
+"""File systems without some operations: the fallbacks, and the operations that are indispensable."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from conftest import Notes
 from selection import first
 from vapi_sessions.core import files
 from vapi_sessions.errors import WarehouseBusyError, WarehouseError
 from vapi_sessions.operations import forget
 from vapi_sessions.warehouse.layout import Layout, writer_lock
+from worlds import Notes
 
 if TYPE_CHECKING:
-    from conftest import World
+    from worlds import World
 
 Refuse = Callable[[str, int], None]
 
 
 @pytest.fixture
 def refuse(monkeypatch: pytest.MonkeyPatch) -> Refuse:
-    """The operating system's answer to a call, each time from now on; `fsync`: of directories only, `replace`: of existing ones."""
+    """Makes a call fail from now on: `fsync` only of directories, `rename` only over existing files."""
     fsync, rename = os.fsync, os.rename
 
     def begin(call: str, number: int) -> None:
@@ -47,29 +47,29 @@ def refuse(monkeypatch: pytest.MonkeyPatch) -> Refuse:
 
 @pytest.fixture
 def two(world: World) -> World:
-    """A source with two sessions that have settled."""
+    """A source with two settled sessions."""
     world.insert(2, lambda n: (world.ago(hours=5),) * 2)
     return world
 
 
 def change(world: World) -> None:
-    """One session changes, and that settles."""
+    """Change one session, and let the change settle."""
     world.clock.forward(hours=1)
     org = world.server.org_id
     world.server.store.update(org, world.server.store.ids(org)[0], lambda s: s.update(name="Changed"))
     world.clock.forward(hours=1)
 
 
-LACKS = {
+UNSUPPORTED = {
     "symbolic links": [("symlink", errno.EPERM)],
-    "symbolic links, as a shared folder says it": [("symlink", errno.EROFS)],
+    "symbolic links of a shared folder": [("symlink", errno.EROFS)],
     "sync of directories": [("fsync", errno.EINVAL)],
-    "sync of directories, as others say it": [("fsync", errno.EBADF)],
+    "sync of directories, other error": [("fsync", errno.EBADF)],
     "permissions": [("chmod", errno.EPERM)],
-    "permissions, as others say it": [("chmod", errno.ENOTSUP)],
+    "permissions, other error": [("chmod", errno.ENOTSUP)],
     "hard links": [("link", errno.EPERM)],
     "flock": [("flock", errno.ENOLCK)],
-    "all of it": [
+    "all of them": [
         ("symlink", errno.EOPNOTSUPP),
         ("fsync", errno.ENOTSUP),
         ("chmod", errno.ENOSYS),
@@ -79,10 +79,10 @@ LACKS = {
 }
 
 
-@pytest.mark.parametrize("lacking", first(LACKS.values(), 4), ids=LACKS)
-def test_syncs_work_without(two: World, refuse: Refuse, lacking: list[tuple[str, int]]) -> None:
-    """The first and the next one: all rows are there, and each run ends well."""
-    for call, number in lacking:
+@pytest.mark.parametrize("calls", first(UNSUPPORTED.values(), 4), ids=UNSUPPORTED)
+def test_syncs_work_without_an_operation(two: World, refuse: Refuse, calls: list[tuple[str, int]]) -> None:
+    """The first sync and the next one succeed, and publish all rows."""
+    for call, number in calls:
         refuse(call, number)
     two.sync()
     change(two)
@@ -91,9 +91,9 @@ def test_syncs_work_without(two: World, refuse: Refuse, lacking: list[tuple[str,
     assert two.rows("SELECT count(*) FROM sessions WHERE name = 'Changed'") == [(1,)]
 
 
-def test_everything_else_works_without_them_as_well(two: World, refuse: Refuse) -> None:
-    """Rebuilding and forgetting."""
-    for call, number in LACKS["all of it"]:
+def test_rebuild_and_forget_work_without_all_of_them(two: World, refuse: Refuse) -> None:
+    """The data is then as expected."""
+    for call, number in UNSUPPORTED["all of them"]:
         refuse(call, number)
     two.sync()
     two.rebuild()
@@ -103,8 +103,8 @@ def test_everything_else_works_without_them_as_well(two: World, refuse: Refuse) 
     assert gone not in {session_id for session_id, *_ in two.here()}
 
 
-def test_without_symbolic_links_there_is_no_latest_and_this_is_said_once(two: World, refuse: Refuse) -> None:
-    """A stale one is worse than none; `vapi.duckdb` shows the newest snapshot."""
+def test_without_symbolic_links_there_is_no_latest_and_one_message(two: World, refuse: Refuse) -> None:
+    """An outdated link is removed. `vapi.duckdb` shows the newest snapshot."""
     two.sync()
     latest = two.warehouse / "parquet" / "latest"
     assert latest.is_symlink()
@@ -122,18 +122,18 @@ def test_without_symbolic_links_there_is_no_latest_and_this_is_said_once(two: Wo
 
 @pytest.mark.parametrize("number", first([errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.ESTALE]))
 @pytest.mark.parametrize("call", ["symlink", "fsync", "chmod"])
-def test_a_disk_that_fails_is_no_file_system_that_lacks_something(
+def test_a_failing_disk_is_not_an_unsupported_operation(
     two: World, refuse: Refuse, call: str, number: int
 ) -> None:
-    """Exit code 5."""
+    """It is an error with exit code 5."""
     refuse(call, number)
-    with pytest.raises(WarehouseError) as told:
+    with pytest.raises(WarehouseError) as caught:
         two.sync()
-    assert told.value.exit_code == 5
+    assert caught.value.exit_code == 5
 
 
 def test_a_file_that_cannot_be_synced_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing else makes it durable."""
+    """Nothing else makes a file durable; a directory may be skipped."""
     (tmp_path / "file").touch()
 
     def refused(descriptor: int) -> None:
@@ -145,8 +145,8 @@ def test_a_file_that_cannot_be_synced_is_an_error(tmp_path: Path, monkeypatch: p
         files.sync_file(tmp_path / "file")
 
 
-def test_without_renames_over_a_file_what_can_be_derived_goes_first(tmp_path: Path, refuse: Refuse) -> None:
-    """The views, say; where there is nothing in the way, a refusal is a refusal."""
+def test_without_renames_over_files_a_derived_file_is_removed_first(tmp_path: Path, refuse: Refuse) -> None:
+    """The new file then takes its place."""
     (tmp_path / "draft").write_text("new")
     (tmp_path / "old").write_text("old")
     refuse("rename", errno.EPERM)
@@ -155,8 +155,8 @@ def test_without_renames_over_a_file_what_can_be_derived_goes_first(tmp_path: Pa
     assert not (tmp_path / "draft").exists()
 
 
-def test_a_rename_that_is_refused_for_another_reason_removes_nothing(tmp_path: Path, refuse: Refuse) -> None:
-    """A broken disk."""
+def test_a_rename_that_fails_for_another_reason_removes_nothing(tmp_path: Path, refuse: Refuse) -> None:
+    """For example, because the disk is broken."""
     (tmp_path / "draft").write_text("new")
     (tmp_path / "old").write_text("old")
     refuse("rename", errno.EIO)
@@ -165,8 +165,8 @@ def test_a_rename_that_is_refused_for_another_reason_removes_nothing(tmp_path: P
     assert (tmp_path / "old").read_text() == "old"
 
 
-def test_publication_works_without_renames_over_a_file(two: World, refuse: Refuse) -> None:
-    """The second one meets the views of the first."""
+def test_publication_works_without_renames_over_files(two: World, refuse: Refuse) -> None:
+    """The second publication replaces the views of the first."""
     two.sync()
     refuse("rename", errno.EPERM)
     change(two)
@@ -189,13 +189,13 @@ def layout(tmp_path: Path) -> Layout:
 
 @pytest.fixture
 def without_flock(refuse: Refuse) -> None:
-    """As an NFS server without its lock daemon says it, or some FUSE."""
+    """Like NFS without a lock daemon, and some FUSE file systems."""
     refuse("flock", errno.ENOLCK)
 
 
 @pytest.mark.usefixtures("without_flock")
 def test_without_flock_two_runs_still_exclude_each_other(layout: Layout) -> None:
-    """In one process, where the one refused must not drop the other's lock by closing the file."""
+    """In one process. The run that fails must not release the lock of the other by closing the file."""
     with writer_lock(layout):
         for _ in range(2):
             with pytest.raises(WarehouseBusyError, match=f"pid {os.getpid()}"), writer_lock(layout):
@@ -206,7 +206,7 @@ def test_without_flock_two_runs_still_exclude_each_other(layout: Layout) -> None
 
 @pytest.mark.usefixtures("without_flock")
 def test_without_flock_processes_still_exclude_each_other(layout: Layout) -> None:
-    """Until the other one ends, however."""
+    """Until the other process ends, even by SIGKILL."""
     code = (
         "import errno, fcntl, sys; from pathlib import Path\n"
         "from vapi_sessions.warehouse.layout import Layout, writer_lock\n"
@@ -232,22 +232,22 @@ def test_without_flock_processes_still_exclude_each_other(layout: Layout) -> Non
 
 @pytest.mark.usefixtures("without_flock")
 def test_without_any_lock_nothing_is_written(layout: Layout, refuse: Refuse) -> None:
-    """Two runs at once would damage the warehouse: that is said before anything happens."""
+    """Concurrent runs would damage the warehouse."""
     refuse("fcntl", errno.ENOLCK)
-    with pytest.raises(WarehouseError, match="file system without locks") as told, writer_lock(layout):
+    with pytest.raises(WarehouseError, match="file system without locks") as caught, writer_lock(layout):
         pytest.fail("it was written")
-    assert told.value.exit_code == 5
-    assert not isinstance(told.value, WarehouseBusyError)
+    assert caught.value.exit_code == 5
+    assert not isinstance(caught.value, WarehouseBusyError)
 
 
 @pytest.fixture
 def broken(refuse: Refuse) -> None:
-    """A server that forgot the file."""
+    """Like a server that has lost the file handle."""
     refuse("flock", errno.ESTALE)
 
 
 @pytest.mark.usefixtures("broken")
-def test_a_lock_that_fails_is_told(layout: Layout) -> None:
-    """As what the system says."""
+def test_a_lock_that_fails_is_an_error(layout: Layout) -> None:
+    """The error shows the reason of the system."""
     with pytest.raises(WarehouseError, match="Stale file handle"), writer_lock(layout):
         pytest.fail("it was written")

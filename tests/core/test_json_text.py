@@ -1,4 +1,4 @@
-"""The one decoder: what is odd about JSON is put right and counted, nothing else is touched, and no oddity is missed."""
+"""The JSON decoder repairs odd JSON and counts the repairs, changes nothing else, and misses nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import ORG
+from constants import ORG
 from sample_sessions import ORDINARY, SESSIONS, plain_json, session
 from selection import examples
 from vapi_sessions.core.json_text import MARK, MOST_DEEP, MOST_DIGITS, deeper, normalised
@@ -20,8 +20,8 @@ FEW = examples(150)
 HALF = "\\ud83d"
 
 
-def told(body: bytes) -> dict[str, int]:
-    """What was put right in a body, as it says itself."""
+def repairs(body: bytes) -> dict[str, int]:
+    """The counts of repairs in the repaired body."""
     found: dict[str, int] = json.loads(normalised(body)[0]).get(MARK, {})
     return found
 
@@ -38,8 +38,8 @@ def told(body: bytes) -> dict[str, int]:
         ('{"n":' + "9" * (MOST_DIGITS + 1) + "}", {"n": "9" * (MOST_DIGITS + 1)}, {"long_integers": 1}),
     ],
 )  # fmt: skip
-def test_what_is_odd_is_put_right(text: str, after: dict[str, Any], counts: dict[str, int]) -> None:
-    """And counted; once more, there is nothing left to do."""
+def test_odd_json_is_repaired_and_counted(text: str, after: dict[str, Any], counts: dict[str, int]) -> None:
+    """A repaired body needs no further repair."""
     body, value = normalised(text.encode())
     assert json.loads(body) == after | {MARK: counts}
     assert json.loads(json.dumps(value, default=lambda raw: json.loads(bytes(raw)))) == json.loads(body)
@@ -48,16 +48,16 @@ def test_what_is_odd_is_put_right(text: str, after: dict[str, Any], counts: dict
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('{"b":"]","a":[', "]}")])
 @pytest.mark.parametrize("levels", [MOST_DEEP - 1, MOST_DEEP, 900, 3_000, 50_000])
-def test_what_is_too_deep_becomes_its_text(opening: str, closing: str, levels: int) -> None:
-    """From a fixed level on, with not a character lost, whatever this interpreter could take."""
-    step = opening.count("[") + opening.count("{")
+def test_a_value_nested_too_deep_becomes_its_text(opening: str, closing: str, levels: int) -> None:
+    """From a fixed level on, without losing a character."""
+    levels_each = opening.count("[") + opening.count("{")
     text = opening * levels + ('{"x":1}' if "a" in opening else "") + closing * levels
     body = f'{{"m":{text},"n":[[1.50]]}}'.encode()
     clean, value = normalised(body)
     assert json.loads(clean)["n"] == [[1.5]]
     assert not deeper(value)
-    inside = levels * step + ("a" in opening) + 1
-    assert told(body) == ({} if inside <= MOST_DEEP else {"deep_values": 1})
+    inside = levels * levels_each + ("a" in opening) + 1
+    assert repairs(body) == ({} if inside <= MOST_DEEP else {"deep_values": 1})
     if inside > MOST_DEEP:
         found = value["m"]
         while not isinstance(found, str):
@@ -82,31 +82,31 @@ def _brackets(text: str) -> int:
         "null",
     ],
 )
-def test_what_is_merely_unusual_is_the_same_object(text: str) -> None:
-    """NUL, escapes, white space, numbers of any form."""
+def test_unusual_but_valid_json_is_unchanged(text: str) -> None:
+    """NUL, escapes, white space, and numbers in any form."""
     body = text.encode()
     assert normalised(body)[0] is body
     assert well_formed(body) is body
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"a":NaN}', '{"a":"\x01"}', "\ufeff{}", "{} {}", '{"a":01}', "[" * 300 + "}" * 300, '{"a":' + "[" * 5_000 + "}"])  # fmt: skip
-def test_what_is_not_json_is_refused(text: str) -> None:
-    """However deep."""
+def test_text_that_is_not_json_is_refused(text: str) -> None:
+    """At any depth of nesting."""
     with pytest.raises(ValueError, match=r"."):
         normalised(text.encode())
 
 
-@pytest.mark.parametrize("mark", [5, {"repeated_names": "Ann"}, {"x": 1}, {"repeated_names": 0}, {"repeated_names": True}, {"repeated_names": 15550104477}])  # fmt: skip
-def test_what_only_looks_like_the_mark_gives_way(mark: Any) -> None:
-    """Where there is something to tell; a mark of before is added to."""
-    body = plain_json({MARK: mark})[:-1].encode() + b',"a":1,"a":2}'
-    assert told(body) == {"repeated_names": 2}
+@pytest.mark.parametrize("member", [5, {"repeated_names": "Ann"}, {"x": 1}, {"repeated_names": 0}, {"repeated_names": True}, {"repeated_names": 15550104477}])  # fmt: skip
+def test_a_member_with_the_name_of_the_counts_is_replaced(member: Any) -> None:
+    """Counts of earlier repairs are added to the new ones."""
+    body = plain_json({MARK: member})[:-1].encode() + b',"a":1,"a":2}'
+    assert repairs(body) == {"repeated_names": 2}
     body = plain_json({MARK: {"lone_surrogates": 1, "repeated_names": 4}})[:-1].encode() + b',"a":1,"a":2}'
-    assert told(body) == {"lone_surrogates": 1, "repeated_names": 5}
+    assert repairs(body) == {"lone_surrogates": 1, "repeated_names": 5}
 
 
 def scribbled(value: Any, rng: random.Random, blanks: float, twice: float) -> tuple[str, int]:
-    """JSON text of a value with blanks at such a share of places, and here and there a member twice; how many are."""
+    """JSON text of a value with random blanks and repeated members, and the number of repeated members."""
 
     def blank() -> str:
         return rng.choice([" ", "\n", "\t "]) if rng.random() < blanks else ""
@@ -133,10 +133,10 @@ def scribbled(value: Any, rng: random.Random, blanks: float, twice: float) -> tu
     st.integers(),
     st.sampled_from([0, 0.05, 0.3]),
 )
-def test_no_repeated_name_is_missed(body: dict[str, Any], seed: int, twice: float) -> None:
-    """Wherever it stands, whatever white space is there; the value is that of any other parser."""
+def test_every_repeated_name_is_found(body: dict[str, Any], seed: int, twice: float) -> None:
+    """At any place, with any white space. The value is that of other parsers."""
     rng = random.Random(seed)
-    # Few blanks: that they were many must not be what gives a repeated name away.
+    # Often without blanks, because blanks alone make the decoder look closer.
     body = {k: v for k, v in json.loads(normalised(json.dumps(body).encode())[0]).items() if k != MARK}
     text, count = scribbled(body, rng, rng.choice([0, 0, 0.01, 0.3]), twice)
     clean = well_formed(text.encode())
@@ -147,16 +147,16 @@ def test_no_repeated_name_is_missed(body: dict[str, Any], seed: int, twice: floa
 
 @FEW
 @given(SESSIONS, st.booleans())
-def test_both_looks_see_the_same(body: dict[str, Any], spaced: bool) -> None:
-    """The quick one, for sessions of the usual members, misses nothing that the other one finds."""
+def test_the_fast_check_finds_what_the_full_check_finds(body: dict[str, Any], spaced: bool) -> None:
+    """The fast one is for sessions with the usual members."""
     text = (json.dumps(body) if spaced else plain_json(body)).encode()
     assert well_formed(text) == normalised(text)[0]
 
 
 @pytest.mark.parametrize("place", ["content", "message", "role", "metadata", "tool_calls", "result"])
 @pytest.mark.parametrize("value", ['{"a":1,"a":2}', '[{"a":1,"a":2}]', f'["{HALF}"]', "[" * 200 + "]" * 200, "9" * 5_000])  # fmt: skip
-def test_nothing_hides_in_what_the_quick_look_does_not_decode(place: str, value: str) -> None:
-    """The texts of messages, above all."""
+def test_odd_json_is_found_in_members_that_the_fast_check_skips(place: str, value: str) -> None:
+    """Above all in the texts of messages."""
     ids = f'"id":"a","orgId":"{ORG}","createdAt":"2026-03-01T00:00:00.000Z","updatedAt":"2026-03-01T00:00:00.000Z"'
     body = f'{{{ids},"messages":[{{"role":"user"}},{{"{place}":{value}}}]}}'.encode()
     row = read_session(body)

@@ -1,4 +1,4 @@
-"""What has been read, what has to be read now, and how far the unbroken stretch reaches."""
+"""Which intervals have been read, which must be read now, and the watermark."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ LEDGERS = st.builds(
 
 
 def ms(*spans: tuple[int, int]) -> IntervalSet:
-    """A set given in milliseconds."""
+    """A set with bounds in milliseconds."""
     return IntervalSet((lower * MS, upper * MS) for lower, upper in spans)
 
 
 def of(interval_set: IntervalSet) -> set[int]:
-    """Members, as whole milliseconds."""
+    """The members, in whole milliseconds."""
     return {moment for lower, upper in interval_set for moment in range(lower // MS, upper // MS)}
 
 
 def read(ledger: Ledger, bound: int, lookback: int) -> set[int]:
-    """What is to be read, in whole milliseconds."""
+    """The moments to read, in whole milliseconds."""
     return of(ledger.to_read(bound=bound * MS, lookback=lookback * MS))
 
 
 @given(LEDGERS, st.integers(0, 50), st.integers(0, 10))
 @moderate
 def test_everything_unread_is_to_be_read(ledger: Ledger, bound: int, lookback: int) -> None:
-    """No moment between the origin and the bound is left out that no interval covers."""
+    """Every moment between the origin and the bound that is not completed."""
     assert ledger.origin is not None
     unread = set(range(ledger.origin // MS, bound)) - of(ledger.completed)
     assert unread <= read(ledger, bound, lookback)
@@ -53,7 +53,7 @@ def test_everything_unread_is_to_be_read(ledger: Ledger, bound: int, lookback: i
 @given(LEDGERS, st.integers(0, 50), st.integers(0, 10))
 @moderate
 def test_the_unsettled_and_the_lookback_are_read_again(ledger: Ledger, bound: int, lookback: int) -> None:
-    """What was read too early, and what lies shortly before the bound, may have been invisible."""
+    """Changes there may not have been visible before."""
     assert ledger.origin is not None
     again = of(ledger.unsettled) | set(range(bound - lookback, bound))
     assert again & set(range(ledger.origin // MS, bound)) <= read(ledger, bound, lookback)
@@ -62,7 +62,7 @@ def test_the_unsettled_and_the_lookback_are_read_again(ledger: Ledger, bound: in
 @given(LEDGERS, st.integers(0, 50), st.integers(0, 10))
 @moderate
 def test_nothing_else_is_read(ledger: Ledger, bound: int, lookback: int) -> None:
-    """Cost follows change: what is complete and settled is left alone, and nothing lies outside origin and bound."""
+    """Nothing that is completed and settled, and nothing outside of origin and bound."""
     assert ledger.origin is not None
     found = read(ledger, bound, lookback)
     assert found <= set(range(ledger.origin // MS, bound))
@@ -72,7 +72,7 @@ def test_nothing_else_is_read(ledger: Ledger, bound: int, lookback: int) -> None
 @given(LEDGERS, st.integers(0, 50), st.integers(0, 10))
 @moderate
 def test_after_reading_it_all_the_watermark_is_the_bound(ledger: Ledger, bound: int, lookback: int) -> None:
-    """Claiming what was to be read leaves no gap below the bound."""
+    """No gap before the bound remains."""
     assert ledger.origin is not None
     claims = ledger.to_read(bound=bound * MS, lookback=lookback * MS)
     after = replace(ledger, completed=ledger.completed | claims)
@@ -81,8 +81,8 @@ def test_after_reading_it_all_the_watermark_is_the_bound(ledger: Ledger, bound: 
 
 @given(LEDGERS)
 @moderate
-def test_the_watermark_ends_the_unbroken_stretch(ledger: Ledger) -> None:
-    """Everything from the origin to the watermark is complete, the watermark itself is not."""
+def test_the_watermark_is_the_first_moment_not_completed(ledger: Ledger) -> None:
+    """Everything from the origin to the watermark is completed."""
     assert ledger.origin is not None
     stretch = ledger.origin // MS
     while stretch in of(ledger.completed):
@@ -92,14 +92,14 @@ def test_the_watermark_ends_the_unbroken_stretch(ledger: Ledger) -> None:
 
 @given(LEDGERS)
 @moderate
-def test_gaps_are_the_unread_below_the_newest_claim(ledger: Ledger) -> None:
-    """Origin to newest claim, less what is complete."""
+def test_gaps_are_unread_intervals_before_the_newest_claim(ledger: Ledger) -> None:
+    """From the origin to the newest claim, without the completed intervals."""
     assert ledger.origin is not None
     newest = (ledger.completed.end or 0) // MS
     assert of(ledger.gaps) == set(range(ledger.origin // MS, newest)) - of(ledger.completed)
 
 
-def test_a_failed_window_among_others_is_a_gap() -> None:
+def test_a_window_that_failed_alone_is_a_gap() -> None:
     """The state is a set of intervals, not the newest value seen."""
     ledger = Ledger("org", 0, ms((0, 10), (20, 30)), ms((27, 30)))
     assert ledger.watermark == 10 * MS
@@ -107,8 +107,8 @@ def test_a_failed_window_among_others_is_a_gap() -> None:
     assert ledger.to_read(bound=40 * MS, lookback=3 * MS) == ms((10, 20), (27, 40))
 
 
-def test_a_fresh_ledger_knows_nothing() -> None:
-    """Before a row was seen there is no origin, no watermark, no gap, nothing to read."""
+def test_a_new_ledger_is_empty() -> None:
+    """Before the first session there is no origin, no watermark, no gap, and nothing to read."""
     ledger = Ledger()
     assert ledger.watermark is None
     assert list(ledger.gaps) == []
@@ -116,23 +116,23 @@ def test_a_fresh_ledger_knows_nothing() -> None:
 
 
 def test_the_first_run_reads_from_the_origin() -> None:
-    """With nothing read, everything up to the bound is one interval."""
+    """Everything up to the bound is one interval."""
     assert Ledger("org", 5 * MS).to_read(bound=100 * MS, lookback=10 * MS) == ms((5, 100))
 
 
-def test_the_lookback_does_not_reach_behind_the_origin() -> None:
-    """Before the origin there is nothing."""
+def test_the_lookback_does_not_begin_before_the_origin() -> None:
+    """There is nothing before the origin."""
     ledger = Ledger("org", 95 * MS, ms((95, 100)), ms((90, 100)))
     assert ledger.to_read(bound=101 * MS, lookback=10 * MS) == ms((95, 101))
 
 
 @pytest.mark.parametrize("bound", [30, 60, 90])
-def test_a_clock_that_jumped_back_reads_its_stretch_again(bound: int) -> None:
-    """A bound behind everything that was read does not end a run without reading: the stretch before it is read again."""
+def test_after_a_clock_jumped_back_the_lookback_is_read(bound: int) -> None:
+    """Everything before the new bound is completed, but new changes have times shortly before it."""
     ledger = Ledger("org", 0, ms((0, 100)), ms((90, 100)))
     assert ledger.to_read(bound=bound * MS, lookback=10 * MS) == ms((bound - 10, bound))
 
 
 def test_a_bound_before_the_origin_leaves_nothing_to_read() -> None:
-    """An organisation younger than the settling delay has no closed stretch yet."""
+    """The organisation is then younger than the settling delay."""
     assert list(Ledger("org", 100).to_read(bound=50, lookback=10)) == []

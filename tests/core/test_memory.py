@@ -1,4 +1,4 @@
-"""Memory that was freed goes back to the system, where the C library can be asked to; a user's own settings win."""
+"""Freed memory is returned to the system, with glibc; the user's own settings take precedence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from vapi_sessions.core import memory
 
-#: Touches a hundred blocks of 2 MB, which a default glibc keeps once it has seen a few freed; prints what stays, MB.
+#: Allocates and frees a hundred blocks of 2 MB, which glibc would keep by default, and prints what the process holds, MB.
 _HELD = """
 import sys
 from vapi_sessions.core import memory
@@ -32,7 +32,7 @@ print(resident() - before)
 
 
 def held(*arguments: str, **variables: str) -> float:
-    """MB that a process of its own holds in the end."""
+    """MB that a separate process holds in the end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     done = subprocess.run(
         [sys.executable, "-c", _HELD, *arguments],
@@ -44,17 +44,15 @@ def held(*arguments: str, **variables: str) -> float:
     return float(done.stdout)
 
 
-@pytest.mark.skipif(
-    platform.libc_ver()[0] != "glibc", reason="only glibc is asked for anything; and /proc is Linux's"
-)
-def test_large_blocks_are_given_back() -> None:
-    """No more stays than may be kept; and glibc alone, told to keep all, keeps them: the measure can see it."""
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc and /proc")
+def test_large_blocks_are_returned_to_the_system() -> None:
+    """The process keeps no more than allowed. With user settings that keep everything, the test sees the difference."""
     assert held("flat") < memory._KEPT / 1e6 + 1
     assert held("flat", MALLOC_MMAP_THRESHOLD_="30000000", MALLOC_TRIM_THRESHOLD_="900000000") > 100
 
 
-def test_the_command_settles_its_allocator_before_pyarrow_chooses_one() -> None:
-    """A pool that pyarrow has chosen stays; its own keeps what it frees, a quarter of a sync's memory."""
+def test_the_command_sets_its_allocator_before_pyarrow_is_imported() -> None:
+    """It chooses its pool at import. Its default pool keeps freed memory, a quarter of a sync's."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ARROW_")}
     done = subprocess.run(
         [sys.executable, "-c", _COMMAND, "status", "--help"],
@@ -77,8 +75,8 @@ main()
 """
 
 
-def test_a_very_large_threshold_of_the_users_is_no_obstacle() -> None:
-    """A hundred times as much would be more than the collector takes; the largest that it takes it is then."""
+def test_a_very_large_threshold_of_the_user_is_possible() -> None:
+    """A hundred times as much would exceed the largest threshold, which is then used."""
     usual = gc.get_threshold()
     gc.set_threshold(50_000_000, *usual[1:])
     try:
@@ -89,7 +87,7 @@ def test_a_very_large_threshold_of_the_users_is_no_obstacle() -> None:
         gc.set_threshold(*usual)
 
 
-def test_the_collector_is_as_it_was_once_the_last_has_left() -> None:
+def test_the_threshold_is_restored_when_the_last_run_ends() -> None:
     """Two runs in one process may overlap, and either may end first."""
     usual = gc.get_threshold()
     first, second = memory.fewer_collections(), memory.fewer_collections()

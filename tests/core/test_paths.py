@@ -1,4 +1,4 @@
-"""Which directory a path means, and which paths are refused: in one place, for every command, flow and `connect()`."""
+"""Which directory a path means, and which paths are refused, by every command, flow and `connect()`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vapi_sessions.warehouse.layout import Layout
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory, empty, with a home beside it."""
+    """The empty working directory, with a home directory beside it."""
     working, home = tmp_path / "work", tmp_path / "home"
     for directory in (working, home):
         directory.mkdir()
@@ -46,27 +46,27 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("..", ""),
     ],
 )
-def test_which_directory_is_meant(here: Path, given: str, meant: str) -> None:
-    """Absolute, with `~` expanded and nothing else; the same for settings, layouts and what was meant already."""
+def test_a_path_becomes_absolute(here: Path, given: str, meant: str) -> None:
+    """Only `~` is expanded. Settings and layouts agree, and an absolute path stays the same."""
     root = here.parent / meant
     assert warehouse_root(given) == warehouse_root(root) == root
     assert load_settings(warehouse=given).warehouse == Layout(root).root == root
-    if not given.startswith("./"):  # which a Path is without
+    if not given.startswith("./"):  # Path removes it
         assert warehouse_root(Path(given)) == Layout(Path(given)).root == root
     assert list(here.iterdir()) == []
 
 
-def test_a_link_is_followed_once(here: Path) -> None:
-    """What a link points to later does not move a warehouse that is open."""
+def test_a_link_is_resolved_once(here: Path) -> None:
+    """A link that changes later does not move an open warehouse."""
     (here / "old").mkdir()
     (here / "current").symlink_to("old")
     assert warehouse_root("current/wh") == here / "old" / "wh"
 
 
-def test_the_default_is_below_the_working_directory_of_the_start(
+def test_the_default_is_below_the_initial_working_directory(
     here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever changes directory afterwards changes no setting."""
+    """Changing the directory later does not change the setting."""
     settings = load_settings()
     monkeypatch.chdir("/")
     assert settings.warehouse == here / "warehouse"
@@ -87,12 +87,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("given", "why"), REFUSED.items(), ids=lambda text: ascii(text)[:30])
-def test_what_cannot_work_is_refused(
+def test_an_impossible_path_is_refused(
     here: Path, monkeypatch: pytest.MonkeyPatch, given: str, why: str
 ) -> None:
-    """With exit code 2 and one line that can be printed anywhere, before anything is made; by each way that leads to a warehouse."""
+    """Everywhere that a warehouse is opened, with a printable message on one line, and before anything is created."""
     ways = [lambda: load_settings(warehouse=given), lambda: vapi_sessions.connect(given)]
-    if given and "\0" not in given:  # an empty variable means none, and none can hold a NUL
+    if given and "\0" not in given:  # an empty variable counts as unset, and no variable can contain a NUL
         monkeypatch.setenv("VAPI_WAREHOUSE", given)
         ways += [
             lambda: load_settings(),
@@ -100,12 +100,12 @@ def test_what_cannot_work_is_refused(
             lambda: Layout(Path(given.replace("//", "/"))),
         ]
     for way in ways[: 4 if "//" in given else None]:
-        with pytest.raises(ConfigurationError, match=why) as told:
+        with pytest.raises(ConfigurationError, match=why) as caught:
             way()
-        assert told.value.exit_code == 2
-        assert told.value.remedy
-        assert str(told.value.fact).isprintable()
-        assert len(told.value.fact) < 4_500
+        assert caught.value.exit_code == 2
+        assert caught.value.remedy
+        assert str(caught.value.fact).isprintable()
+        assert len(caught.value.fact) < 4_500
     assert list(here.iterdir()) == []
 
 
@@ -120,14 +120,14 @@ def test_what_cannot_work_is_refused(
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )
-def test_the_command_line_says_so(
+def test_the_command_line_refuses_an_impossible_path(
     here: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
     what: str,
 ) -> None:
-    """Exit code 2; an empty option is not taken for none, which would be another warehouse."""
+    """Exit code 2. An empty option is not ignored, because the default is another warehouse."""
     monkeypatch.setattr(sys, "argv", ["vapi-sessions", *arguments])
     with pytest.raises(SystemExit) as end:
         app.main()
@@ -136,8 +136,8 @@ def test_the_command_line_says_so(
     assert list(here.iterdir()) == []
 
 
-def test_a_working_directory_that_was_removed_is_told(here: Path) -> None:
-    """A relative path has no meaning there; an absolute one has."""
+def test_a_removed_working_directory_is_an_error_for_relative_paths(here: Path) -> None:
+    """Absolute paths work."""
     (here / "gone").mkdir()
     os.chdir("gone")
     (here / "gone").rmdir()
@@ -146,8 +146,8 @@ def test_a_working_directory_that_was_removed_is_told(here: Path) -> None:
     assert warehouse_root("/srv/wh") == Path("/srv/wh")
 
 
-def test_a_key_file_is_found_at_home(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cron expands `~` in no variable, whatever it names."""
+def test_the_path_of_a_key_file_may_begin_with_a_tilde(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cron does not expand `~` in variables."""
     key = here.parent / "home" / "key"
     key.write_text("a-key\n")
     key.chmod(0o600)
@@ -158,8 +158,8 @@ def test_a_key_file_is_found_at_home(here: Path, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     "name", ["data*", "wh?t", "[prod]", "[[]", "**", "[!a]", "]", "{a,b}", "it's", "100%"]
 )
-def test_a_pattern_matches_its_own_path_alone(tmp_path: Path, name: str) -> None:
-    """Beside directories that the name would match as a pattern."""
+def test_a_pattern_matches_only_its_own_path(tmp_path: Path, name: str) -> None:
+    """There are other directories that the name would match as a pattern."""
     with duckdb.connect() as db:
         for n, directory in enumerate((name, "data two", "what", "p", "[", "b", "deep/er", "a"), 1):
             (tmp_path / directory).mkdir(parents=True)

@@ -25,7 +25,9 @@ from vapi_sessions.operations.window_buffer import PageSanitizer
 from vapi_sessions.privacy.policy import MessageText, PersonalData, Policy
 from vapi_sessions.privacy.sanitizer import Sanitizer
 from vapi_sessions.schema import TABLES
-from vapi_sessions.source.client import Query, Source
+from vapi_sessions.source.client import Source
+from vapi_sessions.source.environment import Environment
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.pagination import PageRead
 from vapi_sessions.warehouse import query
 from vapi_sessions.warehouse.index import Index
@@ -54,11 +56,15 @@ def world(seed: int) -> int:
         "http://fuzz.test",
         SecretStr("key"),
         next_seq=itertools.count(1).__next__,
-        now=clock.__next__,
-        sleep=lambda _: None,
-        monotonic=lambda: 0.0,
-        transport=httpx.MockTransport(
-            lambda _: httpx.Response(200, content=bodies[-1], headers={"content-type": "application/json"})
+        environment=Environment(
+            now=clock.__next__,
+            sleep=lambda _: None,
+            monotonic=lambda: 0.0,
+            transport=httpx.MockTransport(
+                lambda _: httpx.Response(
+                    200, content=bodies[-1], headers={"content-type": "application/json"}
+                )
+            ),
         ),
     )
     sanitizer = Sanitizer(policy=policy(random) if random.random() < 0.5 else Policy())

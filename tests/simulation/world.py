@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from vapi_sessions.core.timestamps import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError
 from vapi_sessions.operations import reconcile, sync
-from vapi_sessions.operations.environment import Environment
 from vapi_sessions.settings import Settings
+from vapi_sessions.source.environment import Environment
 
 from . import engine
 from .clock import Clock

@@ -1,27 +1,21 @@
-"""One spelling for a host: the rule of TLS and the rule of proxies see the host that a connection would be made to."""
+"""Every host has one spelling, so that the rules for TLS and proxies apply to the host that is connected to."""
 
 from __future__ import annotations
 
-import itertools
 import json
 from typing import Final
 
 import pytest
-from pydantic import SecretStr
-from test_client import KEY
+from scripted import KEY
 
 from selection import some
-from servers import Misbehaving, says
+from servers import ScriptedServer, http_response, sends, source_of
 from vapi_sessions.core.addresses import canonical, is_this_machine
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.settings import load_settings
-from vapi_sessions.source.client import Source
 from vapi_sessions.source.proxies import proxy_for
 
 EMPTY: Final = json.dumps({"results": [], "metadata": {"itemsPerPage": 1, "totalItems": 0}}).encode()
-WHOLE: Final = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(EMPTY) + EMPTY
-)
 
 
 @pytest.mark.parametrize(
@@ -36,20 +30,20 @@ WHOLE: Final = (
         "api\uff0evapi\uff0eai",
         "api\uff61vapi\uff61ai\u3002",
         "api.\uff56api.ai",  # a full-width v
-        "api.vapi.a\u2139",  # an i of its own, which is the letter by compatibility
+        "api.vapi.a\u2139",  # a compatibility character of the letter i
         "api.eu.vapi.ai:80/gateway",
     ],
 )
-def test_the_vendor_in_other_spellings_is_spoken_to_encrypted_only(host: str) -> None:
-    """The rule looks at the one spelling; with TLS, that is also where requests go."""
+def test_the_vendors_host_requires_tls_in_any_spelling(host: str) -> None:
+    """The rule is applied to the canonical spelling, which requests are then sent to."""
     with pytest.raises(ConfigurationError, match="unencrypted"):
         load_settings(base_url=f"http://{host}")
     assert ".vapi.ai" in f".{load_settings(base_url=f'https://{host}').base_url}".replace("//", ".")
 
 
 @pytest.mark.parametrize("host", ["api.va\u00adpi.ai", "api.vapi%2eai", "api.vapi.ai\u200b", "vapi.ai..example", "x@api.vapi.ai", "a\\@api.vapi.ai"])  # fmt: skip
-def test_what_hides_a_host_is_no_address(host: str) -> None:
-    """Invisible characters, escapes, empty labels, and users before it."""
+def test_an_address_that_hides_its_host_is_refused(host: str) -> None:
+    """Invisible characters, escapes, empty labels, and a user name before the host."""
     with pytest.raises(ConfigurationError):
         load_settings(base_url=f"http://{host}")
 
@@ -67,8 +61,8 @@ def test_what_hides_a_host_is_no_address(host: str) -> None:
         ("http://10.0.0.1", "http://10.0.0.1"),
     ],
 )
-def test_settings_hold_the_one_spelling(given: str, expected: str) -> None:
-    """A name outside of ASCII is a name of its own, and stays."""
+def test_settings_have_the_canonical_spelling(given: str, expected: str) -> None:
+    """A name that is not ASCII stays as it is."""
     assert load_settings(base_url=given).base_url == expected
 
 
@@ -81,8 +75,10 @@ LOOPBACK: Final = (
 
 
 @pytest.mark.parametrize("host", LOOPBACK)
-def test_this_machine_in_any_spelling_is_asked_directly(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    """Whatever the environment says of proxies; `NO_PROXY` need not name it."""
+def test_no_proxy_is_used_for_this_machine_in_any_spelling(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """Even if the environment sets a proxy, and `NO_PROXY` is empty."""
     for variable in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(variable, "http://proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", "")
@@ -92,8 +88,8 @@ def test_this_machine_in_any_spelling_is_asked_directly(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("host", ["128.0.0.1", "1.1", "localhost.example", "notlocalhost", "[::2]", "[fd00::1]", "126.255.255.255"])  # fmt: skip
-def test_other_machines_are_not_taken_for_this_one(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    """A proxy is used."""
+def test_a_proxy_is_used_for_similar_hosts(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """They are other machines."""
     monkeypatch.setenv("ALL_PROXY", "http://proxy.example:3128")
     assert proxy_for(f"http://{host}:8787") is not None
 
@@ -101,13 +97,14 @@ def test_other_machines_are_not_taken_for_this_one(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     "host", some(["127.0.0.1", "localhost", "127.1", "0x7f000001", "localhost."], "127.1")
 )
-def test_the_proxy_never_sees_the_key(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    """The server is asked, and the proxy hears nothing."""
-    with Misbehaving(says(b"HTTP/1.1 502 No\r\n\r\n")) as proxy, Misbehaving(says(WHOLE)) as server:
+def test_a_proxy_gets_no_request_to_this_machine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """The server gets the key, and the proxy gets nothing."""
+    refusing, empty = sends(b"HTTP/1.1 502 No\r\n\r\n"), sends(http_response(EMPTY))
+    with ScriptedServer(refusing) as proxy, ScriptedServer(empty) as server:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("http_proxy", proxy.url)
         address = load_settings(base_url=f"http://{host}:{server.port}").base_url
-        with Source(address, SecretStr(KEY), next_seq=itertools.count().__next__) as source:
+        with source_of(address, KEY) as source:
             assert source.count() == 0
         assert proxy.heads == []
         assert f"Bearer {KEY}" in server.heads[0]

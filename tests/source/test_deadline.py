@@ -1,4 +1,4 @@
-"""A request has a deadline as a whole, and nobody waits for an answer when the run is being stopped."""
+"""The deadline of a request as a whole, and the end of all waits when the run is stopped."""
 
 from __future__ import annotations
 
@@ -9,60 +9,61 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from pydantic import SecretStr
-from test_client import GOOD
+from scripted import GOOD, KEY
 
-from models import FakeTime
-from servers import Behaviour, Misbehaving, begins_and_hangs, hangs, says, trickles
+from clocks import FakeTime
+from servers import (
+    Behaviour,
+    ScriptedServer,
+    begins_and_hangs,
+    hangs,
+    http_head,
+    http_response,
+    sends,
+    source_of,
+    trickles,
+)
 from vapi_sessions.errors import SourceUnavailableError, VapiSessionsError
-from vapi_sessions.source.client import FIRST_ATTEMPTS, PATIENCE, Query, Source
+from vapi_sessions.source.client import Source
 from vapi_sessions.source.connection import DEADLINE
+from vapi_sessions.source.list_query import Query
+from vapi_sessions.source.retries import FIRST_ATTEMPTS, PATIENCE
 
-KEY = SecretStr("the-very-private-key-0123456789")
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
-WHOLE = OK + b"Content-Length: %d\r\n\r\n" % len(GOOD.content) + GOOD.content
+WHOLE = http_response(GOOD.content)
 
 SLOW: dict[str, Behaviour] = {
     "accepts and never answers": hangs,
     "sends a head and hangs": begins_and_hangs,
-    "sends a body byte by byte": trickles(OK + b"\r\n", b" "),
-    "sends a head byte by byte": trickles(OK + b"X-Long: ", b"x"),
-    "sends informational heads for ever": trickles(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+    "sends a body byte by byte": trickles(http_head(), b" "),
+    "sends a head byte by byte": trickles(http_head()[:-2] + b"X-Long: ", b"x"),
+    "sends informational responses without end": trickles(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
 }
 
 
 @pytest.fixture
 def time() -> FakeTime:
-    """Passes while somebody sleeps, and while a server is late."""
+    """A clock that moves while the client sleeps and while a server is late."""
     return FakeTime()
 
 
 def late(time: FakeTime, behaviour: Behaviour) -> Behaviour:
-    """So slow that the deadline passes."""
+    """The behaviour, but so slow that the deadline passes."""
 
-    def behave(connection: socket.socket, over: threading.Event) -> None:
+    def behave(connection: socket.socket, closing: threading.Event) -> None:
         time.elapsed += DEADLINE + 1
-        behaviour(connection, over)
+        behaviour(connection, closing)
 
     return behave
 
 
 @pytest.fixture
 def open_source(time: FakeTime) -> Iterator[Callable[..., Source]]:
-    """Clients of a real server, with this clock."""
+    """Makes clients of a server, with this clock."""
     sources: list[Source] = []
 
-    def connect(server: Misbehaving, concurrency: int = 1) -> Source:
-        numbers = itertools.count(1).__next__
-        source = Source(
-            server.url,
-            KEY,
-            next_seq=numbers,
-            monotonic=time.monotonic,
-            sleep=time.sleep,
-            concurrency=concurrency,
-        )
-        sources.append(source)
-        return source
+    def connect(server: ScriptedServer, concurrency: int = 1) -> Source:
+        sources.append(source_of(server.url, KEY, time=time, concurrency=concurrency))
+        return sources[-1]
 
     yield connect
     for source in sources:
@@ -70,18 +71,18 @@ def open_source(time: FakeTime) -> Iterator[Callable[..., Source]]:
 
 
 @pytest.mark.parametrize("slow", SLOW.values(), ids=SLOW)
-def test_an_answer_that_is_not_there_in_time_is_asked_for_again(
+def test_a_late_response_is_requested_again(
     slow: Behaviour, time: FakeTime, open_source: Callable[..., Source]
 ) -> None:
-    """However a source keeps a request open, it ends at the deadline, and the connection with it."""
-    with Misbehaving(late(time, slow), says(WHOLE)) as server:
+    """The request and its connection end at the deadline, however the server keeps the request open."""
+    with ScriptedServer(late(time, slow), sends(WHOLE)) as server:
         assert open_source(server).list(Query()).total == 1
         assert len(server.heads) == 2
 
 
 def test_a_source_that_is_always_late_is_an_error(time: FakeTime, open_source: Callable[..., Source]) -> None:
-    """With what may help where the network is slow."""
-    with Misbehaving(late(time, hangs)) as server, pytest.raises(SourceUnavailableError) as caught:
+    """The remedy names an option that helps if the network is slow."""
+    with ScriptedServer(late(time, hangs)) as server, pytest.raises(SourceUnavailableError) as caught:
         open_source(server).list(Query())
     assert (
         f"Gave up after {FIRST_ATTEMPTS} attempts: {server.url} did not answer in full" in caught.value.fact
@@ -89,9 +90,9 @@ def test_a_source_that_is_always_late_is_an_error(time: FakeTime, open_source: C
     assert "--page-size" in caught.value.remedy
 
 
-def test_late_answers_do_not_add_up_to_hours(time: FakeTime, open_source: Callable[..., Source]) -> None:
-    """After the first answer there are more attempts, but none begins long after the request was made."""
-    with Misbehaving(says(WHOLE), late(time, hangs)) as server:
+def test_late_responses_do_not_add_up_to_hours(time: FakeTime, open_source: Callable[..., Source]) -> None:
+    """After the first response there are more attempts, but none starts long after the first one."""
+    with ScriptedServer(sends(WHOLE), late(time, hangs)) as server:
         source = open_source(server)
         source.list(Query())
         with pytest.raises(SourceUnavailableError, match="Gave up after 3 attempts"):
@@ -99,9 +100,9 @@ def test_late_answers_do_not_add_up_to_hours(time: FakeTime, open_source: Callab
     assert PATIENCE < time.elapsed < PATIENCE + DEADLINE
 
 
-def test_the_threads_of_late_answers_end(time: FakeTime, open_source: Callable[..., Source]) -> None:
-    """The connection is broken under them, so they do not wait for their own time-out."""
-    with Misbehaving(*(late(time, slow) for slow in SLOW.values())) as server:
+def test_the_threads_of_late_responses_end(time: FakeTime, open_source: Callable[..., Source]) -> None:
+    """Their connections are shut down, so they do not wait until they time out."""
+    with ScriptedServer(*(late(time, slow) for slow in SLOW.values())) as server:
         before = set(threading.enumerate())
         with pytest.raises(SourceUnavailableError):
             open_source(server).list(Query())
@@ -111,16 +112,16 @@ def test_the_threads_of_late_answers_end(time: FakeTime, open_source: Callable[.
                 assert not thread.is_alive()
 
 
-def test_nobody_waits_for_an_answer_once_the_run_is_stopped(open_source: Callable[..., Source]) -> None:
-    """Neither those that ask at that moment nor those that would ask next."""
+def test_requests_end_when_the_run_is_stopped(open_source: Callable[..., Source]) -> None:
+    """Those that are pending, and those that wait for a connection."""
     asked = threading.Event()
 
-    def behave(connection: socket.socket, over: threading.Event) -> None:
+    def behave(connection: socket.socket, closing: threading.Event) -> None:
         asked.set()
-        over.wait()
+        closing.wait()
 
     caught: list[VapiSessionsError] = []
-    with Misbehaving(behave) as server:
+    with ScriptedServer(behave) as server:
         source = open_source(server, concurrency=2)
 
         def ask() -> None:
@@ -139,14 +140,14 @@ def test_nobody_waits_for_an_answer_once_the_run_is_stopped(open_source: Callabl
     assert [error.fact for error in caught] == ["The run was stopped."] * 3
 
 
-def test_a_wait_ends_when_the_run_is_stopped() -> None:
-    """One between two attempts too, which may be as long as a minute."""
+def test_a_wait_between_two_attempts_ends_when_the_run_is_stopped() -> None:
+    """It might last a minute."""
     stopping = threading.Event()
     stopping.set()
-    busy = OK.replace(b"200 OK", b"429 Too Many Requests") + b"Content-Length: 2\r\n\r\n{}"
+    busy = http_response(b"{}", status="429 Too Many Requests")
     with (
-        Misbehaving(says(busy)) as server,
-        Source(server.url, KEY, next_seq=itertools.count(1).__next__, stopping=stopping) as source,
+        ScriptedServer(sends(busy)) as server,
+        Source(server.url, SecretStr(KEY), next_seq=itertools.count(1).__next__, stopping=stopping) as source,
         pytest.raises(SourceUnavailableError, match="The run was stopped"),
     ):
         source.list(Query())

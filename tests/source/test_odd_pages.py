@@ -1,4 +1,4 @@
-"""Whatever is odd about the JSON of some sessions of a page, alone or together, the page is read and nothing is lost."""
+"""Pages with odd JSON in some of their sessions: every session is read."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from collections.abc import Sequence
 import httpx
 import pytest
 
+from batches import observation
 from beside import FOLDER
-from conftest import RealTransport, World
-from models import ORG, observation
+from constants import ORG
+from transports import RealTransport
 from vapi_sessions.operations import sync
 from vapi_sessions.source import page
+from vapi_sessions.source.environment import Environment
 from vapi_sessions.transform.headers import Row, UnreadableRow, read_session
+from worlds import World
 
 TIMES = '"createdAt":"2026-03-01T00:00:00.000Z","updatedAt":"2026-03-01T00:00:00.000Z"'
 #: Members of a session, as JSON text.
@@ -44,14 +47,14 @@ def response(texts: Sequence[str]) -> bytes:
 
 
 def ids(body: bytes) -> list[str]:
-    """What a page holds, as the client reads it."""
+    """The ids of the sessions of a page, as the client reads it."""
     rows = [read_session(text) for text in page.split(body)[1]]
     return [row.session_id if isinstance(row, Row) else row.problem for row in rows]
 
 
 @pytest.mark.parametrize("pair", list(itertools.combinations_with_replacement(ODD, 2)), ids=" and ".join)
-def test_two_oddities_on_one_page_or_in_one_session(pair: tuple[str, str]) -> None:
-    """Each session is read with its own id, in either order, and so is the ordinary one beside them."""
+def test_any_two_oddities_on_one_page_or_in_one_session_are_read(pair: tuple[str, str]) -> None:
+    """Each session is read with its own id, and so is the ordinary one between them."""
     first, second = (ODD[name] for name in pair)
     for texts in (
         [session(1, first), session(2), session(3, second)],
@@ -62,7 +65,7 @@ def test_two_oddities_on_one_page_or_in_one_session(pair: tuple[str, str]) -> No
 
 
 class _Odd(RealTransport):
-    """The source, with members put into the sessions of each list on their way."""
+    """The source, with extra members in the sessions of each list."""
 
     def __init__(self, members: Sequence[str]) -> None:
         super().__init__()
@@ -80,7 +83,7 @@ class _Odd(RealTransport):
 
 
 def _cases() -> list[str]:
-    """The members of the sessions that failed once, of which each file holds some that failed together."""
+    """The members of sessions that once failed together."""
     path = FOLDER / "cases" / "deep-and-half-emoji.jsonl"
     if not path.is_file():
         return []
@@ -91,15 +94,15 @@ def _cases() -> list[str]:
     "members",
     [
         list(ODD.values()),
-        pytest.param(_cases(), marks=pytest.mark.skipif(not _cases(), reason="the case is not beside the checkout")),
+        pytest.param(_cases(), marks=pytest.mark.skipif(not _cases(), reason="the file is not beside the checkout")),
     ],
-    ids=["all of them", "those that failed once"],
+    ids=["all of them", "those that once failed"],
 )  # fmt: skip
-def test_a_sync_loads_pages_of_oddities(world: World, members: list[str]) -> None:
-    """Every session has its row, and a second sync finds nothing new."""
+def test_a_sync_reads_pages_of_oddities(world: World, members: list[str]) -> None:
+    """Every session has a row, and a second sync finds nothing new."""
     start = world.ago(days=1)
     there = world.insert(24, lambda n: (start + n * 1_000_000, start + n * 1_000_000))
-    environment = sync.Environment(world.clock.us, world.clock.monotonic, world.clock.sleep, _Odd(members))
+    environment = Environment(world.clock.us, world.clock.monotonic, world.clock.sleep, _Odd(members))
     for new in (24, 0):
         summary = sync.sync(world.settings(page_size=100), environment=environment)
         assert summary.counts.sessions_new == new
@@ -108,16 +111,16 @@ def test_a_sync_loads_pages_of_oddities(world: World, members: list[str]) -> Non
 
 
 @pytest.mark.parametrize("results", ["{}", '{"a":{"b":"\\ud83d"}}', "null", '"[]"'])
-def test_results_that_are_no_list_are_no_page(results: str) -> None:
-    """Even where the page has to be cut by its brackets."""
+def test_a_page_whose_results_are_not_a_list_is_refused(results: str) -> None:
+    """Even if the page has to be split at its brackets."""
     deep = "[" * 3_000 + "]" * 3_000
     body = f'{{"results":{results},"x":{deep},"metadata":{{"totalItems":0,"itemsPerPage":1}}}}'.encode()
     with pytest.raises((ValueError, RecursionError)):
         page.split(body)
 
 
-def test_what_an_observation_says_is_what_its_body_says() -> None:
-    """The model of other tests is read as the client reads it."""
+def test_the_observations_of_other_tests_are_read_like_sessions() -> None:
+    """Their times are numbers, which the client reports."""
     row = read_session(observation("a", 1).body)
-    assert isinstance(row, UnreadableRow)  # its times are numbers there
+    assert isinstance(row, UnreadableRow)
     assert row.problem == "createdAt is not a time, updatedAt is not a time"

@@ -1,4 +1,4 @@
-"""A source that counts requests by the UTC minute: one wait to its next minute, longer ones if that was not enough."""
+"""A source that limits requests per UTC minute: the client waits for its next minute, then longer each time."""
 
 from __future__ import annotations
 
@@ -6,127 +6,129 @@ from email.utils import format_datetime
 
 import httpx
 import pytest
-from test_client import GOOD, Fixture, Scripted, page, said, session
+from scripted import GOOD, Client, Scripted, api_error, page, session
 
-from conftest import World
-from models import EPOCH, FakeTime
+from clocks import FakeTime
+from constants import EPOCH
 from vapi_emulator.switches import FaultSettings
 from vapi_sessions.core.timestamps import HOUR, MINUTE, SECOND, to_datetime
 from vapi_sessions.errors import SourceUnavailableError
-from vapi_sessions.source.client import ATTEMPTS, PATIENCE, Query
+from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.pace import LONGEST_WAIT, MOST_JITTER, Pace
+from vapi_sessions.source.retries import ATTEMPTS, PATIENCE
+from worlds import World
 
-BY_THE_MINUTE = "the source limits the rate (429)"
+RATE_LIMITED = "the source limits the rate (429)"
 
 
 def dated(answer: httpx.Response, now: int) -> httpx.Response:
-    """With the source's clock in it."""
+    """The response with the source's clock in its Date header."""
     answer.headers["date"] = format_datetime(to_datetime(now), usegmt=True)
     return answer
 
 
 def waits_after(now: int, *answers: httpx.Response) -> list[float]:
-    """The seconds slept until a page arrives, when our clock shows `now`."""
-    with Fixture(Scripted(*answers), now=now) as fixture:
-        fixture.source.list(Query())
-        return fixture.time.sleeps
+    """The waits until a page arrives, in seconds, if our clock shows `now`."""
+    with Client(Scripted(*answers), now=now) as client:
+        client.source.list(Query())
+        return client.time.sleeps
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
-def test_without_a_header_the_next_minute_is_waited_for(chance: float) -> None:
-    """And a little longer, by chance, so that several programs do not all begin at once."""
+def test_without_retry_after_the_wait_ends_soon_after_the_next_minute(chance: float) -> None:
+    """At a random moment, so that several programs do not all start at once."""
     time = FakeTime()
     pace = Pace(time.monotonic, time.sleep, lambda: chance)
     at = EPOCH + 7 * HOUR + 13 * SECOND + 250_000
     assert pace.throttled(pace.wait_turn(), None, at) == pytest.approx(46.75 + chance * MOST_JITTER)
 
 
-def test_the_minute_is_the_sources() -> None:
-    """Our clock may be wrong by any number of seconds."""
-    (wait,) = waits_after(EPOCH + 30 * SECOND, dated(said(429), EPOCH + HOUR + 55 * SECOND), GOOD)
+def test_the_next_minute_is_that_of_the_sources_clock() -> None:
+    """Our clock may be wrong."""
+    (wait,) = waits_after(EPOCH + 30 * SECOND, dated(api_error(429), EPOCH + HOUR + 55 * SECOND), GOOD)
     assert 5 <= wait <= 5 + MOST_JITTER
 
 
-def test_without_the_sources_clock_the_minute_is_ours() -> None:
-    """A date out of a cache is none."""
-    stale = dated(said(429), EPOCH + HOUR + 55 * SECOND)
+def test_without_the_sources_clock_the_next_minute_is_ours() -> None:
+    """A Date header from a cache is not used."""
+    stale = dated(api_error(429), EPOCH + HOUR + 55 * SECOND)
     stale.headers["age"] = "3"
-    for answer in (said(429), stale):
+    for answer in (api_error(429), stale):
         (wait,) = waits_after(EPOCH + 30 * SECOND, answer, GOOD)
         assert 30 <= wait <= 30 + MOST_JITTER
 
 
-def test_if_the_next_minute_is_not_enough_the_waits_grow() -> None:
-    """A source may count otherwise, or lock out for longer."""
-    first, *others = waits_after(EPOCH + 59 * SECOND, *[said(429)] * 4, GOOD)
+def test_if_the_next_minute_is_not_enough_the_next_waits_are_longer() -> None:
+    """15 s, then the longest wait."""
+    first, *others = waits_after(EPOCH + 59 * SECOND, *[api_error(429)] * 4, GOOD)
     assert 1 <= first <= 1 + MOST_JITTER
     assert others == pytest.approx([15, LONGEST_WAIT, LONGEST_WAIT])
 
 
-def test_after_a_success_it_is_the_next_minute_again() -> None:
-    """A run at the limit waits once a minute."""
-    with Fixture(Scripted(said(429), GOOD, said(429), GOOD), now=EPOCH + 50 * SECOND) as fixture:
-        fixture.source.list(Query())
-        before = fixture.time.elapsed
-        fixture.source.list(Query())
-        second = fixture.time.elapsed - before
+def test_after_a_success_the_next_wait_is_for_the_minute_again() -> None:
+    """A run at the limit waits once per minute."""
+    with Client(Scripted(api_error(429), GOOD, api_error(429), GOOD), now=EPOCH + 50 * SECOND) as client:
+        client.source.list(Query())
+        before = client.time.elapsed
+        client.source.list(Query())
+        second = client.time.elapsed - before
     assert before == pytest.approx(10, abs=MOST_JITTER)
     assert second == pytest.approx(60, abs=2 * MOST_JITTER)
 
 
 @pytest.mark.parametrize("begin", [0, 20, 59])
-def test_all_patience_outlasts_a_minute_and_a_lockout_and_ends(begin: int) -> None:
-    """Wherever in the minute it begins; a source that always limits the rate does not keep a run for ever."""
+def test_all_waits_together_are_longer_than_a_lockout_and_end(begin: int) -> None:
+    """They are longer than a minute and the observed 21 s, and shorter than ten minutes."""
     with (
-        Fixture(Scripted(said(429)), now=EPOCH + begin * SECOND) as fixture,
+        Client(Scripted(api_error(429)), now=EPOCH + begin * SECOND) as client,
         pytest.raises(SourceUnavailableError) as caught,
     ):
-        fixture.source.list(Query())
-    assert caught.value.fact == f"Gave up after {ATTEMPTS} attempts: {BY_THE_MINUTE}."
-    assert 60 + 21 < fixture.time.elapsed < 10 * 60
+        client.source.list(Query())
+    assert caught.value.fact == f"Gave up after {ATTEMPTS} attempts: {RATE_LIMITED}."
+    assert 60 + 21 < client.time.elapsed < 10 * 60
 
 
-def test_whoever_only_waits_for_its_turn_does_not_give_up() -> None:
-    """As long as others get answers, a 429 says that there are too many of us, not that nothing works."""
-    box: list[Fixture] = []
+def test_a_request_does_not_give_up_while_others_succeed() -> None:
+    """A 429 then means that there are many workers, not that the source is down."""
+    box: list[Client] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
         if box[0].time.elapsed > 12 * 60:
             return GOOD
-        box[0].source.pace.succeeded()  # another worker, which took the minute's last request
-        return said(429)
+        box[0].source.pace.succeeded()  # another worker got the last request of the minute
+        return api_error(429)
 
-    with Fixture(handler) as fixture:
-        box.append(fixture)
-        assert fixture.source.list(Query()).total == 1
-    assert fixture.source.traffic.throttled > ATTEMPTS
+    with Client(handler) as client:
+        box.append(client)
+        assert client.source.list(Query()).total == 1
+    assert client.source.traffic.throttled > ATTEMPTS
 
 
-def test_but_not_for_ever() -> None:
-    """A source that limits one kind of request only, and always, is a source that does not answer it."""
-    box: list[Fixture] = []
+def test_a_request_gives_up_in_the_end_although_others_succeed() -> None:
+    """The source may always limit one kind of request."""
+    box: list[Client] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
         box[0].source.pace.succeeded()
-        return said(429)
+        return api_error(429)
 
-    with Fixture(handler) as fixture:
-        box.append(fixture)
+    with Client(handler) as client:
+        box.append(client)
         with pytest.raises(SourceUnavailableError, match="limits the rate"):
-            fixture.source.list(Query())
-    assert PATIENCE < fixture.time.elapsed < PATIENCE + 2 * MINUTE / SECOND
+            client.source.list(Query())
+    assert PATIENCE < client.time.elapsed < PATIENCE + 2 * MINUTE / SECOND
 
 
-def test_other_failures_do_not_count_the_429s_before_them() -> None:
-    """Who waited long for its turn has the whole budget for what comes then."""
-    answers = [*[said(429)] * (ATTEMPTS - 1), *[said(500)] * (ATTEMPTS - 1), page(session())]
-    with Fixture(Scripted(*answers)) as fixture:
-        assert fixture.source.list(Query()).total == 1
+def test_429s_do_not_count_as_other_failures() -> None:
+    """After many of them, a request still has all its attempts."""
+    answers = [*[api_error(429)] * (ATTEMPTS - 1), *[api_error(500)] * (ATTEMPTS - 1), page(session())]
+    with Client(Scripted(*answers)) as client:
+        assert client.source.list(Query()).total == 1
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
-def test_a_sync_under_a_limit_by_the_minute_loses_nothing(world: World, concurrency: int) -> None:
-    """It takes as many minutes as it must, and is refused about once in each by each of its workers."""
+def test_a_sync_under_a_limit_per_minute_loses_nothing(world: World, concurrency: int) -> None:
+    """It takes as many minutes as needed, and each worker gets about one 429 per minute."""
     world.generate(100)
     world.server.configure(faults=FaultSettings(rate_limit_per_minute=7))
     world.sync(page_size=5, concurrency=concurrency)

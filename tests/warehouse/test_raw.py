@@ -252,7 +252,7 @@ def test_flipped_bits_are_no_bug_of_ours(tmp_path: Path) -> None:
         (errno.EROFS, "/w/file cannot be written", "directory of your own"),
         (errno.EACCES, "/w/file cannot be read or written", "directory of your own"),
         (errno.EPERM, "/w/file cannot be read or written", "directory of your own"),
-        (errno.ENOTDIR, "/w/file lies below a file", "Give a directory"),
+        (errno.ENOTDIR, "/w/file is below a file", "Give a directory"),
         (errno.EIO, "/w/file: Input/output error.", "Look at the disk"),
     ],
     ids=lambda value: errno.errorcode[value] if isinstance(value, int) else "",
@@ -284,7 +284,7 @@ def test_a_warehouse_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WarehouseError, match="is a file, not a directory"):
         Layout(tmp_path / "file").create()
-    with pytest.raises(WarehouseError, match="lies below a file"):
+    with pytest.raises(WarehouseError, match="is below a file"):
         Layout(tmp_path / "file" / "warehouse").create()
 
 

@@ -1,1 +1,1 @@
-"""Time, intervals, JSON, files and processes: used by every other package, and aware of none."""
+"""Time, intervals, JSON, files and processes. Every other package may use this one; it uses none of them."""

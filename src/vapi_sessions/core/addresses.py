@@ -1,4 +1,4 @@
-"""Hosts as they stand in an address: which ones a connection can be tried to, and which are this machine. Pure."""
+"""Hosts of addresses: their canonical spelling, which ones are usable, and which are this machine. Pure."""
 
 from __future__ import annotations
 
@@ -9,26 +9,25 @@ import unicodedata
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-#: Beside the full stop, what IDNA (RFC 3490, 3.1) takes for one. NFKC makes the fourth, U+FF61, of the first.
+#: Characters that IDNA treats as a full stop (RFC 3490, 3.1). NFKC turns the third one, U+FF61, into U+3002.
 _FULL_STOPS: Final = str.maketrans("\u3002\uff0e", "..")
-#: As the files of hosts of common systems name it, beside `localhost` and all below it.
+#: Names of this machine in the hosts files of common systems. `localhost` also includes its subdomains.
 _LOOPBACK_NAMES: Final = frozenset(
     {
         "localhost", "localhost.localdomain", "localhost4", "localhost4.localdomain4", "localhost6",
         "localhost6.localdomain6", "ip6-localhost", "ip6-loopback",
     }
 )  # fmt: skip
-#: What `inet_aton`, and so every resolver, takes for an address of IPv4: one to four numbers, also in octal and hexadecimal.
+#: IPv4 addresses as `inet_aton`, and so every resolver, accepts them: one to four numbers, decimal, octal or hexadecimal.
 _NUMBERS: Final = re.compile(r"(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+)){0,3}", re.IGNORECASE)
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 _FOUR_NUMBERS: Final = re.compile(r"[0-9]+(\.[0-9]+){3}")
 
 
 def canonical(host: str) -> str:
-    """The one spelling of a host: lower case, ASCII full stops, none at the end, an address of IPv4 as four numbers.
+    """The canonical spelling of a host: lower case, ASCII full stops, none at the end, IPv4 addresses as four numbers.
 
-    Characters that are only a variant of another (full-width letters) become that one (NFKC); what stays outside of ASCII is
-    a name of its own.
+    Variants of a character (such as full-width letters) are replaced by it (NFKC). Other names that are not ASCII are kept.
     """
     name = unicodedata.normalize("NFKC", host.translate(_FULL_STOPS)).translate(_FULL_STOPS).lower()
     name = name.removesuffix(".") if len(name) > 1 else name
@@ -41,9 +40,9 @@ def canonical(host: str) -> str:
 
 
 def with_canonical_host(url: str) -> SplitResult:
-    """The parts of an http(s) URL, its scheme in lower case and its host in its one spelling.
+    """The parts of an http(s) URL, with the scheme in lower case and the canonical spelling of the host.
 
-    Raises ValueError if its host or port is none.
+    Raises ValueError if the host or the port is invalid.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -55,23 +54,23 @@ def with_canonical_host(url: str) -> SplitResult:
 
 
 def is_usable(host: str) -> bool:
-    """Whether a connection to this host can be tried at all. `host` is without brackets, as `urlsplit` gives it."""
+    """Whether a connection to this host is possible at all. `host` has no brackets, as `urlsplit` returns it."""
     if ":" in host or _FOUR_NUMBERS.fullmatch(host):
         return _ip(host) is not None
     try:
-        host.encode("idna")  # as a socket does: no empty label, none above 63 characters
+        host.encode("idna")  # like a socket: no label is empty or longer than 63 characters
     except UnicodeError:
         return False
     return not host.isascii() or _NAME.fullmatch(host) is not None
 
 
 def is_below(host: str, domain: str) -> bool:
-    """Whether the host is this domain or one below it, however it is spelt."""
+    """Whether the host is this domain or a subdomain of it, in any spelling."""
     return f".{canonical(host)}".endswith(f".{domain}")
 
 
 def is_this_machine(host: str) -> bool:
-    """Whether the host can only be this machine: `localhost` and its like, 127.0.0.0/8, `::1`, and the unspecified address."""
+    """Whether the host is this machine: `localhost` and similar names, 127.0.0.0/8, `::1`, and the unspecified address."""
     name = canonical(host)
     if name in _LOOPBACK_NAMES or name.endswith(".localhost"):
         return True

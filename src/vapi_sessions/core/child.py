@@ -1,9 +1,8 @@
 """Child processes that end when their parent ends, however the parent ends.
 
-The child's standard input is a pipe, and the parent alone holds its other end. The kernel closes that end with the
-parent's last breath (SIGKILL, a crash, `os._exit`), the child reads the end of the file, and ends itself and whatever
-it has started. Nothing is polled, and no process id can be mistaken for another. Processes of `multiprocessing` have
-such a pipe already, and only need to watch it.
+The child's standard input is a pipe, and only the parent holds the other end. The kernel closes that end when the parent ends
+(by SIGKILL, a crash or `os._exit`). The child then reads end-of-file, and ends itself and the processes it has started. Nothing
+is polled, and no process id can be confused with another. Processes of `multiprocessing` already have such a pipe.
 """
 
 from __future__ import annotations
@@ -20,12 +19,12 @@ from collections.abc import Mapping
 from multiprocessing import connection
 from typing import Final
 
-#: Seconds that a child has to end by itself before it is killed.
+#: Seconds that a child gets to end by itself before it is killed.
 GRACE: Final = 15.0
 
 
 def start(module: str, *arguments: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Run `python -m module arguments…` in a session of its own, without output."""
+    """Run `python -m module arguments…` in a new session, without output."""
     return subprocess.Popen(  # noqa: S603  # our own interpreter
         [sys.executable, "-m", __name__, module, *arguments],
         env=environment,
@@ -37,25 +36,25 @@ def start(module: str, *arguments: str, environment: Mapping[str, str]) -> subpr
 
 
 def stop(child: subprocess.Popen[bytes]) -> None:
-    """End it as our own end would, and wait until it is gone."""
+    """End the child as if this process had ended, and wait for it."""
     if child.stdin is not None:
         child.stdin.close()
     try:
         child.wait(2 * GRACE)
     except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)  # its group, in which it is the first
+        os.killpg(child.pid, signal.SIGKILL)  # its process group, which it leads
         child.wait()
 
 
 def follow_parent() -> None:
-    """In a process of `multiprocessing`, end when its parent has ended; in any other do nothing."""
+    """End this process when its parent ends, if it is a process of `multiprocessing`; otherwise do nothing."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent.sentinel, GRACE), daemon=True).start()
 
 
 def terminate_all() -> None:
-    """Tell all processes that `multiprocessing` started to end; those that do not are killed after a while."""
+    """Terminate all processes that `multiprocessing` has started, and kill those that do not end in time."""
     for process in multiprocessing.active_children():
         process.terminate()
     threading.Thread(target=_kill_all, args=(GRACE,), daemon=True).start()
@@ -83,7 +82,7 @@ def _end_with_parent(pipe: int, grace: float) -> None:
 
 
 def main() -> None:
-    """What the child does: watch the pipe, and be the module."""
+    """In the child: watch the pipe and run the module."""
     pipe = os.dup(0)  # not inherited by what the module starts
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)

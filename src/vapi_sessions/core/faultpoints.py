@@ -1,8 +1,7 @@
-"""Named places at which a run can be killed, or the disk be full, so that tests can prove that nothing depends on luck.
+"""Named points at which tests kill a run, or simulate a full disk.
 
-`VAPI_SESSIONS_FAULT_POINT=NAME` kills the process there with SIGKILL, `NAME:3` the third time it comes there;
-`NAME=full` or `NAME:3=full` raises the operating system's "no space left" there, from that time on. Without the
-variable a point costs one lookup.
+`VAPI_SESSIONS_FAULT_POINT=NAME` kills the process with SIGKILL when it reaches the point, `NAME:3` the third time. `NAME=full`
+or `NAME:3=full` raises "no space left on device" there, from that time on. Without the variable, a point costs one lookup.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from vapi_sessions.errors import ConfigurationError
 
 VARIABLE: Final = "VAPI_SESSIONS_FAULT_POINT"
 
-#: In the order in which a sync, a reconcile and a rebuild come by.
+#: In the order in which a sync, a reconcile and a rebuild reach them.
 POINTS: Final = (
     "page.fetched",
     "raw.written",  # under its temporary name
     "raw.renamed",
-    "staging.written",  # the rows of a batch, which is not committed
+    "staging.written",  # the rows of a batch that is not committed yet
     "merge.begun",
     "merge.deleted",
     "merge.inserted",
@@ -40,20 +39,20 @@ POINTS: Final = (
     "publish.views_renamed",
     "publish.old_removed",
     "publish.latest_swapped",
-    "reconcile.compared",  # what is missing is known, nothing is marked
+    "reconcile.compared",  # the missing sessions are known, no tombstone is written
     "reconcile.marked",
     "rebuild.derived",
     "rebuild.swapped",
-    "forget.noted",  # the suppression list is durable, nothing is erased
-    "erase.raw_written",  # one raw file without what was to go
-    "erase.index",  # the sessions are deleted, their bytes are still in the file
-    "index.drafted",  # another index is complete, beside the one in force
+    "forget.noted",  # the suppression list is durable, nothing is erased yet
+    "erase.raw_written",  # one raw file is rewritten without the erased sessions
+    "erase.index",  # the sessions are deleted, but their bytes are still in the file
+    "index.drafted",  # the new index is complete, beside the current one
     "index.swapped",
-    "erase.published",  # older snapshots are still there
-    "erase.snapshot_removed",  # one of them
-    "tighten.raw_written",  # one raw file under the stricter policy
+    "erase.published",  # older snapshots still exist
+    "erase.snapshot_removed",  # one of the older snapshots
+    "tighten.raw_written",  # one raw file is rewritten under the stricter policy
     "tighten.published",
-    "take_over.published",  # the database of an earlier version is still there
+    "take_over.published",  # the database of an earlier version still exists
 )
 _KNOWN: Final = frozenset(POINTS)
 
@@ -67,8 +66,8 @@ class _Armed:
 
 
 def arm(text: str | None) -> None:
-    """Set or clear what `VAPI_SESSIONS_FAULT_POINT` would. Raises ConfigurationError for a name nobody declared."""
-    global _armed  # one process, one death
+    """Set or clear the fault point, like `VAPI_SESSIONS_FAULT_POINT`. Raises ConfigurationError for an unknown name."""
+    global _armed  # one fault point per process
     if not text:
         _armed = None
         return
@@ -79,7 +78,7 @@ def arm(text: str | None) -> None:
 
 
 def reach(name: str) -> None:
-    """Say that this point is reached. Raises OSError if the disk is to be full here."""
+    """Called where the point is. Kills the process or raises OSError if the fault point is armed."""
     if name not in _KNOWN:
         raise ValueError(f"{name} is not declared in faultpoints.POINTS")
     armed = _armed

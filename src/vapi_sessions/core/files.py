@@ -1,19 +1,19 @@
-"""What not every file system can do, and what is done without it.
+"""File operations that not every file system supports, and the fallback for each.
 
-CIFS, 9p, FUSE, NFS, exFAT and shared folders each lack some of this. What makes data durable has no substitute: a file that
-cannot be synced, a disk that is full or broken, stays an error.
+CIFS, 9p, FUSE, NFS, exFAT and shared folders each miss some of them. There is no fallback for durability: a file that cannot be
+synced, or a full or broken disk, is an error.
 
-| what                           | without it                                                                          |
-|--------------------------------|-------------------------------------------------------------------------------------|
-| sync of a directory            | a rename is as durable as the file system makes it                                  |
-| permissions                    | the mount decides who can read                                                      |
-| hard links                     | files are copied: each snapshot takes its full size                                 |
-| symbolic links                 | there is no `parquet/latest`; `vapi.duckdb` shows the newest snapshot all the same    |
-| rename over an existing file   | derived files are removed first, and are gone for an instant; others are an error   |
-| locks (`flock`)                | a lock on a range of bytes; without that too, nothing is written                    |
+| operation                      | without it                                                                     |
+|--------------------------------|--------------------------------------------------------------------------------|
+| sync of a directory            | a rename is as durable as the file system makes it                             |
+| permissions                    | the mount decides who can read                                                 |
+| hard links                     | files are copied, so each snapshot takes its full size                         |
+| symbolic links                 | there is no `parquet/latest`; `vapi.duckdb` still shows the newest snapshot    |
+| rename over an existing file   | derived files are removed first, and missing for an instant; others: an error  |
+| locks (`flock`)                | a lock on a range of bytes; without that too, nothing is written               |
 
-No link is followed, and nobody else's file is written: what is ours by its name may be a link to what is not, or a second name
-of it (`ln`, `cp -al`). New files are made under names that do not exist (`new_file`), and renamed over old ones.
+Links are not followed, and no foreign file is written: a file with one of our names may be a link to a foreign file, or a hard
+link to it (`ln`, `cp -al`). So new files are created under unused names (`new_file`) and renamed over old ones.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from typing import Final
 from vapi_sessions.core.disk_errors import WITHOUT_LOCKS, link_in_our_place, without_locks
 
 _IMPOSSIBLE: Final = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL})
-#: Directories cannot be synced, or not even be opened for it.
+#: A directory cannot be synced, or not be opened for it.
 _NO_DIRECTORY_SYNC: Final = _IMPOSSIBLE | {errno.EBADF, errno.EISDIR}
 _NO_PERMISSIONS: Final = _IMPOSSIBLE | {errno.EPERM}
-#: A shared folder of a virtual machine calls itself read-only, for links alone.
+#: A shared folder of a virtual machine reports "read-only" for symbolic links.
 _NO_SYMBOLIC_LINKS: Final = _IMPOSSIBLE | {errno.EPERM, errno.EACCES, errno.EROFS, errno.EPROTO}
 _NO_REPLACING: Final = _IMPOSSIBLE | {errno.EPERM, errno.EEXIST}
 
-#: The files of a table in a snapshot. Copies and leftovers of other programs have other names ("… copy.parquet", "._….parquet"):
-#: ours begin and end with digits, but for `empty.parquet`.
+#: The files of a table in a snapshot: their names begin and end with digits, except `empty.parquet`. Copies and leftovers of other
+#: programs have other names ("… copy.parquet", "._….parquet").
 PARTS: Final = "created_month=[0-9][0-9][0-9][0-9]-[0-9][0-9]/[0-9e]*[0-9m][0-9p][0-9t][0-9y].parquet"
 
 
 def visible(paths: Iterable[Path]) -> list[Path]:
-    """The files among these, in order, without hidden ones: macOS and others leave `._name` beside what they copy.
+    """The files among these paths, sorted, without hidden ones: macOS and others add `._name` to files that they copy.
 
-    Raises WarehouseError for a link: what it shows is not ours, and leaving it out would be to lose it in silence.
+    Raises WarehouseError for a link: its target is not ours, and ignoring the link would lose data silently.
     """
     named = sorted(path for path in paths if not path.name.startswith("."))
     for path in named:
@@ -57,16 +57,13 @@ def visible(paths: Iterable[Path]) -> list[Path]:
 
 
 def new_file(path: Path) -> int:
-    """A descriptor of a new, empty file, its owner's alone. Whatever had its name loses it, and keeps its content.
-
-    Raises OSError.
-    """
+    """A descriptor of a new, empty file with mode 0600. An existing file is unlinked, not overwritten. Raises OSError."""
     path.unlink(missing_ok=True)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
 
 
 def replace_file(path: Path, content: bytes, draft: Path) -> None:
-    """Write `content` durably in the place of whatever is there, by way of `draft`. Raises OSError."""
+    """Durably replace the file at `path`: write `content` to `draft`, and rename it. Raises OSError."""
     with os.fdopen(new_file(draft), "wb") as file:
         file.write(content)
         file.flush()
@@ -76,7 +73,7 @@ def replace_file(path: Path, content: bytes, draft: Path) -> None:
 
 
 def make_ours(path: Path, draft: Path) -> None:
-    """If a file that is written in place has other names as well, give it a copy of its own first. Raises OSError."""
+    """Before a file is written in place: if it has other hard links, replace it by a copy. Raises OSError."""
     try:
         shared = path.lstat().st_nlink > 1
     except FileNotFoundError:
@@ -89,9 +86,9 @@ def make_ours(path: Path, draft: Path) -> None:
 
 
 def empty_directory(directory: Path) -> None:
-    """Remove what is in it, following no link: neither of those in it, nor one in its own place. Raises OSError.
+    """Remove the contents of a directory. No link is followed, not even in place of the directory. Raises OSError.
 
-    What NFS keeps of files that somebody has open (`.nfs…`) goes by itself.
+    NFS keeps hidden files for files that are still open (`.nfs…`), and removes them later, so errors for hidden files are ignored.
     """
     with opened(directory, os.O_DIRECTORY) as within:
         with os.scandir(within) as entries:
@@ -105,8 +102,8 @@ def empty_directory(directory: Path) -> None:
                         os.unlink(name, dir_fd=within)
 
 
-def open_note(path: Path) -> int:
-    """A descriptor, for reading and writing, of a small file that is also a lock; made if it is not there. Raises OSError."""
+def open_lock_file(path: Path) -> int:
+    """A descriptor of a lock file, for reading and writing. Creates the file if it does not exist. Raises OSError."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -114,15 +111,15 @@ def open_note(path: Path) -> int:
     return descriptor
 
 
-def write_note(descriptor: int, text: str) -> None:
-    """Replace what such a file says, unless it is somebody else's as well: then it is a lock and says nothing of us."""
+def write_lock_file(descriptor: int, text: str) -> None:
+    """Replace the text of a lock file, unless it has other hard links: those may be foreign files."""
     if os.fstat(descriptor).st_nlink == 1:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, text.encode(), 0)
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A durable copy, its owner's alone."""
+    """Make a durable copy with mode 0600."""
     with (
         opened(source) as descriptor,
         os.fdopen(descriptor, "rb", closefd=False) as content,
@@ -135,7 +132,7 @@ def _copy(source: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def opened(path: Path, kind: int = 0) -> Iterator[int]:
-    """A descriptor for reading of what has this name itself. Raises OSError."""
+    """A descriptor for reading. Does not follow a link. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | kind)
     try:
         yield descriptor
@@ -150,7 +147,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make renames in `directory` durable, where that is possible."""
+    """Make renames in `directory` durable, if the file system supports it."""
     with _unless(_NO_DIRECTORY_SYNC):
         descriptor = os.open(directory, os.O_RDONLY)
         try:
@@ -160,13 +157,13 @@ def sync_directory(directory: Path) -> None:
 
 
 def make_private(path: Path) -> None:
-    """Let only the owner read and write a file, where there are permissions."""
+    """Set the mode 0600, if the file system supports permissions."""
     with _unless(_NO_PERMISSIONS), opened(path) as descriptor:
-        os.chmod(descriptor, 0o600)  # noqa: PTH101  # a path's would follow a link
+        os.chmod(descriptor, 0o600)  # noqa: PTH101  # with a path it would follow a link
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """The same file under a second name, or a durable copy of it: also where it has as many names as it may have."""
+    """Create a hard link, or a durable copy if that fails (also because the file has too many links)."""
     try:
         os.link(source, target)
     except OSError:
@@ -174,9 +171,9 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def remove_directory(path: Path) -> None:
-    """Remove a directory so that it is there or not: out of sight at once, and then bit by bit.
+    """Remove a directory atomically: rename it to a hidden name, then delete its contents. Raises OSError.
 
-    Killed in between, it leaves a hidden `.….tmp`, which the next publication removes. Raises OSError.
+    If the process is killed in between, a hidden `.….tmp` is left, which the next publication removes.
     """
     hidden = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(hidden, ignore_errors=True)
@@ -186,10 +183,10 @@ def remove_directory(path: Path) -> None:
 
 
 def point_link(link: Path, name: str) -> bool:
-    """Let the symbolic link `link` show `name`; False where there can be none, and then nothing stands in its place."""
+    """Point the symbolic link `link` to `name`. Returns False if links are not supported; then `link` does not exist."""
     if link.is_symlink() and link.readlink() == Path(name):
         return True
-    if link.is_dir() and not link.is_symlink():  # somebody copied the warehouse, and its links as directories
+    if link.is_dir() and not link.is_symlink():  # the warehouse was copied with its links as directories
         remove_directory(link)
     draft = link.with_name(f".{link.name}.tmp")
     draft.unlink(missing_ok=True)
@@ -202,7 +199,7 @@ def point_link(link: Path, name: str) -> bool:
 
 
 def replace_derived(draft: Path, target: Path) -> None:
-    """Rename `draft` over `target`, which can be derived again: at once, or where that is impossible by way of nothing."""
+    """Rename `draft` over `target`, a derived file. If the file system cannot replace files, `target` is removed first."""
     try:
         draft.rename(target)
     except OSError as error:
@@ -213,9 +210,9 @@ def replace_derived(draft: Path, target: Path) -> None:
 
 
 def lock(descriptor: int, where: Path) -> bool:
-    """Take the exclusive lock of an open file, which goes with its descriptor; False if somebody else has it.
+    """Take the exclusive lock of an open file, which is released with its descriptor. Returns False if it is already locked.
 
-    Raises WarehouseError if there are no locks here: nothing else keeps two runs apart.
+    Raises WarehouseError if the file system has no locks: nothing else excludes concurrent runs.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -226,12 +223,12 @@ def lock(descriptor: int, where: Path) -> bool:
             raise
     else:
         return True
-    # A lock of the open file too, not of the process: that would be lost with any other descriptor of the file.
+    # This lock, too, belongs to the open file. One of the process would be lost when any descriptor of the file is closed.
     command = getattr(fcntl, "F_OFD_SETLK", None)
     if command is None:
         raise without_locks(where, "flock is not supported")
     try:
-        # struct flock: type, whence, start, length, pid; far behind the content, which others may read.
+        # struct flock: type, whence, start, length, pid. The range is far after the content, which others may read.
         fcntl.fcntl(descriptor, command, struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, 1 << 30, 1, 0))
     except (BlockingIOError, PermissionError):
         return False
@@ -244,7 +241,7 @@ def lock(descriptor: int, where: Path) -> bool:
 
 @contextlib.contextmanager
 def _unless(impossible: frozenset[int]) -> Iterator[None]:
-    """What the file system cannot do is left undone; other refusals are raised."""
+    """Ignore the errors of an unsupported operation; raise others."""
     try:
         yield
     except OSError as error:

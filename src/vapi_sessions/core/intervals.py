@@ -1,4 +1,4 @@
-"""Half-open intervals of time, and sets of them. Pure arithmetic on microseconds; nothing here knows the source."""
+"""Half-open intervals of time in microseconds, and sets of them. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-#: As a window's lower bound: open to the left.
+#: A window with this lower bound is open to the left.
 BEGINNING: Final = 0
 
 
@@ -23,12 +23,12 @@ class Window(NamedTuple):
 
     @property
     def empty(self) -> bool:
-        """True if no moment lies in it."""
+        """Whether it contains no moment."""
         return self.upper is not None and self.upper <= self.lower
 
 
 class IntervalSet:
-    """An immutable set of moments, kept as sorted, disjoint, non-touching half-open intervals."""
+    """An immutable set of moments, stored as sorted half-open intervals that do not touch."""
 
     __slots__ = ("_spans",)
 
@@ -81,7 +81,7 @@ class IntervalSet:
         return self - (self - other)
 
     def end_of_stretch(self, origin: int) -> int:
-        """The end of the unbroken stretch that contains `origin`; `origin` itself if nothing covers it."""
+        """The end of the interval that contains `origin`; `origin` itself if there is none."""
         for lower, upper in self._spans:
             if lower <= origin < upper:
                 return upper

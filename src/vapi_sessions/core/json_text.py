@@ -1,15 +1,14 @@
-"""The one decoder for JSON: text in, values out, and what is odd about the JSON itself put right on the way. Pure.
+"""The only JSON decoder: decodes a text, and repairs JSON that other parsers disagree about. Pure.
 
-JSON allows what databases and other parsers do not agree about. `normalised` settles it once, where a page is cut into sessions
-and where a raw file is read; whatever takes a body after that relies on it:
+`normalised` repairs a body once, when a page is split into sessions and when a raw file is read. All later code relies on it:
 
-- of a key that is repeated in an object, the last value stays;
-- half a surrogate pair (half an emoji, where a source cut a text at so many characters) becomes U+FFFD;
-- an array or object more than `MOST_DEEP` levels down becomes a string that holds its JSON text;
+- if a key is repeated in an object, the last value is kept;
+- half a surrogate pair (half an emoji, where the source truncated a text) becomes U+FFFD;
+- an array or object nested more than `MOST_DEEP` levels deep becomes a string with its JSON text;
 - so does an integer of more than `MOST_DIGITS` digits.
 
-What was done is counted in a member `$normalised` of the session, and stays there: `{"repeated_names": 1}`. Everything else, the
-text of numbers included, is as it was; in a body without any of this not a byte changes.
+The repairs are counted in a member `$normalised` of the session: `{"repeated_names": 1}`. Everything else is unchanged, including
+the text of numbers. A body that needs no repair keeps every byte.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ import msgspec
 import pyarrow as pa
 from msgspec.structs import astuple
 
-#: Levels of arrays and objects, the outermost included. A walk in Python takes three frames a level, of a thousand that there are.
+#: Levels of arrays and objects, including the outermost. Recursion in Python takes three frames a level, and has a thousand.
 MOST_DEEP: Final = 100
-#: What Python and msgspec read.
+#: Digits of the longest integer that Python and msgspec read.
 MOST_DIGITS: Final = 4_300
-#: The member of a session that counts what was put right.
+#: The member of a session that counts the repairs.
 MARK: Final = "$normalised"
 _REPEATED, _HALVES, DEEP, _LONG = KINDS = (
     "repeated_names",
@@ -37,13 +36,13 @@ _REPEATED, _HALVES, DEEP, _LONG = KINDS = (
     "deep_values",
     "long_integers",
 )
-#: No count says more: a larger number might be somebody's.
+#: The largest count. A larger number could be personal data, such as a phone number.
 _MOST: Final = 999_999
 
-#: Decodes well-formed JSON; numbers with a point or an exponent keep their text. `encode` writes them as they were.
+#: Decodes well-formed JSON. Numbers with a decimal point or an exponent keep their text, and `encode` writes it unchanged.
 decode: Final = msgspec.json.Decoder(float_hook=msgspec.Raw).decode
 encode: Final = msgspec.json.Encoder().encode
-#: The members of an object, or the elements of an array, each its own text.
+#: The members of an object, or the elements of an array, each as JSON text.
 members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 elements: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -53,7 +52,7 @@ elements: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def normalised(body: bytes) -> tuple[bytes, Any]:
-    """A session's JSON text, and what it decodes to. The same object if nothing is odd. Raises ValueError if it is not JSON."""
+    """A session's JSON text after repairs, and its value. Without repairs, the same object. Raises ValueError if it is not JSON."""
     value, odd = read(body)
     if not odd:
         return body, value
@@ -61,14 +60,14 @@ def normalised(body: bytes) -> tuple[bytes, Any]:
         before = value.pop(MARK, None)
         if is_mark(before):
             odd.update(before)
-        elif before is not None:  # somebody else's, and the name is taken
+        elif before is not None:  # the source's own member of this name is replaced
             odd[_REPEATED] += 1
         value[MARK] = {kind: min(count, _MOST) for kind, count in odd.items()}
     return encode(value), value
 
 
 def is_mark(value: Any) -> bool:
-    """Whether a decoded value is what `normalised` writes: it can hold nothing that anybody said."""
+    """Whether a decoded value has the form that `normalised` writes. Such a value contains no personal data."""
     return (
         isinstance(value, dict)
         and value.keys() <= set(KINDS)
@@ -77,21 +76,21 @@ def is_mark(value: Any) -> bool:
 
 
 def read(text: bytes) -> tuple[Any, Counter[str]]:
-    """What a JSON text decodes to, with everything odd put right, and how much of it there was. Raises ValueError."""
+    """The value of a JSON text after repairs, and the number of repairs by kind. Raises ValueError."""
     try:
         value = decode(text)
         flat = text.count(b"[") + text.count(b"{") <= MOST_DEEP or type(value) in _LEAVES or not deeper(value)
-        if flat:  # and if encoding gives the text back, but for white space, decoding lost nothing
+        if flat:  # if encoding restores the text, except for white space, decoding has lost nothing
             encoded = encode(value)
             if encoded == text or encoded == msgspec.json.format(text, indent=-1):
                 return value, Counter()
     except (ValueError, RecursionError):
-        pass  # not JSON, or not for this decoder
+        pass  # not JSON, or JSON that this decoder rejects
     return _exactly(text.decode())
 
 
 def deeper(value: Any, levels: int = MOST_DEEP) -> bool:
-    """Whether there is an array or object below so many levels of them; a struct is an object."""
+    """Whether arrays or objects are nested more than `levels` deep. A struct counts as an object."""
     if type(value) is dict:
         items: Iterable[Any] = value.values()
     else:
@@ -139,7 +138,7 @@ def _constant(name: str) -> NoReturn:
 
 
 def _without_depth(text: str, odd: Counter[str]) -> str:
-    """The text with a string in place of each array and object that is too deep."""
+    """The text with a string in place of each array or object that is nested too deep."""
     if text.count("[") + text.count("{") <= MOST_DEEP:
         return text
     parts: list[str] = []
@@ -155,43 +154,42 @@ def _without_depth(text: str, odd: Counter[str]) -> str:
 
 
 def _brackets(text: str) -> Iterator[tuple[re.Match[str], int]]:
-    """Each mark outside of strings, and how many brackets are open after it. Raises ValueError if they do not match."""
+    """Each symbol, and the number of brackets open after it. A string is one symbol. Raises ValueError if brackets do not match."""
     stack: list[str] = []
-    for match in _MARKS.finditer(text):
-        mark = match[0]
-        if mark in "[{":
-            stack.append(mark)
-        elif mark in "]}" and (not stack or stack.pop() + mark not in ("[]", "{}")):
+    for match in _SYMBOLS.finditer(text):
+        symbol = match[0]
+        if symbol in "[{":
+            stack.append(symbol)
+        elif symbol in "]}" and (not stack or stack.pop() + symbol not in ("[]", "{}")):
             raise ValueError("brackets that do not match")
-        elif mark == '"':
+        elif symbol == '"':
             raise ValueError("a string without an end")
         yield match, len(stack)
     if stack:
         raise ValueError("brackets that do not match")
 
 
-_MARKS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\],:"]', re.DOTALL)
+_SYMBOLS: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\],:"]', re.DOTALL)
 
 
 def shallow(text: str) -> list[tuple[str, str]]:
-    """The members of an object, or the elements of an array (without names), however deep they are nested.
+    """The members of an object, or the elements of an array (with empty names), at any depth of nesting.
 
-    For what no decoder takes: only strings, brackets and what stands between them are looked at. Raises ValueError if
-    these are not in order.
+    For text that no decoder accepts: only strings, brackets and separators are examined. Raises ValueError if they are invalid.
     """
     parts: list[tuple[str, str]] = []
     name, start, end = "", 0, 0
     for match, levels in _brackets(text):
-        mark = match[0]
+        symbol = match[0]
         if end:
             raise ValueError("more than one whole value")
-        if mark in "[{" and levels == 1:
+        if symbol in "[{" and levels == 1:
             start = match.end()
-        elif mark == ":" and levels == 1 and text.lstrip(_BLANKS)[0] == "{":
+        elif symbol == ":" and levels == 1 and text.lstrip(_BLANKS)[0] == "{":
             name, start = json.loads(text[start : match.start()]), match.end()
-        elif (mark == "," and levels == 1) or (mark in "]}" and levels == 0):
+        elif (symbol == "," and levels == 1) or (symbol in "]}" and levels == 0):
             value = text[start : match.start()].strip(_BLANKS)
-            if not value and (parts or mark == ","):
+            if not value and (parts or symbol == ","):
                 raise ValueError("a value that is empty")
             if value:
                 parts.append((name, value))
@@ -206,7 +204,7 @@ _BLANKS: Final = " \t\r\n"
 
 
 def quote(text: str) -> str:
-    """A JSON string."""
+    """The text as a JSON string."""
     return encode(text).decode()
 
 
@@ -215,7 +213,7 @@ def quote(text: str) -> str:
 
 
 def check_utf8(text: bytes) -> None:
-    """Raises UnicodeDecodeError for what is not UTF-8. Decoding would write a page of emoji out four times as large."""
+    """Raises UnicodeDecodeError if the text is not UTF-8. Decoding it could take four times the memory."""
     bounds = pa.array([0, len(text)], pa.int64()).buffers()[1]
     try:
         pa.LargeStringArray.from_buffers(1, bounds, pa.py_buffer(text)).validate(full=True)
@@ -224,7 +222,7 @@ def check_utf8(text: bytes) -> None:
 
 
 def column(texts: Sequence[bytes]) -> pa.StringArray:
-    """JSON texts as one Arrow column, copied once. Raises UnicodeDecodeError if one is not UTF-8."""
+    """JSON texts as one Arrow column, with one copy. Raises UnicodeDecodeError if one is not UTF-8."""
     bounds = pa.array([0, *accumulate(map(len, texts))], pa.int32()).buffers()[1]
     found = pa.StringArray.from_buffers(len(texts), bounds, pa.py_buffer(b"".join(texts)))
     try:

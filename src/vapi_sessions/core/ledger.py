@@ -1,7 +1,7 @@
-"""What has been read completely, and what therefore has to be read now. Pure; the warehouse stores its rows.
+"""Which intervals have been read completely, and which must be read now. Pure; the warehouse stores its rows.
 
-State is the set of completed intervals of `updatedAt`, never "the newest value seen": a change that becomes visible
-late, or a window that failed among others that succeeded, must stay a gap until it has been read.
+The state is the set of completed intervals of `updatedAt`, not the newest value seen: if a change becomes visible late, or one
+window of several fails, the gap must stay known until it has been read.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from vapi_sessions.core.timestamps import floor_ms
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Progress made for one organisation.
+    """The progress for one organisation.
 
-    `origin`: where history begins, µs (the source's oldest session, or the `--since` of the first sync); None before
-    the first sync that saw a row. `completed`: the intervals claimed. `unsettled`: what was read, if at all, before a
-    lookback had passed; changes there may have been invisible then, so it is read again whether claimed or not.
+    `origin`: where history begins, µs (the source's oldest session, or the `--since` of the first sync); None before the first
+    sync that saw a session. `completed`: the intervals claimed as read. `unsettled`: intervals that were read, if at all, before
+    a lookback had passed. Some changes may not have been visible then, so they are read again even if they are claimed.
     """
 
     org_id: str | None = None
@@ -29,7 +29,7 @@ class Ledger:
 
     @property
     def watermark(self) -> int | None:
-        """The end of the unbroken completed stretch from the origin, µs; None before the first claim."""
+        """Everything from the origin to here is completed, µs; None before the first claim."""
         if self.origin is None:
             return None
         end = self.completed.end_of_stretch(self.origin)
@@ -37,16 +37,16 @@ class Ledger:
 
     @property
     def gaps(self) -> IntervalSet:
-        """What lies between the origin and the newest claim without having been read."""
+        """The intervals between the origin and the newest claim that have not been read."""
         if self.origin is None or self.completed.end is None:
             return IntervalSet()
         return IntervalSet([(self.origin, self.completed.end)]) - self.completed
 
     def to_read(self, *, bound: int, lookback: int) -> IntervalSet:
-        """What a run with the claimed bound `bound` has to read, both in µs; the last interval ends at `bound`.
+        """The intervals that a run with this bound must read; the last one ends at `bound`. Both arguments are in µs.
 
-        Everything from the origin that no interval covers, what is unsettled, and the lookback before the bound: were
-        a clock to jump back, that is where the changes are.
+        These are all intervals since the origin that are not completed, the unsettled ones, and the lookback before the bound:
+        after a clock has jumped back, the new changes are there.
         """
         if self.origin is None:
             return IntervalSet()
@@ -56,9 +56,9 @@ class Ledger:
 
 
 class RequestNumbers:
-    """Numbers requests in the order in which they are sent, above all numbers before. Thread-safe.
+    """Numbers requests in the order in which they are sent, across all runs. Thread-safe.
 
-    They decide which of two readings with one `updatedAt` is the later one, so none may ever be given twice.
+    The numbers decide which of two versions with the same `updatedAt` is later, so no number may be used twice.
     """
 
     def __init__(self, first: int) -> None:
@@ -66,7 +66,7 @@ class RequestNumbers:
         self._lock = threading.Lock()
 
     def take(self) -> int:
-        """The number of the request that is sent now."""
+        """The number for the request that is sent now."""
         with self._lock:
             number = self._next
             self._next += 1
@@ -74,10 +74,10 @@ class RequestNumbers:
 
     @property
     def next(self) -> int:
-        """Above all numbers taken so far: where the next run has to begin."""
+        """The first number that is not taken, at which the next run begins."""
         return self._next
 
 
 def unsettled_from(bound: int, lookback: int) -> int:
-    """From where on what is read by a run with this bound is not settled yet: a whole millisecond, µs."""
+    """Where the unsettled part of a run with this bound begins: a whole millisecond, µs."""
     return floor_ms(bound - lookback)

@@ -1,4 +1,4 @@
-"""Memory, as the process at large is asked to treat it: pages come and go in blocks of megabytes, rows by the hundred thousand."""
+"""glibc and garbage-collector tuning, for pages of megabytes and rows by the hundred thousand."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ from typing import Final
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
-#: Bytes. Blocks from this size on are mapped, and unmapped when freed; of what smaller ones leave free at the end, so much is
-#: kept. Smaller figures cost time, because fresh memory is filled with zeros page by page: a twelfth of a sync's processor time
-#: with 2 MB, a sixth with 1 MB; and 8 MB instead of 3 cost 20 MB at the peak.
+#: Bytes. Larger blocks are mapped, and unmapped when they are freed. Of the free memory at the end of the heap, `_KEPT` is kept.
+#: A lower threshold costs time, because new memory is filled with zeros: a twelfth of a sync's processor time with 2 MB, a sixth
+#: with 1 MB. A threshold of 8 MB costs 20 MB at the peak.
 _MAPPED: Final = 3_000_000
 _KEPT: Final = 32_000_000
 
 
 def stay_flat() -> None:
-    """For this process; before pyarrow is imported, whose pool would keep memory too. A third less at the peak.
+    """Let this process return memory to the system early, which lowers the peak by a third. glibc only.
 
-    Only where the C library is glibc; elsewhere nothing happens. Environment variables of the user's own win.
+    Call it before pyarrow is imported, whose memory pool would keep memory, too. The user's environment variables take precedence.
     """
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    os.environ.setdefault(
-        "OPENBLAS_NUM_THREADS", "1"
-    )  # numpy's, which pyarrow imports: idle threads that spin
+    # For numpy, which pyarrow imports: otherwise idle threads spin.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if sys.platform != "linux" or any(name.startswith("MALLOC_") for name in os.environ):
         return
     with contextlib.suppress(AttributeError, OSError):
@@ -40,16 +39,16 @@ def stay_flat() -> None:
 
 
 def give_back() -> None:
-    """Return what is free to the system, between two parts of a run that need memory of different shapes; glibc only.
+    """Return free memory to the system, between reading and publishing. glibc only.
 
-    Pages leave holes among what stays, a third of all at the end, which a publication's rows do not fit into.
+    After reading, a third of the memory is free in gaps too small for the rows of a publication.
     """
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError, OSError):
             ctypes.CDLL(None).malloc_trim(0)
 
 
-#: What the collector takes for a threshold: a C int. Somebody who set a large one means to have next to no collections.
+#: The largest threshold that the collector accepts, a C int. A user may have set a high one to avoid collections.
 _MOST_OBJECTS: Final = 2**31 - 1
 
 _lock: Final = threading.Lock()
@@ -59,9 +58,9 @@ _usual: tuple[int, int, int] = gc.get_threshold()
 
 @contextlib.contextmanager
 def fewer_collections() -> Iterator[None]:
-    """While somebody is inside, the cycle collector looks at new objects a hundredth as often.
+    """Inside this context, the cycle collector runs a hundredth as often.
 
-    Decoding allocates many that live shortly and are in no cycle; looking at them would cost as much again.
+    Decoding allocates many short-lived objects without cycles; collections would take as long as the decoding.
     """
     global _inside, _usual
     with _lock:

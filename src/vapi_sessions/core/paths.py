@@ -1,7 +1,7 @@
-"""Where a path that somebody gave leads, and how DuckDB must be told of it: to DuckDB a path is syntax.
+"""Paths given by users, and how to pass them to DuckDB, which interprets some characters.
 
-As measured with 2.0: a relative path may name an extension (`acme:prod`). In what is read as Parquet `*`, `?` and `[` are
-patterns, in lists of files too. In the name of a database file `\\` is a separator, and `?` begins a URL's parameters.
+Observed with DuckDB 2.0: a relative path may name an extension (`acme:prod`). In paths of Parquet files, `*`, `?` and `[` are
+patterns, also in lists of files. In the path of a database file, `\\` is a separator, and `?` begins the parameters of a URL.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Final
 
 from vapi_sessions.errors import ConfigurationError
 
-#: Bytes that the longest name of ours takes below the warehouse, and some more.
+#: Bytes for the longest path below the warehouse, with some reserve.
 _ROOM: Final = 200
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _ANOTHER: Final = "Give another directory."
 
 
 def warehouse_root(given: str | os.PathLike[str]) -> Path:
-    """The directory that is meant: absolute, `~` expanded, symbolic links followed. Makes nothing; a result stays the same.
+    """The directory as an absolute path, with `~` expanded and symbolic links followed. Creates nothing. Idempotent.
 
-    Raises ConfigurationError for what cannot be a warehouse: an empty path, a URL, what DuckDB or the system cannot open.
+    Raises ConfigurationError for an empty path, a URL, and a path that DuckDB or the system cannot open.
     """
     text = os.fspath(given)
     if not text:
@@ -31,7 +31,7 @@ def warehouse_root(given: str | os.PathLike[str]) -> Path:
             "The warehouse's path is empty.", "Check for an unset variable in the calling script."
         )
     if _URL.match(text):
-        raise ConfigurationError(f"{_shown(text)} is a URL, and a warehouse is a local directory.", _ANOTHER)
+        raise ConfigurationError(f"{_shown(text)} is a URL, but a warehouse is a local directory.", _ANOTHER)
     _refuse(text, "\0", "no path can hold a NUL")
     try:
         root = os.path.realpath(expanded(text))
@@ -55,11 +55,11 @@ def warehouse_root(given: str | os.PathLike[str]) -> Path:
 
 
 def expanded(given: str | os.PathLike[str]) -> Path:
-    """The path with `~` and `~user` replaced, as a shell does, and cron, docker and quotes do not.
+    """The path with `~` and `~user` expanded, which shells do, but not in quotes, and cron and docker do not.
 
-    Raises ConfigurationError where nothing says whose home that is.
+    Raises ConfigurationError if the home directory is unknown.
     """
-    text = os.path.expanduser(given)  # noqa: PTH111  # pathlib has no word for whose home is not known
+    text = os.path.expanduser(given)  # noqa: PTH111  # pathlib raises if the home is unknown
     if text.startswith("~"):
         name = text.split("/", 1)[0]
         raise ConfigurationError(
@@ -70,12 +70,12 @@ def expanded(given: str | os.PathLike[str]) -> Path:
 
 
 def literal(path: str | os.PathLike[str]) -> str:
-    """A path, or a pattern, as a string of SQL."""
+    """A path or a pattern as an SQL string literal."""
     return "'" + os.fspath(path).replace("'", "''") + "'"
 
 
 def pattern(path: str | os.PathLike[str]) -> str:
-    """The pattern that this path alone matches: DuckDB knows no files that are not patterns."""
+    """The pattern that matches only this path: DuckDB treats every file name as a pattern."""
     return re.sub(r"[*?[]", r"[\g<0>]", os.fspath(path))
 
 
@@ -102,5 +102,5 @@ def _is_too_long(path: str) -> bool:
 
 
 def _shown(path: str) -> str:
-    """As a message can hold it: without what no encoding takes, or what ends a line."""
+    """The path for a message: unprintable characters, line breaks and invalid Unicode are escaped."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)

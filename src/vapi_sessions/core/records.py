@@ -1,4 +1,4 @@
-"""Rows of the ledger, as the code passes them around: named fields instead of dictionaries. Their columns are in `schema.py`."""
+"""Rows of the ledger as typed objects. Their columns are described in `schema.py`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-#: How a run ended, or that it has not.
+#: How a run ended; `running` if it has not.
 Outcome: TypeAlias = Literal["running", "done", "failed", "interrupted", "killed"]
 
 
 class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A window of a run, as `sync.windows` has it and as footers in `raw/` carry it. `left_to_read`: pieces as JSON."""
+    """A window of a run, as in `sync.windows` and in the footers of files in `raw/`. `left_to_read`: cursors as JSON."""
 
     run_id: str
     window_index: int
@@ -34,7 +34,7 @@ class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A run, as `sync.runs` has it. `drift`: counts as JSON."""
+    """A run, as in `sync.runs`. `drift`: counts as JSON."""
 
     run_id: str
     command: str
@@ -65,9 +65,9 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenWindow(NamedTuple):
-    """A window that an earlier run left in the middle; moments in µs. `upper` None: open to the right. `left`: pieces, decoded.
+    """A window that an earlier run did not finish; times in µs. `upper` None: open to the right. `left`: cursors, decoded.
 
-    `claimed_until`: where its claim would have ended. `expected`: sessions that were still to come.
+    `claimed_until`: where its claim would have ended. `expected`: the number of sessions that were still unread.
     """
 
     run_id: str
@@ -81,7 +81,7 @@ class OpenWindow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A raw file that is merged. `number`: from 1, in the order of merging; `file`: its name in raw/; `merged_at`: µs."""
+    """The observations of one raw file, merged. `number`: from 1, in merge order; `file`: its name in raw/; `merged_at`: µs."""
 
     number: int
     file: str
@@ -92,7 +92,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A range of createdAt (µs, half-open, within a month) as it is published. `files`: by table; no file: no row there."""
+    """A published range of createdAt (µs, half-open, within a month). `files`: by table; a table without rows has no file."""
 
     lower: int
     upper: int
@@ -102,10 +102,10 @@ class Part:
 
 
 def window_of(row: Mapping[str, Any]) -> WindowRecord:
-    """A window from a footer. Raises msgspec.ValidationError for what is none."""
+    """A window from a footer. Raises msgspec.ValidationError if the row is invalid."""
     return msgspec.convert(row, WindowRecord, strict=False)
 
 
 def columns_of(record: msgspec.Struct) -> dict[str, Any]:
-    """Column to value."""
+    """The values of a record by column."""
     return msgspec.structs.asdict(record)

@@ -1,4 +1,4 @@
-"""Calls in threads, and Ctrl-C noticed while they run."""
+"""Parallel calls in threads that Ctrl-C can interrupt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Final, TypeVar
 
-#: Seconds. A signal may be delivered to a thread of a library; the main thread notices it only when it wakes up.
+#: Seconds. A signal may be delivered to a thread of a library; the main thread then notices it when it wakes up.
 SIGNALS_EVERY: Final = 0.2
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -20,14 +20,14 @@ def side_by_side(
     name: str,
     stop: Callable[[], None],
 ) -> list[_Result]:
-    """The results of several calls in threads, in the order of the items.
+    """Call `call` for each item in threads. Returns the results in the order of the items.
 
-    The first failure, or Ctrl-C, which is noticed whatever the threads do, calls `stop` and is raised once they have ended.
+    After the first failure, or Ctrl-C, calls `stop`, waits for the threads, and raises the error.
     """
     with ThreadPoolExecutor(workers, name) as pool:
         futures: list[Future[_Result]] = []
         try:
-            # In here, because Ctrl-C may come while they are being started.
+            # Inside the `try`, because Ctrl-C may come while they are being started.
             futures.extend(pool.submit(call, item) for item in items)
             pending = set(futures)
             while pending:

@@ -1,7 +1,7 @@
-"""Moments as integers: microseconds since the epoch, UTC. Everything inside the package counts in these.
+"""Moments as integers: microseconds since the epoch, UTC. The whole package uses them.
 
-The source shows milliseconds and may keep microseconds behind them, so every bound we send is a whole millisecond:
-`x` lies in `[a, b)` exactly if its truncation to the millisecond does.
+The source shows milliseconds, but may store microseconds. So every bound that we send is a whole millisecond: then `x` is in
+`[a, b)` exactly if `x` truncated to milliseconds is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _UNITS: Final = {"ms": MILLISECOND, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DA
 
 
 def from_datetime(moment: datetime) -> int:
-    """Microseconds since the epoch; a naive `moment` is taken as UTC."""
+    """Microseconds since the epoch. A naive `moment` is taken as UTC."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // _MICROSECOND
@@ -37,12 +37,12 @@ def to_datetime(moment: int) -> datetime:
 
 
 def parse(text: str) -> int:
-    """ISO 8601 date or date-time (no offset: UTC) to microseconds. Raises ValueError for anything else."""
+    """ISO 8601 date or date-time (without an offset: UTC) to microseconds. Raises ValueError for other texts."""
     return from_datetime(datetime.fromisoformat(text))
 
 
 def show(moment: int) -> str:
-    """ISO 8601 with milliseconds and `Z`, the form the source uses; truncates."""
+    """ISO 8601 with milliseconds and `Z`, as the source writes it. Truncates."""
     return to_datetime(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -52,7 +52,7 @@ def floor_ms(moment: int) -> int:
 
 
 def month_of(moment: int) -> tuple[int, int]:
-    """The calendar month (UTC) that holds the moment: its first microsecond, and that of the next month."""
+    """The calendar month (UTC) of a moment: its first microsecond, and that of the next month."""
     first = to_datetime(moment).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     if (first.year, first.month) == (9999, 12):  # there is no later month
         return from_datetime(first), from_datetime(datetime.max.replace(tzinfo=UTC))
@@ -65,12 +65,12 @@ def month_of(moment: int) -> tuple[int, int]:
 
 
 def parse_http_date(text: str) -> int:
-    """An HTTP `Date` header to microseconds. Raises ValueError if it is none."""
+    """An HTTP `Date` header to microseconds. Raises ValueError if it is invalid."""
     return from_datetime(parsedate_to_datetime(text))
 
 
 def parse_duration(text: str) -> int:
-    """`90`, `90s`, `15m`, `48h`, `7d` or `250ms` to microseconds. Raises ValueError for anything else."""
+    """`90`, `90s`, `15m`, `48h`, `7d` or `250ms` to microseconds. Raises ValueError for other texts."""
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"'{text}' is not a duration such as 90s, 15m, 48h or 7d")

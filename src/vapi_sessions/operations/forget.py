@@ -19,7 +19,6 @@ from typing import Final
 from vapi_sessions.core import faultpoints
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
 from vapi_sessions.operations import erasure
-from vapi_sessions.operations.environment import Environment
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.operations.take_over import take_over
 from vapi_sessions.privacy.identity import normalised, number_parts
@@ -27,6 +26,7 @@ from vapi_sessions.privacy.known_values import KnownValues
 from vapi_sessions.privacy.policy import Policy
 from vapi_sessions.privacy.sanitizer import KEY_STATE, STATE, Sanitizer, drops_particulars
 from vapi_sessions.settings import Settings
+from vapi_sessions.source.environment import Environment
 from vapi_sessions.warehouse import erase, raw
 from vapi_sessions.warehouse.customers import CUSTOMER_COLUMNS, customer_of
 from vapi_sessions.warehouse.index import Index

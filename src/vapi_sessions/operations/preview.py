@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from vapi_sessions.core.ledger import Ledger
 from vapi_sessions.core.records import OpenWindow
-from vapi_sessions.operations.environment import Environment
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Source
+from vapi_sessions.source.environment import Environment
 from vapi_sessions.source.planning import Plan, make_plan
 from vapi_sessions.source.windows import PlannedWindow
 from vapi_sessions.warehouse.index import Index
@@ -58,10 +58,7 @@ def preview(settings: Settings, *, environment: Environment | None = None) -> Pr
         key,
         next_seq=itertools.count().__next__,
         concurrency=settings.concurrency,
-        transport=environment.transport,
-        now=environment.now,
-        monotonic=environment.monotonic,
-        sleep=environment.sleep,
+        environment=environment,
     ) as source:
         started = environment.monotonic()
         plan, _ = make_plan(settings, source, ledger, left_open)

@@ -10,10 +10,10 @@ from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.memory import fewer_collections
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
 from vapi_sessions.operations import erasure
-from vapi_sessions.operations.environment import Environment
 from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.privacy.sanitizer import Sanitizer
+from vapi_sessions.source.environment import Environment
 from vapi_sessions.warehouse import erase, raw, reader
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout, writer_lock

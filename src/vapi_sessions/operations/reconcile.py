@@ -24,11 +24,12 @@ from vapi_sessions.errors import (
 )
 from vapi_sessions.operations.compare import differences
 from vapi_sessions.operations.coordinator import Coordinator, Counts
-from vapi_sessions.operations.environment import Environment
 from vapi_sessions.operations.progress import Progress
 from vapi_sessions.operations.sync import Run
 from vapi_sessions.settings import Settings
-from vapi_sessions.source.client import Page, Query
+from vapi_sessions.source.environment import Environment
+from vapi_sessions.source.list_query import Query
+from vapi_sessions.source.page import Page
 from vapi_sessions.source.pagination import ALWAYS, PATIENCE, Cursor, PageRead, counted, walk
 from vapi_sessions.source.planning import ask_for_the_oldest
 from vapi_sessions.transform.headers import Row

@@ -10,7 +10,7 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
@@ -26,13 +26,13 @@ from vapi_sessions.core.timestamps import to_datetime
 from vapi_sessions.errors import SourceUnavailableError, VapiSessionsError
 from vapi_sessions.operations import erasure
 from vapi_sessions.operations.coordinator import Coordinator, Counts, describe
-from vapi_sessions.operations.environment import Environment
 from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.operations.take_over import take_over
 from vapi_sessions.operations.window_buffer import PageSanitizer
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Source
+from vapi_sessions.source.environment import Environment
 from vapi_sessions.source.pagination import walk
 from vapi_sessions.source.planning import Plan, make_plan
 from vapi_sessions.warehouse.customers import CustomersHeld
@@ -127,10 +127,7 @@ class Run:
                     key,
                     next_seq=self.numbers.take,
                     concurrency=self.settings.concurrency,
-                    transport=self.environment.transport,
-                    now=self.environment.now,
-                    monotonic=self.environment.monotonic,
-                    sleep=self._sleep,
+                    environment=replace(self.environment, sleep=self._sleep),
                     on_wait=self.progress.waiting,
                     stopping=self.stopping,
                 )

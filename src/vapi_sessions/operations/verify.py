@@ -19,11 +19,11 @@ from vapi_sessions.core.ledger import Ledger
 from vapi_sessions.core.timestamps import floor_ms, show
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError, other_organisation
 from vapi_sessions.operations.compare import differences
-from vapi_sessions.operations.environment import Environment
 from vapi_sessions.operations.erasure import remembering
 from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Source
+from vapi_sessions.source.environment import Environment
 from vapi_sessions.source.pagination import ALWAYS, Cursor, PageRead, walk
 from vapi_sessions.source.planning import ask_for_the_oldest
 from vapi_sessions.transform.flatten import Version, flatten
@@ -102,10 +102,7 @@ def verify(
             key,
             next_seq=itertools.count().__next__,
             concurrency=settings.concurrency,
-            transport=environment.transport,
-            now=environment.now,
-            monotonic=environment.monotonic,
-            sleep=environment.sleep,
+            environment=environment,
             on_wait=progress.waiting,
         ) as source:
             started = environment.monotonic()

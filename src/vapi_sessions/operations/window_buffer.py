@@ -34,7 +34,7 @@ from vapi_sessions.warehouse.staging import StagedBatch, Staging
 from vapi_sessions.warehouse.suppression import Suppression
 
 if TYPE_CHECKING:
-    from vapi_sessions.source.client import Page
+    from vapi_sessions.source.page import Page
 
 
 @dataclass(frozen=True, slots=True)

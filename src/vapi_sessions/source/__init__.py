@@ -1,1 +1,1 @@
-"""The API: requests, retries, pages, and how a changing list is read without loss. Nothing here stores anything."""
+"""The client of the API: requests, retries, pages, and reading a changing list without loss. Stores nothing."""

@@ -1,7 +1,7 @@
-"""A body that may be compressed, decoded as it comes, and never more of it than asked for. Pure.
+"""Decompression of a body as it arrives, up to a limit. Pure.
 
-A few megabytes of gzip can stand for gigabytes of zeros, and several encodings one upon the other for as much as there is: HTTP
-libraries decode whatever a server names. So we offer gzip alone, and decode no more at a time than there is room for.
+A few megabytes of gzip can decode to gigabytes of zeros, and several nested encodings to far more. HTTP libraries decode
+whatever encoding a server names. So we offer only gzip, and never decode more than still fits.
 """
 
 from __future__ import annotations
@@ -12,25 +12,26 @@ from typing import Final
 
 #: The request's `Accept-Encoding`.
 OFFERED: Final = "gzip"
-#: `deflate` is what servers send unasked; browsers take it with and without its header, and so do we.
+#: Servers also send `deflate` unasked. Browsers accept it with and without its zlib header, and so do we.
 _KNOWN: Final = ("", "identity", "gzip", "x-gzip", "deflate")
-#: gzip or zlib, as the header says.
+#: gzip or zlib, detected from the header.
 _EITHER: Final = zlib.MAX_WBITS | 32
-_PIECE: Final = 1 << 20
+#: Bytes decoded at once.
+_CHUNK: Final = 1 << 20
 
 
 class TooLargeError(Exception):
-    """More than was asked for. Never leaves the client."""
+    """The body is larger than the limit. Never leaves the client."""
 
 
 class EncodingError(Exception):
-    """The body is not what its encoding says. Never leaves `connection`."""
+    """The body does not match its encoding. Never leaves `connection`."""
 
 
 class Decoder:
-    """Takes the pieces of one body. At most `most` bytes, on the wire and decoded.
+    """Decodes one body of at most `most` bytes, counted both before and after decoding.
 
-    Raises EncodingError for an encoding that was not offered, several included.
+    Raises EncodingError for an encoding that was not offered, and for several nested ones.
     """
 
     def __init__(self, encoding: str, most: int) -> None:
@@ -39,53 +40,53 @@ class Decoder:
             raise EncodingError("an encoding that was not offered")
         self._compressed = name not in ("", "identity")
         self._inflate = zlib.decompressobj(_EITHER)
-        self._raw_deflate = name == "deflate"  # as long as nothing was decoded
+        self._raw_deflate = name == "deflate"  # until the first bytes are decoded
         self._most = most
-        self._taken = 0
+        self._received = 0
         self._content = io.BytesIO()
 
-    def feed(self, piece: bytes) -> None:
-        """Take the next piece. Raises TooLargeError as soon as it is too much, and EncodingError."""
-        self._taken += len(piece)
+    def feed(self, chunk: bytes) -> None:
+        """Decode the next chunk. Raises TooLargeError as soon as the limit is exceeded, and EncodingError."""
+        self._received += len(chunk)
         if not self._compressed:
-            self._keep(piece)
+            self._keep(chunk)
             return
-        if self._taken > self._most:
+        if self._received > self._most:
             raise TooLargeError
         try:
-            self._decode(piece)
+            self._decode(chunk)
         except zlib.error as error:
             raise EncodingError(f"broken compression ({error})") from None
 
     def finish(self) -> bytes:
-        """The whole. Raises EncodingError if the compressed data ends in the middle."""
-        if self._compressed and self._taken and not self._inflate.eof:
-            self._keep(self._inflate.flush())  # a few bytes that found no room in the last piece
+        """The whole body. Raises EncodingError if the compressed data is incomplete."""
+        if self._compressed and self._received and not self._inflate.eof:
+            self._keep(self._inflate.flush())  # a few bytes may be left from the last chunk
             if not self._inflate.eof:
-                raise EncodingError("compressed data without its end")
+                raise EncodingError("incomplete compressed data")
         return self._content.getvalue()
 
     def drop(self) -> None:
-        """Let go of what there is so far."""
+        """Release what was decoded so far."""
         self._content = io.BytesIO()
 
     @property
     def beginning(self) -> bytes:
-        """What there is so far."""
+        """What was decoded so far."""
         return self._content.getvalue()
 
-    def _decode(self, piece: bytes) -> None:
-        left = piece
+    def _decode(self, chunk: bytes) -> None:
+        left = chunk
         while left:
-            if self._inflate.eof:  # gzip may come in several members
+            if self._inflate.eof:  # gzip data may consist of several members
                 self._inflate = zlib.decompressobj(_EITHER)
             try:
-                decoded = self._inflate.decompress(left, _PIECE)
+                decoded = self._inflate.decompress(left, _CHUNK)
             except zlib.error:
                 if not self._raw_deflate:
                     raise
                 self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-                decoded = self._inflate.decompress(left, _PIECE)
+                decoded = self._inflate.decompress(left, _CHUNK)
             self._raw_deflate = False
             self._keep(decoded)
             left = self._inflate.unconsumed_tail or self._inflate.unused_data

@@ -1,19 +1,23 @@
-"""Read one window of `updatedAt` completely, although the list changes while it is read.
+"""Read one window of `updatedAt` completely, although the list changes during the walk.
 
-The source sorts on `createdAt` only and pages by offset, so a session that is updated between two pages leaves the
-window and shifts all later rows: page numbers lose rows. The walk instead asks, again and again, for the *first* page
-of `updatedAt in window and createdAt >= c, in order of createdAt`, and moves `c` to the last row's `createdAt`.
+The source sorts by `createdAt` only and paginates by offset. A session that is updated between two pages leaves the window
+and shifts all later rows, so page numbers lose rows. The walk therefore always requests the *first* page of
+`updatedAt in window and createdAt >= c`, ordered by `createdAt`, and then sets `c` to the `createdAt` of the last row.
 
-Why nothing is lost. `createdAt` never changes, and one response is one snapshot. Claim: every session that stays in
-the window during the walk and has `createdAt < c` has been read. It holds at the start. A response to `createdAt >= c`
-in ascending order returns all rows of `[c, c')`, where `c'` is the last row's `createdAt` (rows at `c'` itself may have
-been cut off, which is why `c'` is asked for again, inclusively). Sessions that leave the window or are deleted only
-shorten later responses; they cannot hide one that stays. Unstable order among equal `createdAt` matters only at `c'`.
-The walk ends when a response is short *and* says itself that there is no more; each alone can be wrong. An empty one says
-both and shows nothing, so it takes several.
+Why nothing is lost:
 
-A window is closed before it is read (its end lies a settling delay in the past), so nothing enters it; the window that
-is open to the right may grow, and what enters it during the walk is not claimed.
+- `createdAt` never changes, and one response is one consistent snapshot.
+- Claim: every session that stays in the window during the walk and has `createdAt < c` has been read. At the start there is
+  no such session, so the claim holds.
+- A response to `createdAt >= c` in ascending order contains all rows of `[c, c')`, where `c'` is the `createdAt` of the last
+  row. Rows at `c'` itself may have been cut off, so the next request includes `c'` again. The claim then holds for `c'`.
+- Sessions that leave the window or are deleted only shorten later responses. They cannot hide a session that stays.
+- The order among sessions with the same `createdAt` may be unstable. This matters only at `c'`, which is read again.
+- The walk ends when a response is short *and* its count says that there are no more rows. Each sign alone can be wrong. An
+  empty response shows both signs and no rows, so several empty responses are required.
+
+A window is closed before it is read: its end is a settling delay in the past, so no session enters it. The window that is
+open to the right may grow; sessions that enter it during the walk are not claimed as read.
 """
 
 from __future__ import annotations
@@ -27,23 +31,23 @@ import msgspec
 from vapi_sessions.core.intervals import BEGINNING, Window
 from vapi_sessions.core.timestamps import MILLISECOND, floor_ms, show
 from vapi_sessions.errors import SourceInconsistentError, SourceRefusedError
-from vapi_sessions.source.client import Order, Page, Query
+from vapi_sessions.source.list_query import Order, Query
+from vapi_sessions.source.page import Page
 from vapi_sessions.transform.headers import Row, UnreadableRow
 
-#: How often an answer that contradicts itself is asked for again (rows and count may come from two statements).
+#: How often a response that contradicts itself is requested again (rows and count may come from two statements).
 PATIENCE: Final = 3
-#: So many answers have to say that there is nothing before it is believed, because an empty list fits any question: a replica
-#: that is being filled gives it to some requests and not to others. Two that are wrong may come together.
-WITNESSES: Final = 3
+#: Empty responses required before a result counts as empty. An empty list is a valid response to any request: a replica that
+#: is still being filled returns it to some requests and not to others, and two such responses may come together.
+EMPTY_RESPONSES: Final = 3
 #: Ids in one `idAny`: 100 UUIDs make a URL of 4 kB, which servers and proxies commonly accept.
 IDS_A_REQUEST: Final = 100
-#: How often a block of sessions equal in both timestamps is collected before giving up; shuffled ties need several.
+#: How often a block of sessions equal in both timestamps is collected before giving up; shuffled ties need several attempts.
 COLLECTIONS: Final = 40
-
-#: How many are named where nothing can be read for their sake.
+#: Ids of unreadable sessions that an error names.
 IDS_NAMED: Final = 20
 
-#: Every moment: for readings that are not about `updatedAt`.
+#: Every moment: for walks that do not filter on `updatedAt`.
 ALWAYS: Final = Window(BEGINNING, None)
 
 FetchPage: TypeAlias = Callable[[Query], Page]
@@ -53,8 +57,8 @@ FetchPage: TypeAlias = Callable[[Query], Page]
 class Cursor:
     """What is left of a window: `updatedAt in window and createdAt >= created_from` (µs; None: from the beginning).
 
-    `tied` are the ids already read whose `createdAt`, to the millisecond, is `created_from`: they come again.
-    `created_until` bounds `createdAt` from above, for readings that are not about `updatedAt` at all.
+    `tied` are the ids already read whose `createdAt`, in milliseconds, is `created_from`: the next response contains them again.
+    `created_until` is an upper bound on `createdAt`, for walks that do not filter on `updatedAt`.
     """
 
     window: Window
@@ -72,9 +76,9 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class PageRead:
-    """One advance: the rows read for the first time in this walk, and all that is then left (empty: complete).
+    """One advance of a walk: the rows that it read for the first time, and the cursors that are left (none: complete).
 
-    `unreadable` rows come again with each page if they have no `createdAt`.
+    `unreadable` rows without a `createdAt` may come again with later pages.
     """
 
     rows: list[Row]
@@ -86,42 +90,36 @@ class PageRead:
 def walk(
     fetch: FetchPage, cursors: Sequence[Cursor], *, limit: int | Callable[[], int]
 ) -> Iterator[PageRead]:
-    """Read the pieces in order. After any step the walk can be abandoned and resumed later from `left`.
+    """Read the cursors in order. After any page the walk can be abandoned, and resumed later from `left`.
 
-    `limit` is the page size asked for, or what gives it before each step. Raises SourceInconsistentError when answers
-    contradict the request or each other for longer than a passing fault would, and whatever `fetch` raises.
+    `limit` is the page size, or a function that gives it before each page. Raises SourceInconsistentError if responses
+    contradict the request or each other for longer than a temporary fault would, and whatever `fetch` raises.
     """
     left = tuple(cursors)
     while left:
         cursor, rest = left[0], left[1:]
         size = limit if isinstance(limit, int) else limit()
-        step = _advance(fetch, cursor, size)
-        left = step.left + rest
-        yield PageRead(step.rows, left, step.page, step.unreadable)
-        del step  # its page need not stay in memory until the next one has arrived
+        read = _advance(fetch, cursor, size)
+        left = read.left + rest
+        yield PageRead(read.rows, left, read.page, read.unreadable)
+        del read  # otherwise its page stays in memory until the next one has arrived
 
 
 def _advance(fetch: FetchPage, cursor: Cursor, limit: int) -> PageRead:
-    """One step of one piece; `left` of the result is what remains of this piece alone."""
+    """Read one page of one cursor. `left` of the result is what remains of this cursor alone."""
     contradiction, empty = "", 0
     for _ in range(1 + PATIENCE):
-        page = fetch(
-            Query(
-                updated=cursor.window,
-                created=cursor.created,
-                limit=limit,
-            )
-        )
+        page = fetch(Query(updated=cursor.window, created=cursor.created, limit=limit))
         rows = page.listed
         if problem := _violation(rows, cursor.window, cursor.created_from, cursor.created_until):
             contradiction = problem
             continue
-        if page.count == 0 and (empty := empty + 1) < WITNESSES:
-            contradiction = "now and then an empty list"
+        if page.count == 0 and (empty := empty + 1) < EMPTY_RESPONSES:
+            contradiction = "some responses are empty, others are not"
             continue
         distinct = len({_key(row) for row in rows})
         if page.total < distinct or (distinct < len(rows) and page.total > distinct):
-            contradiction = f"{len(rows)} rows of {distinct} sessions, and a count of {page.total}"
+            contradiction = f"rows: {len(rows)}, distinct sessions: {distinct}, count: {page.total}"
             continue
         fresh = _fresh(page.rows, cursor.tied)
         odd = [row for row in page.unreadable if row.key not in cursor.tied]
@@ -133,14 +131,13 @@ def _advance(fetch: FetchPage, cursor: Cursor, limit: int) -> PageRead:
         created = [floor_ms(row.created_at) for row in rows if row.created_at is not None]
         if not created:
             names = ", ".join(row.key for row in page.unreadable[:IDS_NAMED])
-            contradiction = f"a page of {len(rows)} sessions without createdAt hides all others ({names})"
+            contradiction = f"no session on a page has a createdAt, so the next page is unknown ({names})"
             continue
         position = created[-1]
         if cursor.created_from is None or position > cursor.created_from:
             if created[0] == position and _any_before(fetch, cursor, position, limit):
-                contradiction = (
-                    "the sessions are not in the order asked for"  # which a page of ties cannot show
-                )
+                # A page of ties cannot show this by itself.
+                contradiction = "the sessions are not in the requested order"
                 continue
             tied = frozenset(
                 _key(row)
@@ -151,17 +148,17 @@ def _advance(fetch: FetchPage, cursor: Cursor, limit: int) -> PageRead:
         # Every row is tied at the cursor, so the cursor cannot move.
         if len(rows) >= page.limit:
             return _cut(fetch, cursor, page, fresh, odd, limit)
-        contradiction = f"{len(rows)} sessions on a page for {limit}, but a count of {page.total}"
+        contradiction = f"rows: {len(rows)}, page size: {limit}, but a count of {page.total}"
     raise SourceInconsistentError(
         f"The source contradicts itself between {_name(cursor.window)}: {contradiction}.",
-        "Nothing of this window was claimed. Run again; if it stays, something between here and the source is at fault.",
+        "This window was not claimed as read. Run again; if it happens again, check what is between this machine and the source.",
     )
 
 
 def _is_the_end(shown: int, distinct: int, total: int, limit: int) -> bool:
-    """Whether a response is short and says itself that there is no more: each alone can be wrong.
+    """Whether a response is short and its count says that there are no more rows. Each sign alone can be wrong.
 
-    `shown` rows of `distinct` sessions on a page for `limit`, and a count of `total`.
+    The response has `shown` rows of `distinct` sessions on a page for `limit`, and a count of `total`.
     """
     return shown < limit and total <= distinct
 
@@ -172,25 +169,25 @@ def _any_before(fetch: FetchPage, cursor: Cursor, position: int, limit: int) -> 
 
 
 def counted(fetch: FetchPage, query: Query, limit: int) -> tuple[int, Page]:
-    """How many sessions the source counts there, by several witnesses if none; and the answer.
+    """The number of sessions the source counts, and the response; a count of 0 is confirmed by further requests.
 
-    What has no `createdAt` was created neither before nor after anything, and does not count: of such a source a page of
-    `limit` rows is asked for.
+    A session without a `createdAt` was created neither before nor after anything, so it is not counted. If there is one, a page
+    of `limit` rows is requested instead.
     """
-    page = witnessed(lambda: fetch(query))
+    page = _confirmed(fetch, query)
     if any(row.created_at is None for row in page.unreadable):
         page = fetch(replace(query, limit=limit))
     return page.count - sum(row.created_at is None for row in page.unreadable), page
 
 
-def witnessed(ask: Callable[[], Page]) -> Page:
-    """An answer that counts something, or the last one when all witnesses agree that there is nothing.
+def _confirmed(fetch: FetchPage, query: Query) -> Page:
+    """The first response that counts a session, or the last one if all of them are empty.
 
-    That nothing should be there is what another answer means: the first witness.
+    One request fewer than `EMPTY_RESPONSES`, because the response that led to the question already implies that there is nothing.
     """
-    page = ask()
-    for _ in range(WITNESSES - 2):
-        page = page if page.count else ask()
+    page = fetch(query)
+    for _ in range(EMPTY_RESPONSES - 2):
+        page = page if page.count else fetch(query)
     return page
 
 
@@ -200,26 +197,26 @@ def _violation(
     created_from: int | None,
     created_until: int | None = None,
 ) -> str:
-    """What is wrong with a response that ignores a filter or the order, to the millisecond; "" if nothing is."""
+    """How a response ignores a filter or the order, compared in milliseconds; "" if it does not."""
     previous = created_from if created_from is not None else -(1 << 62)
     for row in rows:
         if row.updated_at is not None and (updated := floor_ms(row.updated_at)) not in window:
-            return f"a session updated at {show(updated)} lies outside the window asked for"
+            return f"a session updated at {show(updated)} is outside the requested window"
         if row.created_at is None:
             continue
         created = floor_ms(row.created_at)
         if created_from is not None and created < created_from:
-            return f"a session created at {show(created)} lies before the bound asked for"
+            return f"a session created at {show(created)} is before the requested range"
         if created_until is not None and created >= created_until:
-            return f"a session created at {show(created)} lies behind the bound asked for"
+            return f"a session created at {show(created)} is after the requested range"
         if created < previous:
-            return "the sessions are not in the order asked for"
+            return "the sessions are not in the requested order"
         previous = created
     return ""
 
 
 def _fresh(rows: Sequence[Row], known: frozenset[str]) -> list[Row]:
-    """Rows not read before; of an id repeated within one response the newest version."""
+    """Rows not read before. If an id is repeated within one response, its newest version."""
     newest: dict[str, Row] = {}
     for row in rows:
         if row.session_id not in known:
@@ -230,7 +227,7 @@ def _fresh(rows: Sequence[Row], known: frozenset[str]) -> list[Row]:
 
 
 def _key(row: Row | UnreadableRow) -> str:
-    """What tells a row from the others of a walk."""
+    """Identifies a row within a walk."""
     return row.session_id if isinstance(row, Row) else row.key
 
 
@@ -239,18 +236,18 @@ def _cut(
 ) -> PageRead:
     """More sessions share one `createdAt` than fit on a page: cut the window on `updatedAt`, lower part first.
 
-    Lower first, because a session updated meanwhile moves up, into the part that is still to be read.
+    Lower first, because a session that is updated meanwhile moves up, into the part that is read later.
     """
     window, position = cursor.window, cursor.created_from
     if position is None:
-        raise AssertionError("a piece without a cursor always advances")
+        raise AssertionError("a cursor without created_from can always move")
     tied = cursor.tied | {row.session_id for row in fresh} | {row.key for row in odd}
     inner = sorted({floor_ms(row.updated_at) for row in page.rows} - {window.lower})
     at = inner[len(inner) // 2] if inner else window.lower + MILLISECOND
     if window.upper is None or at < window.upper:
         lower, upper = Window(window.lower, at), Window(at, window.upper)
-        parts = (replace(cursor, window=lower, tied=tied), replace(cursor, window=upper, tied=tied))
-        return PageRead(fresh, parts, page, odd)
+        halves = (replace(cursor, window=lower, tied=tied), replace(cursor, window=upper, tied=tied))
+        return PageRead(fresh, halves, page, odd)
     # One millisecond wide in both timestamps: no filter separates these sessions.
     block = _collect_block(fetch, window, position, limit)
     rows = _fresh([row for row in block if isinstance(row, Row)], cursor.tied)
@@ -261,10 +258,10 @@ def _cut(
 
 
 def _collect_block(fetch: FetchPage, updated: Window, created: int, limit: int) -> list[Row | UnreadableRow]:
-    """All sessions equal in both timestamps: collected by page numbers in both orders, accepted only on proof.
+    """All sessions equal in both timestamps: collected by page numbers in both orders, and accepted only with proof.
 
-    Page numbers prove nothing, so the ids collected are counted by the source itself, in chunks, against its count of
-    the whole block. Only if the two agree has every session been read. Raises SourceInconsistentError otherwise.
+    Page numbers prove nothing. So the source itself counts the collected ids, in chunks, and that count is compared with its
+    count of the whole block. Only if the two agree has every session been read. Raises SourceInconsistentError otherwise.
     """
     at = Window(created, created + MILLISECOND)
     found: dict[str, Row | UnreadableRow] = {}
@@ -281,7 +278,7 @@ def _collect_block(fetch: FetchPage, updated: Window, created: int, limit: int) 
                 break  # some sources refuse a page past the end
             if problem := _violation(page.listed, updated, at.lower, at.upper):
                 raise SourceInconsistentError(
-                    f"The source ignores a filter: {problem}.", "Nothing of this window was claimed."
+                    f"The source ignores a filter: {problem}.", "This window was not claimed as read."
                 )
             found.update((_key(row), row) for row in page.listed)
             total, limit = page.total, min(limit, page.limit)
@@ -289,17 +286,17 @@ def _collect_block(fetch: FetchPage, updated: Window, created: int, limit: int) 
             number += 1
         if found and len(found) >= total and _is_whole(fetch, updated, at, sorted(found)):
             return list(found.values())
-        if not found and total == 0 and collection + 1 >= WITNESSES:
+        if not found and total == 0 and collection + 1 >= EMPTY_RESPONSES:
             return []  # all of them were updated or deleted meanwhile
     raise SourceInconsistentError(
-        f"{total} sessions were created at {show(created)} and updated at {show(updated.lower)}, and reading them "
-        f"{COLLECTIONS} times found {len(found)}.",
-        "Nothing of this window was claimed. Run again with a larger --page-size.",
+        f"Of the sessions created at {show(created)} and updated at {show(updated.lower)}, the source counts {total}, "
+        f"but {COLLECTIONS} attempts found {len(found)}.",
+        "This window was not claimed as read. Run again with a larger --page-size.",
     )
 
 
 def _is_whole(fetch: FetchPage, updated: Window, created: Window, ids: Sequence[str]) -> bool:
-    """Whether the source counts as many sessions in the block as among these ids, and looks at ids at all."""
+    """Whether the source counts as many sessions in the block as among these ids, and applies the filter on ids at all."""
 
     def count(some: Sequence[str] = ()) -> int:
         return fetch(Query(updated=updated, created=created, ids=some, limit=1)).total
@@ -315,14 +312,14 @@ def _name(window: Window) -> str:
 
 
 def encode_cursors(cursors: tuple[Cursor, ...]) -> str:
-    """What is left of a window, as JSON."""
+    """The cursors as JSON, for the ledger."""
     return msgspec.json.encode(
-        [(p.window.lower, p.window.upper, p.created_from, sorted(p.tied)) for p in cursors]
+        [(c.window.lower, c.window.upper, c.created_from, sorted(c.tied)) for c in cursors]
     ).decode()
 
 
 def decode_cursors(stored: list[Any]) -> tuple[Cursor, ...]:
-    """The inverse of `encode_pieces`, after JSON decoding."""
+    """The inverse of `encode_cursors`, from decoded JSON."""
     return tuple(
         Cursor(Window(lower, upper), created_from, frozenset(tied))
         for lower, upper, created_from, tied in stored

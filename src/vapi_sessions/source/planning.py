@@ -1,4 +1,4 @@
-"""Before a run: ask the source for its organisation, oldest session, clock and counts; decide what is to be read."""
+"""Decide what a run reads: ask the source for its organisation, oldest session, clock and counts."""
 
 from __future__ import annotations
 
@@ -18,25 +18,27 @@ from vapi_sessions.errors import (
     other_organisation,
 )
 from vapi_sessions.settings import Settings
-from vapi_sessions.source.client import Page, Query, Source
+from vapi_sessions.source.client import Source
+from vapi_sessions.source.list_query import Query
+from vapi_sessions.source.page import Page
 from vapi_sessions.source.pagination import IDS_NAMED, PATIENCE, Cursor, counted, decode_cursors
 from vapi_sessions.source.windows import PlannedWindow, plan_windows
 from vapi_sessions.transform.headers import Row
 
-_Asked = TypeVar("_Asked")
-_Answer = TypeVar("_Answer")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
-#: How many sessions are looked at where the oldest one cannot be read, at least.
+#: Sessions to look at, at least, if the oldest one is unreadable.
 _FIRST: Final = 100
-#: Why history begins where it does, as `status` tells it.
+#: The reason for the beginning of history, as `status` shows it.
 OLDEST: Final = "oldest session"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run is going to read. No windows if the source showed no row at all.
+    """What a run will read. No windows if the source has no session.
 
-    `bound`: changes before it are claimed (µs); those in `unsettled` need a second reading all the same, later.
+    `bound`: changes before it are claimed as read (µs). Changes in `unsettled` are read again by a later run all the same.
     """
 
     windows: tuple[PlannedWindow, ...] = ()
@@ -47,7 +49,7 @@ class Plan:
 
     @property
     def sessions(self) -> int:
-        """Sessions to be read, by the source's counts."""
+        """The number of sessions to read, by the source's counts."""
         return sum(window.expected for window in self.windows)
 
 
@@ -57,9 +59,9 @@ def make_plan(
     ledger: Ledger,
     open_windows: Sequence[OpenWindow],
 ) -> tuple[Plan, dict[str, str]]:
-    """Ask the source for its oldest session, its clock and its counts; decide what to read.
+    """Ask the source for its oldest session, its clock and its counts, and decide what to read.
 
-    Returns the plan and the facts to note before the first window is read. Writes nothing.
+    Returns the plan, and the state to record before the first window is read. Writes nothing.
     """
     probe, oldest = ask_for_the_oldest(source, settings.page_size)
     if oldest is None:
@@ -70,7 +72,7 @@ def make_plan(
         probe.requested_at, probe.server_time if probe.server_time is not None else probe.requested_at
     )
     bound = floor_ms(clock - settings.settle)
-    settled_until = unsettled_from(bound, settings.lookback)  # a matter of the clock, whatever `--until` says
+    settled_until = unsettled_from(bound, settings.lookback)  # depends on the clock, not on `--until`
     if settings.until is not None:
         bound = min(bound, floor_ms(settings.until))
     ledger, reason = _with_origin(ledger, settings, _beginning(oldest))
@@ -82,12 +84,12 @@ def make_plan(
         raise AssertionError("an origin was just set")
     if settings.since is not None and settings.since >= bound:
         raise ConfigurationError(
-            f"--since {show(settings.since)} does not lie before {show(bound)}, up to which changes are settled.",
+            f"--since {show(settings.since)} is not before {show(bound)}, the end of the settled changes.",
             "Give an earlier --since.",
         )
     spans = _spans(settings, ledger, bound)
     resumed: list[PlannedWindow] = []
-    if not settings.full and settings.since is None:  # who asks for a second reading gets a whole one
+    if not settings.full and settings.since is None:  # otherwise everything is read again from the start
         resumed, spans = _resume(open_windows, spans, ledger, settings.lookback)
     windows = [Window(lower, upper) for lower, upper in spans]
     if settings.until is None:
@@ -95,32 +97,7 @@ def make_plan(
             windows[-1] = Window(windows[-1].lower, None)
         else:
             windows.append(Window(max(bound, origin), None))
-    # Nothing that is still listed was updated before the oldest session began, so there no lower bound is sent at
-    # all: a source with a retention may refuse to be asked for anything older than that.
-    horizon = floor_ms(oldest.created_at)
-    planned = plan_windows(
-        windows,
-        lambda asked: _side_by_side(
-            source,
-            lambda w: source.count(updated=_open_to_the_left(w, horizon)),
-            asked,
-            settings.concurrency,
-        ),
-        lambda asked: _side_by_side(
-            source,
-            lambda nth: _sample(source, _open_to_the_left(nth[0].window, horizon), nth[1]),
-            asked,
-            settings.concurrency,
-        ),
-        bound=bound,
-        page_size=settings.page_size,
-        concurrency=settings.concurrency,
-    )
-    opened = [
-        replace(p, window=w, cursors=(Cursor(w),))
-        for p in planned
-        for w in [_open_to_the_left(p.window, horizon)]
-    ]
+    opened = _plan_windows(source, settings, windows, bound=bound, horizon=floor_ms(oldest.created_at))
     everything = sorted([*resumed, *opened], key=lambda window: window.window.lower)
     state = {
         "org_id": oldest.org_id,
@@ -132,16 +109,53 @@ def make_plan(
     return Plan(tuple(everything), bound, oldest.org_id, origin, IntervalSet([(settled_until, bound)])), state
 
 
+def _plan_windows(
+    source: Source, settings: Settings, windows: Sequence[Window], *, bound: int, horizon: int
+) -> list[PlannedWindow]:
+    """Windows of bounded size. `horizon` is the createdAt of the oldest session, µs.
+
+    No listed session was updated before the horizon, so up to there no lower bound is sent: a source with a retention may
+    refuse a request for anything older.
+    """
+
+    def count_all(asked: Sequence[Window]) -> list[int]:
+        return _in_threads(
+            source, lambda w: source.count(updated=_open_to_the_left(w, horizon)), asked, settings.concurrency
+        )
+
+    def sample_all(asked: Sequence[tuple[PlannedWindow, int]]) -> list[int | None]:
+        return _in_threads(
+            source,
+            lambda nth: _sample(source, _open_to_the_left(nth[0].window, horizon), nth[1]),
+            asked,
+            settings.concurrency,
+        )
+
+    planned = plan_windows(
+        windows,
+        count_all,
+        sample_all,
+        bound=bound,
+        page_size=settings.page_size,
+        concurrency=settings.concurrency,
+    )
+    return [
+        replace(p, window=w, cursors=(Cursor(w),))
+        for p in planned
+        for w in [_open_to_the_left(p.window, horizon)]
+    ]
+
+
 def _beginning(oldest: Row) -> int:
-    """Before which nothing can have changed, µs."""
+    """The earliest moment at which anything can have changed, µs."""
     return floor_ms(min(oldest.created_at, oldest.updated_at))
 
 
 def ask_for_the_oldest(source: Source, page_size: int) -> tuple[Page, Row | None]:
-    """The oldest session (None: there is none), and the answer that shows it, with the source's clock.
+    """The response that lists the oldest session, which also has the source's clock, and that session (None: there is none).
 
-    Asked for again if the answer contradicts itself, and with whole pages if what comes first cannot be read. Raises
-    SourceInconsistentError, or SourceUnavailableError if nothing that comes first can be read.
+    Repeats the request if the response contradicts itself, and requests a whole page if the first session is unreadable.
+    Raises SourceInconsistentError, or SourceUnavailableError if the whole first page is unreadable.
     """
     for _ in range(1 + PATIENCE):
         page = source.list(Query(limit=1))
@@ -150,7 +164,7 @@ def ask_for_the_oldest(source: Source, page_size: int) -> tuple[Page, Row | None
         if page.listed or page.total == 0:
             return page, _oldest(page)
     raise SourceInconsistentError(
-        f"The source counts {page.total} sessions and shows none.", "Nothing was read. Run again later."
+        f"The source lists no session, but its count is {page.total}.", "Nothing was read. Run again later."
     )
 
 
@@ -160,8 +174,8 @@ def _oldest(page: Page) -> Row | None:
     if not page.rows:
         names = ", ".join(f"{row.key}: {row.problem}" for row in page.unreadable[:IDS_NAMED])
         raise SourceUnavailableError(
-            f"None of the first {len(page.unreadable)} session(s) can be read ({names}).",
-            "Nothing was read. If it stays, the API has changed: please report it.",
+            f"The source lists only unreadable sessions first ({names}).",
+            "Nothing was read. If it happens again, the API has changed: please report it.",
         )
     first = next((row for row in page.listed if row.created_at is not None), page.rows[0])
     if isinstance(first, Row):
@@ -172,9 +186,9 @@ def _oldest(page: Page) -> Row | None:
 
 
 def _confirm_oldest(source: Source, oldest: Row, page_size: int) -> Row:
-    """The oldest session, once the source counts none before it: an answer in another order would cut off all history.
+    """The oldest session, confirmed by a count of none before it: a response in another order would cut off all history.
 
-    One that appeared meanwhile, with an earlier createdAt, is the oldest then.
+    If a session with an earlier createdAt has appeared meanwhile, that one is the oldest.
     """
     count = 0
     for _ in range(1 + PATIENCE):
@@ -184,13 +198,13 @@ def _confirm_oldest(source: Source, oldest: Row, page_size: int) -> Row:
             return oldest
         oldest = min([oldest, *before.rows], key=lambda row: row.created_at)
     raise SourceInconsistentError(
-        f"The source lists {count} sessions before its oldest one ({show(oldest.created_at)}).",
-        "Nothing was read. Run again; if it stays, something between here and the source ignores the order asked for.",
+        f"Before its oldest session ({show(oldest.created_at)}), the source counts others: {count}.",
+        "Nothing was read. Run again; if it happens again, something between this machine and the source ignores the order.",
     )
 
 
 def _with_origin(ledger: Ledger, settings: Settings, oldest: int) -> tuple[Ledger, str]:
-    """The ledger with its origin set, and why it was (re)set; '' if it stays."""
+    """The ledger with its origin set, and the reason if the origin is new; otherwise ''."""
     since = floor_ms(settings.since) if settings.since is not None else None
     if ledger.origin is None:
         return (
@@ -201,7 +215,7 @@ def _with_origin(ledger: Ledger, settings: Settings, oldest: int) -> tuple[Ledge
     if since is not None and since < ledger.origin:
         return replace(ledger, origin=since), "since"
     if settings.full and oldest < ledger.origin:
-        return replace(ledger, origin=oldest), "oldest session"
+        return replace(ledger, origin=oldest), OLDEST
     return ledger, ""
 
 
@@ -215,10 +229,10 @@ def _spans(settings: Settings, ledger: Ledger, bound: int) -> IntervalSet:
 def _resume(
     open_windows: Sequence[OpenWindow], spans: IntervalSet, ledger: Ledger, lookback: int
 ) -> tuple[list[PlannedWindow], IntervalSet]:
-    """Windows that an earlier run left in the middle and that can be continued, and the spans that then remain.
+    """Unfinished windows of an earlier run that can be continued, and the spans that then remain to be planned.
 
-    Only windows that are settled: what is not may have been invisible when they were read.
-    Of one that is open to the right that much is continued which ended a lookback before its own run's bound.
+    Only settled windows are continued: in the others, changes may have been invisible when they were read. A window that is
+    open to the right is continued up to one lookback before the bound of its own run.
     """
     resumed: list[PlannedWindow] = []
     for stored in open_windows:
@@ -231,14 +245,14 @@ def _resume(
             continue
         span = IntervalSet([(lower, upper)])
         if span - spans or span & ledger.unsettled:
-            continue  # not (all) to be read now, or read too early then
+            continue  # some of it need not be read now, or was read too early
         spans -= span
         resumed.append(PlannedWindow(Window(lower, upper), (lower, upper), stored.expected, left))
     return resumed, spans
 
 
 def _clipped(cursors: Iterable[Cursor], upper: int) -> tuple[Cursor, ...]:
-    """The parts of the pieces that lie before `upper`. What had been read of a piece had been read of each part."""
+    """The cursors, limited to windows before `upper`. Sessions read by a cursor are read in every part of its window."""
     return tuple(
         replace(cursor, window=Window(cursor.window.lower, min(upper, cursor.window.upper or upper)))
         for cursor in cursors
@@ -251,15 +265,15 @@ def _open_to_the_left(window: Window, horizon: int) -> Window:
 
 
 def _sample(source: Source, window: Window, number: int) -> int | None:
-    """The updatedAt of the n-th session of the window, by createdAt; None if it has gone meanwhile."""
+    """The updatedAt of the n-th session of the window, by createdAt; None if there are fewer by now."""
     rows = source.list(Query(updated=window, limit=1, page=number)).rows
     return rows[0].updated_at if rows else None
 
 
-def _side_by_side(
-    source: Source, ask: Callable[[_Asked], _Answer], questions: Sequence[_Asked], concurrency: int
-) -> list[_Answer]:
-    if concurrency == 1 or len(questions) == 1:
-        return [ask(question) for question in questions]
-    workers = min(concurrency, len(questions))
-    return side_by_side(ask, questions, workers=workers, name="plan", stop=source.stop)
+def _in_threads(
+    source: Source, ask: Callable[[_Item], _Result], items: Sequence[_Item], concurrency: int
+) -> list[_Result]:
+    if concurrency == 1 or len(items) == 1:
+        return [ask(item) for item in items]
+    workers = min(concurrency, len(items))
+    return side_by_side(ask, items, workers=workers, name="plan", stop=source.stop)

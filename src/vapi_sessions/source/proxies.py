@@ -1,9 +1,8 @@
-"""Which proxy the environment names for one address.
+"""Which proxy the environment names for an address, by curl's rules.
 
-By curl's rules, not by httpx's, which refuses a `NO_PROXY` that curl understands. In `NO_PROXY` an entry is a host (with
-all below it), an address, a network (`10.0.0.0/8`, `fd00::/8`), any of them with a port, or `*`; what is none of these is
-passed over. This machine is never asked through a proxy: a proxy elsewhere would look for the server on its own machine,
-and would be sent the key.
+httpx rejects some values of `NO_PROXY` that curl accepts. An entry of `NO_PROXY` is a host (which includes its subdomains),
+an address, a network (`10.0.0.0/8`, `fd00::/8`), any of these with a port, or `*`; other entries are ignored. Requests to
+this machine never use a proxy: a remote proxy would look for the server on its own machine, and would receive the key.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """A proxy, and the variable that names it. `url` may hold a password: show `str(proxy)`."""
+    """A proxy, and the variable that names it. `url` may contain a password: show `str(proxy)` instead."""
 
     url: str
     variable: str
@@ -39,17 +38,17 @@ class Proxy:
 
     @property
     def scheme(self) -> str:
-        """http, https, socks5 or socks5h."""
+        """`http`, `https`, `socks5` or `socks5h`."""
         return urlsplit(self.url).scheme
 
     @property
     def has_password(self) -> bool:
-        """Whether a name and a password are sent to it."""
+        """Whether it is given a user name and a password."""
         return urlsplit(self.url).username is not None
 
 
 def proxy_for(address: str) -> Proxy | None:
-    """The proxy on the way to `address`, an http(s) URL; None: directly.
+    """The proxy to use for `address`, an http(s) URL; None for a direct connection.
 
     Raises ConfigurationError, which names the variable, if the proxy cannot be used.
     """
@@ -65,15 +64,29 @@ def proxy_for(address: str) -> Proxy | None:
     return None
 
 
+def password_error(proxy: Proxy | None) -> ConfigurationError:
+    """The error for a proxy that answers 407; None: a proxy that no variable names."""
+    name = f"The proxy {proxy}" if proxy is not None else "A proxy between this machine and the source"
+    variable = proxy.variable if proxy is not None else "HTTPS_PROXY"
+    problem = (
+        "rejects the user name and password"
+        if proxy is not None and proxy.has_password
+        else "requires a user name and password"
+    )
+    return ConfigurationError(
+        f"{name} {problem} (407).", f"Set them in {variable}: http://USER:PASSWORD@HOST:PORT"
+    )
+
+
 def _variable(kind: str) -> str:
-    """The variable that won: the one in lower case, if there are two."""
+    """The variable that sets the proxy; the one in lower case takes precedence."""
     name = f"{kind}_proxy"
     set_ones = [other for other in os.environ if other.lower() == name and os.environ[other]]
     return min(set_ones, key=lambda other: other != name, default="the proxy in the system's settings")
 
 
 def _checked(url: str, variable: str) -> Proxy:
-    """The proxy, if a connection through it can be tried. Its address is not shown as given: it may hold a password."""
+    """The proxy, if its address is usable. Errors do not show the address: it may contain a password."""
     try:
         parts = urlsplit(url.strip())
         usable = bool(parts.hostname) and is_usable(parts.hostname or "") and parts.port != 0
@@ -81,18 +94,18 @@ def _checked(url: str, variable: str) -> Proxy:
         parts, usable = urlsplit(""), False
     if not usable or not url.strip().isprintable() or " " in url.strip():
         raise ConfigurationError(
-            f"{variable} does not hold the address of a proxy.",
-            f"Write it like http://proxy.example:3128, or unset {variable}.",
+            f"{variable} is not the address of a proxy.",
+            f"Set it to an address like http://proxy.example:3128, or unset {variable}.",
         )
     if parts.scheme not in _SCHEMES:
         raise ConfigurationError(
-            f"{variable} names a proxy of the kind {parts.scheme!r}, which is not supported.",
-            f"Supported are {', '.join(_SCHEMES)}. Give one of them, or unset {variable}.",
+            f"{variable} has the scheme {parts.scheme!r}, which is not supported.",
+            f"Use one of {', '.join(_SCHEMES)}, or unset {variable}.",
         )
     if parts.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
         raise ConfigurationError(
-            f"{variable} names a SOCKS proxy, and the package socksio, which speaks with it, is not installed.",
-            f"Install it into the same environment (pip install socksio), give an http:// proxy, or unset {variable}.",
+            f"{variable} names a SOCKS proxy, which requires the package socksio.",
+            f"Install it in this environment (pip install socksio), use an http:// proxy, or unset {variable}.",
         )
     return Proxy(url.strip(), variable)
 
@@ -113,13 +126,13 @@ def _covers(entry: str, target: SplitResult) -> bool:
         return False
     try:
         return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
-    except (ValueError, TypeError):  # one of them is a name
+    except (ValueError, TypeError):  # one of the two is a name
         name = entry.lower().removeprefix("*").strip(".")
         return bool(name) and (host == name or host.endswith("." + name))
 
 
 def _without_port(entry: str) -> tuple[str, int | None]:
-    """`[::1]:80`, `[fd00::]/8`, `host:80`, or one of them without a port; an address of IPv6 may stand without brackets."""
+    """Split `[::1]:80`, `[fd00::]/8` or `host:80`. The port is optional, and so are the brackets of an IPv6 address."""
     if bracketed := re.fullmatch(r"\[([^]]*)\](?::(\d+)|(/\d+))?", entry):
         host, port, prefix = bracketed.groups()
         return host + (prefix or ""), int(port) if port else None

@@ -1,4 +1,4 @@
-"""Cut what has to be read into windows of bounded work, by the source's own counts."""
+"""Cut the intervals to read into windows of bounded size, using the source's own counts."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import MILLISECOND, floor_ms
 from vapi_sessions.source.pagination import Cursor
 
-#: No window is planned larger than this many pages, so that one that fails costs little, and the last ones are read by many.
+#: Pages of the largest window, so that a window that fails costs little, and all workers are busy until the end.
 PAGES_A_WINDOW: Final = 12
 
-#: A part with more than this share of the whole: cutting in time did not separate, and the next cut is made at a sample.
+#: If one part has more than this share of the whole, cutting at equal times did not help, and the next cut is at a sample.
 CROWDED: Final = 0.8
 
 CountAll: TypeAlias = Callable[[Sequence[Window]], Sequence[int]]
@@ -24,10 +24,10 @@ SampleAll: TypeAlias = "Callable[[Sequence[tuple[PlannedWindow, int]]], Sequence
 
 @dataclass(frozen=True, slots=True)
 class PlannedWindow:
-    """A bounded piece of work. `claim`: the half-open interval (µs) that counts as read afterwards, or None.
+    """A window to read. `claim`: the half-open interval (µs) that counts as read afterwards, or None.
 
-    `expected` is the source's count when it was planned; `pieces` is where to start, which differs from the whole
-    window only if an earlier run was stopped in the middle of it.
+    `expected` is the source's count at the time of planning. `cursors` are where to start: at the beginning, unless an earlier
+    run was stopped in the middle of the window.
     """
 
     window: Window
@@ -37,12 +37,12 @@ class PlannedWindow:
 
     @property
     def resumed(self) -> bool:
-        """Whether it starts where an earlier run was stopped."""
+        """Whether it continues where an earlier run was stopped."""
         return self.cursors != (Cursor(self.window),)
 
     @classmethod
     def whole(cls, window: Window, bound: int, expected: int) -> PlannedWindow:
-        """A window to be read from its beginning; what lies at or beyond `bound` (µs) is not claimed."""
+        """A window to read from its beginning. The part from `bound` (µs) on is not claimed."""
         upper = bound if window.upper is None else min(bound, window.upper)
         claim = (window.lower, upper) if window.lower < upper else None
         return cls(window, claim, expected, (Cursor(window),))
@@ -59,13 +59,13 @@ def plan_windows(
 ) -> list[PlannedWindow]:
     """Windows that together cover `spans`, oldest first, none empty.
 
-    `count_all` counts several windows at once, `concurrency` of them side by side. A window is cut in time, into two or as
-    many parts as can be counted at once, until it holds no more than its share; the last part's count follows by
-    subtraction, which traffic can falsify a little: a plan may be uneven, only the walk must be right. Where that
-    separated nothing, because a long history is crowded into an hour, `sample_all` gives the updatedAt (µs) of the n-th
-    session of a window, by createdAt, to cut at; None if traffic has moved so many elsewhere that there is none, and
-    nothing is left to cut.
-    Cutting stops after as many counts as there are shares, twice over: what shares one instant cannot be separated.
+    `count_all` counts several windows, `concurrency` of them in parallel. A window is cut at equal times, into two parts or as
+    many as can be counted in parallel, until it has no more sessions than its share. The count of the last part follows by
+    subtraction, so traffic can make it slightly wrong: a plan may be uneven, only the walk must be exact.
+
+    If that does not separate the sessions, because a long history is crowded into an hour, the cut is made at a sample:
+    `sample_all` gives the updatedAt (µs) of the n-th session of a window, by createdAt, or None if the window has fewer sessions
+    by now. Cutting stops after about two counts for each share, because sessions of the same instant cannot be separated.
     """
     if not spans:
         return []
@@ -110,7 +110,7 @@ def plan_windows(
 
 
 def _cuts(wanted: int, at_once: int) -> int:
-    """How often to cut; if that is not all, into as many parts as can be counted at once when they are cut again."""
+    """The number of cuts: all that are wanted, or as many parts as can be counted in parallel, which are then cut again."""
     return wanted if wanted <= at_once else max(1, at_once - 1)
 
 
@@ -121,7 +121,7 @@ def _ranks(planned: PlannedWindow, cuts: int) -> list[int]:
 def _at_samples(window: Window, bound: int, samples: Sequence[int | None]) -> list[int]:
     """Whole milliseconds strictly inside the closed part of the window, at the samples.
 
-    A sample beyond the bound tells that many of the window are too young to be claimed: no cut helps there.
+    A sample after the bound means that many sessions of the window are too young to be claimed: no cut helps there.
     """
     upper = bound if window.upper is None else window.upper
     edges = {
@@ -133,14 +133,14 @@ def _at_samples(window: Window, bound: int, samples: Sequence[int | None]) -> li
 
 
 def _in_time(window: Window, bound: int, cuts: int) -> list[int]:
-    """At most so many whole milliseconds strictly inside the closed part of the window, at equal distances."""
+    """At most `cuts` whole milliseconds strictly inside the closed part of the window, at equal distances."""
     upper = bound if window.upper is None else window.upper
     edges = {floor_ms(window.lower + (upper - window.lower) * i // (cuts + 1)) for i in range(1, cuts + 1)}
     return sorted(edge for edge in edges if window.lower + MILLISECOND <= edge < upper)
 
 
 def _join_small(windows: Sequence[PlannedWindow], bound: int, share: int) -> list[PlannedWindow]:
-    """Neighbours that fit into one share become one window: cutting an uneven history leaves crumbs."""
+    """Join neighbours that fit into one share: cutting an uneven history leaves small windows."""
     joined: list[PlannedWindow] = []
     for window in sorted(windows, key=lambda planned: planned.window.lower):
         last = joined[-1] if joined else None

@@ -155,7 +155,7 @@ def writer_lock(layout: Layout) -> Iterator[None]:
     layout.check()
     with disk_errors(layout.root):
         layout.scratch.mkdir(mode=0o700, exist_ok=True)  # a copy of a warehouse may do without it
-        descriptor = files.open_note(layout.root / ".lock")
+        descriptor = files.open_lock_file(layout.root / ".lock")
     try:
         with disk_errors(layout.root):
             if not files.lock(descriptor, layout.root):
@@ -163,7 +163,7 @@ def writer_lock(layout: Layout) -> Iterator[None]:
                     f"Another run (pid {_holder(descriptor)}) is writing to {layout.root}.",
                     "Wait until it is done, then run again.",
                 )
-            files.write_note(descriptor, f"{os.getpid()}\n")
+            files.write_lock_file(descriptor, f"{os.getpid()}\n")
             files.empty_directory(layout.scratch)  # drafts and spilled data of a process that was killed
         yield
     finally:

@@ -28,7 +28,7 @@ def scheduling(warehouse: Path) -> Iterator[str]:
     layout.check()
     with disk_errors(layout.root):
         layout.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = files.open_note(layout.root / ".schedule")
+        descriptor = files.open_lock_file(layout.root / ".schedule")
     try:
         identity, _, holder = os.read(descriptor, 64).decode("ascii", "replace").strip().partition(" ")
         if not files.lock(descriptor, layout.root):
@@ -39,7 +39,7 @@ def scheduling(warehouse: Path) -> Iterator[str]:
         if not re.fullmatch("[0-9a-f]{16}", identity):
             identity = secrets.token_hex(8)
         with disk_errors(layout.root):
-            files.write_note(descriptor, f"{identity} {os.getpid()}\n")
+            files.write_lock_file(descriptor, f"{identity} {os.getpid()}\n")
         yield deployment_name(layout.root, identity)
     finally:
         os.close(descriptor)

@@ -12,7 +12,8 @@ from vapi_sessions.core.ledger import Ledger
 from vapi_sessions.core.timestamps import MINUTE, floor_ms
 from vapi_sessions.settings import Settings
 from vapi_sessions.source import planning, windows
-from vapi_sessions.source.client import Page, Source
+from vapi_sessions.source.client import Source
+from vapi_sessions.source.page import Page
 from vapi_sessions.source.planning import Plan
 from vapi_sessions.source.windows import PlannedWindow
 

@@ -10,7 +10,7 @@ from vapi_sessions.core.intervals import Window
 from vapi_sessions.operations import compare, reconcile
 from vapi_sessions.operations.compare import Difference
 from vapi_sessions.operations.coordinator import Coordinator
-from vapi_sessions.source import client, pagination
+from vapi_sessions.source import client, pagination, retries
 
 from .planting import Planting, mutant
 
@@ -81,7 +81,7 @@ def any_404(planting: Planting) -> None:
     def expect_object(inner: Any, *given: Any) -> None:
         try:
             inner(*given)
-        except client._AgainError:
+        except retries.RetryableError:
             planting.changed()
 
     planting.around(client.Source, "_expect_object", expect_object)

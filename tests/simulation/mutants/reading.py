@@ -9,8 +9,9 @@ from typing import Any
 from vapi_sessions.core.intervals import BEGINNING, Window
 from vapi_sessions.core.timestamps import MILLISECOND, floor_ms
 from vapi_sessions.errors import SourceInconsistentError
-from vapi_sessions.source import client, page, pagination
-from vapi_sessions.source.client import Page, Query
+from vapi_sessions.source import page, pagination
+from vapi_sessions.source.list_query import Query
+from vapi_sessions.source.page import Page
 from vapi_sessions.source.pagination import Cursor, FetchPage, PageRead
 from vapi_sessions.transform.headers import read_session
 
@@ -89,7 +90,7 @@ def _exclusively(planting: Planting, name: str) -> None:
             right, [(f"{name}Gt" if key == f"{name}Ge" else key, text) for key, text in right]
         )
 
-    planting.around(client.Query, "params", params)
+    planting.around(Query, "params", params)
 
 
 @mutant("filter violations ignored", "faults")

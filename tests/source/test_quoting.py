@@ -1,4 +1,4 @@
-"""What the source says in an error goes where messages go: without credentials, without our key in any spelling, and short."""
+"""Text of the source in messages: short, without credentials, and without our key in any spelling."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_client import BASE, GOOD, KEY, Fixture, Scripted, failure, over_the_wire, said, text
+from scripted import BASE, GOOD, KEY, Client, Scripted, api_error, failure, raw_response
 
-from conftest import KEY as EMULATED
-from conftest import Notes, World
-from models import RawServer
+from constants import KEY as EMULATED
 from selection import examples, some
+from servers import ScriptedServer, sends, source_of
 from vapi_sessions.errors import ConfigurationError, SourceRefusedError, VapiSessionsError
 from vapi_sessions.operations import sync
 from vapi_sessions.privacy.own_key import OwnKey
-from vapi_sessions.source.client import Query, Source
-
-__all__ = ["over_the_wire"]  # a fixture
+from vapi_sessions.source.environment import Environment
+from vapi_sessions.source.list_query import Query
+from worlds import Notes, World
 
 UUID: Final = "3f2b8c1d-9a7e-4f10-b2c3-d4e5f6a7b8c9"
 
@@ -55,24 +54,24 @@ SPELLINGS: Final[dict[str, Callable[[str], str]]] = {
     "Base64 for URLs": lambda key: base64.urlsafe_b64encode(f"xy{key}".encode()).decode().rstrip("="),
     "Base64, percent-encoded": lambda key: quote(_base64(key), safe=""),
     "hexadecimal": lambda key: key.encode().hex(),
-    "its beginning": lambda key: key[:8],
-    "its end": lambda key: f"…{key[-8:]}",
-    "wrapped": lambda key: f"{key[:9]}\r\n   {key[9:]}",
-    "with zero widths": lambda key: "\u200b".join(key),
+    "its first characters": lambda key: key[:8],
+    "its last characters": lambda key: f"…{key[-8:]}",
+    "wrapped over two lines": lambda key: f"{key[:9]}\r\n   {key[9:]}",
+    "with zero-width spaces": lambda key: "\u200b".join(key),
     "full width": lambda key: "".join(chr(ord(c) + 0xFEE0) if c.isalnum() else c for c in key),
 }
 
 
 def shares(key: str, text: str) -> list[str]:
-    """Stretches of eight characters of the key, or of its forms, that can still be read."""
+    """The readable runs of eight characters of the key or of its encoded forms."""
     forms = [key, key.encode().hex(), *(_base64("x" * n + key)[4:-4] for n in range(3))]
     return [f[n : n + 8] for f in forms for n in range(len(f) - 7) if f[n : n + 8].lower() in text.lower()]
 
 
 @pytest.mark.parametrize("key", [KEY, UUID, "sk/a+b=c~d.e_f-gh"])
 @pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
-def test_a_key_in_any_spelling_is_hidden(spelling: Callable[[str], str], key: str) -> None:
-    """And what is around it stays."""
+def test_our_key_is_hidden_in_any_spelling(spelling: Callable[[str], str], key: str) -> None:
+    """The text around it stays."""
     hidden = OwnKey(key).hide(f"Invalid token 'Bearer {spelling(key)}' of today")
     assert hidden.startswith("Invalid token 'Bearer ")
     assert hidden.endswith("' of today")
@@ -82,13 +81,13 @@ def test_a_key_in_any_spelling_is_hidden(spelling: Callable[[str], str], key: st
 
 @given(st.text(), st.sampled_from([UUID, KEY]))
 @examples(200)
-def test_other_texts_stay_as_they_are(text: str, key: str) -> None:
-    """Whatever they hold."""
+def test_text_without_our_key_is_unchanged(text: str, key: str) -> None:
+    """The result is the same object."""
     assert OwnKey(key).hide(text) is text
 
 
-def test_short_keys_are_hidden_whole() -> None:
-    """They are no real ones, but a test's."""
+def test_a_short_key_is_hidden_whole() -> None:
+    """Only tests have such keys."""
     assert OwnKey("k").hide("token k, mask") == "to***en ***, mas***"
     assert OwnKey("abc").hide("token abc, ab") == "token ***, ab"
     assert KEY not in repr(OwnKey(KEY))
@@ -96,9 +95,12 @@ def test_short_keys_are_hidden_whole() -> None:
 
 @pytest.mark.parametrize("spelling", some(SPELLINGS.values(), SPELLINGS["JSON"]))
 @pytest.mark.parametrize("status", [400, 418])
-def test_an_error_of_the_source_repeats_no_key(status: int, spelling: Callable[[str], str]) -> None:
-    """In a JSON body or a plain one."""
-    for answer in (said(status, f"bad {spelling(KEY)}"), text(status, f"bad {spelling(KEY)}", "text/plain")):
+def test_an_error_does_not_show_our_key(status: int, spelling: Callable[[str], str]) -> None:
+    """Neither from a JSON body nor from plain text."""
+    for answer in (
+        api_error(status, f"bad {spelling(KEY)}"),
+        raw_response(status, f"bad {spelling(KEY)}", "text/plain"),
+    ):
         error = failure(answer)
         assert '"bad ' in error.fact
         assert shares(KEY, str(error)) == []
@@ -113,61 +115,64 @@ ECHO: Final = (
     f"OpenAI says {SECRETS[0]} and {SECRETS[1]}; password: {SECRETS[2]}; see https://u:{SECRETS[2]}@h/"
 )
 WAYS: Final[dict[str, tuple[httpx.Response, type[VapiSessionsError]]]] = {
-    "a message": (said(400, ECHO), SourceRefusedError),
-    "several messages": (said(400, [ECHO, {"a": ECHO}]), SourceRefusedError),
-    "plain text": (text(401, ECHO, "text/plain"), SourceRefusedError),
-    "JSON of another form": (httpx.Response(500, json=[ECHO]), VapiSessionsError),
-    "a page's title": (text(403, f"<html><title>{ECHO}</title>"), SourceRefusedError),
-    "a heading of a gateway": (text(502, f"<html><h1>{ECHO}</h1>"), VapiSessionsError),
-    "another host": (text(302, "", location=f"https://{SECRETS[0]}.example/"), SourceRefusedError),
-    "a content type": (text(200, "x", f"text/{SECRETS[0]}"), VapiSessionsError),
+    "a message": (api_error(400, ECHO), SourceRefusedError),
+    "several messages": (api_error(400, [ECHO, {"a": ECHO}]), SourceRefusedError),
+    "plain text": (raw_response(401, ECHO, "text/plain"), SourceRefusedError),
+    "JSON in another form": (httpx.Response(500, json=[ECHO]), VapiSessionsError),
+    "the title of a page": (raw_response(403, f"<html><title>{ECHO}</title>"), SourceRefusedError),
+    "the heading of a gateway's page": (raw_response(502, f"<html><h1>{ECHO}</h1>"), VapiSessionsError),
+    "the host of a redirect": (
+        raw_response(302, "", location=f"https://{SECRETS[0]}.example/"),
+        SourceRefusedError,
+    ),
+    "a content type": (raw_response(200, "x", f"text/{SECRETS[0]}"), VapiSessionsError),
 }
 
 
 @pytest.mark.parametrize(("answer", "kind"), WAYS.values(), ids=WAYS)
-def test_an_error_of_the_source_repeats_no_credential(
+def test_an_error_shows_no_credential_of_the_source(
     answer: httpx.Response, kind: type[VapiSessionsError]
 ) -> None:
-    """By whatever way its text comes into a message, or into the reason of a wait."""
-    with Fixture(Scripted(answer)) as fixture:
+    """Wherever the text comes from, and neither in the reason of a wait."""
+    with Client(Scripted(answer)) as client:
         with pytest.raises(kind) as caught:
-            fixture.source.list(Query())
-        shown = str(caught.value) + repr(fixture.waits)
+            client.source.list(Query())
+        shown = str(caught.value) + repr(client.waits)
     assert [secret for secret in SECRETS if secret in shown or secret.lower() in shown] == []
     assert len(caught.value.fact) < 400
 
 
-def test_a_text_is_cut_and_on_one_line() -> None:
-    """Also a long one, and one whose secret lies where it is cut."""
-    error = failure(said(400, "\x1b[31mno\n\r\t" + "word " * 20_000))
+def test_a_quote_is_one_short_line() -> None:
+    """Even if the text is long, or a secret is at the place of the cut."""
+    error = failure(api_error(400, "\x1b[31mno\n\r\t" + "word " * 20_000))
     assert '(400: "[31mno word ' in error.fact
     assert len(error.fact) < 260
     for before in range(140, 165):
-        assert "9Qw3Er" not in failure(said(400, f"{'x' * before} {SECRETS[0]}")).fact
+        assert "9Qw3Er" not in failure(api_error(400, f"{'x' * before} {SECRETS[0]}")).fact
 
 
-def test_the_organisation_of_a_session_may_be_any_text() -> None:
-    """It is told where the key is another organisation's."""
+def test_the_id_of_an_organisation_is_quoted_like_other_text() -> None:
+    """An error shows it if the key belongs to another organisation."""
     theirs = f"{EMULATED[:12]}\x1b[2J" + "o" * 10_000
 
-    with Fixture(Scripted(GOOD)) as fixture:
-        shown = fixture.source.shown(f"{KEY} {theirs}")
+    with Client(Scripted(GOOD)) as client:
+        shown = client.source.shown(f"{KEY} {theirs}")
     assert shown.startswith("*** a-key-that-m")
     assert len(shown) == 160
     assert shown.isprintable()
 
 
-def test_the_ledger_keeps_what_was_cleaned(world: World) -> None:
-    """In both databases, and in what a person is told."""
+def test_the_record_of_a_failed_run_has_the_cleaned_message(world: World) -> None:
+    """In both databases."""
     world.insert(3, lambda n: (world.ago(hours=1),) * 2)
     world.sync()
     echo = f"bad key {EMULATED} or {_base64('Bearer ' + EMULATED)}, {ECHO}"
 
     class Refusing(httpx.BaseTransport):
         def handle_request(self, request: httpx.Request) -> httpx.Response:
-            return said(401, echo)
+            return api_error(401, echo)
 
-    environment = sync.Environment(
+    environment = Environment(
         now=world.clock.us, monotonic=world.clock.monotonic, sleep=world.clock.sleep, transport=Refusing()
     )
     notes = Notes()
@@ -181,8 +186,8 @@ def test_the_ledger_keeps_what_was_cleaned(world: World) -> None:
         assert [s for s in (EMULATED, *SECRETS, "QmVhcmVyI" + "GEta2V5") if s.encode() in content] == []
 
 
-def test_another_organisation_is_told_without_what_its_name_hides(world: World) -> None:
-    """All three commands that compare ask the client what may be shown."""
+def test_the_error_for_another_organisation_hides_our_key(world: World) -> None:
+    """The id of the organisation may contain anything."""
     world.insert(1, lambda n: (world.ago(hours=1),) * 2)
     world.sync()
     server = world.server.org_id
@@ -192,7 +197,7 @@ def test_another_organisation_is_told_without_what_its_name_hides(world: World) 
         {"id": "s", "orgId": odd, "createdAt": "2026-03-01T00:00:00.000Z", "updatedAt": "2026-03-01T00:00:00.000Z"}
     ]  # fmt: skip
     transport = httpx.MockTransport(lambda request: httpx.Response(200, json=page))
-    environment = sync.Environment(
+    environment = Environment(
         now=world.clock.us, monotonic=world.clock.monotonic, sleep=world.clock.sleep, transport=transport
     )
     with pytest.raises(ConfigurationError, match="belongs to organisation") as caught:
@@ -201,15 +206,17 @@ def test_another_organisation_is_told_without_what_its_name_hides(world: World) 
     assert "\x1b" not in str(caught.value)
 
 
-def test_no_log_line_repeats_the_source(
-    over_the_wire: Callable[[RawServer], Source], caplog: pytest.LogCaptureFixture
-) -> None:
-    """Neither the words of its status line nor its headers nor what cannot be read, with every logger at DEBUG."""
+def test_log_lines_show_no_text_of_the_source(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither the status line nor headers nor an unreadable response, with every logger at DEBUG."""
     caplog.set_level(logging.DEBUG)
     answer = f"HTTP/1.1 401 {SECRETS[0]}\r\nX-Echo: Bearer {KEY}\r\nContent-Length: 0\r\n\r\n"
-    for behaviour in (answer.encode(), f"HTTP/1.1 {SECRETS[0]}\r\n{KEY}\r\n\r\n".encode()):
-        with RawServer(behaviour) as server, pytest.raises(VapiSessionsError):
-            over_the_wire(server).list(Query())
+    for response in (answer.encode(), f"HTTP/1.1 {SECRETS[0]}\r\n{KEY}\r\n\r\n".encode()):
+        with (
+            ScriptedServer(sends(response)) as server,
+            source_of(server.url, KEY) as source,
+            pytest.raises(VapiSessionsError),
+        ):
+            source.list(Query())
     logged = [record.getMessage() + repr(record.args) for record in caplog.records]
     assert any("HTTP Request: GET" in line and line.rstrip("()").endswith(" 401") for line in logged)
     assert any("receive_response_headers" in line for line in logged)

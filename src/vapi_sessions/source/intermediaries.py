@@ -1,6 +1,6 @@
-"""Answers that are not the API's own, and who gave them: a proxy, the CDN, a network that wants a sign-in first. Pure.
+"""Responses that a proxy, the CDN or a network's sign-in page sent instead of the API. Pure.
 
-The API answers in JSON. A web page is never its answer, whatever the status, and says nothing about the key.
+The API responds in JSON. A web page is never its response, whatever the status, and says nothing about the key.
 """
 
 from __future__ import annotations
@@ -16,36 +16,37 @@ _PAGE: Final = re.compile(rb"\s*(<!doctype html|<html|<head|<\?xml[^>]*>\s*<!doc
 _TITLE: Final = re.compile(rb"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
 _HEADING: Final = re.compile(rb"<h[12][^>]*>(.*?)</h[12]", re.IGNORECASE | re.DOTALL)
 _TAG: Final = re.compile(r"<[^>]*>")
-#: Bytes of a page that are looked at.
+#: Bytes of a page that are examined.
 _BEGINNING: Final = 20_000
 
 CDN: Final = "the CDN in front of the source (Cloudflare)"
-SOMEBODY: Final = "something between here and the source"
+PROXY: Final = "a proxy between this machine and the source"
+UNKNOWN: Final = "something between this machine and the source"
 
 
 @dataclass(frozen=True, slots=True)
-class Stranger:
-    """Whose answer it is, in words that begin a sentence, and the title of what it says: its own text, not to be trusted."""
+class Intermediary:
+    """The sender of a response. `title` is its own text, and not to be trusted."""
 
-    who: str
+    name: str
     title: str
 
     @property
     def is_cdn(self) -> bool:
-        """Whether it is the source's CDN, which no setting here can change."""
-        return self.who == CDN
+        """Whether it is the source's CDN, which no local setting can change."""
+        return self.name == CDN
 
 
-def stranger(headers: Mapping[str, str], content: bytes) -> Stranger | None:
-    """Who answered in the API's place; None: it may well be the API. Names of headers are in lower case."""
+def intermediary_of(headers: Mapping[str, str], content: bytes) -> Intermediary | None:
+    """The intermediary that sent a response; None if it may be the API. Header names are in lower case."""
     beginning = content[:_BEGINNING]
-    if cloudflare := _cloudflare_error(headers, beginning):
-        return Stranger(CDN, cloudflare)
+    if cloudflare := _cloudflare_error(beginning):
+        return Intermediary(CDN, cloudflare)
     if not beginning.strip():
         return None
     if "html" not in headers.get("content-type", "").lower() and not _PAGE.match(beginning):
         return None
-    return Stranger(_sender(headers, beginning.lower()), _title(beginning))
+    return Intermediary(_sender(headers, beginning.lower()), _title(beginning))
 
 
 def _sender(headers: Mapping[str, str], page: bytes) -> str:
@@ -53,19 +54,19 @@ def _sender(headers: Mapping[str, str], page: bytes) -> str:
     if "cf-ray" in headers or "cloudflare" in server or b"cloudflare" in page:
         return CDN
     if "x-squid-error" in headers or "squid" in server or b"squid" in page:
-        return "a proxy between here and the source (Squid)"
+        return f"{PROXY} (Squid)"
     if (
         "via" in headers
         or "proxy-authenticate" in headers
         or "proxy-connection" in headers
         or "x-cache" in headers
     ):
-        return "a proxy between here and the source"
-    return SOMEBODY
+        return PROXY
+    return UNKNOWN
 
 
-def _cloudflare_error(headers: Mapping[str, str], content: bytes) -> str | None:
-    """`error code: 1010` in plain text, or the same as JSON (RFC 9457), which it gives to who accepts JSON."""
+def _cloudflare_error(content: bytes) -> str | None:
+    """`error code: 1010` as plain text, or the same as JSON (RFC 9457), which clients that accept JSON get."""
     if content.startswith(b"error code:"):
         return content.decode(errors="replace")
     if b'"cloudflare_error"' not in content:

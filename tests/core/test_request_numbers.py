@@ -1,4 +1,4 @@
-"""Request numbers decide ties, so they only ever go up: between threads, between batches, and after a recovery."""
+"""Request numbers decide ties, so they always increase: across threads, batches and recoveries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from models import Warehouse, observation
+from batches import Warehouse, observation
 from vapi_sessions.core.ledger import RequestNumbers
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.warehouse import raw
@@ -15,8 +15,8 @@ from vapi_sessions.warehouse.index import Changes
 from vapi_sessions.warehouse.layout import Layout
 
 
-def test_threads_never_share_a_number_and_the_next_one_is_above_all() -> None:
-    """Whatever order threads ask in, each number is taken once and `next` is behind none of them."""
+def test_each_number_is_taken_once_across_threads() -> None:
+    """`next` is always above every number taken so far."""
     numbers = RequestNumbers(5)
 
     def ask(_: int) -> tuple[int, int]:
@@ -30,8 +30,8 @@ def test_threads_never_share_a_number_and_the_next_one_is_above_all() -> None:
     assert numbers.next == 4_005
 
 
-def test_an_older_fact_does_not_lower_the_next_number(tmp_path: Path) -> None:
-    """Two batches may be noted in another order than they were prepared in."""
+def test_a_batch_recorded_late_does_not_lower_the_next_number(tmp_path: Path) -> None:
+    """Batches may be recorded in another order than they were prepared in."""
     with Warehouse(tmp_path) as warehouse:
         warehouse.index.record(Changes(state={"next_seq": "60"}))
         warehouse.index.record(Changes(state={"next_seq": "40"}))
@@ -39,10 +39,10 @@ def test_an_older_fact_does_not_lower_the_next_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("footers", "expected"), [((60, 40), "60"), ((40, 60), "60"), ((3, 2), "13")])
-def test_a_recovery_goes_on_above_every_number_of_every_file(
+def test_after_a_recovery_the_next_number_is_above_those_of_all_files(
     tmp_path: Path, footers: tuple[int, int], expected: str
 ) -> None:
-    """Files are recovered in the order of their first requests; the last one need not know the highest number."""
+    """Files are recovered in the order of their first requests. The highest number may be in any of them."""
     layout = Layout(tmp_path)
     layout.create()
     for name, seq, following in (("a", 10, footers[0]), ("b", 12, footers[1])):
