@@ -42,7 +42,7 @@ from vapi_sessions.operations import sync as pipeline
 from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.schema import TABLES
 from vapi_sessions.settings import Settings, load_settings
-from vapi_sessions.warehouse import snapshots
+from vapi_sessions.warehouse import views
 
 NOW: Final = datetime(2026, 3, 4, 15, 30, 0, 500_000, tzinfo=UTC)
 #: A key that cannot occur anywhere by chance.
@@ -52,7 +52,7 @@ KEY: Final = "a-key-that-must-not-show"
 NO_CERTIFICATES: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 #: As the program itself makes them, anew in each publication.
-NEW_VIEWS: Final = snapshots._new_views
+NEW_VIEWS: Final = views.new_views
 
 #: Creation and last change, µs, of the n-th session.
 Times = Callable[[int], tuple[int, int]]
@@ -77,7 +77,7 @@ def _signals_are_heard() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _views_are_made_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshots, "_new_views", made_once(NEW_VIEWS))
+        patch.setattr(views, "new_views", made_once(NEW_VIEWS))
         yield
 
 
@@ -200,7 +200,7 @@ def looking(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     db = _observer()
     db.execute("SET TimeZone = 'UTC'")
-    db.execute(f"SET VARIABLE {snapshots.ROOT_VARIABLE} = ?", [pattern(warehouse.resolve())])
+    db.execute(f"SET VARIABLE {views.ROOT_VARIABLE} = ?", [pattern(warehouse.resolve())])
     db.execute(f"ATTACH {literal(warehouse.resolve() / 'vapi.duckdb')} AS looked_at (READ_ONLY)")
     db.execute("USE looked_at")
     try:

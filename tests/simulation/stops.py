@@ -17,7 +17,7 @@ from unittest import mock
 import duckdb
 import pyarrow.parquet as pq
 
-from vapi_sessions.warehouse import raw, snapshots, staging
+from vapi_sessions.warehouse import raw, retention, snapshot_writer, snapshots, staging, views
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.staging import Staging
 
@@ -43,18 +43,18 @@ POINTS: Final[dict[str, tuple[Any, str]]] = {
     "staging, noted": (Staging, "add"),  # the batch is committed
     "merge": (Index, "merge"),
     "merge, rows": (Index, "_insert"),
-    "merge, progress": (Index, "_note"),
-    "plan noted": (Index, "note"),
+    "merge, progress": (Index, "_record"),
+    "plan noted": (Index, "record"),
     "run noted": (Index, "put_run"),
     "checkpoint": (Index, "checkpoint"),
     "publication": (snapshots.Publisher, "publish"),
-    "publication, part": (snapshots, "write_part"),
-    "publication, link": (snapshots, "link_or_copy"),
-    "publication, fsync": (snapshots, "sync_file"),
-    "publication, latest": (snapshots, "_point_latest"),
-    "publication, noted": (Index, "note_publication"),
-    "publication, views": (snapshots, "_publish_views"),
-    "publication, old snapshots": (snapshots, "_remove_old_snapshots"),
+    "publication, part": (snapshot_writer, "write_part"),
+    "publication, link": (snapshot_writer, "link_or_copy"),
+    "publication, fsync": (views, "sync_file"),
+    "publication, latest": (snapshots.Publisher, "_point_latest"),
+    "publication, noted": (Index, "record_publication"),
+    "publication, views": (snapshots, "publish_views"),
+    "publication, old snapshots": (snapshots, "remove_old_snapshots"),
 }
 
 #: What a run passes once, if it comes so far.
@@ -131,9 +131,10 @@ class Stops:
                 )
             stack.enter_context(mock.patch.object(pq, "write_table", self._on_disk(pq.write_table)))
             # No place to stop at, but nothing that the dead do: removing what a publication that failed had begun.
-            stack.enter_context(
-                mock.patch.object(snapshots, "_discard", self._wrapped("discarding", snapshots._discard))
-            )
+            for module in (snapshots, retention):
+                stack.enter_context(
+                    mock.patch.object(module, "discard", self._wrapped("discarding", module.discard))
+                )
             yield
 
     def _wrapped(self, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:

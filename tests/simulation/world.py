@@ -25,7 +25,7 @@ from vapi_sessions.privacy import redaction
 from vapi_sessions.settings import Settings
 from vapi_sessions.source import pagination
 from vapi_sessions.source import windows as plan
-from vapi_sessions.warehouse import part_ranges, snapshots
+from vapi_sessions.warehouse import part_ranges, snapshots, views
 from vapi_sessions.warehouse.index import Index
 
 from . import connections, faults
@@ -39,7 +39,7 @@ from .traffic import Traffic
 KEY, OTHER_KEY, EMPTY_KEY = "key", "another-key", "an-empty-key"
 #: More traffic than that makes more requests, between which there is more traffic.
 STEPS_A_RUN = 40
-_NEW_VIEWS: Final = connections.made_once(snapshots._new_views)
+_NEW_VIEWS: Final = connections.made_once(views.new_views)
 
 
 @dataclass(slots=True)
@@ -338,7 +338,7 @@ class World(httpx.BaseTransport):
                 (pagination, "IDS_A_REQUEST", knobs["ids_a_request"]),
                 (reconcile, "BREAKER_LEAST", knobs["breaker_least"]),
                 (duckdb, "connect", functools.partial(connections.lent, duckdb.connect)),
-                (snapshots, "_new_views", _NEW_VIEWS),
+                (views, "new_views", _NEW_VIEWS),
                 (redaction, "_suspects", _remembered(redaction._suspects, self.model)),
             ):
                 stack.enter_context(mock.patch.object(owner, name, value))
