@@ -195,9 +195,9 @@ def test_a_table_that_a_user_added_to_the_published_database_is_shown(two: tuple
 def test_missing_files_are_an_error_when_connecting(two: tuple[Path, Path]) -> None:
     """Not only at the first query, and with a remedy."""
     shutil.rmtree((two[0] / "parquet" / "latest").resolve())
-    with pytest.raises(WarehouseDamagedError, match="missing or damaged") as told:
+    with pytest.raises(WarehouseDamagedError, match="missing or damaged") as caught:
         vapi_sessions.connect(two[0])
-    assert "rebuild" in told.value.remedy
+    assert "rebuild" in caught.value.remedy
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
@@ -213,8 +213,8 @@ def test_a_damaged_part_of_the_published_database_is_an_error_if_it_is_read(
     try:
         with reading(copy) as db:
             assert rows(db, THROUGH_A_VIEW) == [(100,)]
-    except WarehouseDamagedError as told:
-        assert "rebuild" in told.remedy  # noqa: PT017  # either result is right
+    except WarehouseDamagedError as caught:
+        assert "rebuild" in caught.remedy  # noqa: PT017  # either result is right
 
 
 def test_a_rebuild_knows_the_published_number_without_the_files(world: World) -> None:

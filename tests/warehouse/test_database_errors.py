@@ -21,7 +21,7 @@ FATAL = (
 )
 
 
-def told(error: duckdb.Error) -> VapiSessionsError:
+def converted(error: duckdb.Error) -> VapiSessionsError:
     """Our error for one of DuckDB's."""
     with pytest.raises(WarehouseError) as caught, database_errors(INDEX):
         raise error
@@ -57,7 +57,7 @@ def test_the_error_of_the_system_decides_for_every_class_of_duckdb(number: int, 
         duckdb.FatalException(FATAL.format(words)),
         duckdb.Error(f'IO Error: Could not read from file "/w/index.duckdb": {words}'),
     ):
-        ours = told(error)
+        ours = converted(error)
         assert not isinstance(ours, WarehouseDamagedError)
         assert remedy in ours.remedy
         assert "/w/index.duckdb" in ours.fact
@@ -66,7 +66,7 @@ def test_the_error_of_the_system_decides_for_every_class_of_duckdb(number: int, 
 def test_words_in_a_path_are_ignored() -> None:
     """A directory can have any name."""
     path = "/w/Corrupt: No space left on device/index.duckdb"
-    ours = told(duckdb.IOException(f'IO Error: Cannot open file "{path}": Too many open files'))
+    ours = converted(duckdb.IOException(f'IO Error: Cannot open file "{path}": Too many open files'))
     assert "ulimit -n" in ours.remedy
 
 
@@ -93,7 +93,7 @@ def test_words_in_a_path_are_ignored() -> None:
 )
 def test_lock_errors(text: str, kind: type[WarehouseError], fact: str) -> None:
     """A lock of another process can be released; a file system without locks is a different error."""
-    ours = told(duckdb.IOException(text))
+    ours = converted(duckdb.IOException(text))
     assert type(ours) is kind
     assert fact in ours.fact
 
@@ -109,7 +109,7 @@ def test_lock_errors(text: str, kind: type[WarehouseError], fact: str) -> None:
 )
 def test_out_of_memory_errors(error: duckdb.Error) -> None:
     """For a commit and a checkpoint, only the text says that memory was missing."""
-    assert "ran out of memory" in told(error).fact
+    assert "ran out of memory" in converted(error).fact
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_out_of_memory_errors(error: duckdb.Error) -> None:
 )
 def test_a_wrong_checksum_or_format_is_damage(error: duckdb.Error) -> None:
     """The remedy is a rebuild."""
-    ours = told(error)
+    ours = converted(error)
     assert isinstance(ours, WarehouseDamagedError)
     assert ours.fact.startswith("/w/index.duckdb is damaged")
     assert "vapi-sessions rebuild" in ours.remedy
@@ -153,7 +153,7 @@ def test_a_wrong_checksum_or_format_is_damage(error: duckdb.Error) -> None:
 )
 def test_other_errors_about_files_are_not_damage(error: duckdb.Error) -> None:
     """They have exit code 5 and a remedy too."""
-    assert not isinstance(told(error), WarehouseDamagedError)
+    assert not isinstance(converted(error), WarehouseDamagedError)
 
 
 @pytest.mark.parametrize(
@@ -168,6 +168,6 @@ def test_other_errors_about_files_are_not_damage(error: duckdb.Error) -> None:
     ids=lambda error: type(error).__name__,
 )
 def test_errors_in_our_sql_stay_as_they_are(error: duckdb.Error) -> None:
-    """They are bugs, whatever words a record in their text has."""
+    """They are bugs, even if a record in their text has such words."""
     with pytest.raises(type(error)), database_errors(INDEX):
         raise error

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 from selection import first
 
 #: Functions in which a publication can fail.
-STEPS = (
+FUNCTIONS = (
     (snapshot_writer, "write_part"),
     (snapshot_writer, "link_or_copy"),
     (snapshots, "sync_directory"),
@@ -27,7 +27,7 @@ STEPS = (
     (snapshots.Publisher, "_point_latest"),
 )
 #: Those after which the new snapshot was shown, so that somebody may have opened it.
-AFTER_THE_VIEWS = STEPS[-2:]
+AFTER_THE_VIEWS = FUNCTIONS[-2:]
 
 
 def refuse(*given: object, **named: object) -> Any:
@@ -55,21 +55,21 @@ def synced(world: World) -> World:
     return world
 
 
-@pytest.mark.parametrize(("owner", "step"), first(STEPS, 2))
+@pytest.mark.parametrize(("owner", "name"), first(FUNCTIONS, 2))
 def test_failed_publications_leave_at_most_one_snapshot(
-    synced: World, monkeypatch: pytest.MonkeyPatch, owner: Any, step: str
+    synced: World, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
 ) -> None:
     """However many runs fail, with or without a change. When the cause is gone, everything is published."""
     before, rows = snapshot_names(synced), synced.here()
     with monkeypatch.context() as broken:
-        broken.setattr(owner, step, refuse)
+        broken.setattr(owner, name, refuse)
         for _ in range(3):
             change(synced)
             with pytest.raises(WarehouseError):
                 synced.sync()
             left = snapshot_names(synced)
             assert [name for name in left if name.startswith(".")] == []
-            if (owner, step) in AFTER_THE_VIEWS:
+            if (owner, name) in AFTER_THE_VIEWS:
                 continue
             assert set(before) <= set(left)
             assert len(left) <= len(before) + 1

@@ -98,10 +98,12 @@ def test_a_link_in_place_of_our_file_is_refused(
         shutil.rmtree(ours) if ours.is_dir() else ours.unlink()
     ours.symlink_to(foreign if name in DIRECTORIES else foreign / "letter.txt")
     before = listing(foreign), listing(synced.warehouse)
-    with pytest.raises(WarehouseError, match="is a link, and links in a warehouse are not followed") as told:
+    with pytest.raises(
+        WarehouseError, match="is a link, and links in a warehouse are not followed"
+    ) as caught:
         does(synced)
-    assert str(ours) in told.value.fact
-    assert told.value.exit_code == 5
+    assert str(ours) in caught.value.fact
+    assert caught.value.exit_code == 5
     assert (listing(foreign), listing(synced.warehouse)) == before
 
 

@@ -206,8 +206,8 @@ def test_only_the_part_with_the_change_is_written(index: PlannedIndex) -> None:
 
 def test_small_parts_are_merged_when_they_are_old(index: PlannedIndex) -> None:
     """The newest session is days later. Parts of two months are never merged."""
-    moments = [EPOCH + n * HOUR for n in range(6)]
-    for at in moments:
+    created = [EPOCH + n * HOUR for n in range(6)]
+    for at in created:
         index.add(at)
         index.publish()
     small = len(index.parts())

@@ -42,8 +42,8 @@ def test_a_busy_month_is_split_into_parts(
     """No file has more sessions than a part may have, and together the ranges are the month."""
     small_parts(monkeypatch, 8)
     rng = random.Random(count)
-    moments = rng.sample(range(EPOCH, EPOCH + 31 * DAY), count)
-    warehouse.merge(*(full(f"s-{n}", 1, moment) for n, moment in enumerate(moments)))
+    created = rng.sample(range(EPOCH, EPOCH + 31 * DAY), count)
+    warehouse.merge(*(full(f"s-{n}", 1, at) for n, at in enumerate(created)))
     warehouse.publish()
     found = ranges(warehouse)
     assert max(sessions for *_, sessions in found) <= 8
@@ -63,8 +63,8 @@ def test_a_file_has_row_groups_of_limited_size(
     small_parts(monkeypatch, 3_000)
     text = "".join(random.Random(1).choices("0123456789abcdef", k=16_500))
     for start in range(0, 2_200, 200):
-        moments = [EPOCH + n * MINUTE for n in range(start, start + 200)]
-        batch = [observation(f"s-{m}", 1, created=m, updated=m, artifact={"x": text}) for m in moments]
+        created = [EPOCH + n * MINUTE for n in range(start, start + 200)]
+        batch = [observation(f"s-{m}", 1, created=m, updated=m, artifact={"x": text}) for m in created]
         warehouse.merge(*batch)
     warehouse.publish()
     (path,) = warehouse.snapshot.joinpath("sessions").rglob("*.parquet")
@@ -80,11 +80,11 @@ def test_a_change_in_a_busy_month_writes_one_part(
 ) -> None:
     """The files of all other parts are linked."""
     small_parts(monkeypatch, 8)
-    moments = [EPOCH + n * HOUR for n in range(100)]
-    warehouse.merge(*(full(f"s-{n}", 1, moment) for n, moment in enumerate(moments)))
+    created = [EPOCH + n * HOUR for n in range(100)]
+    warehouse.merge(*(full(f"s-{n}", 1, at) for n, at in enumerate(created)))
     warehouse.publish()
     before = warehouse.inodes()
-    warehouse.merge(full("s-50", 2, moments[50], updated=MINUTE, other=True))
+    warehouse.merge(full("s-50", 2, created[50], updated=MINUTE, other=True))
     warehouse.publish()
     after = warehouse.inodes()
     new = {path for path, inode in after.items() if inode not in before.values()}
@@ -99,8 +99,8 @@ def test_a_part_that_grows_is_split_again(
     """A month fills up over several publications."""
     small_parts(monkeypatch, 8)
     for day in range(5):
-        moments = [EPOCH + day * DAY + n * HOUR for n in range(5)]
-        warehouse.merge(*(full(f"s-{day}-{n}", day, at) for n, at in enumerate(moments)))
+        created = [EPOCH + day * DAY + n * HOUR for n in range(5)]
+        warehouse.merge(*(full(f"s-{day}-{n}", day, at) for n, at in enumerate(created)))
         warehouse.publish()
         assert max(sessions for *_, sessions in ranges(warehouse)) <= 8
         assert warehouse.ask("SELECT count(*) FROM sessions") == [(5 * (day + 1),)]

@@ -60,14 +60,14 @@ def test_published_rows_are_those_that_were_observed(
 
 def test_a_history_in_batches_is_published_correctly(tmp_path: Path) -> None:
     """Versions in any order, children that come and go, tombstones that stand or are removed, two months."""
-    steps = [
+    batches = [
         [full("a", 1), full("b", 1, created=EPOCH - DAY), full("c", 1)],
         [full("a", 2, updated=HOUR, messages=5), full("b", 2, created=EPOCH - DAY, costs=[])],
         [full("c", 3, kind="deleted"), full("a", 4, updated=MINUTE, messages=3)],
         [full("b", 5, created=EPOCH - DAY, kind="aged_out"), full("d", 5, artifact={})],
         [full("c", 6, updated=1, messages=0), full("d", 7, messages=4)],
     ]
-    check_published(tmp_path / "w", steps, 2)
+    check_published(tmp_path / "w", batches, 2)
 
 
 def test_unchanged_rows_stay_when_a_part_is_written_again(warehouse: PublishedWarehouse) -> None:
@@ -180,11 +180,11 @@ def test_first_seen_is_right_if_a_session_is_split_over_row_groups(
         "back": [(HOUR, 9), (MINUTE, 3), (2 * MINUTE, 3), (2 * HOUR, 9)],
     }
     requests = iter(range(1, 100))
-    for step in range(4):
+    for number in range(4):
         batch = [
-            observation(name, next(requests), updated=EPOCH + steps[step][0], messages=steps[step][1])
-            for name, steps in seen.items()
-            if step < len(steps)
+            observation(name, next(requests), updated=EPOCH + states[number][0], messages=states[number][1])
+            for name, states in seen.items()
+            if number < len(states)
         ]
         warehouse.merge(*batch)
         warehouse.publish()
@@ -194,6 +194,6 @@ def test_first_seen_is_right_if_a_session_is_split_over_row_groups(
     for row in warehouse.tables()["messages"]:
         found.setdefault(row["session_id"], []).append(round(row["first_seen_at"].timestamp() * 1e6) - EPOCH)
     assert found == {
-        name: [min(at for at, count in steps if count > place) for place in range(max(steps)[1])]
-        for name, steps in seen.items()
+        name: [min(at for at, count in states if count > place) for place in range(max(states)[1])]
+        for name, states in seen.items()
     }

@@ -84,12 +84,12 @@ def test_nothing_is_replaced_if_raw_does_not_have_the_rows(warehouse: PublishedW
     warehouse.merge(full("new", 3, created=EPOCH + DAY))
     before = warehouse.everything()
     for _ in range(2):
-        with pytest.raises(WarehouseDamagedError) as told:
+        with pytest.raises(WarehouseDamagedError) as caught:
             warehouse.publish()
-        assert told.value.exit_code == 5
-        assert f"from {show(EPOCH)} to {show(EPOCH + 31 * DAY)}" in told.value.fact
-        assert "3 of them: lost-0, lost-1, lost-2" in told.value.fact
-        assert "raw/" in told.value.remedy
+        assert caught.value.exit_code == 5
+        assert f"from {show(EPOCH)} to {show(EPOCH + 31 * DAY)}" in caught.value.fact
+        assert "3 of them: lost-0, lost-1, lost-2" in caught.value.fact
+        assert "raw/" in caught.value.remedy
         assert warehouse.everything() == before
     assert [path.name for path in warehouse.layout.parquet.glob(".*")] == []
     kept.rename(only)

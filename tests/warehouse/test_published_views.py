@@ -48,10 +48,10 @@ def rich(warehouse: PublishedWarehouse, monkeypatch: pytest.MonkeyPatch) -> Publ
     """A few hundred sessions in three months and many files, published twice."""
     small_parts(monkeypatch, 20)
     rng = random.Random(1)
-    moments = [rng.randrange(JANUARY, MARCH) for _ in range(200)]
-    warehouse.merge(*(full(f"s-{n:03d}", 1, at) for n, at in enumerate(moments)))
+    created = [rng.randrange(JANUARY, MARCH) for _ in range(200)]
+    warehouse.merge(*(full(f"s-{n:03d}", 1, at) for n, at in enumerate(created)))
     warehouse.publish()
-    warehouse.merge(*(full(f"s-{n:03d}", 2, moments[n], updated=HOUR) for n in range(0, 200, 17)))
+    warehouse.merge(*(full(f"s-{n:03d}", 2, created[n], updated=HOUR) for n in range(0, 200, 17)))
     warehouse.publish()
     return warehouse
 

@@ -148,16 +148,16 @@ def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path, monkeypatch: 
     events: list[str] = []
     fsync, rename = os.fsync, Path.rename
 
-    def note_fsync(descriptor: int) -> None:
+    def record_fsync(descriptor: int) -> None:
         events.append(f"fsync {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
         fsync(descriptor)
 
-    def note_rename(path: Path, target: Path) -> Path:
+    def record_rename(path: Path, target: Path) -> Path:
         events.append(f"rename {path.name} {Path(target).name}")
         return rename(path, target)
 
-    monkeypatch.setattr(os, "fsync", note_fsync)
-    monkeypatch.setattr(Path, "rename", note_rename)
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(Path, "rename", record_rename)
     written(tmp_path)
     assert events == ["fsync .1.parquet.tmp", "rename .1.parquet.tmp 1.parquet", f"fsync {tmp_path.name}"]
 

@@ -172,13 +172,13 @@ def test_every_connection_during_publications_shows_one_state(world: World) -> N
     def read() -> None:
         while not done.is_set():
             with vapi_sessions.connect(world.warehouse) as db:
-                told, counted = rows(
+                declared, counted = rows(
                     db, "SELECT sum(message_count)::BIGINT, (SELECT count(*) FROM messages) FROM sessions"
                 )[0]
                 (run_rows,) = rows(db, "SELECT sum(sessions_new)::BIGINT FROM sync.runs")[0]
-                states.add(told)
-                if not told == counted == run_rows:
-                    torn.append((told, counted, run_rows))
+                states.add(declared)
+                if not declared == counted == run_rows:
+                    torn.append((declared, counted, run_rows))
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -250,9 +250,9 @@ def test_the_environment_names_the_warehouse(world: World, monkeypatch: pytest.M
 
 def test_connecting_to_an_empty_directory_creates_nothing(tmp_path: Path) -> None:
     """The error says to run a sync."""
-    with pytest.raises(ConfigurationError, match="no published warehouse") as told:
+    with pytest.raises(ConfigurationError, match="no published warehouse") as caught:
         vapi_sessions.connect(tmp_path)
-    assert "vapi-sessions sync" in told.value.remedy
+    assert "vapi-sessions sync" in caught.value.remedy
     assert list(tmp_path.iterdir()) == []
 
 

@@ -158,7 +158,7 @@ def test_a_staged_file_that_cannot_be_read_is_an_error(tmp_path: Path, harm: str
 
 
 def test_files_of_another_run_are_removed(tmp_path: Path) -> None:
-    """Whatever they are."""
+    """Any kind of file."""
     directory = tmp_path / "staging"
     staged(Staging.begin(directory), [session(1, EPOCH, 1)])
     (directory / "half").write_bytes(b"ARROW1")
@@ -189,7 +189,7 @@ def test_rows_of_a_killed_run_come_from_raw(tmp_path: Path) -> None:
 
 
 def test_a_sync_leaves_nothing_staged(world: World) -> None:
-    """The next one ignores files that somebody else put there."""
+    """The next one ignores files that are not its own."""
     world.insert(20, lambda n: (world.ago(hours=5) + n * MINUTE,) * 2)
     world.sync()
     staging = Layout(world.warehouse).staging
