@@ -27,7 +27,7 @@ def database_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        found = _judged(error, path)
+        found = _converted(error, path)
         if found is None:
             raise
         raise found from error
@@ -39,13 +39,13 @@ def published_errors(warehouse: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        found = _judged(error, warehouse, published=True)
+        found = _converted(error, warehouse, published=True)
         if found is None:
             raise
         raise found from error
 
 
-def _judged(error: duckdb.Error, path: object, *, published: bool = False) -> WarehouseError | None:
+def _converted(error: duckdb.Error, path: object, *, published: bool = False) -> WarehouseError | None:
     """Our error for one of DuckDB's; None if it is not about files.
 
     `published`: published tables are being read, and `path` is the warehouse; otherwise it is a database file.
@@ -59,7 +59,7 @@ def _judged(error: duckdb.Error, path: object, *, published: bool = False) -> Wa
     named = _PATH.search(text)
     where = (named[1] or named[2]) if named else path
     of_parquet = published or str(where).endswith(".parquet")
-    system = _system(said)
+    system = _system_error(said)
     if "Conflicting lock" in said or "Could not set lock" in said:
         if "not supported for this file system" in said or (system and system[0] in WITHOUT_LOCKS):
             return without_locks(where, system[1] if system else "file locks are not supported")
@@ -110,7 +110,7 @@ def _parquet(text: str) -> bool:
     return bool(_OF_PARQUET.match(text))
 
 
-def _system(text: str) -> tuple[int, str] | None:
+def _system_error(text: str) -> tuple[int, str] | None:
     """The error of the operating system in a text: number and words. The last one is the cause."""
     found = _SYSTEM.findall(text)
     return (_NUMBERS[found[-1]], found[-1]) if found else None
