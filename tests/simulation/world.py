@@ -25,7 +25,7 @@ from vapi_sessions.privacy import redaction
 from vapi_sessions.settings import Settings
 from vapi_sessions.source import pagination
 from vapi_sessions.source import windows as plan
-from vapi_sessions.warehouse import part_ranges, snapshots, views
+from vapi_sessions.warehouse import part_ranges, snapshot_writer, snapshots, views
 from vapi_sessions.warehouse.index import Index
 
 from . import connections, faults
@@ -334,7 +334,7 @@ class World(httpx.BaseTransport):
                 (part_ranges, "SESSIONS_A_NEW_PART", max(2, knobs["sessions_a_part"] // 2)),
                 (part_ranges, "PUT_TOGETHER", 2),
                 (coordinator, "STAGED_MOST", knobs["staged_most"]),
-                (snapshots, "THREADS", 1),
+                (snapshot_writer, "THREADS", 1),
                 (pagination, "IDS_A_REQUEST", knobs["ids_a_request"]),
                 (reconcile, "BREAKER_LEAST", knobs["breaker_least"]),
                 (duckdb, "connect", functools.partial(connections.lent, duckdb.connect)),
