@@ -28,7 +28,7 @@ from vapi_sessions.warehouse import query, raw
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 from vapi_sessions.warehouse.schedule_lock import scheduling
 
-#: Of ours, with what each is.
+#: Our own paths in a warehouse.
 DIRECTORIES: Final = (".tmp", "raw", "parquet", "staging")
 
 

@@ -25,7 +25,7 @@ def written(warehouse: Path, output: str, sql: str) -> str:
     return out.getvalue()
 
 
-#: Two of a name, one that differs in case only, and one that has what the second would be called.
+#: Two equal names, one that differs only in case, and the name that the second one would get.
 EQUAL: Final = "SELECT 1 a, 2 a, 3 A, 4 a_1"
 RENAMED: Final = ["a", "a_1", "A_2", "a_1_1"]
 

@@ -135,7 +135,7 @@ def test_a_log_beside_the_published_database_is_removed(
     """Another program wrote to `vapi.duckdb` and was killed. Its log belongs to a file that the next publication replaces."""
     monkeypatch.setattr(
         views, "new_views", NEW_VIEWS
-    )  # not a copy: DuckDB takes the log of one copy for that of another
+    )  # not a copy: copies have one identity, so DuckDB would take the log of one for that of another
     three_months.publish()
     before = three_months.ask("SELECT sum(sessions), count(*) FROM sync.parts")
     code = f"import duckdb, os, sys; db = duckdb.connect(sys.argv[1]); db.execute('{statement}').fetchall(); os._exit(9)"

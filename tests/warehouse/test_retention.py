@@ -45,7 +45,7 @@ def test_snapshots_are_kept_for_a_day(warehouse: PublishedWarehouse) -> None:
     left = publish_times(warehouse, 7, every=6 * HOUR)
     horizon = f"{to_datetime(warehouse.now - DAY):%Y%m%dT%H%M%SZ}"
     assert len(left) == 6
-    assert left[0] < horizon <= left[1]  # until the second one came, the first was opened
+    assert left[0] < horizon <= left[1]  # readers opened the first one until the second replaced it
 
 
 def test_an_old_snapshot_is_kept_for_a_day_after_it_was_replaced(warehouse: PublishedWarehouse) -> None:

@@ -154,7 +154,7 @@ def test_a_staged_file_that_cannot_be_read_is_an_error(tmp_path: Path, harm: str
         read(staged_batch, schema.MESSAGES, EPOCH, EPOCH + 1)
 
 
-# -- what a dead run left ----------------------------------------------------------------------------------------------
+# -- files of another run ---------------------------------------------------------------------------------------------
 
 
 def test_files_of_another_run_are_removed(tmp_path: Path) -> None:
@@ -171,9 +171,9 @@ def test_files_of_another_run_are_removed(tmp_path: Path) -> None:
 def test_rows_of_a_killed_run_come_from_raw(tmp_path: Path) -> None:
     """Its staged files are not used, even if they are there."""
     talk = [{"role": "user", "content": "as it was said"}]
-    with Warehouse(tmp_path / "w") as dead:
-        dead.merge(observation("a", 1, messages=talk))
-        (staged_batch,) = dead.staging.batches[1]
+    with Warehouse(tmp_path / "w") as killed:
+        killed.merge(observation("a", 1, messages=talk))
+        (staged_batch,) = killed.staging.batches[1]
         lie = [version(observation("a", 1, messages=[{"role": "user", "content": "never said"}]))]
         forged = Staging(tmp_path / "forged")
         forged.directory.mkdir()
