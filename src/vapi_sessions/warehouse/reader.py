@@ -101,7 +101,7 @@ def check_version(db: duckdb.DuckDBPyConnection, warehouse: str | os.PathLike[st
         version = found[0][0] if found else "unknown"
         earlier = version.isdecimal() and int(version) < schema.SCHEMA_VERSION
         raise WarehouseError(
-            f"The published tables of {warehouse} have schema version {version}, this program has {schema.SCHEMA_VERSION}.",
+            f"The published database of {warehouse} has schema version {version}, this program has {schema.SCHEMA_VERSION}.",
             "Run vapi-sessions sync: it derives everything again from raw/, without a download."
             if earlier
             else "Use the program that made it, or run vapi-sessions rebuild.",
