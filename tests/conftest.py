@@ -27,7 +27,7 @@ from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings
 from vapi_sessions.core import child
 from vapi_sessions.operations import schedule, sync
-from vapi_sessions.warehouse import snapshots
+from vapi_sessions.warehouse import views
 from worlds import Notes, Times, World, new_world, settings_for
 
 # Test modules import these from here until their imports are rewritten.
@@ -53,7 +53,7 @@ def _default_signal_handlers() -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _views_are_made_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshots, "_new_views", made_once(NEW_VIEWS))
+        patch.setattr(views, "new_views", made_once(NEW_VIEWS))
         yield
 
 

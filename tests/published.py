@@ -12,10 +12,10 @@ import duckdb
 
 from vapi_sessions.core.paths import literal, pattern
 from vapi_sessions.schema import TABLES
-from vapi_sessions.warehouse import snapshots
+from vapi_sessions.warehouse import views
 
 #: The function that makes the views of each snapshot. A fixture replaces it, because it takes long.
-NEW_VIEWS: Final = snapshots._new_views
+NEW_VIEWS: Final = views.new_views
 
 
 @functools.cache
@@ -28,7 +28,7 @@ def looking(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection to the published tables, in UTC. All tests share it: opening one takes longer than most queries."""
     db = _observer()
     db.execute("SET TimeZone = 'UTC'")
-    db.execute(f"SET VARIABLE {snapshots.ROOT_VARIABLE} = ?", [pattern(warehouse.resolve())])
+    db.execute(f"SET VARIABLE {views.ROOT_VARIABLE} = ?", [pattern(warehouse.resolve())])
     db.execute(f"ATTACH {literal(warehouse.resolve() / 'vapi.duckdb')} AS looked_at (READ_ONLY)")
     db.execute("USE looked_at")
     try:

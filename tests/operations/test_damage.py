@@ -30,7 +30,7 @@ from vapi_sessions.operations.progress import Silent
 from vapi_sessions.operations.reconcile import reconcile
 from vapi_sessions.operations.status import status
 from vapi_sessions.schema import TABLES
-from vapi_sessions.warehouse.index import LOCK_PATIENCE
+from vapi_sessions.warehouse.database import LOCK_PATIENCE
 
 if TYPE_CHECKING:
     from conftest import World

@@ -29,7 +29,7 @@ from vapi_sessions.operations import reconcile as module
 from vapi_sessions.operations.compare import differences
 from vapi_sessions.operations.progress import Silent
 from vapi_sessions.operations.reconcile import Reconciled, most_at_once, reconcile
-from vapi_sessions.warehouse.live_sessions import Holdings
+from vapi_sessions.warehouse.live_sessions import LiveSessions
 
 if TYPE_CHECKING:
     from conftest import World
@@ -433,7 +433,7 @@ def test_each_scrub_reads_the_share_that_is_due(world: World, monkeypatch: pytes
 # -- what it costs
 
 
-class Million(Holdings):
+class Million(LiveSessions):
     """A million sessions, one every 2.6 seconds over 30 days, and the source without some of them; only counted."""
 
     SESSIONS: Final = 1_000_000

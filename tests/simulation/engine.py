@@ -14,7 +14,7 @@ import duckdb
 from vapi_sessions.operations import compare, coordinator, reconcile, sync
 from vapi_sessions.privacy import redaction
 from vapi_sessions.source import pagination, windows
-from vapi_sessions.warehouse import part_ranges, snapshots
+from vapi_sessions.warehouse import part_ranges, snapshot_writer, snapshots, views
 from vapi_sessions.warehouse.index import Index
 
 from . import connections
@@ -23,7 +23,7 @@ from .model import Model
 if TYPE_CHECKING:
     from .world import World
 
-_NEW_VIEWS: Final = connections.made_once(snapshots._new_views)
+_NEW_VIEWS: Final = connections.made_once(views.new_views)
 
 
 @contextlib.contextmanager
@@ -39,11 +39,11 @@ def scaled_down(world: World) -> Iterator[None]:
             (part_ranges, "SESSIONS_A_NEW_PART", max(2, knobs["sessions_a_part"] // 2)),
             (part_ranges, "PUT_TOGETHER", 2),
             (coordinator, "STAGED_MOST", knobs["staged_most"]),
-            (snapshots, "THREADS", 1),
+            (snapshot_writer, "THREADS", 1),
             (pagination, "IDS_A_REQUEST", knobs["ids_a_request"]),
             (reconcile, "BREAKER_LEAST", knobs["breaker_least"]),
             (duckdb, "connect", functools.partial(connections.lent, duckdb.connect)),
-            (snapshots, "_new_views", _NEW_VIEWS),
+            (views, "new_views", _NEW_VIEWS),
             (redaction, "_suspects", _remembered(redaction._suspects, world.model)),
         ):
             stack.enter_context(mock.patch.object(owner, name, value))

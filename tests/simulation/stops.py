@@ -17,7 +17,7 @@ from unittest import mock
 import duckdb
 import pyarrow.parquet as pq
 
-from vapi_sessions.warehouse import raw, snapshots, staging
+from vapi_sessions.warehouse import raw, retention, snapshot_writer, snapshots, staging, views
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.staging import Staging
 
@@ -48,13 +48,13 @@ POINTS: Final[dict[str, tuple[Any, str]]] = {
     "run recorded": (Index, "put_run"),
     "checkpoint": (Index, "checkpoint"),
     "publication": (snapshots.Publisher, "publish"),
-    "publication, part": (snapshots, "write_part"),
-    "publication, link": (snapshots, "link_or_copy"),
-    "publication, fsync": (snapshots, "sync_file"),
-    "publication, latest": (snapshots, "_point_latest"),
+    "publication, part": (snapshot_writer, "write_part"),
+    "publication, link": (snapshot_writer, "link_or_copy"),
+    "publication, fsync": (views, "sync_file"),
+    "publication, latest": (snapshots.Publisher, "_point_latest"),
     "publication, recorded": (Index, "record_publication"),
-    "publication, views": (snapshots, "_publish_views"),
-    "publication, old snapshots": (snapshots, "_remove_old_snapshots"),
+    "publication, views": (snapshots, "publish_views"),
+    "publication, old snapshots": (snapshots, "remove_old_snapshots"),
 }
 
 #: Points that a run passes at most once.
@@ -133,9 +133,10 @@ class Stops:
                 )
             stack.enter_context(mock.patch.object(pq, "write_table", self._on_disk(pq.write_table)))
             # Not a point to stop at, but a killed process does not remove what a failed publication began.
-            stack.enter_context(
-                mock.patch.object(snapshots, "_discard", self._wrapped("discarding", snapshots._discard))
-            )
+            for module in (snapshots, retention):
+                stack.enter_context(
+                    mock.patch.object(module, "discard", self._wrapped("discarding", module.discard))
+                )
             yield
 
     def _wrapped(self, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:

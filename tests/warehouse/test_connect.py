@@ -1,4 +1,4 @@
-"""`connect()` is right for every cursor and thread, for the libraries that take one, and for databases attached to it."""
+"""`connect()` works for every cursor and thread, for libraries that get a connection, and with attached databases."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.warehouse.reader import reading
 
 COUNT = "SELECT count(*) FROM sessions"
-#: Its views name those of the tables without a catalog.
+#: A view uses the tables' views without a catalog.
 THROUGH_A_VIEW = "SELECT count(*) FROM session_summary"
 RUNS = "SELECT count(*) FROM sync.runs"
 
@@ -51,20 +51,20 @@ def synced(world: World) -> tuple[Path, Path]:
 
 @pytest.fixture
 def two(world: World) -> tuple[Path, Path]:
-    """Two warehouses, of this test alone."""
+    """Two warehouses of this test alone."""
     return synced(world)
 
 
 @pytest.fixture(scope="module")
 def readable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
-    """The same two, only to be read."""
+    """The same two for all tests that only read."""
     clock = Clock()
     with EmulatorServer(EmulatorSettings(keys={KEY: DEFAULT_ORG}), clock=clock) as server:
         yield synced(World(server, tmp_path_factory.mktemp("readable") / "warehouse", clock))
 
 
-def test_a_cursor_finds_what_its_connection_finds(readable: tuple[Path, Path]) -> None:
-    """Tables, views, the ledger and the user's own tables, by the same names, and the same list of them."""
+def test_a_cursor_sees_the_tables_of_its_connection(readable: tuple[Path, Path]) -> None:
+    """Published tables, views, the ledger and the user's own tables, by the same names."""
     with vapi_sessions.connect(readable[0]) as db:
         rows(db, "CREATE TABLE mine AS SELECT 7")
         for cursor in (db.cursor(), db.cursor().cursor(), db.duplicate()):
@@ -74,8 +74,8 @@ def test_a_cursor_finds_what_its_connection_finds(readable: tuple[Path, Path]) -
             assert cursor.table("sessions").aggregate("count(*)").fetchall() == [(100,)]
 
 
-def test_each_thread_reads_through_a_cursor_of_its_own(readable: tuple[Path, Path]) -> None:
-    """As DuckDB recommends for threads."""
+def test_each_thread_can_use_its_own_cursor(readable: tuple[Path, Path]) -> None:
+    """DuckDB recommends this."""
     found: list[object] = []
     with vapi_sessions.connect(readable[0]) as db:
         threads = [
@@ -89,7 +89,7 @@ def test_each_thread_reads_through_a_cursor_of_its_own(readable: tuple[Path, Pat
 
 
 def test_polars_reads_from_the_connection(readable: tuple[Path, Path]) -> None:
-    """It takes a cursor, and the times in the frame are in UTC."""
+    """Polars uses a cursor, and the times in the frame are in UTC."""
     with vapi_sessions.connect(readable[0]) as db:
         frame = pl.read_database("FROM sessions ORDER BY created_at", db)
         assert frame.height == 100
@@ -99,8 +99,8 @@ def test_polars_reads_from_the_connection(readable: tuple[Path, Path]) -> None:
         ]
 
 
-def test_time_is_utc_for_every_cursor_wherever_the_reader_sits(readable: tuple[Path, Path]) -> None:
-    """On a machine 14 hours ahead, days are those of UTC: for cursors, and for another warehouse attached."""
+def test_time_is_utc_for_every_cursor_and_attached_warehouse(readable: tuple[Path, Path]) -> None:
+    """Also on a machine 14 hours ahead of UTC."""
     program = """
 import sys, vapi_sessions
 with vapi_sessions.connect(sys.argv[1]) as db:
@@ -121,7 +121,7 @@ with vapi_sessions.connect(sys.argv[1]) as db:
 
 
 def test_an_attached_warehouse_shows_its_own_files(readable: tuple[Path, Path]) -> None:
-    """Beside a connection's own, and as the current database; the connection's views keep to their own tables."""
+    """Beside the connection's own tables, and as the current database. The connection's views still use their own tables."""
     first, second = readable
     with vapi_sessions.connect(first) as db:
         rows(db, f"ATTACH {quoted(second / 'vapi.duckdb')} AS other (READ_ONLY)")
@@ -139,8 +139,8 @@ def test_an_attached_warehouse_shows_its_own_files(readable: tuple[Path, Path]) 
             assert rows(cursor, "SELECT count(*) FROM memory.session_summary") == [(100,)]
 
 
-def test_two_moved_warehouses_are_open_at_once(two: tuple[Path, Path]) -> None:
-    """Each connection finds the files of its own, for its cursors too, though both databases name places that are gone."""
+def test_two_moved_warehouses_can_be_open_at_once(two: tuple[Path, Path]) -> None:
+    """Each connection and its cursors find their own files, though both databases have old paths."""
     moved = [path.rename(path.with_name(f"moved {path.name}")) for path in two]
     with vapi_sessions.connect(moved[0]) as first, vapi_sessions.connect(moved[1]) as second:
         for sql in (COUNT, THROUGH_A_VIEW):
@@ -148,8 +148,8 @@ def test_two_moved_warehouses_are_open_at_once(two: tuple[Path, Path]) -> None:
             assert rows(second.cursor(), sql) == [(110,)]
 
 
-def test_a_copy_shows_the_state_that_was_copied_even_by_its_own_name(two: tuple[Path, Path]) -> None:
-    """`vapi` names the files of the original. A snapshot is never changed, so these are the same rows, or there are none."""
+def test_the_database_vapi_of_a_copy_shows_the_files_of_the_original(two: tuple[Path, Path]) -> None:
+    """A snapshot never changes, so the rows are the same until the original is removed."""
     first, _ = two
     copy = shutil.copytree(first, first.with_name("copy"), symlinks=True)
     with vapi_sessions.connect(copy) as db:
@@ -160,16 +160,16 @@ def test_a_copy_shows_the_state_that_was_copied_even_by_its_own_name(two: tuple[
             rows(db, "SELECT count(*) FROM vapi.sessions")
 
 
-def test_the_variable_leads_a_direct_reader_to_a_moved_warehouse(two: tuple[Path, Path]) -> None:
-    """Who opens `vapi.duckdb` without us can say where its files are now."""
+def test_a_variable_tells_duckdb_where_a_warehouse_was_moved(two: tuple[Path, Path]) -> None:
+    """For readers that open `vapi.duckdb` without us."""
     moved = two[0].rename(two[0].with_name("moved"))
     with duckdb.connect(moved / "vapi.duckdb", read_only=True) as db:
         rows(db, f"SET VARIABLE vapi_warehouse = {quoted(moved)}")
         assert rows(db, THROUGH_A_VIEW) == [(100,)]
 
 
-def test_a_connection_has_every_view_as_it_was_published(demo_warehouse: Path) -> None:
-    """Names, columns, types and rows are those that `vapi.duckdb` itself gives."""
+def test_a_connection_has_the_same_views_as_the_published_database(demo_warehouse: Path) -> None:
+    """Names, columns, types and rows."""
     with (
         vapi_sessions.connect(demo_warehouse) as ours,
         duckdb.connect(demo_warehouse / "vapi.duckdb", read_only=True) as theirs,
@@ -184,27 +184,27 @@ def test_a_connection_has_every_view_as_it_was_published(demo_warehouse: Path) -
             assert rows(ours, counted) == rows(theirs, counted), name
 
 
-def test_what_somebody_added_to_the_published_database_is_there_too(two: tuple[Path, Path]) -> None:
-    """A table written into `vapi.duckdb`, which lasts until the next publication, is read with its rows."""
+def test_a_table_that_a_user_added_to_the_published_database_is_shown(two: tuple[Path, Path]) -> None:
+    """It is there until the next publication."""
     with duckdb.connect(two[0] / "vapi.duckdb") as db:
         rows(db, "CREATE TABLE notes AS SELECT 'seen' AS note")
     with vapi_sessions.connect(two[0]) as db:
         assert rows(db.cursor(), "FROM notes") == [("seen",)]
 
 
-def test_files_that_are_gone_are_told_when_connecting(two: tuple[Path, Path]) -> None:
-    """With the remedy, instead of at the first query, in DuckDB's words."""
+def test_missing_files_are_an_error_when_connecting(two: tuple[Path, Path]) -> None:
+    """Not only at the first query, and with a remedy."""
     shutil.rmtree((two[0] / "parquet" / "latest").resolve())
-    with pytest.raises(WarehouseDamagedError, match="missing or damaged") as told:
+    with pytest.raises(WarehouseDamagedError, match="missing or damaged") as caught:
         vapi_sessions.connect(two[0])
-    assert "rebuild" in told.value.remedy
+    assert "rebuild" in caught.value.remedy
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
-def test_a_published_database_with_a_hole_is_told_as_damaged(
+def test_a_damaged_part_of_the_published_database_is_an_error_if_it_is_read(
     readable: tuple[Path, Path], share: float
 ) -> None:
-    """Wherever it is: either nothing that is read is hurt, or it is an error of ours, with the remedy."""
+    """Otherwise the rows are right."""
     copy = Path(shutil.copytree(readable[0], readable[0].with_name(f"hole {share}"), symlinks=True))
     data = bytearray((copy / "vapi.duckdb").read_bytes())
     at = int(len(data) * share)
@@ -213,12 +213,12 @@ def test_a_published_database_with_a_hole_is_told_as_damaged(
     try:
         with reading(copy) as db:
             assert rows(db, THROUGH_A_VIEW) == [(100,)]
-    except WarehouseDamagedError as told:
-        assert "rebuild" in told.remedy  # noqa: PT017  # both ends are right
+    except WarehouseDamagedError as caught:
+        assert "rebuild" in caught.remedy  # noqa: PT017  # either result is right
 
 
-def test_a_rebuild_knows_what_was_published_though_those_files_are_gone(world: World) -> None:
-    """The published ledger says how many sessions there were, so a rebuild from fewer raw files is refused all the same."""
+def test_a_rebuild_knows_the_published_number_without_the_files(world: World) -> None:
+    """The published ledger has it, so a rebuild from fewer raw files is refused."""
     world.insert(10, lambda n: (world.ago(days=2) + n * SECOND,) * 2)
     world.sync()
     world.insert(10, lambda n: (world.ago(minutes=5),) * 2)

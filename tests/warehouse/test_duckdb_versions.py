@@ -1,4 +1,4 @@
-"""`vapi.duckdb` opens in the DuckDB that other tools have: it is written in the format of 1.0, and its views ask for 1.3 at most."""
+"""`vapi.duckdb` can be opened by older DuckDB versions: its format is that of 1.0, and its views need 1.3 at most."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ import duckdb
 import pytest
 
 from vapi_sessions.core import resources
-from vapi_sessions.schema import SYNC_TABLES, TABLES
-from vapi_sessions.warehouse.snapshots import OLDEST_DUCKDB
+from vapi_sessions.schema import TABLES
+from vapi_sessions.warehouse.index_schema import SYNC_TABLES
+from vapi_sessions.warehouse.views import OLDEST_DUCKDB
 
-#: Older ones open the file and lack what the tables' views need: 1.0 has no variables.
+#: 1.0 can open the file, but has no variables, which the tables' views need.
 VERSIONS: Final = ("1.1.3", "1.2.2", "1.3.2", "1.4.4")
-#: Views that some of these lack something for.
+#: The version that a view needs, if it is not the oldest one.
 NEEDS: Final = {"drift": (1, 3), "structured_output_values": (1, 3)}  # json_each
-#: Prints the rows of each view and table as text, or what is wrong with it.
+#: A program that prints the rows of each view and table as text, or the error.
 READING: Final = """
 import json, sys, duckdb
 found = {"version": duckdb.__version__}
@@ -41,7 +42,7 @@ NAMES: Final = (
 
 
 def read(warehouse: Path, packages: Path | None = None) -> dict[str, object]:
-    """What a process reads that has this directory's packages before ours."""
+    """The rows that a process reads with the packages of this directory."""
     done = subprocess.run(
         [sys.executable, "-c", READING, str(warehouse / "vapi.duckdb"), *NAMES],
         env={**os.environ, "PYTHONPATH": str(packages or "")},
@@ -54,7 +55,7 @@ def read(warehouse: Path, packages: Path | None = None) -> dict[str, object]:
 
 
 def test_the_file_has_an_old_format(demo_warehouse: Path) -> None:
-    """As its header and DuckDB itself say: 64 is the format of 0.10 to 1.1."""
+    """By its header (64 is the format of 0.10 to 1.1) and by DuckDB."""
     header = (demo_warehouse / "vapi.duckdb").read_bytes()[:20]
     assert header[8:12] == b"DUCK"
     assert int.from_bytes(header[12:20], "little") == 64
@@ -66,7 +67,7 @@ def test_the_file_has_an_old_format(demo_warehouse: Path) -> None:
 @pytest.mark.proof
 @pytest.mark.parametrize("version", VERSIONS)
 def test_older_versions_read_the_same_rows(demo_warehouse: Path, tmp_path: Path, version: str) -> None:
-    """Every table and view that the version knows the functions of, in every column."""
+    """Every column of every table and view whose functions the version has."""
     uv = Path(sys.executable).with_name("uv")
     if not uv.exists():
         pytest.skip("no uv beside this Python: make setup brings it")

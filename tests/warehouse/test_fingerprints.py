@@ -1,4 +1,4 @@
-"""A session has the same fingerprint wherever it stands, and another one when any of its rows is another."""
+"""Fingerprints of a session's rows do not depend on other sessions, and change with every row."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ WHOLE = {
 
 @FEW
 @given(st.lists(SESSIONS, min_size=1, max_size=4))
-def test_sessions_flattened_together_have_the_fingerprints_they_have_alone(
+def test_a_fingerprint_does_not_depend_on_other_sessions(
     bodies: list[dict[str, Any]],
 ) -> None:
-    """A page is compared with what was loaded in another batch: which neighbours a session had must not matter."""
+    """A page is compared with rows that were flattened in another batch."""
     versions = [
         version(json.dumps(body | {"id": f"s{i}"}), session_id=f"s{i}") for i, body in enumerate(bodies)
     ]
@@ -45,8 +45,8 @@ def test_sessions_flattened_together_have_the_fingerprints_they_have_alone(
 
 
 @pytest.mark.parametrize("table", schema.TABLES, ids=lambda table: table.name)
-def test_a_row_less_or_twice_is_another_fingerprint(table: schema.Table) -> None:
-    """In each table, and two equal rows do not cancel each other out."""
+def test_a_missing_or_repeated_row_changes_the_fingerprint(table: schema.Table) -> None:
+    """In each table. Two equal rows do not cancel each other out."""
     tables = flatten([version(json.dumps(WHOLE | {"id": "s1"}), session_id="s1")]).tables
     rows = tables[table.name]
     assert rows.num_rows

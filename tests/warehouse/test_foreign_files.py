@@ -1,4 +1,4 @@
-"""Files of others in the warehouse's directories: what macOS, editors, copying and synchronising programs leave there."""
+"""Foreign files in the warehouse's directories, as macOS, editors and programs that copy and synchronise leave them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ APPLE_DOUBLE: Final = b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(4000)
 
 
 def litter(path: Path) -> list[Path]:
-    """Beside a file: what others make of its name."""
+    """Create files beside this one that other programs name after it."""
     foreign = {
         f"._{path.name}": APPLE_DOUBLE,
         ".DS_Store": b"\0\0\0\1Bud1" + bytes(6000),
@@ -41,7 +41,7 @@ def litter(path: Path) -> list[Path]:
 
 
 def copies(path: Path) -> list[Path]:
-    """Beside a file: the same under the names that other programs give to copies."""
+    """Copy a file under the names that other programs give to copies."""
     made = []
     for name in (
         "{} copy.parquet",
@@ -56,7 +56,7 @@ def copies(path: Path) -> list[Path]:
 
 
 def part(world: World, table: str = "sessions") -> Path:
-    """A file of the snapshot that is shown."""
+    """A file of the current snapshot."""
     ((snapshot,),) = world.rows("SELECT value FROM sync.state WHERE key = 'snapshot'")
     return next((world.warehouse / "parquet" / snapshot / table).glob("*/*.parquet"))
 
@@ -70,7 +70,7 @@ def three(world: World) -> World:
 
 
 def go_on(world: World) -> None:
-    """A sync without and one with a change, and both leave what is right."""
+    """Sync without and with a change, and check the rows after each."""
     world.sync()
     assert world.here() == world.there()
     world.clock.forward(hours=2)
@@ -80,8 +80,8 @@ def go_on(world: World) -> None:
 
 
 @pytest.mark.parametrize("table", first(["sessions", "messages", "costs"]))
-def test_what_others_leave_in_a_snapshot_is_no_data(three: World, table: str) -> None:
-    """Readers and syncs go on, also in a table without a row; nothing of it is removed, or copied into the next snapshot."""
+def test_foreign_files_in_a_snapshot_are_ignored(three: World, table: str) -> None:
+    """Readers and syncs continue, also with a table without rows. The files are not removed, and not in the next snapshot."""
     made = litter(part(three, table))
     assert three.here() == three.there()
     status(three.warehouse, now=three.clock.us())
@@ -91,8 +91,8 @@ def test_what_others_leave_in_a_snapshot_is_no_data(three: World, table: str) ->
     assert [path.name for path in new.iterdir() if path.name in {p.name for p in made}] == []
 
 
-def test_copies_in_a_snapshot_double_nothing(three: World) -> None:
-    """The views know their files by name."""
+def test_copies_of_files_in_a_snapshot_are_not_read(three: World) -> None:
+    """The views know our files by their names."""
     file = part(three)
     copies(file)
     shutil.copytree(file.parent, file.parent.with_name(file.parent.name + " copy"))
@@ -100,8 +100,8 @@ def test_copies_in_a_snapshot_double_nothing(three: World) -> None:
     go_on(three)
 
 
-def test_what_others_leave_in_raw_is_no_data(three: World) -> None:
-    """A sync, a rebuild from it, and the count of what is not merged."""
+def test_foreign_files_in_raw_are_ignored(three: World) -> None:
+    """By a sync, by a rebuild, and by the count of unmerged files."""
     (file,) = (three.warehouse / "raw").glob("*.parquet")
     made = litter(file)
     (file.parent / "a directory.parquet").mkdir()
@@ -116,8 +116,8 @@ def test_what_others_leave_in_raw_is_no_data(three: World) -> None:
     assert (file.parent / f"._{file.name}.torn").stat().st_size == len(APPLE_DOUBLE)
 
 
-def test_what_others_leave_elsewhere_is_left_alone(three: World) -> None:
-    """At the top, beside the snapshots, and in a snapshot; a directory of one's own is none of the snapshots that are kept."""
+def test_foreign_files_elsewhere_are_not_removed(three: World) -> None:
+    """In the warehouse, beside the snapshots, and in a snapshot. A directory of the user does not count as a snapshot."""
     ((snapshot,),) = three.rows("SELECT value FROM sync.state WHERE key = 'snapshot'")
     made = [
         *litter(three.warehouse / "vapi.duckdb"),
@@ -131,8 +131,8 @@ def test_what_others_leave_elsewhere_is_left_alone(three: World) -> None:
     assert "my notes" not in [path.name for path in erase.snapshots(Layout(three.warehouse))]
 
 
-def test_erasing_goes_by_litter_and_finds_copies(three: World) -> None:
-    """A copy of a snapshot holds people too; what is no Parquet file of anybody's is no reason to remove a snapshot."""
+def test_erasing_ignores_foreign_files_and_finds_copies(three: World) -> None:
+    """A copy of a snapshot holds the same people. A file that is not Parquet is no reason to remove a snapshot."""
     file = part(three)
     litter(file)
     shutil.copytree(file.parents[2], three.warehouse / "parquet" / "backup")
@@ -145,10 +145,10 @@ def test_erasing_goes_by_litter_and_finds_copies(three: World) -> None:
     assert gone not in {session_id for session_id, *_ in three.here()}
 
 
-def test_a_snapshot_that_the_disk_does_not_show_is_not_removed(
+def test_a_snapshot_that_cannot_be_opened_is_not_removed(
     three: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Forgetting removes what is damaged, because it may hold the person; of what cannot be opened now, that is not known."""
+    """A damaged one is removed, because it may hold the person. An error of the system says nothing about the content."""
     layout = Layout(three.warehouse)
     file = part(three)
     file.write_bytes(b"torn")

@@ -1,4 +1,4 @@
-"""The ledger in the writer's index: what is claimed, what is open, and the facts beside it."""
+"""The ledger in the index: claims, open windows, facts and runs."""
 
 from __future__ import annotations
 
@@ -6,43 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from index_records import RUN, WINDOW
 from msgspec import structs
-from test_index import WINDOW
 
 from models import EPOCH, ORG, Warehouse
 from vapi_sessions.core.intervals import IntervalSet
-from vapi_sessions.core.records import RunRecord
-from vapi_sessions.core.timestamps import HOUR, SECOND, to_datetime
+from vapi_sessions.core.timestamps import HOUR, SECOND
 from vapi_sessions.warehouse.index import Changes
-
-RUN = RunRecord(
-    run_id="run",
-    command="sync",
-    started_at=to_datetime(EPOCH),
-    finished_at=None,
-    outcome="running",
-    error=None,
-    org_id=None,
-    base_url="http://127.0.0.1",
-    bound=None,
-    watermark=None,
-    requests=0,
-    retries=0,
-    throttled=0,
-    bytes_received=0,
-    sessions_read=0,
-    sessions_new=0,
-    sessions_changed=0,
-    messages_written=0,
-    sessions_unreadable=0,
-    sessions_deleted=0,
-    sessions_aged_out=0,
-    sessions_restored=0,
-    late_rows=0,
-    silent_changes=0,
-    drift=None,
-    program_version="0",
-)
 
 
 @pytest.fixture
@@ -52,8 +22,8 @@ def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
         yield opened
 
 
-def test_claims_are_joined(warehouse: Warehouse) -> None:
-    """The ledger holds unbroken stretches, not their history."""
+def test_claims_are_joined_to_intervals(warehouse: Warehouse) -> None:
+    """The table has unbroken intervals, not each claim."""
     for lower, upper in ((0, 10), (20, 30), (10, 20), (40, 50), (5, 12)):
         claims = IntervalSet([(EPOCH + lower * SECOND, EPOCH + upper * SECOND)])
         warehouse.index.record(Changes(org_id=ORG, claims=claims))
@@ -63,8 +33,8 @@ def test_claims_are_joined(warehouse: Warehouse) -> None:
     ]
 
 
-def test_what_is_unsettled_is_settled_by_a_second_reading(warehouse: Warehouse) -> None:
-    """Until then it stays, however often something else is noted."""
+def test_an_unsettled_interval_stays_until_it_is_settled(warehouse: Warehouse) -> None:
+    """Other changes of the ledger do not settle it."""
 
     def spans(*seconds: tuple[int, int]) -> IntervalSet:
         return IntervalSet((EPOCH + a * SECOND, EPOCH + b * SECOND) for a, b in seconds)
@@ -80,14 +50,14 @@ def test_what_is_unsettled_is_settled_by_a_second_reading(warehouse: Warehouse) 
     assert index.ledger().unsettled == IntervalSet()
 
 
-def test_nothing_is_claimed_for_nobody(warehouse: Warehouse) -> None:
-    """A run that has not seen its organisation claims no interval."""
+def test_nothing_is_claimed_without_an_organisation(warehouse: Warehouse) -> None:
+    """A run that has seen no session of its organisation claims no interval."""
     warehouse.index.record(Changes(org_id=None, claims=IntervalSet([(0, 10)])))
     assert list(warehouse.index.ledger().completed) == []
 
 
-def test_open_windows_come_back(warehouse: Warehouse) -> None:
-    """With what is left of them, and how many sessions they still lack."""
+def test_open_windows_are_returned_with_their_rest(warehouse: Warehouse) -> None:
+    """With the cursors of the rest and the number of sessions in it."""
     complete = structs.replace(WINDOW, window_index=1, verdict="complete")
     warehouse.index.record(Changes(org_id=ORG, windows=[WINDOW, complete]))
     (found,) = warehouse.index.open_windows()
@@ -98,7 +68,7 @@ def test_open_windows_come_back(warehouse: Warehouse) -> None:
 
 
 def test_a_window_is_replaced_by_its_later_state(warehouse: Warehouse) -> None:
-    """One row for each window of a run."""
+    """Each window of a run has one row."""
     warehouse.index.record(Changes(windows=[WINDOW]))
     warehouse.index.record(Changes(windows=[structs.replace(WINDOW, verdict="complete", left_to_read=None)]))
     assert warehouse.index.rows("SELECT verdict FROM sync.windows") == [("complete",)]
@@ -106,7 +76,7 @@ def test_a_window_is_replaced_by_its_later_state(warehouse: Warehouse) -> None:
 
 
 def test_windows_of_earlier_runs_are_superseded(warehouse: Warehouse) -> None:
-    """Except those that go on, which are noted anew in the same transaction."""
+    """Except those that go on, which are written again in the same transaction."""
     warehouse.index.record(Changes(windows=[WINDOW, structs.replace(WINDOW, window_index=1)]))
     warehouse.index.record(Changes(windows=[structs.replace(WINDOW, run_id="next")], supersede=True))
     assert warehouse.index.rows("SELECT run_id, window_index, verdict FROM sync.windows ORDER BY ALL") == [
@@ -117,15 +87,15 @@ def test_windows_of_earlier_runs_are_superseded(warehouse: Warehouse) -> None:
 
 
 def test_facts_are_replaced(warehouse: Warehouse) -> None:
-    """One value for each."""
+    """Each fact has one value."""
     warehouse.index.record(Changes(state={"next_seq": "5"}))
     warehouse.index.record(Changes(state={"next_seq": "9"}))
     assert warehouse.index.state()["next_seq"] == "9"
     assert warehouse.index.rows("SELECT count(*) FROM sync.state WHERE key = 'next_seq'") == [(1,)]
 
 
-def test_runs_that_were_killed_are_told(warehouse: Warehouse) -> None:
-    """A run that still says it is running when the next one begins was not."""
+def test_runs_of_killed_processes_are_closed(warehouse: Warehouse) -> None:
+    """A run that is still running when the next one begins was killed."""
     warehouse.index.put_run(RUN)
     warehouse.index.put_run(structs.replace(RUN, run_id="other", outcome="done"))
     warehouse.index.close_dead_runs()
@@ -136,7 +106,7 @@ def test_runs_that_were_killed_are_told(warehouse: Warehouse) -> None:
 
 
 def test_a_run_is_one_row(warehouse: Warehouse) -> None:
-    """Written when it begins, replaced when it ends."""
+    """Written when it begins, and replaced when it ends."""
     warehouse.index.put_run(RUN)
     warehouse.index.put_run(structs.replace(RUN, outcome="done", requests=5))
     assert warehouse.index.rows("SELECT outcome, requests FROM sync.runs") == [("done", 5)]

@@ -1,12 +1,10 @@
-"""Who opens the writer's index: what is refused, what is told, and that there is one writer."""
+"""Opening the index: other versions, damage, reading without writing, permissions, and copies without deleted rows."""
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,12 +12,13 @@ import pytest
 from models import EPOCH, Warehouse, observation
 from vapi_sessions import schema
 from vapi_sessions.core.timestamps import to_datetime
-from vapi_sessions.errors import WarehouseBusyError, WarehouseDamagedError, WarehouseError
-from vapi_sessions.warehouse.index import LOCK_PATIENCE, Changes, Index, copy_alive
-from vapi_sessions.warehouse.layout import Layout, writer_lock
+from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
+from vapi_sessions.warehouse.database import copy_alive
+from vapi_sessions.warehouse.index import Changes, Index
+from vapi_sessions.warehouse.layout import Layout
 
 
-def test_an_index_opens_again_as_it_was(tmp_path: Path) -> None:
+def test_an_index_is_unchanged_when_it_is_opened_again(tmp_path: Path) -> None:
     """Everything is on disk."""
     with Warehouse(tmp_path / "w") as warehouse:
         warehouse.merge(observation("a", 1), changes=Changes(state={"origin": "7"}))
@@ -30,22 +29,22 @@ def test_an_index_opens_again_as_it_was(tmp_path: Path) -> None:
 
 @pytest.fixture
 def of_another_version(tmp_path: Path) -> Layout:
-    """A warehouse whose database another program wrote."""
+    """A warehouse whose index another version of the program wrote."""
     with Warehouse(tmp_path / "w") as warehouse:
         warehouse.index.record(Changes(state={"schema_version": "99"}))
         return warehouse.layout
 
 
 def test_an_index_of_another_version_is_refused(of_another_version: Layout) -> None:
-    """The message gives both versions and the way out."""
+    """The message has both versions and the remedy."""
     own = f"has schema version 99, this program has {schema.SCHEMA_VERSION}"
     with pytest.raises(WarehouseError, match=own) as caught:
         Index(of_another_version.index, of_another_version.scratch)
     assert "rebuild" in caught.value.remedy
 
 
-def test_an_index_that_is_refused_is_not_kept_open(of_another_version: Layout) -> None:
-    """While the error is being handled, other processes can look into the file."""
+def test_a_refused_index_is_not_kept_open(of_another_version: Layout) -> None:
+    """Other processes can open the file while the error is handled."""
     with pytest.raises(WarehouseError) as caught:
         Index(of_another_version.index, of_another_version.scratch)
     code = "import duckdb, sys; duckdb.connect(sys.argv[1])"
@@ -59,8 +58,8 @@ def test_an_index_that_is_refused_is_not_kept_open(of_another_version: Layout) -
 
 
 @pytest.mark.parametrize("content", [b"not a database", b"x" * 100_000], ids=["short", "long"])
-def test_a_file_that_is_no_database_is_told(tmp_path: Path, content: bytes) -> None:
-    """With the way out."""
+def test_a_file_that_is_not_a_database_is_damage(tmp_path: Path, content: bytes) -> None:
+    """The remedy is a rebuild."""
     layout = Layout(tmp_path / "w")
     layout.create()
     layout.index.write_bytes(content)
@@ -70,7 +69,7 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path, content: bytes) -> N
 
 
 def _many(warehouse: Warehouse, count: int) -> None:
-    """One session, so many times."""
+    """One session, copied this many times."""
     warehouse.merge(observation("a", 1, messages=5))
     warehouse.index.run(
         "INSERT INTO sessions SELECT s.* REPLACE (uuid()::VARCHAR AS session_id) "
@@ -79,8 +78,8 @@ def _many(warehouse: Warehouse, count: int) -> None:
     warehouse.index.checkpoint()
 
 
-def test_damage_inside_the_file_is_told(tmp_path: Path) -> None:
-    """A block that is not what was written is noticed when it is read."""
+def test_a_damaged_block_is_an_error_when_it_is_read(tmp_path: Path) -> None:
+    """Its checksum is wrong."""
     with Warehouse(tmp_path / "w") as warehouse:
         _many(warehouse, 20_000)
         layout = warehouse.layout
@@ -97,8 +96,8 @@ def test_damage_inside_the_file_is_told(tmp_path: Path) -> None:
         everything()
 
 
-def test_what_is_only_read_is_not_written(tmp_path: Path) -> None:
-    """Not even what a killed process left in its log, which is seen all the same."""
+def test_reading_an_index_writes_nothing(tmp_path: Path) -> None:
+    """Not even the log of a killed process into the file. The rows in the log are visible."""
     root = tmp_path / "w"
     code = (
         "import os, sys; from pathlib import Path; from models import Warehouse, observation\n"
@@ -119,8 +118,8 @@ def test_what_is_only_read_is_not_written(tmp_path: Path) -> None:
     assert files() == before
 
 
-def test_the_index_is_the_owners_alone(tmp_path: Path) -> None:
-    """The database and its log, even in a directory that others may enter."""
+def test_only_the_owner_can_read_the_index(tmp_path: Path) -> None:
+    """The database and its log, also in a directory that others can enter."""
     with Warehouse(tmp_path / "w") as warehouse:
         warehouse.merge(observation("a", 1))
         root = warehouse.layout.root
@@ -128,8 +127,8 @@ def test_the_index_is_the_owners_alone(tmp_path: Path) -> None:
     assert files == {"index.duckdb": 0o600, "index.duckdb.wal": 0o600}
 
 
-def test_a_copy_has_no_byte_of_what_was_deleted(tmp_path: Path) -> None:
-    """Deleted rows do not leave a file by themselves: what is alive is copied to another one."""
+def test_a_copy_has_no_byte_of_a_deleted_row(tmp_path: Path) -> None:
+    """Deleted rows stay in a file until their space is used again."""
     with Warehouse(tmp_path / "w") as warehouse:
         _many(warehouse, 3_000)
         warehouse.merge(observation("to-be-forgotten-0123456789", 2), observation("to-stay-0123456789", 2))
@@ -149,8 +148,8 @@ def test_a_copy_has_no_byte_of_what_was_deleted(tmp_path: Path) -> None:
         assert warehouse.contents() == before
 
 
-def test_moments_are_utc_wherever_the_machine_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Months and shown moments do not depend on the time zone of the process."""
+def test_times_are_utc_in_every_time_zone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Months and shown times do not depend on the time zone of the process."""
     monkeypatch.setenv("TZ", "Pacific/Auckland")
     time.tzset()
     try:
@@ -165,104 +164,3 @@ def test_moments_are_utc_wherever_the_machine_stands(tmp_path: Path, monkeypatch
     finally:
         monkeypatch.undo()
         time.tzset()
-
-
-# -- two writers -------------------------------------------------------------------------------------------------------
-
-HOLD = {
-    "our lock": (
-        "import sys; from pathlib import Path; from vapi_sessions.warehouse.layout import *\n"
-        "with writer_lock(Layout(Path(sys.argv[1]))): print('ready', flush=True); sys.stdin.read()"
-    ),
-    "the database": (
-        "import duckdb, sys; db = duckdb.connect(sys.argv[1] + '/index.duckdb')\n"
-        "print('ready', flush=True); sys.stdin.read()"
-    ),
-}
-
-
-@pytest.fixture
-def held(tmp_path: Path) -> Iterator[Callable[[str], tuple[Layout, subprocess.Popen[str]]]]:
-    """Another process that holds a warehouse in one of two ways."""
-    processes: list[subprocess.Popen[str]] = []
-    layout = Layout(tmp_path / "warehouse")
-    with Warehouse(layout.root):
-        pass
-
-    def hold(what: str) -> tuple[Layout, subprocess.Popen[str]]:
-        process = subprocess.Popen(
-            [sys.executable, "-c", HOLD[what], str(layout.root)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        processes.append(process)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        return layout, process
-
-    yield hold
-    for process in processes:
-        process.kill()
-        process.communicate()
-
-
-Held = Callable[[str], tuple[Layout, "subprocess.Popen[str]"]]
-
-
-def test_a_second_writer_is_told_who_the_first_is(held: Held) -> None:
-    """At once, and with its pid."""
-    layout, process = held("our lock")
-    with (
-        pytest.raises(WarehouseBusyError, match=f"Another run \\(pid {process.pid}\\)"),
-        writer_lock(layout),
-    ):
-        pass
-
-
-def test_the_lock_goes_with_its_process(held: Held) -> None:
-    """However that ends."""
-    layout, process = held("our lock")
-    process.kill()
-    process.communicate()
-    with writer_lock(layout):
-        pass
-
-
-def test_the_lock_excludes_within_one_process_too(tmp_path: Path) -> None:
-    """And is free again afterwards."""
-    layout = Layout(tmp_path)
-    with (
-        writer_lock(layout),
-        pytest.raises(WarehouseBusyError, match="is writing to"),
-        writer_lock(layout),
-    ):
-        pass
-    with writer_lock(layout):
-        assert (tmp_path / ".lock").stat().st_mode & 0o777 == 0o600
-
-
-def test_somebody_who_opened_the_database_is_waited_for(held: Held) -> None:
-    """Not for ever: then the message names who it is, and what to open instead."""
-    layout, process = held("the database")
-    slept: list[float] = []
-    with pytest.raises(
-        WarehouseBusyError, match=f"open in another process \\(pid {process.pid}\\)"
-    ) as caught:
-        Index(layout.index, layout.scratch, sleep=slept.append)
-    assert sum(slept) == pytest.approx(LOCK_PATIENCE)
-    assert "vapi.duckdb" in caught.value.remedy
-
-
-def test_somebody_who_closes_the_database_in_time_does_no_harm(held: Held) -> None:
-    """A glance into the database costs a run a second."""
-    layout, process = held("the database")
-    slept = itertools.count()
-
-    def sleep(seconds: float) -> None:
-        if next(slept) == 2:
-            process.kill()
-            process.communicate()
-
-    with Index(layout.index, layout.scratch, sleep=sleep) as index:
-        assert index.state()["schema_version"] == str(schema.SCHEMA_VERSION)

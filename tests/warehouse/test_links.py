@@ -1,4 +1,4 @@
-"""Links and second names in a warehouse: nothing is followed, nothing of anybody else's is written, reading changes nothing."""
+"""Symbolic links, hard links and foreign files in a warehouse: none is followed or written to, and reading changes nothing."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from typing import Final
 
 import pytest
 
-import command
 import vapi_sessions
-from conftest import KEY, World
+from conftest import World
 from selection import first, some
 from vapi_sessions.core import files
 from vapi_sessions.errors import WarehouseError
@@ -29,8 +28,10 @@ from vapi_sessions.warehouse import query, raw
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 from vapi_sessions.warehouse.schedule_lock import scheduling
 
-#: Of ours, with what each is.
+#: Our own paths in a warehouse.
 DIRECTORIES: Final = (".tmp", "raw", "parquet", "staging")
+
+
 FILES: Final = (
     ".lock", ".schedule", "index.duckdb", "index.duckdb.wal", "store.duckdb", "store.duckdb.wal", "vapi.duckdb", "vapi.duckdb.wal",
     "suppression.json", "damaged.json",
@@ -38,7 +39,7 @@ FILES: Final = (
 
 
 def listing(root: Path) -> dict[str, tuple[object, ...]]:
-    """Everything below, without following a link: what it is, whose, and since when."""
+    """The state of everything below, without following links: inode, mode, owner, size, time and target."""
     found = {}
     for path in (root, *root.rglob("*")):
         at = path.lstat()
@@ -51,7 +52,7 @@ def listing(root: Path) -> dict[str, tuple[object, ...]]:
 
 @pytest.fixture
 def synced(world: World) -> World:
-    """Three sessions."""
+    """A warehouse of three sessions."""
     world.insert(3, lambda n: (world.ago(hours=5),) * 2)
     world.sync()
     return world
@@ -59,7 +60,7 @@ def synced(world: World) -> World:
 
 @pytest.fixture
 def foreign(tmp_path: Path) -> Path:
-    """Somebody's documents."""
+    """Documents of the user."""
     docs = tmp_path / "docs"
     (docs / "inner").mkdir(parents=True)
     for path in (docs / "letter.txt", docs / "inner" / "letter.txt", docs / "x.parquet", docs / "digits"):
@@ -75,6 +76,8 @@ READERS: Final[dict[str, Callable[[World], object]]] = {
     "sql": lambda world: query.run(world.warehouse, "FROM sessions", "csv", io.StringIO()),
     "connect": lambda world: vapi_sessions.connect(world.warehouse).close(),
 }
+
+
 WRITERS: Final[dict[str, Callable[[World], object]]] = {
     "sync": lambda world: world.sync(),
     "rebuild": lambda world: world.rebuild(),
@@ -86,25 +89,27 @@ WRITERS: Final[dict[str, Callable[[World], object]]] = {
 
 @pytest.mark.parametrize("name", first((*DIRECTORIES, *FILES), 4))
 @pytest.mark.parametrize("does", some((READERS | WRITERS).values(), *(WRITERS["sync"], READERS["plan"])))
-def test_a_link_in_our_place_is_refused(
+def test_a_link_in_place_of_our_file_is_refused(
     synced: World, foreign: Path, name: str, does: Callable[[World], object]
 ) -> None:
-    """Exit code 5, naming it; neither what it shows nor the warehouse changes."""
+    """The error has exit code 5 and names the link. Neither its target nor the warehouse changes."""
     ours = synced.warehouse / name
     if ours.exists():
         shutil.rmtree(ours) if ours.is_dir() else ours.unlink()
     ours.symlink_to(foreign if name in DIRECTORIES else foreign / "letter.txt")
     before = listing(foreign), listing(synced.warehouse)
-    with pytest.raises(WarehouseError, match="is a link, and links in a warehouse are not followed") as told:
+    with pytest.raises(
+        WarehouseError, match="is a link, and links in a warehouse are not followed"
+    ) as caught:
         does(synced)
-    assert str(ours) in told.value.fact
-    assert told.value.exit_code == 5
+    assert str(ours) in caught.value.fact
+    assert caught.value.exit_code == 5
     assert (listing(foreign), listing(synced.warehouse)) == before
 
 
 @pytest.mark.parametrize("name", some((*DIRECTORIES, *FILES), ".tmp"))
-def test_a_link_to_nothing_is_refused_too(synced: World, tmp_path: Path, name: str) -> None:
-    """Nothing is made where it leads."""
+def test_a_dangling_link_is_refused(synced: World, tmp_path: Path, name: str) -> None:
+    """Its target is not created."""
     ours = synced.warehouse / name
     if ours.exists():
         shutil.rmtree(ours) if ours.is_dir() else ours.unlink()
@@ -115,7 +120,7 @@ def test_a_link_to_nothing_is_refused_too(synced: World, tmp_path: Path, name: s
 
 
 def test_the_warehouse_itself_may_be_a_link(synced: World, tmp_path: Path) -> None:
-    """It is what the user gave."""
+    """The user gave this path."""
     moved = tmp_path / "elsewhere"
     synced.warehouse.rename(moved)
     synced.warehouse.symlink_to(moved)
@@ -125,8 +130,8 @@ def test_the_warehouse_itself_may_be_a_link(synced: World, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["x.parquet", "x.parquet.torn"])
-def test_a_link_among_the_observations_is_refused(synced: World, foreign: Path, name: str) -> None:
-    """To leave it out would be to lose what it may hold, in silence."""
+def test_a_link_in_raw_is_refused(synced: World, foreign: Path, name: str) -> None:
+    """If it were ignored, its observations would be lost silently."""
     (synced.warehouse / "raw" / name).symlink_to(foreign / "x.parquet")
     before = listing(foreign)
     for does in (WRITERS["forget"], *((WRITERS["sync"], WRITERS["rebuild"]) if name == "x.parquet" else ())):
@@ -135,8 +140,8 @@ def test_a_link_among_the_observations_is_refused(synced: World, foreign: Path, 
     assert listing(foreign) == before
 
 
-def test_a_link_in_the_place_of_a_snapshot_is_refused(synced: World, tmp_path: Path) -> None:
-    """Its files would be linked into the next one."""
+def test_a_link_in_place_of_a_snapshot_is_refused(synced: World, tmp_path: Path) -> None:
+    """Otherwise the files of its target would be linked into the next snapshot."""
     ((name,),) = synced.rows("SELECT value FROM sync.state WHERE key = 'snapshot'")
     snapshot = synced.warehouse / "parquet" / name
     snapshot.rename(tmp_path / "away")
@@ -147,8 +152,8 @@ def test_a_link_in_the_place_of_a_snapshot_is_refused(synced: World, tmp_path: P
     assert listing(tmp_path / "away") == before
 
 
-def test_a_link_in_the_place_of_a_published_file_is_replaced(synced: World, tmp_path: Path) -> None:
-    """It counts as missing, and is derived again."""
+def test_a_link_in_place_of_a_published_file_is_replaced(synced: World, tmp_path: Path) -> None:
+    """It counts as missing, and the file is derived again."""
     ((name,),) = synced.rows("SELECT value FROM sync.state WHERE key = 'snapshot'")
     file = next((synced.warehouse / "parquet" / name / "sessions").glob("*/*.parquet"))
     file.rename(tmp_path / "away")
@@ -161,8 +166,8 @@ def test_a_link_in_the_place_of_a_published_file_is_replaced(synced: World, tmp_
     assert synced.here() == synced.there()
 
 
-def test_drafts_of_others_are_not_written_through(synced: World, foreign: Path) -> None:
-    """A link, or a second name, that waits under the name of a file before it gets its own."""
+def test_links_under_the_names_of_our_drafts_are_not_written_to(synced: World, foreign: Path) -> None:
+    """Symbolic and hard links under the temporary name of a file."""
     for how in (Path.symlink_to, Path.hardlink_to):
         for name in (".suppression.json.tmp", "raw/.{}.tmp", "raw/.x.parquet.torn.tmp"):
             batch = next((synced.warehouse / "raw").glob("*.parquet"))
@@ -176,8 +181,8 @@ def test_drafts_of_others_are_not_written_through(synced: World, foreign: Path) 
 
 
 @pytest.mark.parametrize("content", ["letter.txt", "digits"])
-def test_a_second_name_of_a_foreign_file_stays_as_it_is(synced: World, foreign: Path, content: str) -> None:
-    """Locks are taken on it, and nothing is written in it; what was put aside is emptied by another file in its place."""
+def test_a_hard_link_to_a_foreign_file_is_not_written_to(synced: World, foreign: Path, content: str) -> None:
+    """Locks are taken on the file. A torn file is emptied by a new file in its place."""
     for name in (".lock", ".schedule", "raw/x.parquet.torn"):
         (synced.warehouse / name).unlink(missing_ok=True)
         (synced.warehouse / name).hardlink_to(foreign / content)
@@ -192,8 +197,8 @@ def test_a_second_name_of_a_foreign_file_stays_as_it_is(synced: World, foreign: 
         pass
 
 
-def test_a_copy_by_second_names_is_not_written_through(synced: World, tmp_path: Path) -> None:
-    """`cp -al`, as programs for backups make them: the copy stays what it was, file by file."""
+def test_a_copy_of_hard_links_does_not_change(synced: World, tmp_path: Path) -> None:
+    """Backup programs make such copies, as `cp -al` does."""
     copy = tmp_path / "copy"
     shutil.copytree(synced.warehouse, copy, symlinks=True, copy_function=os.link)
     content = {
@@ -209,7 +214,7 @@ def test_a_copy_by_second_names_is_not_written_through(synced: World, tmp_path: 
 
 @pytest.mark.parametrize("does", READERS.values(), ids=READERS)
 def test_reading_changes_nothing(synced: World, does: Callable[[World], object]) -> None:
-    """No file, no directory, no mode and no time; also where a run was killed, and where there is no lock and no `.tmp`."""
+    """No file, directory, mode or time, also after a killed run, and without a lock file and `.tmp`."""
     synced.insert(2, lambda n: (synced.ago(minutes=5),) * 2)
     (synced.warehouse / ".tmp" / "left").write_text("by a killed run")
     (synced.warehouse / "raw" / ".x.parquet.tmp").write_text("half")
@@ -234,8 +239,8 @@ os._exit(9)
 """
 
 
-def test_a_plan_reads_what_a_killed_run_left(synced: World) -> None:
-    """The database's log is read and stays as it is; a run that holds the database is not disturbed, and named."""
+def test_a_plan_reads_the_log_of_a_killed_run(synced: World) -> None:
+    """The log of the database stays. A plan for a warehouse that does not exist creates none."""
     subprocess.run([sys.executable, "-c", KILLED, synced.warehouse], check=False)
     assert (synced.warehouse / "index.duckdb.wal").stat().st_size
     before = listing(synced.warehouse)
@@ -246,33 +251,8 @@ def test_a_plan_reads_what_a_killed_run_left(synced: World) -> None:
     assert not synced.warehouse.exists()
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
-def test_a_warehouse_that_others_may_change_is_named(synced: World, mode: int) -> None:
-    """On stderr, by every command, and by nothing else than a warning; 0755 is nobody's to change."""
-    environment = {"VAPI_API_KEY": KEY, "VAPI_BASE_URL": synced.server.url}
-    synced.warehouse.chmod(0o755)
-    assert "warning" not in command.run("status", "--warehouse", str(synced.warehouse), environment={}).err
-    for path in (synced.warehouse, synced.warehouse / "raw"):
-        path.chmod(mode)
-        for name in ("status", "sync"):
-            ran = command.run(name, "--warehouse", str(synced.warehouse), environment=environment)
-            assert (
-                f"warning: others may change what is in {path} (mode {mode:04o}): chmod 700 {path}\n"
-                in ran.err
-            )
-            assert ran.code == 0
-        path.chmod(0o700)
-
-
-def test_a_warehouse_of_somebody_else_is_named(synced: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the owner of its directories."""
-    own = os.geteuid()
-    monkeypatch.setattr(os, "geteuid", lambda: own + 1)
-    assert f"{synced.warehouse} belongs to another user (uid {own})" in Layout(synced.warehouse).doubts()
-
-
-def test_emptying_removes_links_and_not_what_they_show(tmp_path: Path, foreign: Path) -> None:
-    """At any depth; and a directory that has become a link meanwhile is not entered."""
+def test_emptying_a_directory_removes_links_and_not_their_targets(tmp_path: Path, foreign: Path) -> None:
+    """At any depth. A directory that was replaced by a link is not entered."""
     before = listing(foreign)
     scratch = tmp_path / "scratch"
     (scratch / "deep" / "er").mkdir(parents=True)
@@ -291,23 +271,10 @@ def test_emptying_removes_links_and_not_what_they_show(tmp_path: Path, foreign: 
 
 
 @pytest.mark.parametrize("name", [".lock", "suppression.json"])
-def test_what_is_no_file_is_not_waited_for(synced: World, name: str) -> None:
-    """A pipe would keep whoever opens it for ever."""
+def test_a_pipe_in_place_of_our_file_is_refused(synced: World, name: str) -> None:
+    """Opening it would wait for ever."""
     (synced.warehouse / name).unlink()
     os.mkfifo(synced.warehouse / name)
     with pytest.raises(WarehouseError, match="is not a file"):
         synced.sync()
     assert stat.S_ISFIFO((synced.warehouse / name).lstat().st_mode)
-
-
-def test_a_link_is_no_directory_that_others_may_change(tmp_path: Path) -> None:
-    """Its own mode says nothing: the warehouse may be one, and any other is refused."""
-    layout = Layout(tmp_path / "real")
-    layout.create()
-    (tmp_path / "link").symlink_to(layout.root)
-    assert Layout(tmp_path / "link").doubts() == []
-    layout.scratch.rmdir()
-    layout.scratch.symlink_to(tmp_path)
-    assert layout.doubts() == []
-    layout.root.chmod(0o777)
-    assert len(Layout(tmp_path / "link").doubts()) == 1

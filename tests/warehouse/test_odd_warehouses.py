@@ -1,4 +1,4 @@
-"""A warehouse works under every name that a directory can have, as far as DuckDB can open it: a name is no syntax."""
+"""A warehouse can have every directory name that DuckDB can open: no character of a name is syntax."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ NAMES: Final = (
     "trail ", "-rf", "--", "#frag", "a;b", "a&b", "a=b", "created_month=2026-03", "a,b", "a|b", "new\nline", "tab\t", "cr\r",
     "\x01", "\x1b[31m", "é", "e\u0301", "日本", "\u202e", "😀", ".hidden", "...", "x" * 250, "latest", "index.duckdb",
 )  # fmt: skip
-#: Something of everything that is syntax somewhere.
+#: Characters of every kind of syntax.
 ALL_AT_ONCE: Final = '[prod] *data* acme:it\'s "$HOME" {a,b} 100%25;--\n日本😀 a=b'
 
 
 def everything(world: World) -> None:
-    """What a warehouse goes through, with all of its commands."""
+    """Run all commands on a warehouse."""
     ids = world.insert(20, lambda n: (world.ago(days=2) + n * SECOND,) * 2)
     assert world.sync().counts.sessions_new == 20
     assert preview(world.settings(), environment=world.environment()).plan.windows
@@ -57,8 +57,8 @@ def everything(world: World) -> None:
         assert db.execute("SELECT count(*) FROM again.session_summary").fetchall() == [(22,)]
 
 
-def test_a_name_of_all_kinds_of_syntax(world: World) -> None:
-    """Every command works, and every way to read."""
+def test_a_name_with_all_kinds_of_syntax(world: World) -> None:
+    """Every command and every way to read works."""
     world.warehouse = world.warehouse.with_name(ALL_AT_ONCE)
     everything(world)
     assert [path.name for path in world.warehouse.parent.iterdir()] == [ALL_AT_ONCE]
@@ -67,7 +67,7 @@ def test_a_name_of_all_kinds_of_syntax(world: World) -> None:
 @pytest.mark.proof
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: ascii(name)[1:20])
 def test_an_odd_name(world: World, name: str) -> None:
-    """Each by itself, below a directory of that name."""
+    """Each name alone, and below a directory with that name."""
     world.warehouse = world.warehouse.with_name(name) / name
     everything(world)
     assert [path.name for path in world.warehouse.parent.parent.iterdir()] == [name]
@@ -75,8 +75,8 @@ def test_an_odd_name(world: World, name: str) -> None:
 
 @pytest.mark.proof
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: ascii(name)[1:20])
-def test_what_does_not_fit_into_memory_is_spilled_there(tmp_path: Path, name: str) -> None:
-    """DuckDB's temporary files are in the warehouse's own directory for them."""
+def test_duckdb_spills_into_a_warehouse_with_an_odd_name(tmp_path: Path, name: str) -> None:
+    """Its temporary files are in the warehouse's own directory."""
     layout = Layout(tmp_path / name)
     layout.create()
     config = {"temp_directory": str(layout.scratch), "memory_limit": "40MB", "threads": 1}
@@ -85,8 +85,8 @@ def test_what_does_not_fit_into_memory_is_spilled_there(tmp_path: Path, name: st
         assert list(layout.scratch.iterdir())
 
 
-def test_a_copy_beside_it_doubles_no_rows(world: World) -> None:
-    """Not even where the name, read as a pattern, matches the copy's."""
+def test_a_copy_whose_name_matches_as_a_pattern_is_not_read(world: World) -> None:
+    """The name `data*` as a pattern would match the copy too."""
     world.insert(10, lambda n: (world.ago(days=2) + n * SECOND,) * 2)
     world.warehouse = world.warehouse.with_name("data*")
     world.sync()

@@ -1,4 +1,4 @@
-"""What `vapi-sessions sql` writes: equal names told apart, rows on their way before the last one is known."""
+"""The output of `vapi-sessions sql`: columns with equal names, many rows, little memory."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from vapi_sessions.warehouse import query
 
 
 def written(warehouse: Path, output: str, sql: str) -> str:
-    """All of it."""
+    """The whole output."""
     out = io.StringIO()
     query.run(warehouse, sql, output, out)
     return out.getvalue()
 
 
-#: Two of a name, one that differs in case only, and one that has what the second would be called.
+#: Two equal names, one that differs only in case, and the name that the second one would get.
 EQUAL: Final = "SELECT 1 a, 2 a, 3 A, 4 a_1"
 RENAMED: Final = ["a", "a_1", "A_2", "a_1_1"]
 
@@ -37,20 +37,20 @@ def test_equal_names_are_told_apart_in_json(demo_warehouse: Path) -> None:
 
 
 def test_equal_names_are_told_apart_in_csv(demo_warehouse: Path) -> None:
-    """The same names."""
+    """By the same names as in JSON."""
     header, row = csv.reader(io.StringIO(written(demo_warehouse, "csv", EQUAL)))
     assert (header, row) == (RENAMED, ["1", "2", "3", "4"])
 
 
 def test_equal_names_are_told_apart_in_a_table(demo_warehouse: Path) -> None:
-    """The same names."""
+    """By the same names as in JSON."""
     lines = written(demo_warehouse, "table", EQUAL).splitlines()
     assert lines[1].replace("│", " ").split() == RENAMED
     assert lines[4].replace("│", " ").split() == ["1", "2", "3", "4"]
 
 
-def test_names_are_those_of_a_subquery() -> None:
-    """DuckDB's own rule, for any names."""
+def test_columns_are_renamed_as_in_a_subquery() -> None:
+    """It is DuckDB's own rule."""
     chance = random.Random(4)
     with duckdb.connect() as db:
         for _ in range(300):
@@ -64,14 +64,16 @@ def test_names_are_those_of_a_subquery() -> None:
 @pytest.mark.parametrize(
     ("rows", "expected"), [(0, "[]\n"), (1, '[{"n":0}]\n'), (3, '[{"n":0},{"n":1},{"n":2}]\n')]
 )
-def test_json_is_one_list(demo_warehouse: Path, rows: int, expected: str) -> None:
-    """Of none, one and several."""
+def test_json_output_is_one_list(demo_warehouse: Path, rows: int, expected: str) -> None:
+    """With no row, one row and several rows."""
     assert written(demo_warehouse, "json", f"SELECT range::INTEGER AS n FROM range({rows})") == expected
 
 
-@pytest.mark.parametrize("rows", [query._BATCH - 1, query._BATCH, query._BATCH + 1, 3000])
-def test_batches_leave_no_seam(demo_warehouse: Path, rows: int) -> None:
-    """Every row once, in order."""
+@pytest.mark.parametrize(
+    "rows", [query._ROWS_AT_ONCE - 1, query._ROWS_AT_ONCE, query._ROWS_AT_ONCE + 1, 3000]
+)
+def test_rows_are_complete_and_in_order_over_several_batches(demo_warehouse: Path, rows: int) -> None:
+    """Every row once."""
     sql = f"SELECT range AS n, 'a,b' AS t FROM range({rows}) ORDER BY n"
     assert json.loads(written(demo_warehouse, "json", sql)) == [{"n": n, "t": "a,b"} for n in range(rows)]
     _, *lines = csv.reader(io.StringIO(written(demo_warehouse, "csv", sql)))
@@ -80,18 +82,20 @@ def test_batches_leave_no_seam(demo_warehouse: Path, rows: int) -> None:
 
 @pytest.mark.parametrize("output", query.FORMATS)
 @pytest.mark.parametrize(("sql", "header"), [("-- nothing", ""), ("SET threads = 2; SELECT 1 AS one", "one")])
-def test_what_is_no_single_query_works(demo_warehouse: Path, output: str, sql: str, header: str) -> None:
-    """Nothing but a comment prints nothing; of several statements the last one is shown."""
+def test_comments_and_several_statements_work(
+    demo_warehouse: Path, output: str, sql: str, header: str
+) -> None:
+    """A comment alone prints nothing; of several statements the last one is shown."""
     shown = written(demo_warehouse, output, sql)
     assert (header in shown) if header else shown == ""
 
 
 class _EnoughError(Exception):
-    """A reader has seen enough."""
+    """The reader stops."""
 
 
 class _Impatient(io.StringIO):
-    """Takes a few writes."""
+    """A file that accepts a few writes."""
 
     left = 3
 
@@ -103,23 +107,23 @@ class _Impatient(io.StringIO):
 
 
 @pytest.mark.parametrize("output", ["csv", "json"])
-def test_the_first_rows_are_written_before_the_last_one_is_known(demo_warehouse: Path, output: str) -> None:
-    """At once, the result would not fit into the memory that it may use."""
+def test_rows_are_written_while_the_query_runs(demo_warehouse: Path, output: str) -> None:
+    """The whole result would not fit into the memory limit."""
     limits = "SET memory_limit = '100MB'; SET max_temp_directory_size = '0KB'"
     rows = "SELECT range AS n, repeat(md5(range::VARCHAR), 3) AS t FROM range(20000000)"
     with pytest.raises(_EnoughError):
         query.run(demo_warehouse, f"{limits}; {rows}", output, _Impatient())
 
 
-def test_a_table_reads_no_more_than_it_may_show(demo_warehouse: Path) -> None:
-    """Nor here."""
+def test_a_table_reads_only_the_rows_that_it_can_show(demo_warehouse: Path) -> None:
+    """The query has far too many."""
     shown = written(demo_warehouse, "table", "SELECT range AS n FROM range(1000000000000)")
     assert "(>9999 rows, 200 shown)" in shown
 
 
 @pytest.mark.parametrize("output", query.FORMATS)
-def test_a_row_that_fails_late_is_told(demo_warehouse: Path, output: str) -> None:
-    """What was written before it stays; the error is that of a query."""
+def test_an_error_in_a_late_row_is_an_error_of_the_query(demo_warehouse: Path, output: str) -> None:
+    """Earlier rows may have been written."""
     sql = "SELECT CASE WHEN range < 9000 THEN '1' ELSE 'one' END::INTEGER AS n FROM range(10000)"
     with pytest.raises(ConfigurationError, match="DuckDB does not accept the query: Conversion Error"):
         written(demo_warehouse, output, sql)

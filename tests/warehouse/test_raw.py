@@ -1,4 +1,4 @@
-"""raw/: one durable file a batch, with the progress that the batch meant; and what the disk may refuse."""
+"""`raw/`: one durable file for each batch, with the batch's progress in its footer."""
 
 from __future__ import annotations
 
@@ -18,13 +18,11 @@ from hypothesis import strategies as st
 from models import EPOCH, observation
 from selection import examples
 from vapi_sessions import schema
-from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.timestamps import MINUTE
 from vapi_sessions.errors import VapiSessionsError, WarehouseDamagedError, WarehouseError
 from vapi_sessions.privacy.redaction import content_hash
 from vapi_sessions.transform.resolve import Observation
 from vapi_sessions.warehouse import raw
-from vapi_sessions.warehouse.layout import Layout
 
 BATCH = [
     observation("a", 1, messages=3, name='quotes " and é and \n'),
@@ -32,6 +30,8 @@ BATCH = [
     observation("a", 2, kind="deleted"),
     observation("c", 3, kind="aged_out"),
 ]
+
+
 PROGRESS = {
     "org_id": "org",
     "claims": [[EPOCH, EPOCH + MINUTE]],
@@ -41,7 +41,7 @@ PROGRESS = {
 
 
 def written(directory: Path, observations: list[Observation] | None = None, name: str = "1.parquet") -> Path:
-    """A batch on disk."""
+    """Write a batch."""
     return raw.write(directory, name, BATCH if observations is None else observations, PROGRESS)
 
 
@@ -50,13 +50,13 @@ def everything(path: Path) -> list[Observation]:
     return [observation for part in raw.read(path) for observation in part]
 
 
-def test_observations_come_back_as_they_were(tmp_path: Path) -> None:
-    """Marks included; the content hash is derived from the body again."""
+def test_observations_are_read_as_they_were_written(tmp_path: Path) -> None:
+    """Tombstones too. The content hash is computed again from the body."""
     assert everything(written(tmp_path)) == BATCH
 
 
-def test_what_an_earlier_version_stored_comes_through_the_decoder(tmp_path: Path) -> None:
-    """As well-formed JSON, with its hash; what is no JSON comes as it is."""
+def test_bodies_of_earlier_versions_are_normalised(tmp_path: Path) -> None:
+    """They become well-formed JSON, with its hash. A body that is not JSON stays as it is."""
     odd = rb'{"name":"a","name":"\ud83d"}'
     path = written(tmp_path, [replace(BATCH[0], body=odd), replace(BATCH[1], body=b"{")])
     clean, other = everything(path)
@@ -65,9 +65,14 @@ def test_what_an_earlier_version_stored_comes_through_the_decoder(tmp_path: Path
     assert other.body == b"{"
 
 
-def test_progress_comes_back_as_it_was(tmp_path: Path) -> None:
-    """What the batch completed travels in the file's footer."""
+def test_progress_is_read_as_it_was_written(tmp_path: Path) -> None:
+    """It is in the footer of the file."""
     assert raw.read_progress(written(tmp_path)) == PROGRESS
+
+
+def test_the_key_of_the_progress_never_changes(tmp_path: Path) -> None:
+    """Existing files have it."""
+    assert b"vapi_sessions.progress" in pq.read_schema(written(tmp_path)).metadata
 
 
 @given(
@@ -78,28 +83,28 @@ def test_progress_comes_back_as_it_was(tmp_path: Path) -> None:
     )
 )
 @examples(30)
-def test_any_json_is_progress(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
-    """The footer does not mind what it carries."""
+def test_any_json_can_be_progress(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
+    """The footer is opaque."""
     directory = tmp_path_factory.mktemp("raw")
     path = raw.write(directory, "1.parquet", BATCH[:1], {"value": value})
     assert raw.read_progress(path) == {"value": value}
 
 
-def test_a_file_without_progress_has_none(tmp_path: Path) -> None:
-    """A Parquet file that another program wrote again lost its footer, not its rows."""
+def test_a_file_without_a_footer_of_ours_has_no_progress(tmp_path: Path) -> None:
+    """Another program has written it again. Its rows are still there."""
     path = written(tmp_path)
     pq.write_table(pq.read_table(path).replace_schema_metadata(None), path)
     assert raw.read_progress(path) == {}
     assert everything(path) == BATCH
 
 
-def test_an_empty_batch(tmp_path: Path) -> None:
-    """Progress alone can be written."""
+def test_a_batch_can_have_progress_and_no_observation(tmp_path: Path) -> None:
+    """A window may be complete without a new session."""
     path = written(tmp_path, [])
     assert (everything(path), raw.read_progress(path)) == ([], PROGRESS)
 
 
-def test_large_files_are_read_in_parts(tmp_path: Path) -> None:
+def test_a_large_file_is_read_in_several_lists(tmp_path: Path) -> None:
     """Memory does not depend on the size of a file."""
     many = [observation(f"s-{number:05d}", number) for number in range(4500)]
     parts = list(raw.read(written(tmp_path, many)))
@@ -107,15 +112,15 @@ def test_large_files_are_read_in_parts(tmp_path: Path) -> None:
     assert [o for part in parts for o in part] == many
 
 
-def test_the_schema_is_the_declared_one(tmp_path: Path) -> None:
-    """Other programs can read raw/: names, types, moments in UTC, null for the body of a mark."""
+def test_a_raw_file_has_the_declared_schema(tmp_path: Path) -> None:
+    """Other programs can read raw/: names, types, times in UTC, and no body for a tombstone."""
     table = pq.read_table(written(tmp_path))
     assert table.schema.remove_metadata() == schema.RAW
     assert table["body"].null_count == 2
 
 
-def test_files_come_in_the_order_they_were_written(tmp_path: Path) -> None:
-    """Their names begin with the number of their first request; drafts and strangers do not count."""
+def test_files_are_sorted_by_name(tmp_path: Path) -> None:
+    """Names begin with the number of the first request. Drafts and foreign files are left out."""
     for name in ("000000000010-b.parquet", "000000000002-a.parquet", "000000000002-b.parquet"):
         written(tmp_path, name=name)
     (tmp_path / ".000000000001-x.parquet.tmp").touch()
@@ -128,8 +133,8 @@ def test_files_come_in_the_order_they_were_written(tmp_path: Path) -> None:
     ]
 
 
-def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
-    """Conversations are nobody else's business, whatever the umask says."""
+def test_only_the_owner_can_read_a_raw_file(tmp_path: Path) -> None:
+    """For any umask."""
     before = os.umask(0)
     try:
         path = written(tmp_path)
@@ -138,24 +143,21 @@ def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-# -- durability --------------------------------------------------------------------------------------------------------
-
-
 def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Written and synced under another name, then renamed, then the directory is synced."""
+    """It is written and synced under another name, then renamed, and then the directory is synced."""
     events: list[str] = []
     fsync, rename = os.fsync, Path.rename
 
-    def note_fsync(descriptor: int) -> None:
+    def record_fsync(descriptor: int) -> None:
         events.append(f"fsync {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
         fsync(descriptor)
 
-    def note_rename(path: Path, target: Path) -> Path:
+    def record_rename(path: Path, target: Path) -> Path:
         events.append(f"rename {path.name} {Path(target).name}")
         return rename(path, target)
 
-    monkeypatch.setattr(os, "fsync", note_fsync)
-    monkeypatch.setattr(Path, "rename", note_rename)
+    monkeypatch.setattr(os, "fsync", record_fsync)
+    monkeypatch.setattr(Path, "rename", record_rename)
     written(tmp_path)
     assert events == ["fsync .1.parquet.tmp", "rename .1.parquet.tmp 1.parquet", f"fsync {tmp_path.name}"]
 
@@ -164,7 +166,7 @@ def test_a_file_has_its_name_only_when_it_is_whole(tmp_path: Path, monkeypatch: 
 def test_a_write_that_fails_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    """Neither a torn file nor a draft, and a clear error."""
+    """Neither a torn file nor a draft; the error is clear."""
 
     def full(*args: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / "x"))
@@ -175,18 +177,15 @@ def test_a_write_that_fails_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_replaces_one_of_its_name(tmp_path: Path) -> None:
-    """A batch that was written, not merged and fetched again is whole whichever is left."""
+def test_a_file_replaces_one_with_its_name(tmp_path: Path) -> None:
+    """A batch that was written, not merged and fetched again is complete with either file."""
     written(tmp_path, BATCH[:1])
     assert everything(written(tmp_path)) == BATCH
 
 
-# -- damage ------------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("keep", [0, 1, 4, 100, -100, -8, -4, -1])
-def test_a_torn_file_is_told(tmp_path: Path, keep: int) -> None:
-    """Cut anywhere, it is damaged: the message names it and says what to do."""
+def test_a_torn_file_is_an_error(tmp_path: Path, keep: int) -> None:
+    """Wherever it is cut. The message names the file and the remedy."""
     path = written(tmp_path)
     path.write_bytes(path.read_bytes()[:keep])
     for reader in (everything, raw.read_progress):
@@ -196,8 +195,8 @@ def test_a_torn_file_is_told(tmp_path: Path, keep: int) -> None:
         assert caught.value.exit_code == 5
 
 
-def test_a_file_that_is_something_else_is_told(tmp_path: Path) -> None:
-    """The same for a file that never was Parquet."""
+def test_a_file_that_is_not_parquet_is_an_error(tmp_path: Path) -> None:
+    """The same error."""
     path = tmp_path / "1.parquet"
     path.write_text("session_id,body\n" * 100)
     with pytest.raises(WarehouseDamagedError):
@@ -213,16 +212,16 @@ def test_a_file_that_is_something_else_is_told(tmp_path: Path) -> None:
     ],
     ids=["other columns", "too few", "other types"],
 )
-def test_a_parquet_file_of_another_kind_is_told(tmp_path: Path, table: pa.Table) -> None:
-    """Somebody's own Parquet file in raw/ is named, and no bug of ours."""
+def test_a_parquet_file_with_other_columns_is_an_error(tmp_path: Path, table: pa.Table) -> None:
+    """It may be a file of the user."""
     path = tmp_path / "1.parquet"
     pq.write_table(table, path)
     with pytest.raises(WarehouseDamagedError):
         everything(path)
 
 
-def test_flipped_bits_are_no_bug_of_ours(tmp_path: Path) -> None:
-    """Whatever a disk does to a file, what comes out is an error with a remedy, or observations."""
+def test_a_flipped_bit_gives_our_error_or_observations(tmp_path: Path) -> None:
+    """Never another exception."""
     rng = random.Random(1)
     whole = written(tmp_path, [observation(f"s{n}", n, messages=3) for n in range(50)]).read_bytes()
     path = tmp_path / "flipped.parquet"
@@ -239,64 +238,3 @@ def test_flipped_bits_are_no_bug_of_ours(tmp_path: Path) -> None:
             except Exception as error:
                 others.add(type(error).__name__)
     assert others == set()
-
-
-# -- what the operating system says ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("number", "fact", "remedy"),
-    [
-        (errno.ENOSPC, "The disk is full (/w/file).", "the next run continues"),
-        (errno.EDQUOT, "The disk is full (/w/file).", "the next run continues"),
-        (errno.EROFS, "/w/file cannot be written", "directory of your own"),
-        (errno.EACCES, "/w/file cannot be read or written", "directory of your own"),
-        (errno.EPERM, "/w/file cannot be read or written", "directory of your own"),
-        (errno.ENOTDIR, "/w/file is below a file", "Give a directory"),
-        (errno.EIO, "/w/file: Input/output error.", "Look at the disk"),
-    ],
-    ids=lambda value: errno.errorcode[value] if isinstance(value, int) else "",
-)
-def test_disk_errors(number: int, fact: str, remedy: str) -> None:
-    """Each refusal becomes a fact and its remedy; the cause stays attached."""
-    refusal = OSError(number, os.strerror(number), "/w/file")
-    with pytest.raises(WarehouseError) as caught, disk_errors(Path("/w")):
-        raise refusal
-    assert caught.value.fact.startswith(fact)
-    assert remedy in caught.value.remedy
-    assert caught.value.__cause__ is refusal
-
-
-def test_a_disk_error_without_a_name_names_the_place() -> None:
-    """Some calls do not say which file."""
-    with pytest.raises(WarehouseError, match=r"^The disk is full \(/w\)"), disk_errors(Path("/w")):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-
-def test_our_own_errors_pass_through() -> None:
-    """What is an error of the warehouse already stays what it is."""
-    with pytest.raises(WarehouseDamagedError, match="mine"), disk_errors(Path("/w")):
-        raise WarehouseDamagedError("mine")
-
-
-def test_a_warehouse_that_is_a_file(tmp_path: Path) -> None:
-    """And one below a file."""
-    (tmp_path / "file").touch()
-    with pytest.raises(WarehouseError, match="is a file, not a directory"):
-        Layout(tmp_path / "file").create()
-    with pytest.raises(WarehouseError, match="is below a file"):
-        Layout(tmp_path / "file" / "warehouse").create()
-
-
-def test_directories_are_for_the_owner_alone(tmp_path: Path) -> None:
-    """All that a warehouse makes; made twice without harm."""
-    layout = Layout(tmp_path / "warehouse")
-    before = os.umask(0)
-    try:
-        layout.create()
-        layout.create()
-    finally:
-        os.umask(before)
-    made = [layout.root, *layout.root.iterdir()]
-    assert len(made) == 5
-    assert {path.stat().st_mode & 0o777 for path in made} == {0o700}

@@ -1,4 +1,4 @@
-"""Whoever reads: blocks no sync, is blocked by none, and keeps the state that was opened."""
+"""Readers block no sync, are blocked by none, and keep the state that they opened."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from conftest import World
 
-#: Answers each line of stdin, which is a query, with its rows; the connection stays open between them.
+#: A program that prints the rows of each query on stdin, and keeps its connection open.
 ANSWERING = """
 import sys
 import {module} as module
@@ -61,7 +61,7 @@ class Reader:
 
 @contextmanager
 def reading(program: str, warehouse: Path) -> Iterator[Reader]:
-    """A process that runs one of the programs above, started elsewhere than in the warehouse."""
+    """A process that runs one of the programs above, in another directory than the warehouse."""
     with subprocess.Popen(
         [sys.executable, "-c", program, str(warehouse)],
         stdin=subprocess.PIPE,
@@ -91,7 +91,7 @@ def world(world: World) -> World:
 
 
 def test_a_sync_runs_while_a_notebook_is_open(world: World) -> None:
-    """The notebook keeps its state, the sync ends well, and whoever opens now sees the new one."""
+    """The notebook keeps its state, the sync succeeds, and a new reader sees the new state."""
     with vapi_sessions.connect(world.warehouse) as notebook:
         assert rows(notebook, COUNT) == [(100,)]
         assert world.sync().counts.sessions_new == 10
@@ -104,7 +104,7 @@ def test_a_sync_runs_while_a_notebook_is_open(world: World) -> None:
 
 @pytest.mark.parametrize("program", first([DIRECTLY, BY_CONNECT]), ids=["duckdb", "connect"])
 def test_a_sync_runs_while_another_process_reads(world: World, program: str) -> None:
-    """The same with the reader in a process of its own, by `connect()` or with DuckDB on `vapi.duckdb` itself."""
+    """The other process uses `connect()`, or DuckDB on `vapi.duckdb` itself."""
     with reading(program, world.warehouse) as reader:
         assert reader.ask(COUNT) == "[(100,)]"
         assert world.sync().counts.sessions_new == 10
@@ -115,7 +115,7 @@ def test_a_sync_runs_while_another_process_reads(world: World, program: str) -> 
 
 
 def test_a_reader_keeps_its_state_over_many_syncs(world: World) -> None:
-    """Five publications later, a notebook that nobody closed still answers, with the state that it was opened on."""
+    """After five publications an open notebook still answers, with the state that it opened."""
     with vapi_sessions.connect(world.warehouse) as notebook:
         before = rows(notebook, "FROM messages ORDER BY ALL")
         for _ in range(5):
@@ -126,8 +126,8 @@ def test_a_reader_keeps_its_state_over_many_syncs(world: World) -> None:
     assert world.rows(COUNT) == [(115,)]
 
 
-def test_snapshots_are_kept_for_a_day(world: World) -> None:
-    """Whatever was shown in the last 24 hours can still be read; of what is older, only what fills up three."""
+def test_old_snapshots_are_removed_after_a_day(world: World) -> None:
+    """All snapshots shown in the last 24 hours can still be read; of older ones only three are kept."""
 
     def published() -> int:
         return len(list((world.warehouse / "parquet").glob("2*")))
@@ -146,7 +146,7 @@ def test_snapshots_are_kept_for_a_day(world: World) -> None:
 
 
 def test_a_notebook_opens_during_a_sync(world: World) -> None:
-    """Opened between two pages, in this process and in another, it shows the last published state, and harms nothing."""
+    """Between two pages, in this process and in another. It shows the last published state, and the sync succeeds."""
     seen: list[object] = []
 
     def before(request: httpx.Request) -> None:
@@ -163,8 +163,8 @@ def test_a_notebook_opens_during_a_sync(world: World) -> None:
     assert world.rows(COUNT) == [(110,)]
 
 
-def test_every_reading_during_publications_is_of_one_state(world: World) -> None:
-    """A reader that opens again and again while publications follow one another never sees tables that disagree."""
+def test_every_connection_during_publications_shows_one_state(world: World) -> None:
+    """A reader that connects again and again never sees tables that do not match."""
     torn: list[tuple[Any, ...]] = []
     states: set[int] = set()
     done = threading.Event()
@@ -172,13 +172,13 @@ def test_every_reading_during_publications_is_of_one_state(world: World) -> None
     def read() -> None:
         while not done.is_set():
             with vapi_sessions.connect(world.warehouse) as db:
-                told, counted = rows(
+                declared, counted = rows(
                     db, "SELECT sum(message_count)::BIGINT, (SELECT count(*) FROM messages) FROM sessions"
                 )[0]
                 (run_rows,) = rows(db, "SELECT sum(sessions_new)::BIGINT FROM sync.runs")[0]
-                states.add(told)
-                if not told == counted == run_rows:
-                    torn.append((told, counted, run_rows))
+                states.add(declared)
+                if not declared == counted == run_rows:
+                    torn.append((declared, counted, run_rows))
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -193,8 +193,8 @@ def test_every_reading_during_publications_is_of_one_state(world: World) -> None
     assert torn == []
 
 
-def test_a_moved_warehouse_is_read_and_synced_where_it_lies(world: World) -> None:
-    """After it was moved, `connect()` finds the files beside the views, and the next sync goes on."""
+def test_a_moved_warehouse_is_read_and_synced_at_its_new_path(world: World) -> None:
+    """`connect()` finds the files there, and the next sync continues."""
     moved = world.warehouse.with_name("moved, and it's elsewhere")
     world.warehouse.rename(moved)
     world.warehouse = moved
@@ -204,8 +204,8 @@ def test_a_moved_warehouse_is_read_and_synced_where_it_lies(world: World) -> Non
     assert world.rows(COUNT) == [(110,)]
 
 
-def test_a_copied_warehouse_shows_the_copy(world: World) -> None:
-    """A copy is read from its own files, not from those it was copied from."""
+def test_a_copied_warehouse_shows_its_own_files(world: World) -> None:
+    """The original can be removed."""
     copy = world.warehouse.with_name("copy")
     shutil.copytree(world.warehouse, copy, symlinks=True)
     original = world.warehouse
@@ -216,8 +216,8 @@ def test_a_copied_warehouse_shows_the_copy(world: World) -> None:
     assert world.rows(COUNT) == [(100,)]
 
 
-def test_tables_of_ones_own_stand_beside_the_published_ones(world: World) -> None:
-    """The connection takes temporary results, and refuses to change what was published."""
+def test_a_user_can_create_tables_beside_the_published_ones(world: World) -> None:
+    """The published database itself is read-only."""
     with vapi_sessions.connect(world.warehouse) as db:
         rows(db, "CREATE TABLE mine AS SELECT session_id FROM sessions LIMIT 3")
         assert rows(db, "SELECT count(*) FROM mine JOIN sessions USING (session_id)") == [(3,)]
@@ -225,8 +225,8 @@ def test_tables_of_ones_own_stand_beside_the_published_ones(world: World) -> Non
             rows(db, "CREATE TABLE vapi.mine AS SELECT 1")
 
 
-def test_a_plain_glob_over_parquet_is_right(world: World) -> None:
-    """Who opens the Parquet files without us sees the same rows: each once."""
+def test_a_plain_glob_over_parquet_has_each_row_once(world: World) -> None:
+    """Programs can read the Parquet files without us."""
     world.sync()
     with vapi_sessions.connect(world.warehouse) as db:
         for table in ("sessions", "messages", "tool_calls", "costs", "structured_outputs"):
@@ -235,29 +235,29 @@ def test_a_plain_glob_over_parquet_is_right(world: World) -> None:
             assert globbed == rows(db, f"SELECT count(*) FROM {table}"), table
 
 
-def test_times_are_shown_in_utc_wherever_the_reader_sits(world: World) -> None:
-    """A reader's own time zone changes no published moment."""
+def test_times_are_shown_in_utc(world: World) -> None:
+    """The time zone of the reader does not matter."""
     (first,) = world.rows("SELECT min(created_at)::VARCHAR FROM sessions")
     assert first == ("2026-03-02 15:30:00.5+00",)
 
 
 def test_the_environment_names_the_warehouse(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`connect()` without an argument opens what VAPI_WAREHOUSE names."""
+    """`connect()` without an argument opens the directory in VAPI_WAREHOUSE."""
     monkeypatch.setenv("VAPI_WAREHOUSE", str(world.warehouse))
     with vapi_sessions.connect() as db:
         assert rows(db, COUNT) == [(100,)]
 
 
-def test_where_nothing_was_published_the_error_says_what_to_do(tmp_path: Path) -> None:
-    """No database is made where there is none."""
-    with pytest.raises(ConfigurationError, match="no published warehouse") as told:
+def test_connecting_to_an_empty_directory_creates_nothing(tmp_path: Path) -> None:
+    """The error says to run a sync."""
+    with pytest.raises(ConfigurationError, match="no published warehouse") as caught:
         vapi_sessions.connect(tmp_path)
-    assert "vapi-sessions sync" in told.value.remedy
+    assert "vapi-sessions sync" in caught.value.remedy
     assert list(tmp_path.iterdir()) == []
 
 
-def test_damaged_views_are_told_and_mended_by_the_next_sync(world: World) -> None:
-    """A `vapi.duckdb` that is no database is an error with a remedy; the next sync publishes a new one."""
+def test_damaged_views_are_an_error_until_the_next_sync(world: World) -> None:
+    """The sync publishes a new `vapi.duckdb`."""
     (world.warehouse / "vapi.duckdb").write_bytes(b"not a database" * 1000)
     with pytest.raises(WarehouseError, match="damaged"):
         vapi_sessions.connect(world.warehouse)

@@ -1,4 +1,4 @@
-"""Pieces of flattened rows on their way to the published files: a slice for each range, and a cache that nobody believes twice."""
+"""`staging/`: a range of createdAt is one slice of a staged batch, and no run uses the files of another one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from vapi_sessions.warehouse.staging import StagedBatch, Staging
 
 
 def session(number: int, created: int, children: int) -> Observation:
-    """A session with so many rows in each table of children, none if 0."""
+    """A session with this many rows in each child table."""
     calls = [{"id": f"c-{n}", "type": "function", "function": {"name": "f"}} for n in range(children)]
     talk: list[dict[str, Any]] = [{"role": "user", "content": f"{number}-{n}"} for n in range(children)]
     return observation(
@@ -41,19 +41,19 @@ def session(number: int, created: int, children: int) -> Observation:
 
 
 def staged(staging: Staging, observations: Sequence[Observation]) -> tuple[StagedBatch, dict[str, pa.Table]]:
-    """A piece of these, and the tables that it was made of."""
+    """A staged batch of these observations, and the tables that it was made of."""
     versions = in_order(version(one) for one in observations)
     tables = flatten(versions).tables
-    return staging.write("piece", tables, [one.created_at for one in versions]), tables
+    return staging.write("batch", tables, [one.created_at for one in versions]), tables
 
 
 def read(staged_batch: StagedBatch, table: schema.Table, lower: int, upper: int) -> pa.Table:
-    """The rows of a range."""
+    """The staged rows of a range."""
     return pa.Table.from_batches(staged_batch.rows(table, lower, upper), table.arrow)
 
 
 def expected(tables: dict[str, pa.Table], table: schema.Table, lower: int, upper: int) -> pa.Table:
-    """The same by looking at each row."""
+    """The same, by looking at each row."""
     created = tables[table.name].column(table.created_at).cast(pa.int64()).to_pylist()
     return tables[table.name].filter(pa.array([lower <= at < upper for at in created], pa.bool_()))
 
@@ -64,13 +64,13 @@ def expected(tables: dict[str, pa.Table], table: schema.Table, lower: int, upper
     st.sampled_from([1, 2, 3, 5, 256]),
 )
 @examples(60)
-def test_a_range_is_the_sessions_created_in_it(
+def test_a_range_has_the_rows_of_the_sessions_created_in_it(
     tmp_path_factory: pytest.TempPathFactory,
     sessions: list[tuple[int, int]],
     ranges: list[tuple[int, int]],
     at_once: int,
 ) -> None:
-    """With all their children and nobody else's: over the borders of what is written at once, ties of one instant included."""
+    """With all children and no others, over the edges of record batches and with equal createdAt."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(staging_module, "_AT_ONCE", at_once)
         staging = Staging.begin(tmp_path_factory.mktemp("s") / "staging")
@@ -82,8 +82,8 @@ def test_a_range_is_the_sessions_created_in_it(
                 assert read(staged_batch, table, *bounds).equals(expected(tables, table, *bounds))
 
 
-def test_slices_lie_over_the_borders_of_what_is_written_at_once(tmp_path: Path) -> None:
-    """As it really is: of a thousand sessions, any stretch."""
+def test_ranges_over_several_record_batches(tmp_path: Path) -> None:
+    """The same with a thousand sessions and the real size of record batches."""
     rng = random.Random(1)
     staging = Staging.begin(tmp_path / "staging")
     made = [session(n, EPOCH + n * SECOND, rng.randrange(3)) for n in range(1_000)]
@@ -94,29 +94,29 @@ def test_slices_lie_over_the_borders_of_what_is_written_at_once(tmp_path: Path) 
             assert read(staged_batch, table, *bounds).equals(expected(tables, table, *bounds))
 
 
-def test_a_table_without_rows_has_no_file(tmp_path: Path) -> None:
-    """And gives none."""
+def test_a_staged_table_without_rows_has_no_file(tmp_path: Path) -> None:
+    """Reading it gives no rows."""
     staging = Staging.begin(tmp_path / "staging")
     staged_batch, _ = staged(staging, [observation("a", 1), observation("b", 1, messages=1)])
     assert staged_batch.files.keys() == {"sessions", "messages"}
     assert sorted(path.name for path in staging.directory.iterdir()) == [
-        "piece.messages.arrow",
-        "piece.sessions.arrow",
+        "batch.messages.arrow",
+        "batch.sessions.arrow",
     ]
     assert read(staged_batch, schema.COSTS, EPOCH, EPOCH + 1).num_rows == 0
     assert read(staged_batch, schema.MESSAGES, EPOCH, EPOCH + 1).num_rows == 1
 
 
-def test_nothing_at_all_is_a_piece_too(tmp_path: Path) -> None:
-    """Of a batch of marks."""
+def test_a_batch_without_versions_can_be_staged(tmp_path: Path) -> None:
+    """It has only tombstones."""
     staging = Staging.begin(tmp_path / "staging")
     staged_batch, _ = staged(staging, [])
     assert (staged_batch.files, staged_batch.size, list(staged_batch.created)) == ({}, 0, [])
     assert read(staged_batch, schema.SESSIONS, 0, 2**62).num_rows == 0
 
 
-def test_pieces_count_and_go_with_their_batches(tmp_path: Path) -> None:
-    """Their bytes are what makes a long run publish; what is dropped is removed from the disk."""
+def test_dropping_a_batch_removes_its_files(tmp_path: Path) -> None:
+    """The size is the number of bytes on disk, which decides when a long run publishes."""
     staging = Staging.begin(tmp_path / "staging")
     for batch in (1, 2):
         versions = [version(session(batch, EPOCH, 2))]
@@ -132,8 +132,8 @@ def test_pieces_count_and_go_with_their_batches(tmp_path: Path) -> None:
     assert (staging.size, list(staging.directory.iterdir())) == (0, [])
 
 
-def test_only_the_owner_can_read_what_is_staged(tmp_path: Path) -> None:
-    """Conversations are nobody else's business."""
+def test_only_the_owner_can_read_staged_files(tmp_path: Path) -> None:
+    """They hold conversations."""
     staging = Staging.begin(tmp_path / "staging")
     staged(staging, [session(1, EPOCH, 1)])
     assert staging.directory.stat().st_mode & 0o777 == 0o700
@@ -141,8 +141,8 @@ def test_only_the_owner_can_read_what_is_staged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", ["gone", "cut short", "emptied"])
-def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, harm: str) -> None:
-    """Of the warehouse, with a remedy: it is read, not mapped."""
+def test_a_staged_file_that_cannot_be_read_is_an_error(tmp_path: Path, harm: str) -> None:
+    """It has a remedy. A mapped file would give a signal instead."""
     staging = Staging.begin(tmp_path / "staging")
     staged_batch, _ = staged(staging, [session(n, EPOCH, 2) for n in range(300)])
     path = staged_batch.files["messages"]
@@ -154,11 +154,11 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, harm: str) -> No
         read(staged_batch, schema.MESSAGES, EPOCH, EPOCH + 1)
 
 
-# -- what a dead run left ----------------------------------------------------------------------------------------------
+# -- files of another run ---------------------------------------------------------------------------------------------
 
 
-def test_what_another_run_left_is_emptied(tmp_path: Path) -> None:
-    """Whatever it is."""
+def test_files_of_another_run_are_removed(tmp_path: Path) -> None:
+    """Any kind of file."""
     directory = tmp_path / "staging"
     staged(Staging.begin(directory), [session(1, EPOCH, 1)])
     (directory / "half").write_bytes(b"ARROW1")
@@ -168,12 +168,12 @@ def test_what_another_run_left_is_emptied(tmp_path: Path) -> None:
     assert (list(directory.iterdir()), again.batches, again.size) == ([], {}, 0)
 
 
-def test_rows_of_a_dead_run_come_from_raw(tmp_path: Path) -> None:
-    """Staged files are believed only by the run that wrote them: a batch that it did not publish is derived again."""
+def test_rows_of_a_killed_run_come_from_raw(tmp_path: Path) -> None:
+    """Its staged files are not used, even if they are there."""
     talk = [{"role": "user", "content": "as it was said"}]
-    with Warehouse(tmp_path / "w") as dead:
-        dead.merge(observation("a", 1, messages=talk))
-        (staged_batch,) = dead.staging.batches[1]
+    with Warehouse(tmp_path / "w") as killed:
+        killed.merge(observation("a", 1, messages=talk))
+        (staged_batch,) = killed.staging.batches[1]
         lie = [version(observation("a", 1, messages=[{"role": "user", "content": "never said"}]))]
         forged = Staging(tmp_path / "forged")
         forged.directory.mkdir()
@@ -189,7 +189,7 @@ def test_rows_of_a_dead_run_come_from_raw(tmp_path: Path) -> None:
 
 
 def test_a_sync_leaves_nothing_staged(world: World) -> None:
-    """Nor does the next one read what somebody put there."""
+    """The next one ignores files that are not its own."""
     world.insert(20, lambda n: (world.ago(hours=5) + n * MINUTE,) * 2)
     world.sync()
     staging = Layout(world.warehouse).staging

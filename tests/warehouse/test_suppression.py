@@ -1,4 +1,4 @@
-"""`suppression.json`: who is on it cannot be tried out quickly, lists of earlier versions keep working, and asking costs little."""
+"""`suppression.json`: who is on it is slow to guess, lists of earlier versions work, and questions are cheap."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEY = "ab" * 32
 
 
 class Row(NamedTuple):
-    """As a page gives it."""
+    """A session of a page."""
 
     session_id: str | None
     created_at: int | None
@@ -35,7 +35,7 @@ def row(session_id: str | None, **customer: Any) -> Row:
 
 @pytest.fixture
 def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
-    """A warehouse's directory, for a list whose hash is quick."""
+    """The directory of a warehouse whose list has quick hashes."""
     monkeypatch.setattr(suppression, "COST", QUICK)
     return Layout(tmp_path)
 
@@ -45,8 +45,8 @@ def content(layout: Layout) -> dict[str, Any]:
     return found
 
 
-def test_who_is_listed_takes_scrypt_to_try_out(tmp_path: Path) -> None:
-    """Its parameters are in the file; no hash of the file is a quick one of what names a person."""
+def test_guessing_who_is_listed_takes_scrypt(tmp_path: Path) -> None:
+    """Its parameters are in the file, and the file has no quick hash of a value that identifies a person."""
     listed = Suppression.open(Layout(tmp_path), create=True)
     started = time.thread_time()
     listed.begin({"s1": (1000, [0])}, [("number", ["+14155550100"])], at=5)
@@ -64,17 +64,15 @@ def test_who_is_listed_takes_scrypt_to_try_out(tmp_path: Path) -> None:
     assert found["sessions"] == {hmac.digest(key, b"id\0s1", "sha256").hex(): [1000, 5, [name]]}
 
 
-def test_a_list_keeps_the_parameters_it_was_made_with(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whatever new ones are made with."""
+def test_a_list_keeps_its_scrypt_parameters(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New lists may have others."""
     Suppression.open(layout, create=True).begin({}, [("number", ["+14155550100"])], at=5)
     monkeypatch.setattr(suppression, "COST", (4, 8, 1))
     assert Suppression.open(layout).named(row("s1", number="14155550100").body)
 
 
-def test_a_list_of_an_earlier_version_keeps_working_and_is_replaced(layout: Layout) -> None:
-    """Sessions and customers by quick hashes; when the customer comes by, the quick hash goes."""
+def test_a_list_of_an_earlier_version_works_and_is_replaced(layout: Layout) -> None:
+    """It has quick hashes. When a customer is seen again, the quick hash is removed."""
     quick = {
         value: hmac.digest(bytes.fromhex(KEY), f"{kind}\0{value}".encode(), "sha256").hex()
         for kind, value in (("id", "s1"), ("number", "+14155550100"), ("email", "bob@mail.test"))
@@ -106,7 +104,7 @@ def test_a_list_of_an_earlier_version_keeps_working_and_is_replaced(layout: Layo
 
 
 def test_forgetting_twice_is_one_entry(layout: Layout) -> None:
-    """And a session stays out as long as one of its entries is left."""
+    """A session stays out while one of its entries is left."""
     listed = Suppression.open(layout, create=True)
     people = [("number", ["+14155550100"]), ("email", ["bob@mail.test"])]
     (number, email) = listed.begin({"s1": (1000, [0, 1])}, people, at=5)
@@ -121,10 +119,8 @@ def test_forgetting_twice_is_one_entry(layout: Layout) -> None:
     assert not Suppression.open(layout).holds("s1")
 
 
-def test_only_what_the_warehouse_does_not_hold_is_hashed_and_only_once(
-    layout: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of kinds that are on the list: customers of today cost nothing, new ones one hash each."""
+def test_only_new_customers_are_hashed_and_only_once(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For kinds that are on the list. Customers in the warehouse cost nothing."""
     policy = Policy(PersonalData.PSEUDONYMISE, key=b"k" * 20)
     listed = Suppression.open(layout, create=True)
     listed.begin({}, [("number", ["+14155550100", policy.pseudonym("number", "+14155550100")])], at=5)
@@ -136,7 +132,7 @@ def test_only_what_the_warehouse_does_not_hold_is_hashed_and_only_once(
         hashed.append(message)
         return b"0"
 
-    monkeypatch.setattr(suppression.hashlib, "scrypt", counting)
+    monkeypatch.setattr(hashlib, "scrypt", counting)
     for given in (None, policy):
         held = row("s1", number="+14155550101", email="a@mail.test")
         assert listed.admit([held], given) == [held]
@@ -147,7 +143,7 @@ def test_only_what_the_warehouse_does_not_hold_is_hashed_and_only_once(
 
 
 def test_a_session_without_an_id_is_kept_out_and_not_listed(layout: Layout) -> None:
-    """There is nothing to list it by."""
+    """The list needs an id."""
     listed = Suppression.open(layout, create=True)
     listed.begin({"s1": (0, [])}, [("number", ["+14155550100"])], at=5)
     rows = [Row(None, None, row(None, number=14155550100).body), Row(None, None, b"{}")]

@@ -12,7 +12,7 @@ from typing import Final
 
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import MILLISECOND, floor_ms
-from vapi_sessions.warehouse.live_sessions import Holdings
+from vapi_sessions.warehouse.live_sessions import LiveSessions
 
 #: Windows of at most so many sessions are read rather than halved again.
 SMALL: Final = 100
@@ -30,7 +30,7 @@ class Difference:
 
 
 def differences(
-    window: Window, count_source: Callable[[Window], int], holdings: Holdings, *, page_size: int
+    window: Window, count_source: Callable[[Window], int], holdings: LiveSessions, *, page_size: int
 ) -> Iterator[Difference]:
     """The small windows inside `window` (closed) in which the counts differ, oldest first.
 

@@ -21,9 +21,10 @@ from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.privacy.policy import PersonalData
 from vapi_sessions.privacy.sanitizer import STATE, Sanitizer
-from vapi_sessions.warehouse import erase
+from vapi_sessions.warehouse import adopt, erase
 from vapi_sessions.warehouse.customers import CUSTOMER_COLUMNS
-from vapi_sessions.warehouse.index import Changes, Index, copy_alive
+from vapi_sessions.warehouse.database import copy_alive
+from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.snapshots import Publisher
 from vapi_sessions.warehouse.staging import Staging
@@ -96,12 +97,7 @@ def still_held(
 
 def joined_held(index: Index, suppression: Suppression) -> bool:
     """Whether the database holds a session that joined the list since that was opened: what it said of its customer came later."""
-    joined = [sorted(suppression.joined)]
-    return bool(joined[0]) and bool(
-        index.rows(
-            f"SELECT 1 FROM ({_ALL_IDS}) WHERE session_id IN (SELECT unnest(?::VARCHAR[])) LIMIT 1", joined
-        )
-    )
+    return bool(suppression.joined) and index.holds_any(suppression.joined)
 
 
 def note_compared(index: Index, layout: Layout, suppression: Suppression) -> None:
@@ -119,7 +115,7 @@ def _compared(layout: Layout, suppression: Suppression) -> _Compared:
 def _held_by_id(index: Index, layout: Layout, suppression: Suppression) -> bool:
     holds = remembering(suppression.holds)
     return (
-        any(holds(session_id) for (session_id,) in index.rows(_ALL_IDS))
+        any(holds(session_id) for session_id in index.session_ids())
         or bool(erase.in_raw(layout, holds))
         or bool(erase.snapshots_with(layout, holds))
         or any(erase.in_database(index, path, holds) for path in erase.put_aside(layout))
@@ -153,10 +149,10 @@ def erase_forgotten(layout: Layout, suppression: Suppression, clocks: Clocks) ->
     holds = remembering(suppression.holds)
     with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
         recover(index, layout, now=clocks.now, suppression=suppression)
-        ids = [session_id for (session_id,) in index.rows(_ALL_IDS) if holds(session_id)]
+        ids = [session_id for session_id in index.session_ids() if holds(session_id)]
     observations = erase.from_raw(layout, holds, ids)
     with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
-        sessions = erase.from_index(index, ids)
+        sessions = index.erase(ids)
         index.checkpoint()
     faultpoints.reach("erase.index")
     _copy_index(layout)
@@ -199,9 +195,6 @@ def put_in_place(layout: Layout, draft: Path) -> None:
     replace_derived(draft, layout.index)
     sync_directory(layout.root)
     faultpoints.reach("index.swapped")
-
-
-_ALL_IDS: Final = "SELECT session_id FROM sessions UNION SELECT session_id FROM sync.unreadable"
 
 
 def remembering(holds: Callable[[str], bool]) -> Callable[[str], bool]:
@@ -266,7 +259,7 @@ def _derive_again(layout: Layout, clocks: Clocks, suppression: Suppression) -> N
         draft.unlink(missing_ok=True)
     with Index(draft, layout.scratch, sleep=clocks.sleep) as index:
         recover(index, layout, now=clocks.now, suppression=suppression)
-        erase.adopt_ledger(index, layout.index)
+        adopt.adopt_ledger(index, layout.index)
         index.checkpoint()
     with disk_errors(layout.root):
         put_in_place(layout, draft)

@@ -234,9 +234,7 @@ def _tighten(
     say: Callable[[str], None],
 ) -> bool:
     with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
-        stricter = erasure.check_sanitizer(
-            index.state(), sanitizer, empty=not index.rows("SELECT 1 FROM sessions LIMIT 1")
-        )
+        stricter = erasure.check_sanitizer(index.state(), sanitizer, empty=index.is_empty())
     if stricter:
         say(erasure.stricter_note(sanitizer))
         erasure.tighten(layout, sanitizer, clocks, suppression)
@@ -331,10 +329,7 @@ def _in_published(
     region: str | None,
 ) -> None:
     """The same among the rows, of which `raw/` may lack some."""
-    for session_id, created in index.rows(
-        "SELECT session_id, epoch_us(created_at) FROM sessions WHERE session_id IN (SELECT unnest(?::VARCHAR[]))",
-        [sorted(sessions)],
-    ):
+    for session_id, created in index.created_at(sessions).items():
         found.add(session_id, created)
     for session_id, created, *values in (
         erase.customers(layout, index.state().get("snapshot")) if people else ()

@@ -14,7 +14,7 @@ from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.privacy.sanitizer import Sanitizer
 from vapi_sessions.source.environment import Environment
-from vapi_sessions.warehouse import erase, raw, reader
+from vapi_sessions.warehouse import adopt, raw, reader
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 from vapi_sessions.warehouse.snapshots import Publisher
@@ -59,11 +59,11 @@ def rebuild(
             recovery = recover(index, layout, now=environment.now, suppression=suppression)
             if recovery.warning:
                 progress.say(recovery.warning)
-            (sessions,) = index.rows("SELECT count(*) FROM sessions")[0]
+            sessions = index.count()
             stricter = sanitizer is not None and erasure.check_sanitizer(
                 index.state(), sanitizer, empty=not sessions
             )
-            erase.adopt_runs(index, (layout.index, layout.earlier, layout.published))
+            adopt.adopt_runs(index, (layout.index, layout.earlier, layout.published))
             index.checkpoint()
         # What a torn file held is read again, and what is to be forgotten is still published; nobody knows of a file that is gone.
         explained = recovery.torn or suppression.pending

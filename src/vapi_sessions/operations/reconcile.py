@@ -35,7 +35,7 @@ from vapi_sessions.source.planning import ask_for_the_oldest
 from vapi_sessions.transform.headers import Row
 from vapi_sessions.transform.resolve import Kind, Known, Unreadable
 from vapi_sessions.warehouse.index import Changes
-from vapi_sessions.warehouse.live_sessions import Holdings
+from vapi_sessions.warehouse.live_sessions import LiveSessions
 
 #: Within this time each session is read again at least once, if a reconcile runs at least once a day.
 SCRUB_PERIOD: Final = 30 * DAY
@@ -98,7 +98,7 @@ class _Reconciliation:
         self._run = run
         self._source = run.source
         self._accept = accept_deletions
-        self._holdings = Holdings(run.index.rows, run.suppression)
+        self._holdings = LiveSessions(run.index.rows, run.suppression)
         self._missing: dict[str, int] = {}  # id to createdAt
         self._aged_out: list[tuple[str, Known, int, int]] = []  # with the proof's requested_at and seq
         self._beyond_retention: set[str] = set()

@@ -299,8 +299,7 @@ class Run:
     def _enforce(self) -> None:
         """Put what is stored through a treatment that became stricter, before anything is read under it."""
         state = self.index.state()
-        empty = not self.index.rows("SELECT 1 FROM sessions LIMIT 1")
-        if erasure.check_sanitizer(state, self.sanitizer, empty=empty):
+        if erasure.check_sanitizer(state, self.sanitizer, empty=self.index.is_empty()):
             self.progress.say(erasure.stricter_note(self.sanitizer))
             self._without_index(
                 lambda: erasure.tighten(self._layout, self.sanitizer, self._clocks, self.suppression)

@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import pyarrow as pa
-
-from vapi_sessions import schema
 from vapi_sessions.core import faultpoints
 from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.records import Batch
 from vapi_sessions.operations import erasure
 from vapi_sessions.operations.recovery import recover
-from vapi_sessions.transform.resolve import Resolution, short
-from vapi_sessions.warehouse import erase
-from vapi_sessions.warehouse.index import ALL_TABLES, Changes, Index, known
+from vapi_sessions.schema import TABLE_NAMES
+from vapi_sessions.transform.resolve import Resolution
+from vapi_sessions.warehouse import adopt
+from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.snapshots import Publisher
 from vapi_sessions.warehouse.staging import Staging
@@ -27,22 +25,6 @@ from vapi_sessions.warehouse.suppression import Suppression
 
 #: So many sessions are named to a person.
 _NAMED: Final = 20
-#: Whether both have the same version of a session. Of one whose JSON is odd the hashes differ: it has been put right since.
-_SAME = (
-    "old.session_id = new.session_id AND old.created_at = new.created_at AND old.updated_at = new.updated_at "
-    "AND (old.seq = new.seq OR ('0x' || left(old.content_hash, 16))::UBIGINT = new.content_hash)"
-)
-#: What tells when a session was seen, which `raw/` may know less of than the old database: files of it may be lost.
-_HISTORY = f"""
-UPDATE {{home}}.sessions AS new SET
-    first_synced_at = least(new.first_synced_at, old.first_synced_at), growth = old.growth, mark_seq = old.mark_seq,
-    deleted_at = old.deleted_at, aged_out_at = old.aged_out_at
-FROM sessions AS old WHERE {_SAME}
-"""
-#: The sessions of which `raw/` does not have the version that the old database has.
-_LOST = (
-    f"SELECT session_id FROM sessions AS old WHERE NOT EXISTS (FROM {{home}}.sessions AS new WHERE {_SAME})"
-)
 
 
 def take_over(
@@ -61,23 +43,11 @@ def take_over(
     with disk_errors(draft):
         draft.unlink(missing_ok=True)
     with Index(draft, layout.scratch, sleep=clocks.sleep) as index:
-        with index.attached(layout.earlier, read_only=True):
-            merged = {name for (name,) in index.rows("SELECT file FROM sync.batches")}
-            tables = {
-                name
-                for (name,) in index.rows(
-                    "SELECT table_name FROM information_schema.tables WHERE table_catalog = current_database()"
-                )
-            }
+        merged = adopt.earlier_files(index, layout.earlier)
         recover(index, layout, now=clocks.now, suppression=suppression, among=merged)
-        erase.adopt_ledger(index, layout.earlier)
-        if schema.UNREADABLE.name in tables:  # schema version 1 had none
-            erase.adopt_ledger(index, layout.earlier, [schema.UNREADABLE])
-        with index.attached(layout.earlier, read_only=True) as home:
-            with index.transaction():
-                index.run(_HISTORY.format(home=home))
-            lost = index.rows(_LOST.format(home=home))
-        ids = sorted(name for (name,) in lost if not suppression.holds(name))
+        adopt.adopt_earlier_ledger(index, layout.earlier)
+        lost = adopt.adopt_earlier_history(index, layout.earlier)
+        ids = sorted(name for name in lost if not suppression.holds(name))
         if ids:
             _adopt_rows(index, layout, staging, ids, clocks)
         if warning := recover(index, layout, now=clocks.now, suppression=suppression).warning:
@@ -104,27 +74,9 @@ def _adopt_rows(
     index: Index, layout: Layout, staging: Staging, ids: list[str], clocks: erasure.Clocks
 ) -> None:
     """Stage the old rows of these sessions as a batch without a raw file, and note it."""
-    among = "WHERE session_id IN (SELECT unnest(?::VARCHAR[]))"
-    tables: dict[str, pa.Table] = {}
-    with index.attached(layout.earlier, read_only=True):
-        for table in schema.TABLES:
-            there = {name for name, *_ in index.rows(f"DESCRIBE {table.name}")}
-            columns = ", ".join(c.name if c.name in there else f"NULL AS {c.name}" for c in table.columns)
-            order = ", ".join([table.created_at, *table.key])
-            found = index.table(f"SELECT {columns} FROM {table.name} {among} ORDER BY {order}", [ids])
-            tables[table.name] = found.cast(table.arrow)
-        rows = index.rows(
-            "SELECT session_id, epoch_us(created_at), epoch_us(updated_at), seq, content_hash, message_count, epoch_us(first_synced_at), "
-            "growth, mark_seq, epoch_us(deleted_at), epoch_us(aged_out_at) "
-            f"FROM sessions {among} ORDER BY created_at, session_id",
-            [ids],
-        )
     number = index.next_batch()
-    held = {
-        name: known(created, updated, seq, number, short(content), count, 0, 0, 0, first, growth, *mark)
-        for name, created, updated, seq, content, count, first, growth, *mark in rows
-    }
-    resolution = Resolution(held=held, won=set(held), dirty=dict.fromkeys(held, ALL_TABLES))
+    tables, held = adopt.earlier_rows(index, layout.earlier, ids, number)
+    resolution = Resolution(held=held, won=set(held), dirty=dict.fromkeys(held, TABLE_NAMES))
     batch = Batch(number, "", "", len(held), clocks.now())
     older = index.known({name: one.created_at for name, one in held.items()})
     index.merge(resolution, older, Changes(batch=batch))

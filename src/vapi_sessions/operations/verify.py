@@ -32,10 +32,10 @@ from vapi_sessions.transform.resolve import unreadable
 from vapi_sessions.warehouse import damage, erase, fingerprints, reader
 from vapi_sessions.warehouse.customers import CustomersHeld
 from vapi_sessions.warehouse.database_errors import published_errors
-from vapi_sessions.warehouse.index import parts_of
+from vapi_sessions.warehouse.index_tables import parts_of
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.live_sessions import Holdings
-from vapi_sessions.warehouse.snapshots import published_files
+from vapi_sessions.warehouse.live_sessions import LiveSessions
+from vapi_sessions.warehouse.part_files import published_files
 from vapi_sessions.warehouse.suppression import Suppression
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def verify(
             work = _Verification(
                 source,
                 db,
-                Holdings(rows, suppression),
+                LiveSessions(rows, suppression),
                 ledger,
                 settings,
                 suppression,
@@ -164,7 +164,7 @@ class _Verification:
         self,
         source: Source,
         db: duckdb.DuckDBPyConnection,
-        holdings: Holdings,
+        holdings: LiveSessions,
         ledger: Ledger,
         settings: Settings,
         suppression: Suppression,

@@ -1,4 +1,5 @@
-"""The files on disk: `raw` (what was observed), `index` (what the writer knows), `publish` (what people open).
+"""The files of a warehouse.
 
-Nothing in here knows HTTP or the source.
+`raw` has the observations, `index` the writer's database, `staging` and `parts` the rows on their way to the published files,
+`snapshots` and `views` what readers open through `reader`. Nothing here knows HTTP or the source.
 """

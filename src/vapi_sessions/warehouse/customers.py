@@ -1,4 +1,4 @@
-"""What names a customer: where it stands in a session's JSON, in which column, and whether a snapshot holds it."""
+"""The values that identify a customer: in a session's JSON, in the columns of `sessions`, and in a snapshot."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 from vapi_sessions.core.files import PARTS
 
-#: What a customer can be named by: members of the session's `customer`, and its `customerId`.
+#: The kinds of values that identify a customer: members of the session's `customer`, and its `customerId`.
 CUSTOMER_KINDS: Final = ("number", "email", "name", "sipUri", "externalId", "customerId")
-#: The column of `sessions` for each kind of what names a customer.
+#: The column of `sessions` for each kind.
 CUSTOMER_COLUMNS: Final = dict(
     zip(
         CUSTOMER_KINDS,
@@ -34,8 +34,8 @@ CUSTOMER_COLUMNS: Final = dict(
 
 
 class CustomersHeld:
-    """Whether a snapshot holds a customer of this kind and value, as it is stored there. Each column is read when it is first
-    asked for, and kept as 8 bytes for each value. What cannot be read counts as not held.
+    """Whether a snapshot has a customer with this kind and (stored) value. A column is read when it is first needed, and kept as
+    8 bytes for each value. Files that cannot be read count as empty.
     """
 
     def __init__(self, snapshot: Path) -> None:
@@ -43,7 +43,7 @@ class CustomersHeld:
         self._values: dict[str, array.array[int]] = {}
 
     def __call__(self, kind: str, value: str) -> bool:
-        """Two values of one hash, of 64 bits and another one in each process, are taken for one."""
+        """Values are compared by their 64-bit hashes, which differ from process to process."""
         values = self._values.get(kind)
         if values is None:
             values = self._values[kind] = self._read(CUSTOMER_COLUMNS[kind])
@@ -65,11 +65,11 @@ class _Session(msgspec.Struct):
     customerId: Any = None  # noqa: N815
 
 
-_decode_session: Final = msgspec.json.Decoder(_Session, float_hook=float).decode  # whatever its size
+_decode_session: Final = msgspec.json.Decoder(_Session, float_hook=float).decode  # a number of any size
 
 
 def customer_of(body: bytes) -> list[tuple[str, str]]:
-    """Kind and value of what a session's body names its customer by. Nothing if the body cannot be read."""
+    """Kinds and values that identify the customer in a session's body. None if the body cannot be read."""
     try:
         session = _decode_session(body)
     except (ValueError, RecursionError):
@@ -81,7 +81,7 @@ def customer_of(body: bytes) -> list[tuple[str, str]]:
 
 
 def _text(value: Any) -> str:
-    """A value as text: a number may be a JSON number."""
+    """A value as text. A telephone number may be a JSON number."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""

@@ -1,4 +1,4 @@
-"""`damaged.json`: published files in which `verify` found rot. Nobody but a writer may mend them, so their names are left for the next one."""
+"""`damaged.json`: published files that `verify` found damaged. Only a writer may repair them, so it leaves their names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vapi_sessions.warehouse.layout import Layout
 
 
 def is_sound(path: Path) -> bool:
-    """Whether every page of a Parquet file is as it was written, by its checksum. False for what cannot be read."""
+    """Whether all page checksums of a Parquet file are right. False if the file cannot be read."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             for _ in file.iter_batches():
@@ -26,7 +26,7 @@ def is_sound(path: Path) -> bool:
 
 
 def names(layout: Layout) -> frozenset[str]:
-    """The names of the files that were found damaged; none if the file cannot be read."""
+    """The names of the damaged files; none if `damaged.json` cannot be read."""
     try:
         return frozenset(msgspec.json.decode(layout.damaged.read_bytes(), type=list[str]))
     except (OSError, msgspec.MsgspecError):
@@ -34,12 +34,12 @@ def names(layout: Layout) -> frozenset[str]:
 
 
 def add(layout: Layout, found: Iterable[str]) -> None:
-    """Leave these names for the next writer. Raises OSError."""
+    """Add names for the next writer. Raises OSError."""
     every = sorted({*names(layout), *found})
     replace_file(layout.damaged, msgspec.json.encode(every), layout.damaged.with_suffix(".tmp"))
 
 
 def clear(layout: Layout) -> None:
-    """Everything in it is mended."""
+    """Remove the list, after all files in it were repaired."""
     with contextlib.suppress(OSError):
         layout.damaged.unlink(missing_ok=True)

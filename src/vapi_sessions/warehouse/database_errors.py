@@ -1,8 +1,8 @@
-"""DuckDB's errors about files as WarehouseError, with a remedy for each.
+"""Turns DuckDB's errors about files into WarehouseError, with a remedy for each.
 
-DuckDB's classes say little: a commit that the disk refused is a TransactionException, and a path, a lock, a limit on open
-files and a torn file are all an IOException. So its text is read, first for what the operating system said. Damage is only
-what a checksum, a format or a missing published file proves.
+DuckDB's classes do not help: a commit that failed because of the disk is a TransactionException, and a path, a lock, a limit on
+open files and a torn file are all an IOException. So the text is examined, first for an error of the operating system. Only a
+checksum, a format or a missing published file proves damage.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from vapi_sessions.errors import WarehouseBusyError, WarehouseDamagedError, Ware
 
 @contextlib.contextmanager
 def database_errors(path: Path) -> Iterator[None]:
-    """Turn DuckDB's errors about files into ours; errors in our own SQL stay what they are: bugs."""
+    """Turn DuckDB's errors about a database file into ours. Errors in our SQL stay as they are: they are bugs."""
     try:
         yield
     except duckdb.Error as error:
-        found = _judged(error, path)
+        found = _converted(error, path)
         if found is None:
             raise
         raise found from error
@@ -35,30 +35,31 @@ def database_errors(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def published_errors(warehouse: str | os.PathLike[str]) -> Iterator[None]:
-    """The same for whoever reads what was published. A query's own mistakes stay what they are."""
+    """The same for readers of the published tables. Errors in a query stay as they are."""
     try:
         yield
     except duckdb.Error as error:
-        found = _judged(error, warehouse, published=True)
+        found = _converted(error, warehouse, published=True)
         if found is None:
             raise
         raise found from error
 
 
-def _judged(error: duckdb.Error, path: object, *, published: bool = False) -> WarehouseError | None:
-    """What an error of DuckDB means, None if it is not about files. `published`: `path` is a warehouse, of which somebody reads
-    what was published, else it is a database.
+def _converted(error: duckdb.Error, path: object, *, published: bool = False) -> WarehouseError | None:
+    """Our error for one of DuckDB's; None if it is not about files.
+
+    `published`: published tables are being read, and `path` is the warehouse; otherwise it is a database file.
     """
     text = " ".join(str(error).split())
     if not _about_files(error, text):
         return None
-    # Without the paths, which may say anything; without values, which are a record's.
+    # A path can contain any words, and a value belongs to a record.
     said = _VALUE.sub("", _PATH.sub("", text))
     shown = _VALUE.sub("", text)[:160]
     named = _PATH.search(text)
     where = (named[1] or named[2]) if named else path
     of_parquet = published or str(where).endswith(".parquet")
-    system = _system(said)
+    system = _system_error(said)
     if "Conflicting lock" in said or "Could not set lock" in said:
         if "not supported for this file system" in said or (system and system[0] in WITHOUT_LOCKS):
             return without_locks(where, system[1] if system else "file locks are not supported")
@@ -67,7 +68,7 @@ def _judged(error: duckdb.Error, path: object, *, published: bool = False) -> Wa
             f"{path} is open in another process (pid {holder[1] if holder else 'unknown'}).",
             "Close it there and run again. To read, open vapi.duckdb: it is never locked.",
         )
-    # A commit and a checkpoint that want for memory have no class of their own.
+    # A commit or checkpoint that runs out of memory has no class of its own.
     if isinstance(error, duckdb.OutOfMemoryException) or _MEMORY.search(said):
         return WarehouseError(
             f"DuckDB ran out of memory: {shown}", "Free memory and run again: the next run continues."
@@ -95,22 +96,22 @@ def _judged(error: duckdb.Error, path: object, *, published: bool = False) -> Wa
         )
     return WarehouseError(
         f"DuckDB failed at {path}: {shown}",
-        "Run again. If it stays, report it; vapi-sessions rebuild derives everything again from raw/.",
+        "Run again. If the error stays, report it; vapi-sessions rebuild derives everything again from raw/.",
     )
 
 
 def _about_files(error: duckdb.Error, text: str) -> bool:
-    # What fails a checksum has no class of its own.
+    # A wrong checksum has no class of its own.
     return type(error) is duckdb.Error or isinstance(error, _OF_FILES) or _parquet(text)
 
 
 def _parquet(text: str) -> bool:
-    """Whether this is said of a Parquet file; texts of queries and of records begin otherwise."""
+    """Whether the error is about a Parquet file. Messages with text of a query or a record begin differently."""
     return bool(_OF_PARQUET.match(text))
 
 
-def _system(text: str) -> tuple[int, str] | None:
-    """What the operating system said in a text: its number and its words. The last is the cause."""
+def _system_error(text: str) -> tuple[int, str] | None:
+    """The error of the operating system in a text: number and words. The last one is the cause."""
     found = _SYSTEM.findall(text)
     return (_NUMBERS[found[-1]], found[-1]) if found else None
 
@@ -123,7 +124,7 @@ def _published_damage(where: object, shown: str) -> WarehouseDamagedError:
 
 
 def _nothing_found(pattern: str, shown: str) -> WarehouseError:
-    """DuckDB finds no file as well where it may not look, or has no descriptor left: so we look ourselves."""
+    """DuckDB finds no file. It says so too if it cannot read the directory or open a file, so we look ourselves."""
     parts = Path(pattern).parts
     fixed = next((n for n, part in enumerate(parts) if any(sign in part for sign in "*?[")), len(parts) - 1)
     directory = Path(*parts[:fixed])
@@ -138,7 +139,7 @@ def _nothing_found(pattern: str, shown: str) -> WarehouseError:
     if there:
         return WarehouseError(
             f"The files of {directory} could not be listed.",
-            "Raise the limit of open files (ulimit -n), or look at the disk; then run again.",
+            "Raise the limit of open files (ulimit -n), or check the disk; then run again.",
         )
     return _published_damage(directory, shown)
 

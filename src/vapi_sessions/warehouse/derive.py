@@ -1,4 +1,4 @@
-"""Rows again from `raw/`: of batches that no run has staged, and of published files that were lost or damaged."""
+"""Derives rows again from `raw/`: for batches that this run has not staged, and for published files that were lost or damaged."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from vapi_sessions.warehouse.staging import StagedBatch, Staging
 def derive(
     staging: Staging, directory: Path, files: Mapping[int, str], wanted: Mapping[int, Mapping[str, int]]
 ) -> tuple[dict[int, StagedBatch], list[str]]:
-    """The rows of versions, staged: `wanted` says for each batch which sessions, and the request that read each of them;
+    """Stage the rows of versions. `wanted`: for each batch the sessions, with the number of the request that read the version;
     `files`: the name of each batch's file in the directory.
 
-    Returns a piece for each batch, and the sessions that `raw/` cannot give. Raises WarehouseError.
+    Returns the staged rows of each batch, and the sessions that are not in `raw/`. Raises WarehouseError.
     """
     staged: dict[int, StagedBatch] = {}
-    lacking: list[str] = []
+    missing: list[str] = []
     for batch, sessions in wanted.items():
         found = _versions(directory / files[batch], sessions) if files.get(batch) else {}
-        lacking += sessions.keys() - found.keys()
+        missing += sessions.keys() - found.keys()
         if found:
             versions = in_order(found.values())
             created = [one.created_at for one in versions]
             staged[batch] = staging.write(f"derived-{batch:012d}", flatten(versions).tables, created)
-    return staged, lacking
+    return staged, missing
 
 
 def _versions(path: Path, sessions: Mapping[str, int]) -> dict[str, Version]:
@@ -37,26 +37,26 @@ def _versions(path: Path, sessions: Mapping[str, int]) -> dict[str, Version]:
     if not path.is_file():
         return found
     try:
-        for part in raw.read(path):
-            for one in part:
+        for observations in raw.read(path):
+            for one in observations:
                 if (
                     isinstance(one, Observation)
                     and one.kind == "seen"
                     and sessions.get(one.session_id) == one.seq
                 ):
                     found[one.session_id] = version(one)
-    except WarehouseDamagedError:  # what could be read of it counts
+    except WarehouseDamagedError:  # use the rows before the damage
         pass
     return found
 
 
 def in_order(versions: Iterable[Version]) -> list[Version]:
-    """In the order in which a piece has them."""
+    """The order of the sessions in a staged batch."""
     return sorted(versions, key=lambda version: version.created_at)
 
 
 def version(one: Observation) -> Version:
-    """An observation as `flatten` takes it."""
+    """An observation as input for `flatten`."""
     return Version(
         session_id=one.session_id,
         org_id=one.org_id,
@@ -70,7 +70,7 @@ def version(one: Observation) -> Version:
 
 
 def latest(observations: Iterable[Observation]) -> list[Observation]:
-    """Of each session the version that can win: the newest by (updatedAt, request)."""
+    """The newest observation of each session, by (updatedAt, request number). Only this one can win."""
     found: dict[str, Observation] = {}
     for one in observations:
         before = found.get(one.session_id)

@@ -1,7 +1,7 @@
-"""Takes sessions out of every file of the warehouse, and puts every file through a stricter treatment.
+"""Removes sessions from every file of the warehouse, and rewrites `raw/` with a stricter sanitizer.
 
-All of it is repeatable: a file that is done is recognised and left alone, so an erasure that was killed is completed by
-beginning it again. Only inside the writer's lock.
+Each function can be repeated: files that are done are recognised and skipped. So an erasure that was killed is completed by
+starting it again. Only inside the writer's lock.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,28 +29,40 @@ from vapi_sessions.transform.resolve import Observation, Unreadable
 from vapi_sessions.warehouse import raw
 from vapi_sessions.warehouse.customers import CUSTOMER_COLUMNS
 from vapi_sessions.warehouse.database_errors import published_errors
-from vapi_sessions.warehouse.index import ALL_TABLES, Index
+from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout
+
+# ---------------------------------------------------------------------------------------------------------------------
+# raw/
 
 
 def observations(path: Path) -> list[Observation | Unreadable]:
     """All rows of a raw file."""
-    return [observation for part in raw.read(path) for observation in part]
+    return [observation for rows in raw.read(path) for observation in rows]
 
 
 def bodies(layout: Layout) -> Iterator[Observation | Unreadable]:
-    """All observations in `raw/` that have a body; torn files are passed over. Raises WarehouseError."""
+    """All observations in `raw/` that have a body. Torn files are skipped. Raises WarehouseError."""
     for path in raw.files(layout.raw):
         with contextlib.suppress(WarehouseDamagedError):
-            for part in raw.read(path):
-                yield from (one for one in part if one.body)
+            for rows in raw.read(path):
+                yield from (one for one in rows if one.body)
+
+
+def in_raw(layout: Layout, forgotten: Callable[[str], bool]) -> set[str]:
+    """The forgotten sessions in `raw/`. Torn files are skipped. Raises WarehouseError."""
+    found = set[str]()
+    for path in raw.files(layout.raw):
+        with contextlib.suppress(WarehouseDamagedError):
+            found |= {name for name in raw.session_ids(path) if forgotten(name)}
+    return found
 
 
 def from_raw(layout: Layout, doomed: Callable[[str], bool], ids: Iterable[str] = ()) -> int:
-    """Write the raw files that hold such sessions again without them; returns how many rows went.
+    """Rewrite the raw files with such sessions without them; returns the number of removed rows.
 
-    Names and progress stay, so nothing is read again; a window that was left in the middle at one of `ids` is read anew.
-    Torn files, of which nobody knows what they hold, are emptied and keep their names, which say that something lacks.
+    Names and progress stay, so nothing is downloaded again. Only an open window whose cursors name one of `ids` has to be read
+    again. A torn file may hold anything, so it is emptied; its name stays, to show that observations are missing.
     """
     erased = 0
     names = set(ids)
@@ -61,7 +73,7 @@ def from_raw(layout: Layout, doomed: Callable[[str], bool], ids: Iterable[str] =
             if not held and _without_ids(progress, names) == progress:
                 continue
             rows = observations(path)
-        except WarehouseDamagedError:  # nobody can tell what it holds: put aside, and emptied below
+        except WarehouseDamagedError:
             raw.put_aside(path)
             continue
         kept = [row for row in rows if row.session_id not in held]
@@ -74,6 +86,7 @@ def from_raw(layout: Layout, doomed: Callable[[str], bool], ids: Iterable[str] =
 
 
 def _without_ids(progress: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    """The progress with windows superseded whose cursors name one of these sessions."""
     windows = [
         {**window, "verdict": "superseded", "left_to_read": None}
         if any(name in (window.get("left_to_read") or "") for name in names)
@@ -84,9 +97,9 @@ def _without_ids(progress: Mapping[str, Any], names: set[str]) -> dict[str, Any]
 
 
 def sanitize_raw(layout: Layout, sanitizer: Sanitizer) -> int:
-    """Put every raw file that went through less through this treatment; returns how many were written again.
+    """Rewrite every raw file that was sanitized less strictly; returns the number of files.
 
-    The newest is the last: as long as it is as it was, the whole is known not to be done.
+    The newest file is the last, so while that one is unchanged, the rewriting is known to be incomplete.
     """
     done = 0
     for _, path in sorted((raw.first_request(path), path) for path in raw.files(layout.raw)):
@@ -95,61 +108,20 @@ def sanitize_raw(layout: Layout, sanitizer: Sanitizer) -> int:
         if not sanitizer.is_stricter(state.get(STATE)):
             continue
         rows = observations(path)
-        bodies = iter(sanitizer.page([row.body for row in rows if row.body]))
-        sanitized = [replace(row, body=next(bodies)) if row.body else row for row in rows]
-        raw.write(layout.raw, path.name, sanitized, {**progress, "state": {**state, **sanitizer.state}})
+        sanitized = iter(sanitizer.page([row.body for row in rows if row.body]))
+        rows = [replace(row, body=next(sanitized)) if row.body else row for row in rows]
+        raw.write(layout.raw, path.name, rows, {**progress, "state": {**state, **sanitizer.state}})
         done += 1
         faultpoints.reach("tighten.raw_written")
     return done
 
 
-def from_index(index: Index, ids: Sequence[str]) -> int:
-    """Delete sessions; returns how many there were. What they were published in becomes stale."""
-    held = index.rows(
-        "SELECT session_id, epoch_us(created_at) FROM sessions WHERE session_id IN (SELECT unnest(?::VARCHAR[]))",
-        [list(ids)],
-    )
-    with index.transaction():
-        for table in ("sessions", "sync.unreadable"):
-            index.run(f"DELETE FROM {table} WHERE session_id IN (SELECT unnest(?::VARCHAR[]))", [list(ids)])
-        index.touch((created, ALL_TABLES) for _, created in held)
-        for session_id in ids:
-            index.run(
-                "UPDATE sync.windows SET verdict = CASE verdict WHEN 'open' THEN 'superseded' ELSE verdict END, "
-                "left_to_read = NULL WHERE contains(left_to_read, ?)",
-                [session_id],
-            )
-    return len(held)
-
-
-#: What an index knows and `raw/` does not. The rest of it, its batches and parts among them, is derived.
-_LEDGER = (schema.RUNS, schema.WINDOWS, schema.INTERVALS, schema.STATE)
-
-
-def adopt_ledger(index: Index, other: Path, tables: Sequence[schema.Table] = _LEDGER) -> None:
-    """Take these tables over from another database, which may be of an earlier version: rows are derived from raw, these are not."""
-    with index.attached(other, read_only=True) as home, index.transaction():
-        for table in tables:
-            index.run(f"DELETE FROM {home}.sync.{table.name}")
-            index.run(f"INSERT INTO {home}.sync.{table.name} BY NAME FROM sync.{table.name}")
-        index.run(
-            f"UPDATE {home}.sync.state SET value = ? WHERE key = 'schema_version'",
-            [str(schema.SCHEMA_VERSION)],
-        )
-
-
-def adopt_runs(index: Index, others: Iterable[Path]) -> None:
-    """Take the record of runs over from the first of these databases that is there and can be read."""
-    for other in others:
-        if not other.exists():
-            continue
-        with contextlib.suppress(WarehouseError, duckdb.Error):
-            adopt_ledger(index, other, [schema.RUNS])
-            return
+# ---------------------------------------------------------------------------------------------------------------------
+# Snapshots and databases that were put aside
 
 
 def customers(layout: Layout, snapshot: str | None) -> Iterator[tuple[Any, ...]]:
-    """session_id, created_at (µs) and the customer's columns of all sessions in a snapshot; damaged files are passed over."""
+    """session_id, created_at (µs) and the customer's columns of all sessions in a snapshot. Damaged files are skipped."""
     columns = ["session_id", "created_at", *CUSTOMER_COLUMNS.values()]
     for path in visible((layout.parquet / snapshot / schema.SESSIONS.name).glob(PARTS)) if snapshot else ():
         with contextlib.suppress(pa.ArrowException, OSError):
@@ -159,18 +131,9 @@ def customers(layout: Layout, snapshot: str | None) -> Iterator[tuple[Any, ...]]
             yield from zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 
-def in_raw(layout: Layout, forgotten: Callable[[str], bool]) -> set[str]:
-    """The sessions in `raw/` that were forgotten; torn files are passed over. Raises WarehouseError."""
-    found = set[str]()
-    for path in raw.files(layout.raw):
-        with contextlib.suppress(WarehouseDamagedError):
-            found |= {name for name in raw.session_ids(path) if forgotten(name)}
-    return found
-
-
 def in_database(index: Index, path: Path, forgotten: Callable[[str], bool]) -> bool:
-    """Whether a database that was put aside holds a session that was forgotten, or cannot be read."""
-    if path.suffix == ".wal":  # belongs to another one
+    """Whether a database that was put aside holds a forgotten session, or cannot be read."""
+    if path.suffix == ".wal":  # the log of such a database
         return False
     try:
         with index.attached(path, read_only=True):
@@ -182,25 +145,22 @@ def in_database(index: Index, path: Path, forgotten: Callable[[str], bool]) -> b
 
 
 def files_held(layout: Layout) -> str:
-    """A hash of which files could hold a session: changes when one comes, goes or is replaced, by whomever."""
+    """A hash of the files that can hold a session. It changes when such a file is added, removed or replaced."""
     known = [f"{path.name} {path.stat().st_size}" for path in raw.files(layout.raw)]
     known += [path.name for path in (*snapshots(layout), *put_aside(layout))]
     return hashlib.sha256("\n".join(known).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def snapshots_with(layout: Layout, forgotten: Callable[[str], bool]) -> list[Path]:
-    """The published snapshots of which any table holds a session, or is damaged, which is treated as if it did.
-
-    Raises WarehouseError.
-    """
-    verdicts: dict[tuple[int, int], bool] = {}  # a file is linked into many snapshots
+    """The snapshots that hold a forgotten session in any table, or are damaged. Raises WarehouseError."""
+    verdicts: dict[tuple[int, int], bool] = {}  # by file: one file is linked into many snapshots
     found = []
     with published_errors(layout.root), duckdb.connect() as db:
         for snapshot in snapshots(layout):
             for path in visible(snapshot.glob("*/*/*.parquet")):
                 try:
                     stat = path.stat()
-                except FileNotFoundError:  # removed meanwhile, where no lock is held
+                except FileNotFoundError:  # a caller without the lock: a writer has removed it
                     continue
                 if (file := (stat.st_dev, stat.st_ino)) not in verdicts:
                     ids = _ids(db, layout, path)
@@ -212,7 +172,7 @@ def snapshots_with(layout: Layout, forgotten: Callable[[str], bool]) -> list[Pat
 
 
 def _ids(db: duckdb.DuckDBPyConnection, layout: Layout, path: Path) -> list[str] | None:
-    """The sessions of which a published file holds rows; None if it is damaged."""
+    """The sessions in a published file; None if it is damaged."""
     try:
         with published_errors(layout.root):
             found = db.execute("SELECT DISTINCT session_id FROM read_parquet(?)", [pattern(path)]).fetchall()
@@ -222,7 +182,7 @@ def _ids(db: duckdb.DuckDBPyConnection, layout: Layout, path: Path) -> list[str]
 
 
 def snapshots(layout: Layout) -> list[Path]:
-    """The published snapshots, oldest first, and copies of them under other names; nothing else that somebody put there."""
+    """The snapshots and copies of them under other names, sorted by name. Other directories do not count."""
     return sorted(
         path
         for path in layout.parquet.iterdir()
@@ -231,12 +191,12 @@ def snapshots(layout: Layout) -> list[Path]:
 
 
 def put_aside(layout: Layout) -> list[Path]:
-    """Databases of before a rebuild, with their logs."""
+    """Databases that version 0.1.0 put aside when it rebuilt, with their logs."""
     return sorted(layout.root.glob("store.*.duckdb.old*"))
 
 
 def by_products(layout: Layout, unwanted: Iterable[Path] = ()) -> list[str]:
-    """Remove these snapshots, databases that were put aside, and drafts; returns the names of what went."""
+    """Remove these snapshots, databases that were put aside, and drafts; returns the names of the removed files."""
     removed = []
     with disk_errors(layout.root):
         for path in unwanted:

@@ -1,6 +1,6 @@
-"""The rows that a session has in each table, as one number a table: what is published against what the source's JSON gives.
+"""Fingerprints of a session's rows, to compare the published rows with those that the source's JSON gives now.
 
-DuckDB makes both, so that equal rows have equal numbers; they are compared within one process and kept nowhere.
+DuckDB computes both, so that equal rows have equal fingerprints. They are compared within one process and never stored.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import pyarrow as pa
 
 from vapi_sessions import schema
 from vapi_sessions.core.intervals import Window
-from vapi_sessions.core.timestamps import to_datetime
+from vapi_sessions.warehouse.database import window_bounds
 
-#: For each of `schema.TABLES`, how many rows a session has there, and the exclusive or of their hashes.
+#: For each of `schema.TABLES`: the number of the session's rows, and the exclusive or of their hashes.
 Fingerprint: TypeAlias = tuple[tuple[int, int], ...]
 
-#: What tells when something was observed follows from history, not from the session's JSON.
+#: Columns that do not follow from the session's JSON, but from when it was read.
 _OBSERVED: Final = frozenset({"first_synced_at", "synced_at", "deleted_at", "aged_out_at", "first_seen_at"})
 _NO_ROWS: Final = ((0, 0),) * len(schema.TABLES)
 
 
 def of_rows(db: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> dict[str, Fingerprint]:
-    """Of the rows of one flattened batch: session id to fingerprint."""
+    """The fingerprints of the sessions in one flattened batch, by id."""
     found: dict[str, list[tuple[int, int]]] = {}
     for place, table in enumerate(schema.TABLES):
         db.register("incoming", tables[table.name])
@@ -34,10 +34,8 @@ def of_rows(db: duckdb.DuckDBPyConnection, tables: Mapping[str, pa.Table]) -> di
 
 
 def of_published(db: duckdb.DuckDBPyConnection, window: Window) -> dict[str, Fingerprint]:
-    """Of what is published of the sessions created in the (closed) window."""
-    if window.upper is None:
-        raise ValueError("a closed window is needed")
-    bounds: Sequence[object] = [to_datetime(window.lower), to_datetime(window.upper)]
+    """The fingerprints of the published sessions created in the (closed) window, by id."""
+    bounds = window_bounds(window)
     found: dict[str, list[tuple[int, int]]] = {}
     for place, table in enumerate(schema.TABLES):
         within = f"{table.created_at} >= ? AND {table.created_at} < ?"

@@ -1,4 +1,4 @@
-"""Where things lie in a warehouse directory, and who may write."""
+"""The paths in a warehouse directory, and the lock of the writer."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from vapi_sessions.core.disk_errors import disk_errors, link_in_our_place
 from vapi_sessions.core.paths import warehouse_root
 from vapi_sessions.errors import WarehouseBusyError, WarehouseError
 
-#: Bits of a mode that let others change a directory.
+#: Permission bits that let other users change a directory.
 _WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The paths of one warehouse. Raises ConfigurationError if there can be none of that path."""
+    """The paths of one warehouse. Raises ConfigurationError if the path cannot be a warehouse."""
 
     root: Path
 
@@ -30,57 +30,57 @@ class Layout:
 
     @property
     def index(self) -> Path:
-        """The writer's own database."""
+        """The database of the writer."""
         return self.root / "index.duckdb"
 
     @property
     def earlier(self) -> Path:
-        """The writer's database of version 0.1.0, which held a copy of every row."""
+        """The database of version 0.1.0, which had a copy of every row."""
         return self.root / "store.duckdb"
 
     @property
     def staging(self) -> Path:
-        """Rows on their way to the published files."""
+        """Directory of flattened rows that are not published yet."""
         return self.root / "staging"
 
     @property
     def damaged(self) -> Path:
-        """The note of published files in which rot was found."""
+        """The list of published files that `verify` found damaged."""
         return self.root / "damaged.json"
 
     @property
     def published(self) -> Path:
-        """The database of views that people open."""
+        """The database with the views, which people open."""
         return self.root / "vapi.duckdb"
 
     @property
     def raw(self) -> Path:
-        """Directory of observations."""
+        """Directory of the observations."""
         return self.root / "raw"
 
     @property
     def parquet(self) -> Path:
-        """Directory of snapshots."""
+        """Directory of the snapshots."""
         return self.root / "parquet"
 
     @property
     def scratch(self) -> Path:
-        """Temporary files; anything in here may be removed when no writer runs."""
+        """Directory of temporary files. They can be removed while no writer runs."""
         return self.root / ".tmp"
 
     @property
     def suppression(self) -> Path:
-        """The list of what was forgotten."""
+        """The list of forgotten sessions and customers."""
         return self.root / "suppression.json"
 
     @property
     def directories(self) -> tuple[Path, ...]:
-        """Those of ours, the warehouse itself first."""
+        """Our directories, the warehouse itself first."""
         return (self.root, self.raw, self.parquet, self.staging, self.scratch)
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Those of ours that are in the warehouse itself."""
+        """Our files directly in the warehouse."""
         databases = (self.index, self.earlier, self.published)
         logs = tuple(path.with_name(f"{path.name}.wal") for path in databases)
         return (
@@ -93,7 +93,7 @@ class Layout:
         )
 
     def check(self) -> None:
-        """Raises WarehouseError if something of ours is a link, or a file stands in a directory's place, or the reverse."""
+        """Raises WarehouseError if one of our paths is a symbolic link, or a file where a directory should be, or the reverse."""
         kinds = dict.fromkeys(self.directories, "directory") | dict.fromkeys(self.files, "file")
         for path, kind in kinds.items():
             mode = self._mode(path)
@@ -112,11 +112,11 @@ class Layout:
                 raise WarehouseError(f"{path} is not a file.", "Move it away, then run again.")
 
     def doubts(self) -> list[str]:
-        """What a person should hear of directories that others may change, or that belong to somebody else."""
+        """Warnings about directories that other users can change or own."""
         found = []
         for path in self.directories:
             with contextlib.suppress(OSError):
-                # The warehouse may be a link, whose own mode says nothing; any other link is refused.
+                # The warehouse itself may be a link; its target counts. Other links are refused elsewhere.
                 status = path.stat() if path == self.root else path.lstat()
                 if stat.S_ISLNK(status.st_mode):
                     continue
@@ -128,12 +128,12 @@ class Layout:
         return found
 
     def create(self) -> None:
-        """Make the directories, 0700. Raises WarehouseError if that cannot be done."""
+        """Create the directories with mode 0700. Raises WarehouseError."""
         self.check()
         with disk_errors(self.root):
             for directory in self.directories:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.check()  # a link to a directory would have passed for one
+        self.check()  # mkdir accepts a link to a directory
 
     @staticmethod
     def _mode(path: Path) -> int | None:
@@ -146,15 +146,15 @@ class Layout:
 
 @contextlib.contextmanager
 def writer_lock(layout: Layout) -> Iterator[None]:
-    """Hold the warehouse for writing. Raises WarehouseBusyError, with the holder's pid, if another process has it, and
-    WarehouseError if there can be no lock.
+    """Lock the warehouse for writing. Raises WarehouseBusyError, with the holder's pid, if another process has the lock, and
+    WarehouseError if the file system has no locks.
 
-    A lock file of our own, because DuckDB's lock on its file is lost when the process opens that file a second time.
-    The kernel releases it with the process, however that ends.
+    It is a lock file, because a process loses DuckDB's lock on a database when it opens that file a second time. The kernel
+    releases the lock when the process ends, even by a kill.
     """
     layout.check()
     with disk_errors(layout.root):
-        layout.scratch.mkdir(mode=0o700, exist_ok=True)  # a copy of a warehouse may do without it
+        layout.scratch.mkdir(mode=0o700, exist_ok=True)  # may be missing in a copy of a warehouse
         descriptor = files.open_lock_file(layout.root / ".lock")
     try:
         with disk_errors(layout.root):
@@ -164,16 +164,16 @@ def writer_lock(layout: Layout) -> Iterator[None]:
                     "Wait until it is done, then run again.",
                 )
             files.write_lock_file(descriptor, f"{os.getpid()}\n")
-            files.empty_directory(layout.scratch)  # drafts and spilled data of a process that was killed
+            files.empty_directory(layout.scratch)  # leftovers of a killed process
         yield
     finally:
         os.close(descriptor)
 
 
 def _holder(descriptor: int) -> str:
-    """The pid that is written in the lock file; some file systems let nobody else read what is locked."""
+    """The pid in the lock file. On some file systems other processes cannot read a locked file."""
     with contextlib.suppress(OSError):
-        said = os.read(descriptor, 32).decode("ascii", "replace").strip()
-        ours = os.fstat(descriptor).st_nlink == 1  # else nothing of ours was written in it
-        return said if ours and said.isdecimal() else "unknown"
+        pid = os.read(descriptor, 32).decode("ascii", "replace").strip()
+        ours = os.fstat(descriptor).st_nlink == 1  # a file with other names is never written to
+        return pid if ours and pid.isdecimal() else "unknown"
     return "unknown"

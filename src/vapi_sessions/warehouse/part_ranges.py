@@ -1,4 +1,4 @@
-"""Which parts a publication writes: where ranges of createdAt are cut, and which of them are put together again."""
+"""Which parts a publication writes: where ranges of createdAt are cut, and which small parts are merged."""
 
 from __future__ import annotations
 
@@ -8,23 +8,26 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.records import Part
 from vapi_sessions.core.timestamps import DAY, month_of, to_datetime
-from vapi_sessions.warehouse.index import ALL_TABLES, Index
+from vapi_sessions.schema import TABLE_NAMES
+from vapi_sessions.warehouse.index import Index
 
-#: A part covers at most so many sessions (ties of one instant apart): what one change costs to publish.
+#: The most sessions in a part, which limits what one change costs. Sessions of one instant are never separated.
 SESSIONS_A_PART: Final = 8_000
-#: Among the newest sessions, where most changes are: so many. These are the newest so many, as far as they began within that time.
+#: The same among the newest sessions, where most changes happen.
 SESSIONS_A_NEW_PART: Final = 1_000
+#: How many sessions count as the newest, and how long before the last one they can be created, µs.
 NEW_SESSIONS: Final = 4_000
 NEW: Final = 2 * DAY
-#: So many small parts in a row become one when they rest.
+#: This many neighbouring small parts are merged when none of their sessions is new any more.
 PUT_TOGETHER: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """A part that is to be written. `instead_of`: the parts that have its rows now; `tables`: those written, the others are linked.
+    """A part that is to be written. `replaced`: the parts with its rows now; `tables`: those to write, the others are linked.
 
     `sessions`: how many the index has in the range.
     """
@@ -32,25 +35,25 @@ class Rewrite:
     lower: int
     upper: int
     sessions: int
-    instead_of: tuple[Part, ...]
+    replaced: tuple[Part, ...]
     tables: frozenset[str]
 
 
 def plan_parts(index: Index, parts: Sequence[Part]) -> list[Rewrite]:
-    """What has to be written, in the order of createdAt."""
-    resting = _resting(index)
-    done: list[Rewrite] = []
-    for row in _in_rows(parts, resting):
-        dirty = [part for part in row if part.dirty]
-        if len(row) > 1:
-            done += _cut(index, row, resting)
+    """The parts that have to be written, in the order of createdAt."""
+    newest_from = _newest_from(index)
+    plan: list[Rewrite] = []
+    for group in _groups(parts, newest_from):
+        dirty = [part for part in group if part.dirty]
+        if len(group) > 1:
+            plan += _cut(index, group, newest_from)
         elif dirty:
-            done += _cut(index, dirty, resting)
-    return done
+            plan += _cut(index, dirty, newest_from)
+    return plan
 
 
-def _resting(index: Index) -> int:
-    """Since when there are the newest sessions, µs."""
+def _newest_from(index: Index) -> int:
+    """The createdAt (µs) of the first of the newest sessions; 0 without a session."""
     ((newest,),) = index.rows("SELECT max(created_at) FROM sessions")
     if newest is None:
         return 0
@@ -62,64 +65,57 @@ def _resting(index: Index) -> int:
     return int(since)
 
 
-def _in_rows(parts: Sequence[Part], resting: int) -> Iterator[list[Part]]:
-    """The parts one by one, but for small ones of one month that rest and are to be put together."""
-    row: list[Part] = []
+def _groups(parts: Sequence[Part], newest_from: int) -> Iterator[list[Part]]:
+    """Each part alone, except neighbouring small parts of one month that are to be merged."""
+    group: list[Part] = []
     for part in sorted(parts, key=lambda part: part.lower):
         fits = (
-            row
-            and row[-1].upper == part.lower
-            and month_of(row[0].lower) == month_of(part.lower)
-            and sum(one.sessions for one in row) + part.sessions <= SESSIONS_A_PART
+            group
+            and group[-1].upper == part.lower
+            and month_of(group[0].lower) == month_of(part.lower)
+            and sum(one.sessions for one in group) + part.sessions <= SESSIONS_A_PART
         )
-        if row and not (fits and part.upper <= resting):
-            yield from _whole_or_single(row)
-            row = []
-        row.append(part)
-    yield from _whole_or_single(row)
+        if group and not (fits and part.upper <= newest_from):
+            yield from _together_or_alone(group)
+            group = []
+        group.append(part)
+    yield from _together_or_alone(group)
 
 
-def _whole_or_single(row: list[Part]) -> Iterator[list[Part]]:
-    if len(row) >= PUT_TOGETHER:
-        yield row
+def _together_or_alone(group: list[Part]) -> Iterator[list[Part]]:
+    if len(group) >= PUT_TOGETHER:
+        yield group
     else:
-        yield from ([part] for part in row)
+        yield from ([part] for part in group)
 
 
-def _cut(index: Index, row: Sequence[Part], resting: int) -> Iterator[Rewrite]:
-    """One range, as one part or, if it has too many sessions, as several."""
-    lower, upper = row[0].lower, row[-1].upper
-    edges = [lower, *_edges(index, lower, min(upper, max(lower, resting)), SESSIONS_A_PART)]
-    if upper > resting:
-        start = max(lower, resting)
+def _cut(index: Index, group: Sequence[Part], newest_from: int) -> Iterator[Rewrite]:
+    """The range of the group, as one part or, if it has too many sessions, as several."""
+    lower, upper = group[0].lower, group[-1].upper
+    edges = [lower, *_edges(index, lower, min(upper, max(lower, newest_from)), SESSIONS_A_PART)]
+    if upper > newest_from:
+        start = max(lower, newest_from)
         newer = _edges(index, start, upper, SESSIONS_A_NEW_PART)
-        if start > lower and (newer or _count(index, edges[-1], upper) > SESSIONS_A_PART):
+        if start > lower and (newer or index.count(Window(edges[-1], upper)) > SESSIONS_A_PART):
             edges.append(start)
         edges += newer
     edges.append(upper)
     for start, end in itertools.pairwise(sorted(set(edges))):
-        sessions = _count(index, start, end)
-        same = len(row) == 1 and (start, end) == (lower, upper)
-        yield Rewrite(start, end, sessions, tuple(row), row[0].dirty if same else ALL_TABLES)
-
-
-def _count(index: Index, lower: int, upper: int) -> int:
-    """Sessions created in [lower, upper)."""
-    bounds = [to_datetime(lower), to_datetime(upper)]
-    ((found,),) = index.rows("SELECT count(*) FROM sessions WHERE created_at >= ? AND created_at < ?", bounds)
-    return int(found)
+        sessions = index.count(Window(start, end))
+        same = len(group) == 1 and (start, end) == (lower, upper)
+        yield Rewrite(start, end, sessions, tuple(group), group[0].dirty if same else TABLE_NAMES)
 
 
 def _edges(index: Index, lower: int, upper: int, most: int) -> list[int]:
-    """Where to cut [lower, upper) inside, so that no piece has more than `most` sessions, ties apart; nowhere if all fit into one."""
+    """Where to cut inside [lower, upper), so that no range has more than `most` sessions (except sessions of one instant)."""
     if lower >= upper:
         return []
-    count = _count(index, lower, upper)
+    count = index.count(Window(lower, upper))
     if count <= most:
         return []
     cuts = index.rows(
-        "SELECT DISTINCT epoch_us(min(created_at)) FROM (SELECT created_at, ntile(?) OVER (ORDER BY created_at) AS piece "
-        "FROM sessions WHERE created_at >= ? AND created_at < ?) GROUP BY piece ORDER BY 1",
+        "SELECT DISTINCT epoch_us(min(created_at)) FROM (SELECT created_at, ntile(?) OVER (ORDER BY created_at) AS tile "
+        "FROM sessions WHERE created_at >= ? AND created_at < ?) GROUP BY tile ORDER BY 1",
         [-(-count // most), to_datetime(lower), to_datetime(upper)],
     )
     return [cut for (cut,) in cuts if lower < cut < upper]

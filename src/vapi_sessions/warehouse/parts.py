@@ -1,8 +1,8 @@
-"""One part: the Parquet file of one table for a range of createdAt. Written anew from what was published and what is staged.
+"""Writes one part: the Parquet file of one table for a range of createdAt, from the old file and from `staging/`.
 
-The index says which sessions a range has and which batch holds the newest version of each. Rows of versions that are published
-are copied from the old file, those of the others come from `staging/`. What the index alone knows (when a session was first
-seen, a mark, how the conversation grew) is put in on the way.
+The index has the sessions of the range and the batch with the newest version of each. Rows of published versions are copied from
+the old file, the others come from `staging/`. Columns that only the index knows are set on the way: when a session was first
+read, its tombstone, and when each message was first seen.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from vapi_sessions import schema
 from vapi_sessions.core import faultpoints
 from vapi_sessions.core.timestamps import to_datetime
 from vapi_sessions.transform.columns import repeat_each
-from vapi_sessions.warehouse.index import Index, steps
+from vapi_sessions.transform.resolve import Growth
+from vapi_sessions.warehouse.index import Index
+from vapi_sessions.warehouse.index_rows import decode_growth
 from vapi_sessions.warehouse.staging import StagedBatch
 
-#: Columns whose values hardly ever repeat: building a dictionary for them is given up anyway, late.
+#: Columns whose values rarely repeat: Parquet would start to build a dictionary for them and give it up late.
 _DISTINCT: Final = frozenset({"content", "arguments", "result", "content_hash", "tool_call_id"})
-#: Rows of an old file that are read at a time, and bytes after which a row group ends: what is in memory for each file that is
-#: being written. Rows of sessions hold artifacts and metadata.
+#: Rows of an old file that are read at a time, and bytes after which a row group ends. These limit the memory for each file that
+#: is being written. Rows of `sessions` are larger: they have the artifact and the metadata.
 _ROWS_AT_ONCE: Final = 8_192
 _SESSIONS_AT_ONCE: Final = 1_024
 _GROUP_BYTES: Final = 16_000_000
@@ -37,12 +39,12 @@ _TIME: Final = pa.timestamp("us", "UTC")
 
 
 class UntrustedError(Exception):
-    """An old file does not hold what the index says that it holds."""
+    """An old file does not have the rows that it should have by the index."""
 
 
 @dataclass(frozen=True)
 class Heads:
-    """The index's rows of one range, and which of them no published file has.
+    """The rows of the index for one range, and the numbers of the unpublished batches.
 
     `table`: session_id, batch, seq, updated_at (µs), first_synced_at, deleted_at, aged_out_at, growth, message_count.
     """
@@ -52,7 +54,7 @@ class Heads:
 
     @classmethod
     def read(cls, index: Index, lower: int, upper: int, unpublished: frozenset[int]) -> Heads:
-        """Those of the sessions created in [lower, upper), µs."""
+        """The rows of the sessions created in [lower, upper), µs."""
         found = index.table(
             "SELECT session_id, batch, seq, epoch_us(updated_at) AS updated_at, first_synced_at, deleted_at, aged_out_at, growth, "
             "message_count FROM sessions WHERE created_at >= ? AND created_at < ?",
@@ -70,7 +72,7 @@ class Heads:
 
     @cached_property
     def places(self) -> dict[int, dict[str, int]]:
-        """For each batch, the sessions whose newest version it holds, and their positions; what is published counts as batch 0."""
+        """For each batch, the sessions whose newest version it has, and their positions; all published batches count as batch 0."""
         found: dict[int, dict[str, int]] = {}
         ids, batches = self.column("session_id").to_pylist(), self.column("batch").to_pylist()
         for at, (session_id, batch) in enumerate(zip(ids, batches, strict=True)):
@@ -78,7 +80,7 @@ class Heads:
         return found
 
     def wanted(self, batches: Collection[int]) -> dict[int, dict[str, int]]:
-        """Of these batches, the sessions of which each holds the newest version, with its request."""
+        """For each of these batches, the sessions whose newest version it has, with the number of its request."""
         found: dict[int, dict[str, int]] = {}
         columns = (self.column(name).to_pylist() for name in ("session_id", "batch", "seq"))
         for session_id, batch, seq in zip(*columns, strict=True):
@@ -87,19 +89,16 @@ class Heads:
         return found
 
     @cached_property
-    def growth(self) -> dict[int, tuple[tuple[int, int], ...]]:
-        """The steps of those sessions that were seen to grow, by position."""
+    def growth(self) -> dict[int, Growth]:
+        """The growth of those sessions that were seen with several lengths, by position."""
         growth = self.column("growth")
         places = pc.indices_nonzero(growth.is_valid())
-        return {at: steps(growth[at].as_py(), 0, 0) for at in places.to_pylist()}
+        return {at: decode_growth(growth[at].as_py()) for at in places.to_pylist()}
 
 
 @dataclass(frozen=True, slots=True)
 class PartInputs:
-    """Where the rows of one part come from. `old`: published files, by table; None: what they hold is not to be trusted.
-
-    `pieces`: staged rows, by batch.
-    """
+    """Sources of the rows of one part. `old`: published files by table; None: they must not be used. `staged`: rows by batch."""
 
     old: Mapping[str, Sequence[Path]] | None
     staged: Mapping[int, Sequence[StagedBatch]]
@@ -108,9 +107,9 @@ class PartInputs:
 def write_part(
     table: schema.Table, heads: Heads, lower: int, upper: int, source: PartInputs, target: Path
 ) -> bool:
-    """The part of one table for a range (µs); returns whether there is a row, and so a file.
+    """Write the part of one table for a range (µs); returns whether it has rows. Without rows it has no file.
 
-    Raises UntrustedError if an old file is not what the index says of it; WarehouseError, OSError.
+    Raises UntrustedError if an old file is not as the index says, WarehouseError, OSError.
     """
     counted = _Counted(table, heads)
     rows = counted.each(_rows(table, heads, lower, upper, source))
@@ -121,7 +120,7 @@ def write_part(
 
 
 class _Counted:
-    """What passes, against what the index says: sessions, or messages, of which it knows the number."""
+    """Counts the rows and compares with the index, which knows the number of sessions and of messages."""
 
     def __init__(self, table: schema.Table, heads: Heads) -> None:
         self._expected: int | None = None
@@ -174,7 +173,7 @@ def _read(path: Path, table: schema.Table) -> Iterator[pa.RecordBatch]:
 def _chosen(
     table: schema.Table, batch: pa.RecordBatch, places: Mapping[str, int], heads: Heads
 ) -> Iterator[pa.RecordBatch]:
-    """Of a batch the rows of the sessions at these places of the index, with what the index says."""
+    """The rows of these sessions (id to position in `heads`), with the columns that the index knows."""
     ids = batch.column("session_id").dictionary_encode()
     found = pa.array(map(places.get, ids.dictionary.to_pylist()), pa.int32()).take(ids.indices)
     if found.null_count:
@@ -199,7 +198,7 @@ def _with(batch: pa.RecordBatch, table: schema.Table, name: str, values: pa.Arra
 
 
 def _first_seen(indices: pa.Array, places: pa.Array, heads: Heads) -> pa.Array:
-    """For each message, when its session was first seen with so many. `places`: of its session in the index."""
+    """For each message, the updatedAt at which its session was first seen with that many. `places`: the session's position."""
     if not heads.growth:
         return heads.column("updated_at").take(places).cast(_TIME)
     updated = heads.column("updated_at")
@@ -225,13 +224,13 @@ def _first_seen(indices: pa.Array, places: pa.Array, heads: Heads) -> pa.Array:
 
 
 def write_empty(table: schema.Table, target: Path) -> None:
-    """A file without a row."""
+    """Write a file with the columns of a table and no row."""
     with _parquet(target, table) as writer:
         writer.write_table(table.arrow.empty_table())
 
 
 def _write(batches: Iterator[pa.RecordBatch], table: schema.Table, target: Path) -> bool:
-    """A file of these rows, if there are any. In memory is one row group, with the rows that end it."""
+    """Write a file if there is a row. One row group at a time is in memory."""
     waiting: list[pa.RecordBatch] = []
     size = 0
     with contextlib.ExitStack() as stack:
@@ -259,17 +258,13 @@ def _write(batches: Iterator[pa.RecordBatch], table: schema.Table, target: Path)
 def _parquet(target: Path, table: schema.Table) -> Iterator[pq.ParquetWriter]:
     target.parent.mkdir(mode=0o700, exist_ok=True)
     with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        with (
-            pq.ParquetWriter(
-                file,
-                table.arrow,
-                compression="snappy",  # half of zstd's time for a fifth more bytes, and these are written again and again
-                use_dictionary=[
-                    c.name for c in table.columns if c.type != "JSON" and c.name not in _DISTINCT
-                ],
-                write_page_checksum=True,  # this is the only copy
-            ) as writer
-        ):
+        with pq.ParquetWriter(
+            file,
+            table.arrow,
+            compression="snappy",  # half the time of zstd for a fifth more bytes, and parts are written often
+            use_dictionary=[c.name for c in table.columns if c.type != "JSON" and c.name not in _DISTINCT],
+            write_page_checksum=True,  # there is no other copy
+        ) as writer:
             yield writer
         file.flush()
         os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Ad hoc SQL on what was published, written as a table, CSV or JSON."""
+"""`vapi-sessions sql`: runs a query on the published tables and writes the rows as a table, CSV or JSON."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from vapi_sessions.warehouse import reader
 
 FORMATS = ("table", "csv", "json")
 _ROWS_IN_A_TABLE = 200
-_BATCH = 256  # rows; some have megabytes
-#: What a table is drawn with, and with what where an encoding has none of these.
+#: Rows that are in memory at a time; a row can have megabytes.
+_ROWS_AT_ONCE = 256
+#: The lines of a table, and their replacements for encodings without them.
 _LINES = "┌┐└┘├┤┬┴┼─│"
 _PLAIN_LINES = str.maketrans(_LINES, "+++++++++-|")
 _Rows = list[tuple[Any, ...]]
 
 
 def run(warehouse: Path, query: str, output: str, out: TextIO) -> None:
-    """Execute `query` and write its rows to `out`. Raises ConfigurationError for SQL or a format that does not work.
+    """Execute `query` and write its rows to `out`. Raises ConfigurationError for an unknown format or a query that fails.
 
-    CSV and JSON carry every row, a few hundred at a time in memory; a table shows 200 of the first 10,000. Of columns
-    with equal names the later ones are renamed. Moments are ISO 8601 in UTC. In CSV a text that a
-    spreadsheet would take for a formula gets an apostrophe before it (and so does one that begins with apostrophes
-    before such a sign: taking one off gives the original).
+    CSV and JSON have every row, with a few hundred in memory at a time; a table shows 200 of the first 10,000. If columns have
+    equal names, the later ones are renamed. Times are ISO 8601 in UTC. In CSV, a text that a spreadsheet would take for a
+    formula gets an apostrophe before it. So does a text with apostrophes before such a sign, so removing one always gives the
+    original.
     """
     if output not in FORMATS:
         raise ConfigurationError(f"'{output}' is not a format.", f"Choose from: {', '.join(FORMATS)}.")
@@ -47,7 +48,7 @@ def run(warehouse: Path, query: str, output: str, out: TextIO) -> None:
         except duckdb.Error as error:
             of_files = isinstance(error, duckdb.IOException) or "arquet" in str(error)
             if of_files and not any(name in str(error) for name in _PATH.findall(query)):
-                raise  # ours, not those that the query names
+                raise  # an error about our files, not about files in the query
             text = str(error).strip().splitlines()
             raise ConfigurationError(f"DuckDB does not accept the query: {text[0]}", _hint(text)) from None
 
@@ -80,17 +81,17 @@ def _stream(
     out: TextIO,
 ) -> None:
     result = db.execute(query)
-    if result is None:  # nothing but comments
+    if result is None:  # only comments
         return
     names = distinct(column[0] for column in result.description)
     types = [str(column[1]) for column in result.description]
-    write(names, types, iter(lambda: result.fetchmany(_BATCH), []), out)
+    write(names, types, iter(lambda: result.fetchmany(_ROWS_AT_ONCE), []), out)
 
 
 def _write_csv(names: list[str], _types: list[str], batches: Iterator[_Rows], out: TextIO) -> None:
     writer = csv.writer(out, lineterminator="\n")
     cell = _visible if out.isatty() else _plain
-    writer.writerow([cell(name) for name in names])  # a query may make names of what callers said (PIVOT)
+    writer.writerow([cell(name) for name in names])  # PIVOT makes column names of values
     for rows in batches:
         writer.writerows([cell(value) for value in row] for row in rows)
 
@@ -110,7 +111,7 @@ def _write_json(names: list[str], types: list[str], batches: Iterator[_Rows], ou
 
 
 def distinct(names: Iterable[str]) -> list[str]:
-    """`a, a, A` as `a, a_1, A_2`: as DuckDB renames the columns of a subquery, to which case makes no difference."""
+    """`a, a, A` as `a, a_1, A_2`. DuckDB renames the columns of a subquery in the same way, ignoring case."""
     found: list[str] = []
     used: dict[bytes, int] = {}
     for name in names:
@@ -124,7 +125,7 @@ def distinct(names: Iterable[str]) -> list[str]:
 
 
 def _folded(name: str) -> bytes:
-    return name.encode().lower()  # of bytes, only A to Z have a lower case, as in DuckDB
+    return name.encode().lower()  # bytes.lower changes only A to Z, as DuckDB does
 
 
 def _quoted(name: str) -> str:
@@ -143,21 +144,20 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return _moment(value)
     if isinstance(value, str):
-        # What a caller said must not become a formula in somebody's spreadsheet. Telephone numbers are none.
+        # A text must not become a formula in a spreadsheet. Telephone numbers look like one and are not.
         return f"'{value}" if _FORMULA.match(value) and not _NUMBER.fullmatch(value) else value
     return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
 
 
-_PATH = re.compile(
-    r"'([^']*[/.\\][^']*)'"
-)  # as a query names one: 'user' is a value, and part of many a directory
+#: A path in a query. A string without such a sign is a value: 'user' is part of many paths.
+_PATH = re.compile(r"'([^']*[/.\\][^']*)'")
 _FORMULA = re.compile("'*\\s*[=+@\uff1d\uff0b\uff20-]|'*[\t\r\n]")
 _NUMBER = re.compile(r"[+-]?[\d .,()/-]*")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def _visible(value: Any) -> Any:
-    """For a terminal: what would move its cursor, or worse, is shown as an escape."""
+    """For a terminal: control characters are shown as escapes."""
     plain = _plain(value)
     return _CONTROL.sub(_escape, plain) if isinstance(plain, str) else plain
 
@@ -170,7 +170,7 @@ def _decoded(value: Any, kind: str) -> Any:
     if isinstance(value, datetime):
         return _moment(value)
     if kind == "JSON" and isinstance(value, str):
-        return msgspec.Raw(value)  # as it is, down to the digits of its numbers
+        return msgspec.Raw(value)  # unchanged, including the digits of numbers
     return value
 
 

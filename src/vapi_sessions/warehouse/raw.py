@@ -1,7 +1,7 @@
-"""`raw/`: what the source was observed to say, redacted, append-only; everything else can be derived from it.
+"""`raw/`: the redacted sessions as the source sent them, append-only. Everything else can be derived from it.
 
-One Parquet file a batch. Its footer carries what the batch completed (`progress`), so that a file that was written but
-not yet merged when the process died is worth as much as a merged one: nothing in it is downloaded a second time.
+There is one Parquet file for each batch. Its footer has the progress that the batch completes, so a file that was written and
+not merged when the process was killed can be merged later: nothing in it is downloaded a second time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -34,7 +34,7 @@ _ROWS_AT_ONCE: Final = 2_000
 def write(
     directory: Path, name: str, observations: Sequence[Observation | Unreadable], progress: Mapping[str, Any]
 ) -> Path:
-    """Write one batch durably: temporary name, fsync, rename. `progress` is any JSON. Raises WarehouseError."""
+    """Write one batch durably: temporary name, fsync, rename. `progress` can be any JSON. Raises WarehouseError."""
     columns = [
         [o.session_id if isinstance(o, Observation) or o.named else None for o in observations],
         [o.org_id for o in observations],
@@ -66,7 +66,7 @@ def write(
                     compression="zstd",
                     compression_level=1,
                     use_dictionary=["org_id", "run_id", "kind"],
-                    write_page_checksum=True,  # a torn page must not pass for content
+                    write_page_checksum=True,  # so that a damaged page is noticed
                 )
                 file.flush()
                 os.fsync(file.fileno())
@@ -80,19 +80,19 @@ def write(
 
 
 def files(directory: Path) -> list[Path]:
-    """The batches in the order of their names, which is that of their first requests unless somebody renamed them."""
+    """The files in the order of their names, which begin with the number of their first request."""
     return visible(directory.glob("*.parquet"))
 
 
 def remove_unfinished(directory: Path) -> None:
-    """Drop what a process that died had not given its name yet. Only inside the writer's lock."""
+    """Remove the temporary files of a killed process. Only inside the writer's lock."""
     with disk_errors(directory):
         for path in (*directory.glob(".*.parquet.tmp"), *directory.glob(".*.torn.tmp")):
             path.unlink(missing_ok=True)
 
 
 def put_aside(path: Path) -> Path:
-    """Give a torn file a name under which nothing looks for it; returns that. Raises WarehouseError."""
+    """Rename a torn file so that it is no longer read; returns the new path. Raises WarehouseError."""
     kept = path.with_name(path.name + ".torn")
     with disk_errors(path):
         path.rename(kept)
@@ -101,24 +101,24 @@ def put_aside(path: Path) -> Path:
 
 
 def any_put_aside(directory: Path) -> bool:
-    """Whether a torn file was found here once."""
+    """Whether a torn file was ever found here."""
     return bool(torn(directory))
 
 
 def torn(directory: Path) -> list[Path]:
-    """What was put aside."""
+    """The torn files that were put aside."""
     return visible(directory.glob("*.parquet.torn"))
 
 
 def empty_torn(directory: Path) -> None:
-    """Empty what was put aside: its name alone still says that something lacks. Raises WarehouseError."""
+    """Empty the torn files. Their names still show that observations are missing. Raises WarehouseError."""
     with disk_errors(directory):
         for path in torn(directory):
             replace_file(path, b"", path.with_name(f".{path.name}.tmp"))
 
 
 def first_request(path: Path) -> int:
-    """The smallest `seq` in the batch, which orders batches. Raises WarehouseDamagedError if the file is torn."""
+    """The smallest request number in the batch, by which batches are sorted. Raises WarehouseDamagedError if the file is torn."""
     with _whole(path), pq.ParquetFile(path) as file:
         _check_schema(path, file)
         groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
@@ -127,7 +127,7 @@ def first_request(path: Path) -> int:
 
 
 def read_progress(path: Path) -> dict[str, Any]:
-    """What the batch completed. Raises WarehouseDamagedError if the file is torn."""
+    """The progress in the footer. Raises WarehouseDamagedError if the file is torn."""
     with _whole(path):
         metadata = pq.read_schema(path).metadata or {}
         progress = msgspec.json.decode(metadata.get(_PROGRESS, b"{}"))
@@ -135,17 +135,17 @@ def read_progress(path: Path) -> dict[str, Any]:
 
 
 def session_ids(path: Path) -> set[str]:
-    """The ids of the sessions that the batch observed, without their bodies. Raises WarehouseDamagedError if the file is torn."""
+    """The ids of the batch's sessions. Raises WarehouseDamagedError if the file is torn."""
     with _whole(path), pq.ParquetFile(path) as file:
         _check_schema(path, file)
         found = set(file.read(["session_id"]).column(0).unique().to_pylist())
-    if None in found:  # those without one are named by their content
-        found = {row.session_id for part in read(path) for row in part}
+    if None in found:  # sessions without an id get a name from their body
+        found = {row.session_id for rows in read(path) for row in rows}
     return {name for name in found if name is not None}
 
 
 def read(path: Path) -> Iterator[list[Observation | Unreadable]]:
-    """The batch's observations, a bounded number at a time. Raises WarehouseDamagedError if the file is torn."""
+    """The batch's observations, in lists of bounded length. Raises WarehouseDamagedError if the file is torn."""
     with _whole(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         _check_schema(path, file)
         progress = msgspec.json.decode((file.schema_arrow.metadata or {}).get(_PROGRESS, b"{}"))
@@ -160,43 +160,53 @@ def _observations(batch: pa.RecordBatch, rules: str) -> list[Observation | Unrea
         (values.cast(pa.int64()) if pa.types.is_timestamp(values.type) else values).to_pylist()
         for values in batch.columns
     ]
-    return [_observation(rules, *row) for row in zip(*columns, strict=True)]
+    return [_observation(_RawRow._make(row), rules) for row in zip(*columns, strict=True)]
 
 
-def _observation(
-    rules: str,
-    session_id: str | None,
-    org_id: str | None,
-    created: int | None,
-    updated: int | None,
-    requested: int,
-    seq: int,
-    run_id: str,
-    kind: str,
-    text: str | None,
-) -> Observation | Unreadable:
-    body = _well_formed((text or "").encode())
+class _RawRow(NamedTuple):
+    """One row, in the order of `schema.RAW`; times in µs."""
+
+    session_id: str | None
+    org_id: str | None
+    created_at: int | None
+    updated_at: int | None
+    requested_at: int
+    seq: int
+    run_id: str
+    kind: str
+    body: str | None
+
+
+def _observation(row: _RawRow, rules: str) -> Observation | Unreadable:
+    body = _well_formed((row.body or "").encode())
     content_hash = redaction.content_hash(body, rules) if body else ""
-    if kind == "unreadable":
-        return unreadable(_header(body), body, content_hash, requested_at=requested, seq=seq, run_id=run_id)
-    if session_id is None or org_id is None or created is None or updated is None:
-        raise pa.ArrowInvalid(f"a row of kind {kind} lacks its id or a time")
+    if row.kind == "unreadable":
+        return unreadable(
+            _header(body),
+            body,
+            content_hash,
+            requested_at=row.requested_at,
+            seq=row.seq,
+            run_id=row.run_id,
+        )
+    if row.session_id is None or row.org_id is None or row.created_at is None or row.updated_at is None:
+        raise pa.ArrowInvalid(f"a row of kind {row.kind} has no id or a time is missing")
     return Observation(
-        session_id,
-        org_id,
-        created,
-        updated,
-        requested,
-        seq,
-        run_id,
-        kind,  # type: ignore[arg-type]  # one of those we write
+        row.session_id,
+        row.org_id,
+        row.created_at,
+        row.updated_at,
+        row.requested_at,
+        row.seq,
+        row.run_id,
+        row.kind,  # type: ignore[arg-type]  # one of those that `write` writes
         body,
         content_hash,
     )
 
 
 def _well_formed(body: bytes) -> bytes:
-    """As the decoder leaves a body: versions before it stored what came."""
+    """The body as the JSON decoder gives it. Files of earlier versions did not pass through it."""
     try:
         return well_formed(body) if body else body
     except ValueError:
@@ -204,7 +214,7 @@ def _well_formed(body: bytes) -> bytes:
 
 
 def _header(body: bytes) -> UnreadableRow:
-    """What an unreadable session's body says of itself. What this program can read by now is kept aside until it comes again."""
+    """The header of an unreadable session. If this version can read it, it still stays aside until the source sends it again."""
     try:
         row = read_session(body)
     except ValueError:
@@ -218,13 +228,13 @@ def _header(body: bytes) -> UnreadableRow:
 
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[None]:
-    """Whatever pyarrow or msgspec say of a file that cannot be read: it is torn. A disk that refuses is not that."""
+    """Turn pyarrow's and msgspec's errors into WarehouseDamagedError. Errors of the disk do not mean damage."""
     try:
         yield
-    except pa.ArrowMemoryError as error:  # of a file that is torn, or of one that is large
+    except pa.ArrowMemoryError as error:  # the file is torn, or just large
         raise WarehouseError(
-            f"Reading {path} took more memory than there is.",
-            "Free memory and run again. If it stays, the file is damaged: move it out of raw/.",
+            f"There is not enough memory to read {path}.",
+            "Free memory and run again. If the error stays, the file is damaged: move it out of raw/.",
         ) from error
     except (OSError, pa.ArrowException, msgspec.MsgspecError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -241,5 +251,5 @@ def _check_schema(path: Path, file: pq.ParquetFile) -> None:
 def _damaged(path: Path) -> WarehouseDamagedError:
     return WarehouseDamagedError(
         f"{path} is not a whole Parquet file of observations.",
-        "Move it out of raw/ and run again: what it held is read from the source again.",
+        "Move it out of raw/ and run again: its sessions are read from the source again.",
     )

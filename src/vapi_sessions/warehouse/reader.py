@@ -1,4 +1,4 @@
-"""Reading what was published, without locks and without touching the writer's database."""
+"""`connect`: reads the published tables, without locks and without the writer's database."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from vapi_sessions.core.paths import literal, pattern, warehouse_root
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError, WarehouseError
 from vapi_sessions.warehouse.database_errors import database_errors, published_errors
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.snapshots import ROOT_VARIABLE, below_root, view_of
+from vapi_sessions.warehouse.views import ROOT_VARIABLE, below_root, view_of
 
 
 def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB that shows one published state of the warehouse, in UTC.
 
-    `warehouse` defaults to `VAPI_WAREHOUSE`, then `./warehouse`. All tables and views are there by their names (`FROM sessions`,
-    `FROM sync.runs`), for cursors and other threads too; tables of your own can be created beside them. The state shown stays
-    the same for at least a day (as long as its snapshot is kept), blocks no sync, and works in a warehouse that was moved or
-    copied. Another warehouse's `vapi.duckdb` can be attached; it shows its own files.
-    Raises ConfigurationError if nothing was published there, WarehouseError if it is no directory or cannot be read.
+    `warehouse` defaults to `VAPI_WAREHOUSE`, then `./warehouse`. All tables and views have their plain names (`FROM sessions`,
+    `FROM sync.runs`), for cursors and other threads too, and you can create your own tables beside them. The state stays the
+    same for at least a day (while its snapshot is kept). An open connection blocks no sync. The warehouse may have been moved
+    or copied. You can attach the `vapi.duckdb` of another warehouse; it shows that warehouse's files.
+    Raises ConfigurationError if nothing was published there, WarehouseError if it is not a directory or cannot be read.
     """
     given = warehouse if warehouse is not None else os.environ.get("VAPI_WAREHOUSE") or "warehouse"
     layout = Layout(warehouse_root(given))
@@ -40,7 +40,7 @@ def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyC
 
 
 def _attached(layout: Layout) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB with the published database attached as `vapi`: its ledger can be read, whatever became of the files."""
+    """An in-memory DuckDB with `vapi.duckdb` attached as `vapi`. Its ledger can be read even if data files are missing."""
     layout.check()
     published = layout.published
     with disk_errors(published):
@@ -53,7 +53,7 @@ def _attached(layout: Layout) -> duckdb.DuckDBPyConnection:
     db = duckdb.connect(config={"autoinstall_known_extensions": "false"})
     try:
         with database_errors(published):
-            db.execute("SET GLOBAL TimeZone = 'UTC'").fetchall()  # without GLOBAL, not for cursors
+            db.execute("SET GLOBAL TimeZone = 'UTC'").fetchall()  # GLOBAL: for cursors too
             db.execute(f"ATTACH {literal(published)} AS vapi (READ_ONLY)").fetchall()
     except BaseException:
         db.close()
@@ -62,10 +62,10 @@ def _attached(layout: Layout) -> duckdb.DuckDBPyConnection:
 
 
 def _show(db: duckdb.DuckDBPyConnection, layout: Layout) -> None:
-    """Put what `vapi` has into the database in memory, which is every cursor's own without a search path.
+    """Create the tables and views of `vapi` in the in-memory database, so that cursors find them without a search path.
 
-    The views are copied as they are, without being bound, which would open files dozens of times. The tables' views are made
-    again over the files that are here; those of `vapi` name the place where it was published.
+    The views of `sql/views` are copied without being bound, because binding would open files dozens of times. The tables' views
+    are created again over the files here: those in `vapi` have the path at the time of the publication.
     """
     ((snapshot,),) = db.execute("SELECT value FROM vapi.sync.state WHERE key = 'snapshot'").fetchall()
     db.execute("COPY FROM DATABASE vapi TO memory (SCHEMA)").fetchall()
@@ -77,8 +77,8 @@ def _show(db: duckdb.DuckDBPyConnection, layout: Layout) -> None:
             f'CREATE VIEW memory."{of_schema}"."{name}" AS FROM vapi."{of_schema}"."{name}"'
         ).fetchall()
     root = pattern(layout.root)
-    # What a session says holds for no cursor of it, and for every database attached. To look at columns it will do; DuckDB's own
-    # table of them takes half as long as all the rest.
+    # The variable lets DESCRIBE find the files here. It is reset afterwards, because it would apply to other attached databases,
+    # and not to cursors. duckdb_columns() instead of DESCRIBE would take half as long as all the rest.
     db.execute(f"SET VARIABLE {ROOT_VARIABLE} = ?", [root]).fetchall()
     for table in schema.TABLES:
         columns = [(name, kind) for name, kind, *_ in db.execute(f"DESCRIBE vapi.{table.name}").fetchall()]
@@ -89,19 +89,19 @@ def _show(db: duckdb.DuckDBPyConnection, layout: Layout) -> None:
 
 @contextlib.contextmanager
 def reading(warehouse: str | os.PathLike[str]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """`connect`, closed at the end, with errors of files told as such. Raises WarehouseError."""
+    """`connect` as a context manager. Errors about files become WarehouseError."""
     with connect(warehouse) as db, published_errors(warehouse):
         yield db
 
 
 def check_version(db: duckdb.DuckDBPyConnection, warehouse: str | os.PathLike[str]) -> None:
-    """Raises WarehouseError if another version of this program published it: columns may be missing."""
+    """Raises WarehouseError if another version of this program published the warehouse: columns may be missing."""
     found = db.execute("SELECT value FROM sync.state WHERE key = 'schema_version'").fetchall()
     if found != [(str(schema.SCHEMA_VERSION),)]:
         version = found[0][0] if found else "unknown"
         earlier = version.isdecimal() and int(version) < schema.SCHEMA_VERSION
         raise WarehouseError(
-            f"What is published in {warehouse} has schema version {version}, this program has {schema.SCHEMA_VERSION}.",
+            f"The published database of {warehouse} has schema version {version}, this program has {schema.SCHEMA_VERSION}.",
             "Run vapi-sessions sync: it derives everything again from raw/, without a download."
             if earlier
             else "Use the program that made it, or run vapi-sessions rebuild.",
@@ -109,19 +109,17 @@ def check_version(db: duckdb.DuckDBPyConnection, warehouse: str | os.PathLike[st
 
 
 def sessions_published(warehouse: Path) -> int:
-    """How many sessions readers see; 0 if nothing is published, or what is cannot be understood.
+    """The number of published sessions by the published ledger; 0 if there is none or it cannot be understood.
 
-    Asks the ledger only, whatever became of the files. Raises WarehouseError if the disk refuses: that says nothing of what is
-    published.
+    The data files are not read. Raises WarehouseError if the disk fails: then the number is unknown.
     """
     try:
         with _attached(Layout(warehouse)) as db:
             columns = {name for name, *_ in db.execute("DESCRIBE vapi.sync.parts").fetchall()}
-            one = (
-                "WHERE table_name = 'sessions'" if "table_name" in columns else ""
-            )  # version 0.1.0: a row a part
+            # Version 0.1.0 had one row per part, not one per part and table.
+            condition = "WHERE table_name = 'sessions'" if "table_name" in columns else ""
             ((sessions,),) = db.execute(
-                f"SELECT coalesce(sum(sessions), 0) FROM vapi.sync.parts {one}"
+                f"SELECT coalesce(sum(sessions), 0) FROM vapi.sync.parts {condition}"
             ).fetchall()
     except (ConfigurationError, WarehouseDamagedError, duckdb.Error):
         return 0

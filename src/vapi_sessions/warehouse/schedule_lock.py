@@ -1,4 +1,4 @@
-"""One schedule a warehouse, and the name by which Prefect knows it."""
+"""The lock that allows one schedule per warehouse, and the name of its Prefect deployment."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from vapi_sessions.warehouse.layout import Layout
 
 @contextlib.contextmanager
 def scheduling(warehouse: Path) -> Iterator[str]:
-    """Be the only schedule of this warehouse; gives the deployment's name.
+    """Lock the schedule of this warehouse; yields the deployment's name.
 
-    Two schedules under one name would share the runs between them, and the one that ends would pause the other.
-    Raises WarehouseBusyError, with the holder's pid, if another process schedules it. The kernel releases the lock
-    with the process.
+    Two schedules with one name would share the runs, and the first one to end would pause the other. Raises
+    WarehouseBusyError, with the holder's pid, if another process has the lock. The kernel releases it when the process ends.
     """
     layout = Layout(warehouse.resolve())
     layout.check()
@@ -46,10 +45,10 @@ def scheduling(warehouse: Path) -> Iterator[str]:
 
 
 def deployment_name(warehouse: Path, identity: str) -> str:
-    """The directory's name, for people, and a hash that no other warehouse has.
+    """The name of the directory, for people, and a hash that no other warehouse has.
 
-    Of `identity`, because containers that share a Prefect server all see their warehouse under the same path, and of
-    the path, because a copy of a warehouse has the same identity.
+    The hash is of `identity`, because containers that share a Prefect server may all use the same path, and of the path,
+    because a copy of a warehouse has the same identity.
     """
     readable = re.sub(r"[^\w.]+", "-", warehouse.name).strip("-.")[:40] or "warehouse"
     return f"{readable}-{hashlib.sha256(f'{identity} {warehouse}'.encode()).hexdigest()[:8]}"

@@ -1,8 +1,8 @@
 """`staging/`: the flattened rows of batches that are committed and not published, as Arrow IPC files.
 
-A disposable cache: everything in it can be derived again from `raw/`, and only the run that wrote a file trusts it. The sessions
-of a piece are in the order of createdAt, and their children in the order of the sessions, so that what a part needs is one slice
-of each table. The files are read, not mapped: a disk that fails must be an error, not a signal.
+It is a cache: all rows can be derived again from `raw/`, and only the run that wrote a file uses it. The sessions of a batch are in
+the order of createdAt, and their children in the order of the sessions, so that a part needs one slice of each table. Files are
+read, not mapped: with a mapped file, an error of the disk would be a signal that ends the process.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.files import empty_directory, new_file
 from vapi_sessions.errors import WarehouseError
 
-#: Sessions that are written, and so read, together: of what a part does not need, no more is read at each of its ends.
+#: Sessions in one record batch. A part reads whole record batches, so at each end it reads fewer than this many in vain.
 _AT_ONCE: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class StagedBatch:
-    """Rows of some sessions of one batch. `created`: of each session, µs, ascending; `ends`: for each table, where each session's rows end."""
+    """Rows of sessions of one batch. `created`: each createdAt (µs), ascending; `ends`: for each table, where each session's rows end."""
 
     files: dict[str, Path]
     created: array[int]
@@ -56,22 +56,22 @@ class StagedBatch:
 
 @dataclass(slots=True)
 class Staging:
-    """What this run has staged. Not thread-safe, but for `write`."""
+    """The staged batches of this run. Only `write` is thread-safe."""
 
     directory: Path
-    #: The pieces of each batch, by its number.
+    #: The staged rows of committed batches, by the number of the batch.
     batches: dict[int, list[StagedBatch]] = field(default_factory=dict)
 
     @classmethod
     def begin(cls, directory: Path) -> Staging:
-        """An empty one: what a run before left there is not to be trusted. Raises WarehouseError."""
+        """An empty one: files of an earlier run are removed. Raises WarehouseError."""
         with disk_errors(directory):
             directory.mkdir(mode=0o700, exist_ok=True)
             empty_directory(directory)
         return cls(directory)
 
     def write(self, name: str, tables: Mapping[str, pa.Table], created: Sequence[int]) -> StagedBatch:
-        """Write the rows of some sessions of one batch, in the order that a piece has, into files named after `name`. Thread-safe.
+        """Write the rows of sessions of one batch, in the order of `created` (µs), to files named after `name`. Thread-safe.
 
         Raises WarehouseError.
         """
@@ -96,16 +96,16 @@ class Staging:
         )
 
     def add(self, batch: int, staged: StagedBatch) -> None:
-        """Note that this batch, which is committed, has these rows."""
+        """Add the rows of a committed batch."""
         self.batches.setdefault(batch, []).append(staged)
 
     @property
     def size(self) -> int:
-        """Bytes on disk."""
+        """Bytes on disk of committed batches."""
         return sum(staged.size for batches in self.batches.values() for staged in batches)
 
     def drop(self, batches: Sequence[int]) -> None:
-        """Forget, and remove, what these batches have here."""
+        """Remove the rows of these batches."""
         for batch in batches:
             for staged in self.batches.pop(batch, ()):
                 for path in staged.files.values():
@@ -114,18 +114,18 @@ class Staging:
 
 @contextlib.contextmanager
 def _read_errors(path: Path) -> Iterator[None]:
-    """Turn what is said of a file that cannot be read, or is not whole, into WarehouseError."""
+    """Turn errors of a file that cannot be read, or is damaged, into WarehouseError."""
     try:
         with disk_errors(path):
             yield
     except pa.ArrowInvalid as error:
         raise WarehouseError(
-            f"{path} is damaged.", "Run again: what is not published yet is derived from raw/ anew."
+            f"{path} is damaged.", "Run again: unpublished rows are derived again from raw/."
         ) from error
 
 
 def _counts(owned: pa.ChunkedArray, owners: pa.ChunkedArray) -> list[int]:
-    """How many rows each session has; both are in the order of the sessions."""
+    """The number of rows of each session. Both columns have the ids in the same order."""
     counts = dict.fromkeys(owners.to_pylist(), 0)
     for pair in owned.value_counts().to_pylist():
         counts[pair["values"]] = pair["counts"]

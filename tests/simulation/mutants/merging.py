@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from vapi_sessions.transform import resolve as resolving
 from vapi_sessions.transform.resolve import Known, Resolution, Sighting, Tombstone, Unreadable
-from vapi_sessions.warehouse import derive, index
+from vapi_sessions.warehouse import derive, index_rows
 
 from .planting import Planting, mutant
 
@@ -52,7 +52,7 @@ def without_de_duplication(planting: Planting) -> None:
         return pa.concat_tables([inner(held), *(inner({name: known}) for name, known in others)])
 
     planting.around(resolving, "resolve", resolve)
-    planting.around(index, "_rows", rows)
+    planting.around(index_rows, "to_arrow", rows)
 
 
 def _place(known: Known) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from unittest import mock
 import pyarrow as pa
 
 from vapi_sessions import schema
-from vapi_sessions.warehouse import parts, snapshots, staging
+from vapi_sessions.warehouse import parts, retention, staging
 from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.parts import Heads, PartInputs
@@ -178,9 +178,9 @@ def in_place(planting: Planting) -> None:
 @mutant("a snapshot is removed when three are newer", "published")
 def snapshot_removed_early(planting: Planting) -> None:
     def remove(inner: Any, index: Index, layout: Layout, *given: Any) -> None:
-        before = snapshots._snapshots(layout)
-        with mock.patch.object(snapshots, "KEEP", -(10**18)):  # every snapshot is too old
+        before = retention.snapshots(layout)
+        with mock.patch.object(retention, "KEEP", -(10**18)):  # every snapshot is too old
             inner(index, layout, *given)
-        planting.changed(when=len(snapshots._snapshots(layout)) < len(before))
+        planting.changed(when=len(retention.snapshots(layout)) < len(before))
 
-    planting.around(snapshots, "_remove_old_snapshots", remove)
+    planting.around(retention, "remove_old_snapshots", remove)

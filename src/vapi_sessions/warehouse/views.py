@@ -1,0 +1,85 @@
+"""`vapi.duckdb`: a small database with views over the files of a snapshot and a copy of the ledger. This is what people open."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
+
+from vapi_sessions import schema
+from vapi_sessions.core import faultpoints, resources
+from vapi_sessions.core.files import PARTS, make_private, replace_derived, sync_directory, sync_file
+from vapi_sessions.core.paths import literal, pattern
+from vapi_sessions.warehouse.database_errors import database_errors
+from vapi_sessions.warehouse.index import Index
+from vapi_sessions.warehouse.index_schema import SYNC_TABLES
+from vapi_sessions.warehouse.layout import Layout
+
+#: The DuckDB variable that tells the views of `vapi.duckdb` where a warehouse was moved to. Only people who open that file
+#: directly need it: `connect` creates its own views.
+ROOT_VARIABLE: Final = "vapi_warehouse"
+#: The oldest DuckDB that can open `vapi.duckdb`. Most tools bring their own DuckDB, which opens no newer file format.
+OLDEST_DUCKDB: Final = "v1.0.0"
+
+
+def publish_views(index: Index, layout: Layout, snapshot: str) -> None:
+    """Build a new `vapi.duckdb` and rename it over the old one. Raises WarehouseError, OSError."""
+    draft = layout.scratch / "vapi.duckdb"
+    for leftover in (draft, _log_of(draft)):  # of a process that was killed
+        leftover.unlink(missing_ok=True)
+    with database_errors(draft), new_views(index, draft) as origin:
+        make_private(draft)
+        for table in SYNC_TABLES:
+            index.run(f"INSERT INTO sync.{table.name} BY NAME FROM {origin}.sync.{table.name}")
+        for table in schema.TABLES:
+            root = f"coalesce(getvariable('{ROOT_VARIABLE}'), {literal(pattern(layout.root))})"
+            columns = [(column.name, column.type) for column in table.columns]
+            index.run(view_of(table.name, columns, f"{root} || {literal(below_root(snapshot, table.name))}"))
+        index.checkpoint()  # detaching would not report a full disk
+    sync_file(draft)
+    faultpoints.reach("publish.views_built")
+    # A program that wrote to the old file may have left a log. DuckDB would take it for a log of the new file, and fail.
+    _log_of(layout.published).unlink(missing_ok=True)
+    replace_derived(draft, layout.published)
+    sync_directory(layout.root)
+    faultpoints.reach("publish.views_renamed")
+
+
+def _log_of(database: Path) -> Path:
+    return database.with_name(f"{database.name}.wal")
+
+
+@contextlib.contextmanager
+def new_views(index: Index, draft: Path) -> Iterator[str]:
+    """A new database file, current while inside, with the empty tables of `sync` and the views of `sql/views`; yields the name of
+    the index.
+
+    The views use the published tables dozens of times, and DuckDB binds a view when it is created. Over the tables' own views
+    that would open files each time, so the views are created over empty tables with the same columns, which are then dropped.
+    """
+    with index.attached(draft, made_for=OLDEST_DUCKDB) as origin:
+        index.run("CREATE SCHEMA sync")
+        for table in SYNC_TABLES:
+            index.run(table.ddl("sync"))
+        for table in schema.TABLES:
+            columns = ", ".join(f"{c.name} {c.type}" for c in table.columns)
+            index.run(f"CREATE TABLE {table.name} ({columns})")
+        for file in resources.sql_files("views"):
+            index.run(file.read_text("utf-8"))
+        for table in schema.TABLES:
+            index.run(f"DROP TABLE {table.name}")
+        yield origin
+
+
+def view_of(table: str, columns: Iterable[tuple[str, str]], files: str) -> str:
+    """The statement that creates a table's view. `columns`: names and types; `files`: SQL for the pattern of its files."""
+    selected = ", ".join(
+        f'"{name}"::JSON AS "{name}"' if kind == "JSON" else f'"{name}"' for name, kind in columns
+    )
+    return f"CREATE OR REPLACE VIEW {table} AS SELECT {selected} FROM read_parquet({files}, hive_partitioning = false)"
+
+
+def below_root(snapshot: str, table: str) -> str:
+    """The pattern of a table's files, relative to the warehouse."""
+    return f"/parquet/{snapshot}/{table}/{PARTS}"
