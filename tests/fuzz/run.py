@@ -16,17 +16,16 @@ import httpx
 from pydantic import SecretStr
 
 import vapi_sessions
-from vapi_sessions.core.intervals import IntervalSet
+from vapi_sessions.core.ledger import RequestNumbers
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.errors import SourceUnavailableError
-from vapi_sessions.operations.coordinator import Coordinator
+from vapi_sessions.operations.coordinator import Coordinator, RunFacts
 from vapi_sessions.operations.recovery import recover
-from vapi_sessions.operations.window_buffer import PageSanitizer
+from vapi_sessions.operations.window_buffer import PageSanitizer, RequestStamp
 from vapi_sessions.privacy.policy import MessageText, PersonalData, Policy
 from vapi_sessions.privacy.sanitizer import Sanitizer
 from vapi_sessions.schema import TABLES
 from vapi_sessions.source.client import Query, Source
-from vapi_sessions.source.pagination import PageRead
 from vapi_sessions.warehouse import query
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout, writer_lock
@@ -50,10 +49,11 @@ def world(seed: int) -> int:
     random = Random(seed)
     clock = itertools.count(START + 86_400_000_000)
     bodies: list[bytes] = []
+    numbers = RequestNumbers(1)
     source = Source(
         "http://fuzz.test",
         SecretStr("key"),
-        next_seq=itertools.count(1).__next__,
+        next_seq=numbers.take,
         now=clock.__next__,
         sleep=lambda _: None,
         monotonic=lambda: 0.0,
@@ -67,15 +67,11 @@ def world(seed: int) -> int:
         layout = Layout(Path(directory, "warehouse"))
         layout.create()
         with source, writer_lock(layout), Index(layout.index, layout.scratch) as index:
-            staging = Staging.begin(layout.staging)
-            loader = Coordinator(
-                index,
-                layout,
-                staging,
+            publisher = Publisher(index, layout, Staging.begin(layout.staging), clock.__next__)
+            coordinator = Coordinator(
+                publisher,
                 PageSanitizer("fuzz", ORG, layout.root, sanitizer, Suppression.open(layout)),
-                completed=IntervalSet(),
-                state=lambda: {"org_id": ORG, **sanitizer.state},
-                now=clock.__next__,
+                RunFacts(numbers, {"org_id": ORG}),
             )
             for number in range(PAGES):
                 moment = show(START + number * 3_600_000_000)
@@ -87,10 +83,10 @@ def world(seed: int) -> int:
                     continue  # what is no list of sessions is refused as a whole
                 if any(row.org_id != ORG for row in found.rows):
                     continue  # a byte of the organisation was hit
-                loader.add_unclaimed(PageRead(found.rows, (), found))
-                loader.flush()
+                coordinator.add_unclaimed(found.rows, [], RequestStamp.of(found))
+                coordinator.flush()
                 read |= {row.session_id: row.body for row in found.rows}
-            Publisher(index, layout, staging, clock.__next__).publish()
+            publisher.publish()
             index.checkpoint()
             held = _held(index)
             before = _tables(layout.root)

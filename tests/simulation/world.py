@@ -76,16 +76,16 @@ class Notes(Silent):
 
     _SAID: Final = {
         "merged": "recovered raw files",
-        "going on in": "resumed windows",
+        "resuming": "resumed windows",
         "shows no session": "empty organisation",
-        "what had arrived": "could not keep what had arrived",
+        "could not be kept": "could not keep what had arrived",
         "kept aside": "kept aside",
     }
 
     def __init__(self, fired: Counter[str]) -> None:
         self._fired = fired
 
-    def note(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """One line."""
         for start, name in self._SAID.items():
             if start in text:

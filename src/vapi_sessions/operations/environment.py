@@ -11,9 +11,22 @@ from vapi_sessions.source.connection import Transport
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Wall clock (µs), monotonic clock and sleep (seconds), and the HTTP transport; tests give their own."""
+    """Wall clock (µs), monotonic clock and sleep (seconds), and the HTTP transport. Tests inject their own."""
 
     now: Callable[[], int] = lambda: time.time_ns() // 1000
     monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] | None = None  # None: a wait that ends when the run is stopped
+    sleep: Callable[[float], None] | None = None  # None: waits that end when the run is stopped
     transport: Transport | None = None
+
+    @property
+    def clocks(self) -> Clocks:
+        """The wall clock and a sleep, for work that nobody can stop half-way."""
+        return Clocks(self.now, self.sleep or time.sleep)
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Wall clock (µs) and sleep (seconds)."""
+
+    now: Callable[[], int]
+    sleep: Callable[[float], None]

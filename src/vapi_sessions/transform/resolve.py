@@ -97,12 +97,17 @@ class Unreadable:
     kind: Literal["unreadable"] = "unreadable"
 
 
+def unreadable_name(row: UnreadableRow, content_hash: str) -> str:
+    """The name under which a row that cannot be read is kept aside: its id, or one that is made from its content."""
+    return row.session_id or f"{UNNAMED}{content_hash[:16]}"
+
+
 def unreadable(
     row: UnreadableRow, body: bytes, content_hash: str, *, requested_at: int, seq: int, run_id: str
 ) -> Unreadable:
     """What one request told of a row that cannot be read; `body` and `content_hash`: redacted."""
     return Unreadable(
-        session_id=row.session_id or f"{UNNAMED}{content_hash[:16]}",
+        session_id=unreadable_name(row, content_hash),
         named=row.session_id is not None,
         org_id=row.org_id,
         created_at=row.created_at,

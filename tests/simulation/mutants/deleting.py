@@ -10,6 +10,7 @@ from vapi_sessions.core.intervals import Window
 from vapi_sessions.operations import compare, reconcile
 from vapi_sessions.operations.compare import Difference
 from vapi_sessions.operations.coordinator import Coordinator
+from vapi_sessions.operations.window_buffer import RequestStamp
 from vapi_sessions.source import client, pagination
 
 from .planting import Planting, mutant
@@ -70,7 +71,7 @@ def partial(planting: Planting) -> None:
         missing = {key: created for key, created in work._missing.items() if key not in before}
         for key, known in work._run.index.known(missing).items():
             seq = work._run.numbers.take()
-            work._loader.tombstone(key, "deleted", known, requested_at=work._now, seq=seq)
+            work._coordinator.tombstone(key, "deleted", known, RequestStamp(work._now, seq))
 
     planting.around(pagination, "walk", first_step)
     planting.around(reconcile._Reconciliation, "_read", read)
@@ -110,7 +111,7 @@ def aged_out_is_deleted(planting: Planting) -> None:
         wrong = "deleted" if session_id in aged_out else kind
         inner(loader, session_id, planting.swap(kind, wrong), *given, **named)
 
-    planting.around(Coordinator, "mark", tombstone)
+    planting.around(Coordinator, "tombstone", tombstone)
 
 
 @mutant("half of a differing window is not compared")
