@@ -60,7 +60,7 @@ def still_held(
     now: Callable[[], int],
     say: Callable[[str], None] = lambda text: None,
 ) -> bool:
-    """Whether the warehouse may hold something forgotten, so that `erase_forgotten` is due. For whoever opens it for writing.
+    """Whether the warehouse may hold something forgotten, so that `erase_forgotten` is due. For the writer.
 
     Cheap (a look at the directories) while neither the list nor the files have changed since the last comparison: sessions that
     arrive later are compared when they are read. Otherwise all ids are compared. If the list has customers that this database was
@@ -128,7 +128,7 @@ def _held_by_customer(
         if because := suppression.named(one.body):
             _, others = found.get(one.session_id, (0, set()))
             found[one.session_id] = one.created_at or 0, because | others
-    # raw/ may lack some sessions; the customer columns were made from their bodies.
+    # raw/ may not have all sessions. The customer columns were made from their bodies.
     for session_id, created, *values in erase.customers(layout, index.state().get("snapshot")):
         if session_id not in found:
             named = zip(CUSTOMER_COLUMNS, values, strict=True)

@@ -50,8 +50,8 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What was erased, or with `dry_run` would be. `ids`: sessions that the warehouse held, with those erased for a mention; `absent`: ids
-    that were given and that it did not hold. `mentions`: sessions of others that mention the customers. `dropped`: raw files from which
+    """The outcome; with `dry_run` nothing was erased yet. `ids`: sessions that the warehouse held, with those erased for a mention;
+    `absent`: given ids that it did not hold. `mentions`: sessions of others that mention the customers. `dropped`: raw files from which
     customer identifiers were dropped, so that nobody can be found in them. `tightened`: everything was rewritten under a stricter policy.
     """
 

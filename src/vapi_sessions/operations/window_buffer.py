@@ -64,7 +64,7 @@ class PageSanitizer:
     def clean(
         self, rows: Sequence[Row], unreadable: Sequence[UnreadableRow], request: RequestStamp
     ) -> list[Observation | Unreadable]:
-        """What may be stored of the rows that a request showed. Raises ConfigurationError for another organisation's rows."""
+        """The rows that a request showed, as they may be stored. Raises ConfigurationError for another organisation's rows."""
         organisations = {row.org_id for row in rows} | {row.org_id for row in unreadable}
         for org_id in organisations - {None, self.org_id}:
             raise other_organisation(self.root, self.org_id, str(org_id))
