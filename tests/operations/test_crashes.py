@@ -38,17 +38,9 @@ from vapi_sessions.warehouse import raw
 
 #: Columns that may differ between two warehouses of the same data: when it was read.
 OUR_TIMES: Final = {"synced_at", "first_synced_at"}
-
-
 SYNC: Final = ("sync", "--settle", "0s", "--concurrency", "2", "--page-size", "8")
-
-
 RECONCILE: Final = ("reconcile", "--settle", "0s", "--page-size", "8", "--accept-deletions")
-
-
 REBUILD: Final = ("rebuild",)
-
-
 COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
     "first sync": SYNC,
     "sync": SYNC,

@@ -26,8 +26,6 @@ template, world = synced_world(three_months)
 
 
 OTHER_TABLE: Final = pa.table({"session_id": ["a"], "body": ["{}"]})
-
-
 TEARS: Final = {
     "half of it": lambda path: damage(path, GARBAGE["half of it"]),
     "nothing": lambda path: damage(path, GARBAGE["nothing"]),
