@@ -19,7 +19,7 @@ FORKING: Final = """
 import json, os, sys
 from vapi_sessions.cli import app
 from vapi_sessions.core import faultpoints
-from vapi_sessions.operations import coordinator, forget, rebuild, reconcile, sync, verify
+from vapi_sessions.operations import coordinator, rebuild, reconcile, sync
 from vapi_sessions.warehouse import part_ranges
 coordinator.BATCH_BYTES = int(os.environ.get("BATCH_BYTES", 40_000))
 part_ranges.SESSIONS_A_PART, part_ranges.SESSIONS_A_NEW_PART = 30, 10

@@ -35,7 +35,7 @@ def synced_world(fill: Callable[[World], Iterator[None]]) -> tuple[Any, Any]:
 
 
 def hourly(count: int, *, newest_hours: int) -> Callable[[World], Iterator[None]]:
-    """So many sessions, one an hour; the newest is some hours old. One sync, and five minutes."""
+    """For `synced_world`: small sessions, one an hour, the newest some hours old; one sync, and five minutes."""
 
     def fill(world: World) -> Iterator[None]:
         oldest = count - 1 + newest_hours

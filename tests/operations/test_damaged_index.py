@@ -129,7 +129,10 @@ def test_the_next_sync_derives_a_missing_index_again(world: World) -> None:
 
 @pytest.mark.parametrize(("version", "remedy"), [("2", "sync"), ("99", "rebuild")])
 def test_another_schema_version_is_reported_with_the_remedy(world: World, version: str, remedy: str) -> None:
-    """`status` and every command that cannot continue name the remedy, and after it everything is there in this version's schema. Version 2 occurs in published files only, after a killed take-over."""
+    """By `status` and every command that cannot continue; the remedy restores everything in this version's schema.
+
+    Version 2 occurs in published files only, after a take-over that was killed.
+    """
     before = contents(world)
     for name in ("index.duckdb", "vapi.duckdb")[remedy == "sync" :]:
         with duckdb.connect(world.warehouse / name) as db:

@@ -179,7 +179,7 @@ def test_a_restored_backup_is_searched_for_customers_without_listed_sessions(
 def test_an_unchanged_warehouse_is_not_compared_again(
     world: World, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By runs that find nothing, nor by those that store something, be it a session of the forgotten customer."""
+    """Neither by runs that find nothing nor by those that store something, even a session of the forgotten customer."""
     assert backup.exists()
 
     def compared(*given: object) -> set[str]:
