@@ -66,7 +66,7 @@ def findings(world: World, *, deep: bool = False) -> list[Finding]:
 
 def of_files(found: list[Finding]) -> Finding:
     """The only finding about published files."""
-    (finding,) = [one for one in found if "published files" in one.what]
+    (finding,) = [one for one in found if "published file" in one.what]
     return finding
 
 

@@ -127,7 +127,7 @@ def test_a_missing_published_file_is_found(world: World) -> None:
     latest = (world.warehouse / "parquet" / "latest").resolve()
     files = sorted((latest / "messages").glob("*/*.parquet"))
     files[0].unlink()
-    finding = next(f for f in run(world).findings if "published files" in f.what)
+    finding = next(f for f in run(world).findings if "published file" in f.what)
     assert finding.ids == (f"parquet/{latest.name}/{files[0].relative_to(latest)}",)
     heal(world, finding)
     assert run(world, deep=True).findings == ()
