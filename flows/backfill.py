@@ -1,6 +1,6 @@
-"""Read a range of `updatedAt` again, whatever the ledger says: `python flows/backfill.py 2026-01-01 2026-02-01`.
+"""Reads a range of `updatedAt` again, whether it was read before or not: `python flows/backfill.py 2026-01-01 2026-02-01`.
 
-What did not change is not written. A range that begins before the warehouse's origin extends its history.
+Sessions that did not change are not written. A range that begins before the warehouse's origin extends its history.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _sync = load_flow("sync")
 @flow(name="vapi-sessions backfill", task_runner=_sync.RUNNER, persist_result=False)
 def backfill_flow(since: str, until: str | None = None) -> Any:
     """Read `[since, until)` (ISO 8601, UTC) again; without `until`, up to now."""
-    return _sync.told(lambda: _sync.run_steps(load_settings(since=since, until=until), "backfill flow"))
+    return _sync.as_state(lambda: _sync.run_tasks(load_settings(since=since, until=until), "backfill flow"))
 
 
 def settings(arguments: list[str]) -> Settings:
-    """Those of a run with these arguments. Raises ConfigurationError if they are not one or two dates."""
+    """The settings of a run with these arguments. Raises ConfigurationError if they are not one or two dates."""
     if len(arguments) not in (1, 2):
         raise ConfigurationError(
             f"A backfill needs one or two dates, not {len(arguments)} arguments.",

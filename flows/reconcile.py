@@ -1,4 +1,4 @@
-"""Find and mark deletions as a Prefect flow: `python flows/reconcile.py`. The logic is `vapi_sessions.operations.reconcile`'s."""
+"""Finds and marks deletions as a Prefect flow: `python flows/reconcile.py`. The logic is in `vapi_sessions.operations.reconcile`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _sync = load_flow("sync")
 
 @flow(name="vapi-sessions reconcile", persist_result=False)
 def reconcile_flow(recheck_hours: float = 48, accept_deletions: bool = False) -> Any:
-    """Compare counts, mark what is gone, read again what was created lately. The key comes from the environment."""
-    return _sync.told(lambda: _reconcile(recheck_hours, accept_deletions))
+    """Compare counts, mark deleted sessions, re-read recent ones. The key comes from the environment."""
+    return _sync.as_state(lambda: _reconcile(recheck_hours, accept_deletions))
 
 
 def _reconcile(recheck_hours: float, accept_deletions: bool) -> None:
@@ -43,7 +43,7 @@ def _reconcile(recheck_hours: float, accept_deletions: bool) -> None:
     create_table_artifact(
         key="vapi-sessions-reconcile",
         table=[{"fact": name, "value": str(value)} for name, value in facts.items()],
-        description="What the last reconcile found.",
+        description="Results of the last reconcile.",
     )
 
 

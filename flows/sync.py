@@ -1,8 +1,7 @@
-"""The main job as a Prefect flow: plan, fetch windows as mapped tasks, merge, publish, leave a table of the run.
+"""The main job as a Prefect flow: plans, fetches windows as mapped tasks, merges, publishes, and leaves a table artifact of the run.
 
-`python flows/sync.py` runs it once, with the same settings as the command line (`VAPI_API_KEY`, `VAPI_BASE_URL`,
-`VAPI_WAREHOUSE`, …), and ends with the same messages and exit codes. The logic is `vapi_sessions.operations.sync`'s: the flow and
-`vapi-sessions sync` are two doors to it.
+`python flows/sync.py` runs it once, with the same settings as the command line (`VAPI_API_KEY`, `VAPI_BASE_URL`, `VAPI_WAREHOUSE`,
+…), and ends with the same messages and exit codes. Like `vapi-sessions sync`, it uses `vapi_sessions.operations.sync`.
 """
 
 from __future__ import annotations
@@ -25,75 +24,76 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from vapi_sessions.core import child
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.errors import VapiSessionsError, plain
-from vapi_sessions.operations import schedule, sync
+from vapi_sessions.operations import schedule
 from vapi_sessions.operations.progress import LogProgress
+from vapi_sessions.operations.sync import Run, Summary
 from vapi_sessions.settings import Settings, load_settings
 from vapi_sessions.warehouse.layout import Layout
 
-# No retries here: the client has them and knows what may be asked again. No cache: the default policy could answer a
-# fetch with what an earlier run fetched.
+# No retries here: the client retries, and knows which requests may be repeated. No cache: with the default policy a fetch could
+# return the result of an earlier run.
 RUNNER: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=8)
-_STEP: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False, "retries": 0}
-#: Tasks get the run's id, never the run: it holds the client, and parameters are shown and stored.
-_runs: dict[str, sync.Run] = {}
-# A scheduled run ends with the schedule that started it. Its process imports this before it does anything else, and waits for
-# Prefect's server soon after, for ever if that ended as well. Where nothing of the kind started the process, this does nothing.
+_TASK: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False, "retries": 0}
+#: Runs by id. Tasks get the id as a parameter, because Prefect shows and stores parameters, and the run holds the client.
+_runs: dict[str, Run] = {}
+# A scheduled run ends with the schedule that started it: its process imports this module first, and would otherwise wait for ever
+# for a Prefect server that has ended too. Does nothing in a process that no schedule started.
 child.follow_parent()
-#: What a task's state says is logged as "Finished in state …" as well, without the repr of the state and an empty traceback.
+# The message of a task's state is also logged as "Finished in state …", without a repr of the state and an empty traceback.
 logging.getLogger("prefect.task_runs").addFilter(
     lambda record: not record.getMessage().startswith("Task run failed with state:")
 )
 
 
-def told(step: Callable[[], object]) -> Any:
-    """Do a step; an error of ours becomes the state *Failed* with its message. Raised, Prefect would print its traceback.
+def as_state(work: Callable[[], object]) -> Any:
+    """Do the work. An error of ours becomes the state *Failed* with its message; if it were raised, Prefect would print a traceback.
 
-    The state carries the error: whoever asks a flow or a future for its result gets it raised. Prefect keeps states to the
-    end of the process, so the error lets go of the frames that it went through: they hold the run, and its database.
+    The result of the state raises the error. Prefect keeps states until the process ends, so the error drops its traceback, whose
+    frames hold the run and its database.
     """
     try:
-        return step()
+        return work()
     except VapiSessionsError as caught:
         error = caught.with_traceback(None)
         error.__cause__ = error.__context__ = None
         return Failed(message=f"{error.fact} {error.remedy}".strip(), data=error)
 
 
-@task(name="plan", **_STEP)
+@task(name="plan", **_TASK)
 def plan(run_id: str) -> Any:
-    """Fix the bound and cut what is to be read into windows; returns how many."""
-    return told(lambda: len(_runs[run_id].plan().windows))
+    """Fix the bound and cut the time to be read into windows; returns how many."""
+    return as_state(lambda: len(_runs[run_id].plan().windows))
 
 
-@task(name="fetch window", task_run_name="fetch window {index}", **_STEP)
+@task(name="fetch window", task_run_name="fetch window {index}", **_TASK)
 def fetch_window(index: int, run_id: str) -> Any:
-    """Read one window completely; returns its sessions."""
-    return told(lambda: _runs[run_id].fetch(index))
+    """Read one window completely; returns how many sessions it held."""
+    return as_state(lambda: _runs[run_id].fetch(index))
 
 
-@task(name="merge", **_STEP)
+@task(name="merge", **_TASK)
 def merge(run_id: str) -> Any:
-    """Wait until everything fetched is committed."""
-    return told(lambda: _runs[run_id].finish())
+    """Commit everything that was fetched."""
+    return as_state(lambda: _runs[run_id].finish())
 
 
-@task(name="publish", **_STEP)
+@task(name="publish", **_TASK)
 def publish(run_id: str) -> Any:
     """Publish the committed state; returns whether data files were written."""
-    return told(lambda: _runs[run_id].publish())
+    return as_state(lambda: _runs[run_id].publish())
 
 
 def warn(settings: Settings) -> None:
-    """Log what is doubtful about the warehouse's directories."""
+    """Log doubts about the warehouse's directories."""
     for doubt in Layout(settings.warehouse).doubts():
         get_run_logger().warning("%s", plain(doubt))
 
 
-def run_steps(settings: Settings, command: str) -> None:
+def run_tasks(settings: Settings, command: str) -> None:
     """One run, each step a task. Call it inside a flow."""
     logger = get_run_logger()
     warn(settings)
-    with sync.Run(settings, progress=LogProgress(logger.info), command=command) as run:
+    with Run(settings, progress=LogProgress(logger.info), command=command) as run:
         _runs[run.run_id] = run
         try:
             windows = plan(run.run_id, return_state=True).result()
@@ -112,7 +112,7 @@ def run_steps(settings: Settings, command: str) -> None:
     _leave_table(summary)
 
 
-def _leave_table(summary: sync.Summary) -> None:
+def _leave_table(summary: Summary) -> None:
     counts = summary.counts
     facts = {
         "run": summary.run_id,
@@ -132,12 +132,12 @@ def _leave_table(summary: sync.Summary) -> None:
     create_table_artifact(
         key="vapi-sessions-run",
         table=[{"fact": name, "value": str(value)} for name, value in facts.items()],
-        description="What the last run read and wrote.",
+        description="Results of the last run.",
     )
 
 
 def command(settings: Callable[[], Settings], run: Callable[[], object]) -> NoReturn:
-    """`python flows/….py`: run the flow once, and end as `vapi-sessions` does, with its messages and exit codes."""
+    """`python flows/….py`: run the flow once, and end with the messages and exit codes of `vapi-sessions`."""
     from vapi_sessions.cli.app import end_with
 
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -147,7 +147,7 @@ def command(settings: Callable[[], Settings], run: Callable[[], object]) -> NoRe
 @flow(name="vapi-sessions sync", task_runner=RUNNER, persist_result=False)  # type: ignore[arg-type]  # Prefect declares it invariant
 def sync_flow() -> Any:
     """One incremental sync. No parameters: settings and key come from the environment."""
-    return told(lambda: run_steps(load_settings(), "sync flow"))
+    return as_state(lambda: run_tasks(load_settings(), "sync flow"))
 
 
 if __name__ == "__main__":

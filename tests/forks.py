@@ -1,4 +1,4 @@
-"""The command line in processes of its own: one imports the program once and forks for each, so that each death is a real one."""
+"""Runs commands in forked processes: one process imports the program once and forks for each, so that each death is a real one."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Final
 from vapi_emulator.server import EmulatorServer
 
 KILLED: Final = -signal.SIGKILL
-#: Small batches, pages and files, so that a small history passes each point several times.
+#: Small batches and files, so that a small history passes each fault point several times.
 FORKING: Final = """
 import json, os, sys
 from vapi_sessions.cli import app
 from vapi_sessions.core import faultpoints
-from vapi_sessions.operations import coordinator, rebuild, reconcile, sync, take_over
+from vapi_sessions.operations import coordinator, rebuild, reconcile, sync
 from vapi_sessions.warehouse import part_ranges
 coordinator.BATCH_BYTES = int(os.environ.get("BATCH_BYTES", 40_000))
 part_ranges.SESSIONS_A_PART, part_ranges.SESSIONS_A_NEW_PART = 30, 10
@@ -44,7 +44,7 @@ for line in sys.stdin:
 
 
 class Forks:
-    """Runs the command line in processes of its own."""
+    """Runs commands in forked processes."""
 
     def __init__(
         self, server: EmulatorServer, said: Path, environment: Mapping[str, str] = MappingProxyType({})
@@ -68,9 +68,9 @@ class Forks:
         return int(self._process.stdout.readline())
 
     def said(self) -> str:
-        """What the last one printed."""
+        """The output of the last command."""
         return self._said.read_text()
 
     def end(self) -> None:
-        """No more."""
+        """End the forking process."""
         self._process.communicate()

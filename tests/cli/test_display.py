@@ -8,8 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from vapi_sessions.cli.display import Bars, Lines, display
-from vapi_sessions.operations.coordinator import Counts
-from vapi_sessions.operations.progress import Progress
+from vapi_sessions.operations.progress import Counts, Progress
 
 
 class Terminal(io.StringIO):

@@ -15,7 +15,7 @@ import pytest
 from broken_streams import closed_pipe, full_device
 from vapi_sessions.cli import streams
 from vapi_sessions.cli.display import Bars
-from vapi_sessions.operations.coordinator import Counts
+from vapi_sessions.operations.progress import Counts
 
 
 def test_a_pipe_that_does_not_block_gets_everything() -> None:

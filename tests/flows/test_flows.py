@@ -1,4 +1,4 @@
-"""The Prefect flows: the same pipeline through the other door. Few tests, because the harness takes its time to start."""
+"""The Prefect flows, run as scripts. Few tests, because Prefect takes long to start."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from vapi_emulator.server import EmulatorServer
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1200)]
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "a-key-that-must-not-show"
-#: `python flows/sync.py`, then `python flows/backfill.py 2020-01-01`, in one process: Prefect and its server take far longer to
-#: start than both. What each prints is kept apart by a line in both streams.
+#: `python flows/sync.py`, then `python flows/backfill.py 2020-01-01`, in one process: Prefect takes far longer to start than both
+#: take to run. A line in both streams separates their output.
 BOTH = """
 import runpy, sys
 for arguments in (["flows/sync.py"], ["flows/backfill.py", "2020-01-01"]):
@@ -39,7 +39,7 @@ for arguments in (["flows/sync.py"], ["flows/backfill.py", "2020-01-01"]):
 def flow_run(
     tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str, str]
 ) -> tuple[Path, str, str]:
-    """One `python flows/sync.py`, then one backfill: the warehouse, and what each printed."""
+    """One `python flows/sync.py`, then one backfill: their directory, and the output of each."""
     home = tmp_path_factory.mktemp("flows")
     from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings
 
@@ -76,8 +76,8 @@ def flow_run(
     return home, synced, backfilled + at_the_end
 
 
-def test_the_flow_syncs_everything_in_mapped_tasks(flow_run: tuple[Path, str, str]) -> None:
-    """All sessions arrive, and each window was a task of its own."""
+def test_the_flow_syncs_all_sessions_in_mapped_tasks(flow_run: tuple[Path, str, str]) -> None:
+    """Each window is a task of its own."""
     home, synced, _ = flow_run
     with vapi_sessions.connect(home / "warehouse") as db:
         assert db.execute("SELECT count(*) FROM sessions").fetchall() == [(300,)]
@@ -91,7 +91,7 @@ def test_the_flow_syncs_everything_in_mapped_tasks(flow_run: tuple[Path, str, st
 def test_the_flow_leaves_a_table_artifact_of_the_run(
     flow_run: tuple[Path, str, str], prefect_server: dict[str, str]
 ) -> None:
-    """Prefect's database holds the table, with what was read."""
+    """In Prefect's database, with the counts."""
     import sqlite3
 
     home, _, _ = flow_run
@@ -104,8 +104,8 @@ def test_the_flow_leaves_a_table_artifact_of_the_run(
     assert [facts["sessions new"] for facts in tables if facts["run"] == run_id] == ["300"]
 
 
-def test_a_backfill_reads_again_and_changes_nothing(flow_run: tuple[Path, str, str]) -> None:
-    """The range is read whole, the rows stay as they are, and history now begins where it was asked to."""
+def test_a_backfill_of_read_sessions_changes_nothing(flow_run: tuple[Path, str, str]) -> None:
+    """It reads the whole range, and every row stays the same."""
     home, _, _ = flow_run
     with vapi_sessions.connect(home / "warehouse") as db:
         runs = db.execute(
@@ -114,10 +114,10 @@ def test_a_backfill_reads_again_and_changes_nothing(flow_run: tuple[Path, str, s
     assert runs == [(300, 0, 0)]
 
 
-def test_the_key_is_in_nothing_that_prefect_prints_or_stores(
+def test_prefect_neither_prints_nor_stores_the_key(
     flow_run: tuple[Path, str, str], prefect_server: dict[str, str]
 ) -> None:
-    """Neither the debug log, nor Prefect's own files, nor the warehouse hold it."""
+    """Not in the debug log, not in Prefect's own files, not in the warehouse."""
     home, synced, backfilled = flow_run
     assert KEY not in synced + backfilled
     places = (home, Path(prefect_server["PREFECT_HOME"]))
@@ -126,10 +126,10 @@ def test_the_key_is_in_nothing_that_prefect_prints_or_stores(
     assert [path.name for path in files if KEY.encode() in path.read_bytes()] == []
 
 
-def test_no_planted_secret_is_in_what_prefect_prints_or_stores(
+def test_prefect_neither_prints_nor_stores_a_planted_secret(
     flow_run: tuple[Path, str, str], prefect_server: dict[str, str]
 ) -> None:
-    """Neither the debug log, nor Prefect's database with its states and artifacts, nor the warehouse hold one."""
+    """Not in the debug log, not in Prefect's database with its states and artifacts, not in the warehouse."""
     home, synced, backfilled = flow_run
     assert MARKER not in synced + backfilled
     assert found_in(home, MARKER) == {}

@@ -1,6 +1,6 @@
-"""`python flows/….py` ends as the command does: the same two lines, the same exit codes, and no traceback.
+"""`python flows/….py` ends like the command: with the same two lines, the same exit codes, and no traceback.
 
-Without a server of Prefect's: what is told before it is needed, and the state that an error of ours becomes.
+Without a Prefect server: errors before it is needed, and the state that an error of ours becomes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FLOWS = Path(__file__).resolve().parents[2] / "flows"
 
 @pytest.fixture(autouse=True)
 def warehouse(tmp_path: Path) -> Iterator[Path]:
-    """An environment with a key, a source that is never asked, and a warehouse; given back at the end."""
+    """An environment with a key, a source that gets no request, and a warehouse; restored at the end."""
     before = dict(os.environ)
     os.environ.update(
         VAPI_API_KEY=KEY, VAPI_BASE_URL="http://127.0.0.1:9", VAPI_WAREHOUSE=str(tmp_path / "warehouse")
@@ -37,7 +37,7 @@ def warehouse(tmp_path: Path) -> Iterator[Path]:
 def ended(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, flow: str, *arguments: str
 ) -> tuple[object, list[str]]:
-    """Exit code of `python flows/….py`, and the lines on stderr."""
+    """The exit code of `python flows/….py`, and its lines on stderr."""
     monkeypatch.setattr(sys, "argv", [str(FLOWS / flow), *arguments])
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(FLOWS / flow), run_name="__main__")
@@ -50,7 +50,7 @@ def ended(
     ("flow", "arguments"),
     [("sync.py", []), ("reconcile.py", []), ("backfill.py", ["2026-01-01"])],
 )
-def test_without_a_key_a_flow_says_what_the_command_says(
+def test_without_a_key_a_flow_prints_the_same_error_as_the_command(
     flow: str, arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Exit code 2 at once, no server started."""
@@ -76,7 +76,7 @@ def test_without_a_key_a_flow_says_what_the_command_says(
         (["2026-01-01", "2026-02-01", "x"], "error: A backfill needs one or two dates, not 3 arguments."),
     ],
 )
-def test_a_backfill_refuses_dates_that_are_none(
+def test_a_backfill_refuses_invalid_dates(
     arguments: list[str],
     line: str,
     capsys: pytest.CaptureFixture[str],
@@ -89,25 +89,25 @@ def test_a_backfill_refuses_dates_that_are_none(
 
 
 def test_an_error_of_ours_becomes_a_failed_state_with_its_message(warehouse: Path) -> None:
-    """One line for people; whoever asks for the result gets the error itself, and with it the exit code."""
+    """In one line. The result raises the error itself, and so has its exit code."""
     flows = load_flow("sync")
 
     def refuses() -> None:
         raise SourceRefusedError("The source says no (403).", "Look at the key.")
 
-    state = flows.told(refuses)
+    state = flows.as_state(refuses)
     assert (state.is_failed(), state.message) == (True, "The source says no (403). Look at the key.")
     assert state.data.__traceback__ is None  # it would keep the run and its database alive
     with pytest.raises(SourceRefusedError):
         state.result()
-    assert flows.told(lambda: 7) == 7
+    assert flows.as_state(lambda: 7) == 7
 
 
 @pytest.mark.parametrize(
     ("name", "parameters"), [("sync", []), ("backfill", ["2026-01-01"]), ("reconcile", [])]
 )
-def test_a_flow_on_a_locked_warehouse_ends_failed(name: str, parameters: list[str], warehouse: Path) -> None:
-    """Which run holds it is in the state's message."""
+def test_a_flow_on_a_locked_warehouse_fails(name: str, parameters: list[str], warehouse: Path) -> None:
+    """The message of the state names the other process."""
     from prefect.logging import disable_run_logger
 
     flow = getattr(load_flow(name), f"{name}_flow")
@@ -122,8 +122,8 @@ def test_a_flow_on_a_locked_warehouse_ends_failed(name: str, parameters: list[st
         state.result()
 
 
-def test_a_bad_date_given_to_a_deployment_ends_its_run_failed() -> None:
-    """Parameters come from people too."""
+def test_a_deployment_with_an_invalid_date_fails() -> None:
+    """Parameters are user input too."""
     from prefect.logging import disable_run_logger
 
     with disable_run_logger():

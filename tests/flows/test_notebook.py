@@ -1,4 +1,4 @@
-"""The notebook: committed without outputs, and executed here from its first cell to its last."""
+"""The notebook is committed without outputs, and every cell of it runs."""
 
 import os
 import re
@@ -36,7 +36,7 @@ def committed() -> Any:
 
 @pytest.fixture(scope="module")
 def pasted(demo_warehouse: Path) -> tuple[dict[str, str], Path]:
-    """What a shell makes of the notebook's command that `demo` prints: the variables it sets, and the notebook."""
+    """The notebook's command that `demo` prints, as a shell parses it: the variables it sets, and the notebook."""
     printed: list[str] = []
     next_steps(demo_warehouse, printed.append)
     (command,) = (line for line in printed if "-m jupyterlab " in line)
@@ -56,7 +56,7 @@ def executed(pasted: tuple[dict[str, str], Path], tmp_path_factory: pytest.TempP
         os.environ
         | {
             "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-            "MPLCONFIGDIR": str(elsewhere),  # nobody's own style changes the pictures
+            "MPLCONFIGDIR": str(elsewhere),  # without the developer's own style
             "IPYTHONDIR": str(elsewhere),
         }
         | variables
@@ -76,37 +76,37 @@ def code_cells(notebook: Any) -> list[Any]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_committed_notebook_is_valid(committed: Any) -> None:
-    """The file is what its format promises, with an id on each cell."""
+def test_the_committed_notebook_is_valid(committed: Any) -> None:
+    """It follows its format, with an id for each cell."""
     nbformat.validate(committed)
     assert len({cell.id for cell in committed.cells}) == len(committed.cells)
 
 
-def test_committed_notebook_has_no_outputs(committed: Any) -> None:
-    """Outputs hold customers' data: none is ever committed."""
+def test_the_committed_notebook_has_no_outputs(committed: Any) -> None:
+    """Outputs hold customers' data."""
     for cell in code_cells(committed):
         assert cell.outputs == []
         assert cell.execution_count is None
 
 
-def test_committed_notebook_knows_no_machine(committed: Any) -> None:
-    """No absolute path is written down: the warehouse is found as connect() finds it."""
+def test_the_committed_notebook_has_no_absolute_path(committed: Any) -> None:
+    """It finds the warehouse with connect()."""
     text = "\n".join(cell.source for cell in committed.cells)
     assert re.findall(r"(?:/(?:home|Users|root|tmp|work|mnt|var)/|[A-Z]:\\)\S*", text) == []
     assert "vapi_sessions.connect()" in text
 
 
 @pytest.mark.proof
-def test_every_cell_runs(executed: Any) -> None:
-    """Each code cell was executed, in order, and none ended in an error."""
+def test_every_cell_of_the_notebook_runs(executed: Any) -> None:
+    """In order, and without an error."""
     cells = code_cells(executed)
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     assert [output for cell in cells for output in cell.outputs if output.output_type == "error"] == []
 
 
 @pytest.mark.proof
-def test_no_cell_warns(executed: Any) -> None:
-    """Nothing is written to stderr: no warning greets the reader."""
+def test_no_cell_of_the_notebook_warns(executed: Any) -> None:
+    """Nothing is written to stderr."""
     assert [
         output.text
         for cell in code_cells(executed)
@@ -116,7 +116,7 @@ def test_no_cell_warns(executed: Any) -> None:
 
 
 @pytest.mark.proof
-def test_every_picture_is_drawn(executed: Any) -> None:
+def test_every_figure_of_the_notebook_is_drawn(executed: Any) -> None:
     """Each cell that shows a figure shows exactly one, and there are several."""
     drawing = [cell for cell in code_cells(executed) if "plt.show()" in cell.source]
     assert len(drawing) >= 8
@@ -128,7 +128,7 @@ def test_every_picture_is_drawn(executed: Any) -> None:
 
 
 @pytest.mark.proof
-def test_notebook_reads_the_warehouse_it_was_given(executed: Any, demo_warehouse: Path) -> None:
+def test_the_notebook_reads_the_warehouse_of_the_environment(executed: Any, demo_warehouse: Path) -> None:
     """The first table counts the sessions of the warehouse that VAPI_WAREHOUSE names."""
     with vapi_sessions.connect(demo_warehouse) as connection:
         ((sessions,),) = connection.execute("SELECT COUNT(*) FROM sessions").fetchall()
@@ -137,8 +137,8 @@ def test_notebook_reads_the_warehouse_it_was_given(executed: Any, demo_warehouse
 
 
 @pytest.mark.proof
-def test_transcript_is_readable(executed: Any) -> None:
-    """One conversation is printed, with the customer's and the assistant's words."""
+def test_the_transcript_in_the_notebook_is_readable(executed: Any) -> None:
+    """One conversation is printed, with the words of the customer and of the assistant."""
     (cell,) = (cell for cell in executed.cells if cell.id == "transcript")
     text = "".join(output.text for output in cell.outputs)
     assert re.search(r"\d\d:\d\d:\d\d  customer   \S", text)
@@ -146,6 +146,6 @@ def test_transcript_is_readable(executed: Any) -> None:
 
 
 @pytest.mark.proof
-def test_no_planted_secret_is_in_what_it_shows(executed: Any) -> None:
+def test_the_notebook_shows_no_planted_secret(executed: Any) -> None:
     """Not in a table, a text or an error of any cell."""
     assert MARKER not in nbformat.writes(executed)

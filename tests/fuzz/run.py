@@ -16,19 +16,18 @@ import httpx
 from pydantic import SecretStr
 
 import vapi_sessions
-from vapi_sessions.core.intervals import IntervalSet
+from vapi_sessions.core.ledger import RequestNumbers
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.errors import SourceUnavailableError
-from vapi_sessions.operations.coordinator import Coordinator
+from vapi_sessions.operations.coordinator import Coordinator, RunFacts
 from vapi_sessions.operations.recovery import recover
-from vapi_sessions.operations.window_buffer import PageSanitizer
+from vapi_sessions.operations.window_buffer import PageSanitizer, RequestStamp
 from vapi_sessions.privacy.policy import MessageText, PersonalData, Policy
 from vapi_sessions.privacy.sanitizer import Sanitizer
 from vapi_sessions.schema import TABLES
 from vapi_sessions.source.client import Source
 from vapi_sessions.source.environment import Environment
 from vapi_sessions.source.list_query import Query
-from vapi_sessions.source.pagination import PageRead
 from vapi_sessions.warehouse import query
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout, writer_lock
@@ -52,10 +51,11 @@ def world(seed: int) -> int:
     random = Random(seed)
     clock = itertools.count(START + 86_400_000_000)
     bodies: list[bytes] = []
+    numbers = RequestNumbers(1)
     source = Source(
         "http://fuzz.test",
         SecretStr("key"),
-        next_seq=itertools.count(1).__next__,
+        next_seq=numbers.take,
         environment=Environment(
             now=clock.__next__,
             sleep=lambda _: None,
@@ -73,15 +73,11 @@ def world(seed: int) -> int:
         layout = Layout(Path(directory, "warehouse"))
         layout.create()
         with source, writer_lock(layout), Index(layout.index, layout.scratch) as index:
-            staging = Staging.begin(layout.staging)
+            publisher = Publisher(index, layout, Staging.begin(layout.staging), clock.__next__)
             coordinator = Coordinator(
-                index,
-                layout,
-                staging,
+                publisher,
                 PageSanitizer("fuzz", ORG, layout.root, sanitizer, Suppression.open(layout)),
-                completed=IntervalSet(),
-                state=lambda: {"org_id": ORG, **sanitizer.state},
-                now=clock.__next__,
+                RunFacts(numbers, {"org_id": ORG}),
             )
             for number in range(PAGES):
                 moment = show(START + number * 3_600_000_000)
@@ -93,10 +89,10 @@ def world(seed: int) -> int:
                     continue  # a page that is not a list of sessions is refused as a whole
                 if any(row.org_id != ORG for row in found.rows):
                     continue  # the organisation id was damaged
-                coordinator.add_unclaimed(PageRead(found.rows, (), found))
+                coordinator.add_unclaimed(found.rows, [], RequestStamp.of(found))
                 coordinator.flush()
                 read |= {row.session_id: row.body for row in found.rows}
-            Publisher(index, layout, staging, clock.__next__).publish()
+            publisher.publish()
             index.checkpoint()
             held = _held(index)
             before = _tables(layout.root)

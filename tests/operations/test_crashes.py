@@ -1,13 +1,12 @@
-"""A process killed with SIGKILL at every step and started again does what a process that was never killed does.
+"""A run that is killed with SIGKILL at any step and started again ends with the same warehouse as a run that was not killed.
 
-The data at the source stand still, so both must end with the same warehouse. One process imports the program once and
-forks for each case, so that each death is a real one and none waits for imports.
+The data at the source do not change meanwhile. One process imports the program once and forks for each case, so that each
+death is a real one and no case waits for imports.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -22,9 +21,7 @@ import duckdb
 import httpx
 import pyarrow.parquet as pq
 import pytest
-import test_forget
-import test_take_over
-import test_tighten
+from fault_cases import RUNS, SOME_RUNS
 
 import vapi_sessions
 from conftest import RealTransport, settings_for
@@ -32,23 +29,28 @@ from forks import KILLED, Forks
 from selection import first, some
 from vapi_emulator.generate import History, fill
 from vapi_emulator.server import EmulatorServer
-from vapi_sessions.core import faultpoints
 from vapi_sessions.core.timestamps import HOUR, parse, show
-from vapi_sessions.errors import ConfigurationError
-from vapi_sessions.operations import sync
 from vapi_sessions.operations.reconcile import reconcile
+from vapi_sessions.operations.sync import sync
 from vapi_sessions.schema import TABLES
+from vapi_sessions.source.environment import Environment
 from vapi_sessions.warehouse import raw
 
-#: What may differ between two warehouses of the same data: when we read it.
+#: Columns that may differ between two warehouses of the same data: when it was read.
 OUR_TIMES: Final = {"synced_at", "first_synced_at"}
 SYNC: Final = ("sync", "--settle", "0s", "--concurrency", "2", "--page-size", "8")
 RECONCILE: Final = ("reconcile", "--settle", "0s", "--page-size", "8", "--accept-deletions")
 REBUILD: Final = ("rebuild",)
+COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "first sync": SYNC,
+    "sync": SYNC,
+    "reconcile": RECONCILE,
+    "rebuild": REBUILD,
+}
 
 
 class Listening(RealTransport):
-    """The real transport, which remembers each session version that a page of rows brought."""
+    """The real transport. Remembers each session version that a page brought."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +68,7 @@ class Listening(RealTransport):
 
 @dataclass
 class Scene:
-    """A source that stands still, and warehouses of it: `before`, and after each command that was never killed."""
+    """A source that does not change, and warehouses of it: `before`, and after each command that was not killed."""
 
     server: EmulatorServer
     root: Path
@@ -78,26 +80,23 @@ class Scene:
     def command(self, name: str, warehouse: Path) -> list[tuple[str, int]]:
         """Run sync or reconcile in this process; returns the versions that were downloaded."""
         listening = Listening()
-        environment = sync.Environment(transport=listening)
+        environment = Environment(transport=listening)
         settings = settings_for(self.server, warehouse, concurrency=2, page_size=8)
         if name == "reconcile":
             reconcile(settings, accept_deletions=True, environment=environment)
         else:
-            sync.sync(settings, environment=environment)
+            sync(settings, environment=environment)
         return listening.versions
 
 
 def published(warehouse: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """The five tables as readers see them; of a mark only whether it is there."""
+    """The five tables as readers see them; of a tombstone only whether it is there."""
     with vapi_sessions.connect(warehouse) as db:
         return _tables(lambda sql: db.execute(sql).fetchall())
 
 
 def indexed(warehouse: Path) -> list[tuple[Any, ...]]:
-    """What the writer's index says of each session, but for what our own clock and the numbers of requests make of it.
-
-    Nothing may be left to publish.
-    """
+    """The index's row of each session, without our own times and request numbers. Nothing may be left to publish."""
     with duckdb.connect(warehouse / "index.duckdb", read_only=True) as db:
         db.execute("SET TimeZone = 'UTC'").fetchall()
         assert db.execute("SELECT count(*) FROM sync.batches WHERE NOT published").fetchall() == [(0,)]
@@ -123,7 +122,7 @@ def _tables(rows: Callable[[str], list[tuple[Any, ...]]]) -> dict[str, list[tupl
 
 
 def versions_in_raw(warehouse: Path) -> set[tuple[str, int]]:
-    """Each session version that lies in a finished raw file, whether it has been merged or not."""
+    """Each session version that is in a finished raw file, merged or not."""
     found: set[tuple[str, int]] = set()
     for path in (warehouse / "raw").glob("[!.]*.parquet"):
         table = pq.read_table(path, columns=["session_id", "updated_at", "kind"])
@@ -141,7 +140,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         store, org_id, now = server.store, server.org_id, server.store.now_us()
         fill(store, History(org_id=org_id, sessions=70, days=20, until_us=now - 24 * HOUR, seed=5))
         half = root / "half"
-        sync.sync(settings_for(server, half, until=now - 12 * HOUR))
+        sync(settings_for(server, half, until=now - 12 * HOUR))
         ids = store.ids(org_id)
         for n, session_id in enumerate(ids[::4]):
             at = now - 6 * HOUR + n * 1_000_000
@@ -170,53 +169,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         forks.end()
 
 
-COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "first sync": SYNC,
-    "sync": SYNC,
-    "reconcile": RECONCILE,
-    "rebuild": REBUILD,
-}
-_MERGE = ("merge.begun", "merge.deleted", "merge.inserted", "merge.noted", "merge.committed")
-_PUBLISH = tuple(point for point in faultpoints.POINTS if point.startswith("publish."))
-CASES: Final = [
-    *(
-        ("first sync", point)
-        for point in ("page.fetched:5", "raw.written:3", "raw.renamed:3", "staging.written:3")
-    ),
-    *(("first sync", point) for point in ("merge.noted:3", "merge.committed:3")),
-    *(("first sync", point) for point in ("publish.file_written:3", "publish.views_renamed")),
-    *(("sync", point) for point in ("page.fetched:4", "raw.written", "raw.renamed", "staging.written")),
-    *(("sync", point) for point in _MERGE),
-    *(("sync", point) for point in _PUBLISH),
-    *(("reconcile", point) for point in ("reconcile.compared", "raw.renamed", "reconcile.marked")),
-    *(
-        ("reconcile", point)
-        for point in ("merge.committed", "publish.file_written", "publish.snapshot_noted")
-    ),
-    *(
-        ("rebuild", point)
-        for point in ("merge.committed:2", "rebuild.derived", "index.drafted", "index.swapped")
-    ),
-    *(("rebuild", point) for point in ("rebuild.swapped", *_PUBLISH)),
-]
-
-
-#: One death in each part of a run.
-SOME: Final = (
-    ("first sync", "raw.renamed:3"),
-    ("sync", "publish.snapshot_renamed"),
-    ("reconcile", "reconcile.marked"),
-    ("rebuild", "rebuild.swapped"),
-)
-
-
 @pytest.mark.parametrize(
-    ("name", "point"), some(CASES, *SOME), ids=[f"{name}, {point}" for name, point in CASES]
+    ("name", "point"), some(RUNS, *SOME_RUNS), ids=[f"{name}, {point}" for name, point in RUNS]
 )
-def test_killed_and_started_again_it_is_as_if_never_killed(
+def test_a_killed_run_that_is_started_again_ends_like_one_that_was_not_killed(
     scene: Scene, tmp_path: Path, name: str, point: str
 ) -> None:
-    """All tables are those of the run never killed, readers saw a whole state meanwhile, and nothing was fetched twice."""
+    """All tables are the same, readers see a whole state meanwhile, and nothing is fetched twice."""
     warehouse = tmp_path / "warehouse"
     shutil.copytree(scene.before[name], warehouse, symlinks=True)
     had = versions_in_raw(warehouse)
@@ -233,11 +192,11 @@ def test_killed_and_started_again_it_is_as_if_never_killed(
     assert indexed(warehouse) == scene.index_after[name]
     if name != "reconcile":  # which reads differing windows whole
         again = [version for version in downloaded if version in (kept if name == "rebuild" else kept - had)]
-        assert len(again) <= 3, "each window that goes on asks once more for the session it stopped at"
-    _nothing_is_left_lying_about(warehouse)
+        assert len(again) <= 3, "each resumed window requests once more the session at which it stopped"
+    _check_tidy(warehouse)
 
 
-def _nothing_is_left_lying_about(warehouse: Path) -> None:
+def _check_tidy(warehouse: Path) -> None:
     for directory in ("raw", "parquet", ".tmp", "staging"):
         assert list((warehouse / directory).glob(".*")) == []
     assert list((warehouse / ".tmp").iterdir()) == list((warehouse / "staging").iterdir()) == []
@@ -254,8 +213,8 @@ def _nothing_is_left_lying_about(warehouse: Path) -> None:
         assert watermark == bound
 
 
-def test_killed_again_and_again_it_still_gets_there(scene: Scene, tmp_path: Path) -> None:
-    """Five deaths in a row at different steps of a first sync, and no page that is in raw/ is read a second time."""
+def test_a_first_sync_that_is_killed_five_times_ends_well(scene: Scene, tmp_path: Path) -> None:
+    """Five deaths in a row at different steps, and no page that is in raw/ is read a second time."""
     warehouse = tmp_path / "warehouse"
     for point in ("merge.noted:2", "raw.renamed", "page.fetched:3", "merge.committed"):
         before = versions_in_raw(warehouse) if warehouse.exists() else set()
@@ -269,16 +228,16 @@ def test_killed_again_and_again_it_still_gets_there(scene: Scene, tmp_path: Path
 
 
 @pytest.mark.parametrize("point", first(["index.drafted", "index.swapped", "publish.snapshot_drafted"]))
-def test_a_rebuild_killed_before_it_is_shown_costs_no_download(
+def test_a_rebuild_that_is_killed_before_its_publication_costs_no_download(
     scene: Scene, tmp_path: Path, point: str
 ) -> None:
-    """Old index or new one: readers see what they saw, and the next sync goes on from it."""
+    """Readers see the earlier state, and the next sync continues with either index."""
     warehouse = tmp_path / "warehouse"
     shutil.copytree(scene.before["rebuild"], warehouse, symlinks=True)
     before = published(warehouse)
     assert scene.forks.run(REBUILD, warehouse, point) == KILLED
     assert published(warehouse) == before
-    # A window whose end brought no row may be left open in raw/; going on in it shows the row at its cursor once more.
+    # A window whose end brought no row may be open in raw/. When it is resumed, it reads the row at its cursor once more.
     windows = [w for path in raw.files(warehouse / "raw") for w in raw.read_progress(path)["windows"]]
     at_cursors = {key for w in windows for *_, tied in json.loads(w["left_to_read"] or "[]") for key in tied}
     assert {session_id for session_id, _ in scene.command("sync", warehouse)} <= at_cursors
@@ -286,49 +245,8 @@ def test_a_rebuild_killed_before_it_is_shown_costs_no_download(
     assert indexed(warehouse) == scene.index_after["rebuild"]
 
 
-# -- the points themselves
-
-
-def test_every_point_declared_is_reached_somewhere_and_the_reverse() -> None:
-    """The names in the source are the names declared, so none is forgotten."""
-    package = Path(vapi_sessions.__file__).parent
-    used = [
-        name
-        for path in package.rglob("*.py")
-        if path.name != "faultpoints.py"
-        for name in re.findall(r'faultpoints\.reach\(\s*"([^"]*)"', path.read_text("utf-8"))
-    ]
-    assert sorted(used) == sorted(faultpoints.POINTS)
-    calls = sum(path.read_text("utf-8").count("faultpoints.reach(") for path in package.rglob("*.py"))
-    assert calls == len(used)
-
-
-def test_there_is_a_death_for_every_point() -> None:
-    """No point is declared that no case dies at, here or where people are forgotten, policies tightened and warehouses taken over."""
-    cases = [
-        *(point for _, point in CASES),
-        *test_forget.PLACES,
-        *test_tighten.PLACES,
-        *test_take_over.PLACES,
-    ]
-    assert {point.partition(":")[0] for point in cases} == set(faultpoints.POINTS)
-
-
-def test_a_point_that_nobody_declared_is_an_error() -> None:
-    """A new call without its declaration fails in the first test that passes it."""
-    with pytest.raises(ValueError, match=r"nowhere.at_all is not declared"):
-        faultpoints.reach("nowhere.at_all")
-
-
-@pytest.mark.parametrize("text", ["nowhere.at_all", "raw.written:0", "raw.written:x", "raw.written=gone"])
-def test_a_wrong_name_is_refused(text: str) -> None:
-    """A test that misspells its point must not pass because nothing happens."""
-    with pytest.raises(ConfigurationError, match="names no fault point"):
-        faultpoints.arm(text)
-
-
-def test_the_environment_names_the_point(scene: Scene, tmp_path: Path) -> None:
-    """The installed command itself dies where the variable says."""
+def test_an_environment_variable_names_the_fault_point(scene: Scene, tmp_path: Path) -> None:
+    """The installed command dies there."""
     command = Path(sys.executable).with_name("vapi-sessions")
     environment = {
         "VAPI_API_KEY": scene.server.key,

@@ -1,4 +1,4 @@
-"""The published files are the only copy of the rows: rot in them is found, noted, and mended by the next writer, from `raw/`."""
+"""Rot in published files is found and recorded by `verify`, and repaired from `raw/` by the next writer."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from synced_worlds import synced_world
 
-from conftest import World, new_world
+from conftest import World
 from vapi_sessions import schema
 from vapi_sessions.core.timestamps import SECOND
 from vapi_sessions.errors import WarehouseDamagedError
-from vapi_sessions.operations.verify import Finding, verify
+from vapi_sessions.operations.findings import Finding
+from vapi_sessions.operations.verify import verify
 from vapi_sessions.warehouse import damage
 from vapi_sessions.warehouse.layout import Layout
 
@@ -30,37 +32,25 @@ SESSION: dict[str, Any] = {
 NAMES = [table.name for table in schema.TABLES]
 
 
-def _fill(world: World) -> None:
-    for day in (40, 2):  # in two months
+def two_months(world: World) -> Iterator[None]:
+    """60 sessions in two months, with rows in every table; one sync, and half an hour."""
+    for day in (40, 2):
         at = world.ago(days=day)
         world.insert(30, lambda n, at=at: (at + n * SECOND,) * 2, **SESSION)
+    yield
+    world.clock.forward(minutes=30)
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Sessions of two months, all of them read."""
-    with new_world(tmp_path_factory.mktemp("damaged") / "warehouse") as made:
-        _fill(made)
-        made.sync()
-        made.clock.forward(minutes=30)
-        yield made
-
-
-@pytest.fixture
-def world(world: World, template: World) -> World:
-    """That source, and a copy of that warehouse."""
-    _fill(world)
-    world.adopt(template)
-    return world
+template, world = synced_world(two_months)
 
 
 def published(world: World, table: str) -> list[Path]:
-    """Its files in the newest snapshot, oldest month first."""
+    """Files of a table in the newest snapshot, oldest month first."""
     return sorted((world.warehouse / "parquet" / "latest").resolve().glob(f"{table}/*/*.parquet"))
 
 
 def rot(path: Path, column: str | None = None) -> None:
-    """One byte of a page is not what was written; the file has its length, its end and its name."""
+    """Change one byte of a page; the length, the end and the name of the file stay."""
     group = pq.read_metadata(path).row_group(0)
     names = [group.column(n).path_in_schema for n in range(group.num_columns)]
     chunk = group.column(names.index(column) if column else 0)
@@ -70,33 +60,33 @@ def rot(path: Path, column: str | None = None) -> None:
 
 
 def findings(world: World, *, deep: bool = False) -> list[Finding]:
-    """Of a verification."""
+    """The findings of a verification."""
     return list(verify(world.settings(), deep=deep, environment=world.environment()).findings)
 
 
 def of_files(found: list[Finding]) -> Finding:
-    """What it says of published files."""
-    (finding,) = [one for one in found if "published files" in one.what]
+    """The only finding about published files."""
+    (finding,) = [one for one in found if "published file" in one.what]
     return finding
 
 
-def noted(world: World) -> list[str]:
-    """The names that were left for the next writer."""
+def recorded(world: World) -> list[str]:
+    """The names of files that are recorded for the next writer."""
     found: list[str] = json.loads((world.warehouse / "damaged.json").read_text())
     return found
 
 
-def test_rot_is_found_noted_and_mended_by_the_next_sync(world: World) -> None:
-    """That file alone is derived again, all others are linked, and the note goes."""
+def test_rot_is_found_recorded_and_repaired_by_the_next_sync(world: World) -> None:
+    """The sync derives that file alone, links all others, and removes the record."""
     expected = world.tables()
     _, victim = published(world, "messages")
     rot(victim)
     before = world.files("parquet")
     finding = of_files(findings(world))
-    assert finding.what == "1 published files are missing or damaged"
+    assert finding.what == "1 published file is missing or damaged"
     assert finding.ids == (str(victim.relative_to(world.warehouse.resolve())),)
     assert finding.remedy == "vapi-sessions sync"
-    assert noted(world) == [victim.name]
+    assert recorded(world) == [victim.name]
     assert world.files("parquet") == before  # it changes nothing else
     world.sync()
     assert not (world.warehouse / "damaged.json").exists()
@@ -108,15 +98,15 @@ def test_rot_is_found_noted_and_mended_by_the_next_sync(world: World) -> None:
 
 
 @pytest.mark.parametrize("table", NAMES)
-def test_a_page_of_any_table_is_looked_at(world: World, table: str) -> None:
-    """By its checksum: that what is in it can be read proves nothing."""
+def test_rot_is_found_in_a_page_of_any_table(world: World, table: str) -> None:
+    """By the page's checksum: a page that can be read may still be wrong."""
     victim = published(world, table)[0]
     rot(victim, "session_id")
     assert of_files(findings(world)).ids == (str(victim.relative_to(world.warehouse.resolve())),)
 
 
-def test_without_a_verification_rot_stays_until_the_file_is_written_again(world: World) -> None:
-    """A sync does not read what it links; what it rewrites it does read, and does not believe."""
+def test_without_a_verification_rot_stays_until_the_file_is_rewritten(world: World) -> None:
+    """A sync does not read the files that it links. It reads those it rewrites, and does not trust a rotten one."""
     expected = world.tables()
     old, new = published(world, "sessions")
     for path in (old, new):
@@ -131,8 +121,8 @@ def test_without_a_verification_rot_stays_until_the_file_is_written_again(world:
     assert findings(world, deep=True) == []
 
 
-def test_a_note_of_a_file_that_is_sound_rewrites_nothing(world: World) -> None:
-    """The writer looks for itself: somebody may have put it back from a copy. A note that cannot be read is none."""
+def test_a_record_of_a_sound_file_rewrites_nothing(world: World) -> None:
+    """The writer checks the file, which may have been restored. A record that cannot be read counts as none."""
     names = [path.name for path in published(world, "costs")]
     for text in (json.dumps([*names, "nobody.parquet"]), "{", '{"a": 1}', ""):
         (world.warehouse / "damaged.json").write_text(text)
@@ -142,8 +132,8 @@ def test_a_note_of_a_file_that_is_sound_rewrites_nothing(world: World) -> None:
         assert not (world.warehouse / "damaged.json").exists()
 
 
-def test_a_file_that_is_gone_is_told_too(world: World) -> None:
-    """And made again by the next sync, note or not."""
+def test_a_recorded_file_that_is_gone_is_made_again(world: World) -> None:
+    """By the next sync."""
     expected = world.tables()
     victim = published(world, "messages")[0]
     victim.unlink()
@@ -155,12 +145,12 @@ def test_a_file_that_is_gone_is_told_too(world: World) -> None:
     assert not layout.damaged.exists()
 
 
-def test_notes_of_two_verifications_are_joined(world: World) -> None:
-    """Of which the first found something else."""
+def test_records_of_two_verifications_are_joined(world: World) -> None:
+    """The second does not replace the first."""
     layout = Layout(world.warehouse)
     damage.add(layout, ["b", "a"])
     damage.add(layout, ["c", "a"])
-    assert noted(world) == ["a", "b", "c"]
+    assert recorded(world) == ["a", "b", "c"]
     assert damage.names(layout) == {"a", "b", "c"}
     assert layout.damaged.stat().st_mode & 0o777 == 0o600
     damage.clear(layout)
@@ -168,10 +158,8 @@ def test_notes_of_two_verifications_are_joined(world: World) -> None:
     assert damage.names(layout) == frozenset()
 
 
-def test_a_warehouse_that_is_only_to_be_read_is_verified_all_the_same(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The finding is told; it just cannot be noted."""
+def test_a_read_only_warehouse_can_be_verified(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The finding is reported; it only cannot be recorded."""
 
     def refused(path: object, *given: Any, **named: Any) -> Any:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
@@ -182,8 +170,8 @@ def test_a_warehouse_that_is_only_to_be_read_is_verified_all_the_same(
     assert not (world.warehouse / "damaged.json").exists()
 
 
-def test_what_raw_cannot_give_is_not_replaced(world: World) -> None:
-    """The note stays, readers keep what they have, and the next sync that can mends it."""
+def test_a_rotten_file_without_its_raw_file_is_not_replaced(world: World) -> None:
+    """The record and the published state stay, and the next sync repairs it once the raw file is back."""
     shown = (world.warehouse / "parquet" / "latest").readlink()
     rot(published(world, "costs")[0])
     assert of_files(findings(world))
@@ -193,7 +181,7 @@ def test_what_raw_cannot_give_is_not_replaced(world: World) -> None:
         with pytest.raises(WarehouseDamagedError, match="raw/ cannot give 30 of them"):
             world.sync()
         assert (world.warehouse / "parquet" / "latest").readlink() == shown
-        assert noted(world)
+        assert recorded(world)
     kept.rename(raw)
     world.sync()
     assert not (world.warehouse / "damaged.json").exists()

@@ -1,4 +1,4 @@
-"""A first sync that takes long publishes on its way: what readers see is always a whole committed state, and they are told."""
+"""A long first sync publishes before its end: readers always see a whole committed state, and `status` says that it runs."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ STAGED = 12_000
 
 @pytest.fixture
 def world(world: World) -> World:
-    """Sessions over twelve days, in windows of which each is several pages."""
+    """Sessions over twelve days; each window has several pages."""
     world.insert(SESSIONS, lambda n: (world.ago(hours=300 - 2 * n), world.ago(hours=300 - 2 * n) + SECOND))
     return world
 
 
 @pytest.fixture
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small batches, which are published soon."""
+    """Small batches, which are published early."""
     monkeypatch.setattr(coordinator, "STAGED_MOST", STAGED)
     monkeypatch.setattr(coordinator, "BATCH_BYTES", 2_000)
 
 
 def check(world: World) -> int:
-    """That what is published is a state that was committed, and is what its ledger says; returns how many sessions it has."""
+    """Assert that the published state was committed and agrees with its ledger; returns how many sessions it has."""
     sessions, batches, claimed, running, messages, *contradictions = world.answers(
         [
             "SELECT session_id, epoch_us(updated_at) FROM sessions",
@@ -59,18 +59,18 @@ def check(world: World) -> int:
         for o in part
         if published
     }
-    assert held == stored, "no more and no less than its batches have"
+    assert held == stored, "exactly the sessions of the published batches"
     assert held == {session_id for (session_id,) in messages}
     listed = {s for s, at, _ in world.there() if any(a <= at * 1000 < b for a, b in claimed)}
-    assert listed <= held, "what is claimed is there"
+    assert listed <= held, "all sessions of claimed time"
     assert running in ([("running",)], [("done",)])
     return len(held)
 
 
 @pytest.mark.proof
 @pytest.mark.usefixtures("often")
-def test_readers_see_whole_states_while_it_runs(world: World) -> None:
-    """Several, each with more sessions than the one before, and each of them agrees with the ledger that it shows."""
+def test_readers_see_whole_states_during_a_first_sync(world: World) -> None:
+    """Several states, each with more sessions than the one before, and each agrees with its own ledger."""
     seen: list[int] = []
     said: list[str] = []
 
@@ -94,8 +94,8 @@ def test_readers_see_whole_states_while_it_runs(world: World) -> None:
 
 
 @pytest.mark.usefixtures("often")
-def test_an_error_in_the_middle_leaves_what_was_read_and_says_so(world: World) -> None:
-    """The next run goes on; until it is done, the warehouse is called unfinished."""
+def test_an_interrupted_first_sync_is_published_as_unfinished(world: World) -> None:
+    """The next run continues; until it has succeeded, `status` calls the first sync unfinished."""
     asked: list[str] = []
 
     def before(request: httpx.Request) -> None:
@@ -128,8 +128,8 @@ def test_an_error_in_the_middle_leaves_what_was_read_and_says_so(world: World) -
         "publish.latest_swapped:2",
     ],
 )
-def test_killed_in_the_middle_the_next_run_goes_on(world: World, tmp_path: Path, point: str) -> None:
-    """By SIGKILL, after a publication or more: what is shown is whole and stays so, and nothing that is in raw/ is read again."""
+def test_the_next_run_continues_a_killed_first_sync(world: World, tmp_path: Path, point: str) -> None:
+    """Killed after a publication or more: the published state is whole and stays so, and nothing in raw/ is read again."""
     environment: dict[str, Any] = {"VAPI_API_KEY": KEY, "VAPI_BASE_URL": world.server.url}
     sync = ("sync", "--settle", "0s", "--concurrency", "1", "--page-size", "4")
     forks = Forks(world.server, tmp_path / "said", {"STAGED_MOST": str(STAGED), "BATCH_BYTES": "2000"})
@@ -145,7 +145,7 @@ def test_killed_in_the_middle_the_next_run_goes_on(world: World, tmp_path: Path,
     assert ran.code == 0, ran.err
     read = int(ran.out.split()[0].replace(",", ""))
     assert read <= SESSIONS - kept + 3, (
-        "each window that goes on asks once more for the session it stopped at"
+        "each resumed window requests once more the session at which it stopped"
     )
     assert world.here() == world.there()
     assert check(world) == SESSIONS

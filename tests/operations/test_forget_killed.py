@@ -1,4 +1,4 @@
-"""A `forget` that is killed at any moment and run again leaves nothing, and nothing that is half removed passes for clean."""
+"""A `forget` that is killed at a random moment and run again leaves nothing; half-removed snapshots do not count as check_clean."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import command
 from conftest import World, new_world
 from searching import found_in
 from vapi_sessions.core import faultpoints, files
-from vapi_sessions.operations import forget
+from vapi_sessions.operations.forget import Whom, forget
 from vapi_sessions.warehouse import erase
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.suppression import Suppression
@@ -30,7 +30,7 @@ TRACES = ("bob-himself", "Bob Roe", "5550109")
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A warehouse of four syncs, each with a session of either customer; a database that was put aside; several snapshots."""
+    """A warehouse of four syncs, each with sessions of two customers; a database that was put aside; several snapshots."""
     with new_world(tmp_path_factory.mktemp("killed") / "warehouse") as world:
         for hours in (80, 60, 30, 5):
             for name, number in (("Bob Roe", NUMBER), ("Ann Lee", "+14155550111")):
@@ -50,22 +50,23 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def warehouse(template: World, tmp_path: Path) -> Path:
-    """A copy of it."""
+    """A copy of that warehouse."""
     copy = tmp_path / "warehouse"
     shutil.copytree(template.warehouse, copy, symlinks=True)
     return copy
 
 
-def clean(warehouse: Path) -> None:
+def check_clean(warehouse: Path) -> None:
+    """Nothing of the customer is in any file, and no snapshot is half removed."""
     assert found_in(warehouse, *TRACES) == {}
     assert [path.name for path in (warehouse / "parquet").glob(".*")] == []
     assert erase.snapshots_with(Layout(warehouse), Suppression.open(Layout(warehouse)).holds) == []
 
 
-def test_a_directory_is_removed_at_once_or_not_at_all(
+def test_a_directory_is_removed_completely_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever dies while files go one by one leaves nothing under its name."""
+    """A process that dies while it deletes the files leaves nothing under the directory's name."""
     made = tmp_path / "snapshot"
     (made / "sessions").mkdir(parents=True)
 
@@ -81,8 +82,8 @@ def test_a_directory_is_removed_at_once_or_not_at_all(
 
 
 @pytest.mark.parametrize("table", ["sessions", "messages", "costs"])
-def test_a_snapshot_is_clean_if_none_of_its_tables_holds_the_session(tmp_path: Path, table: str) -> None:
-    """An earlier version may have removed a half of it: files of sessions, and not those of the others."""
+def test_a_snapshot_is_clean_only_if_no_table_holds_the_session(tmp_path: Path, table: str) -> None:
+    """An earlier version may have removed one half of it: the files of sessions, and not those of other tables."""
     for name in ("sessions", "messages", "costs"):
         month = tmp_path / "parquet" / "20260304T153000Z-000001" / name / "created_month=2026-03"
         month.mkdir(parents=True)
@@ -97,26 +98,26 @@ def test_a_snapshot_is_clean_if_none_of_its_tables_holds_the_session(tmp_path: P
 
 
 @pytest.mark.proof
-def test_what_was_hidden_and_not_removed_goes_with_the_next_run(warehouse: Path, template: World) -> None:
-    """The process died after the rename: verify names it, the next forget or sync deletes it."""
+def test_a_hidden_snapshot_of_a_killed_forget_is_removed_by_the_next_run(
+    warehouse: Path, template: World
+) -> None:
+    """The process died after the rename."""
     world = World(template.server, warehouse, template.clock)
     faultpoints.arm("erase.published=full")
     try:
         with pytest.raises(OSError, match="No space left"):
-            forget.forget(
-                world.settings(), forget.Whom(customers=[("number", NUMBER)]), environment=world.environment()
-            )
+            forget(world.settings(), Whom(customers=[("number", NUMBER)]), environment=world.environment())
     finally:
         faultpoints.arm(None)
     for path in erase.snapshots_with(Layout(warehouse), Suppression.open(Layout(warehouse)).holds):
         path.rename(path.with_name(f".{path.name}.77.tmp"))
     assert found_in(warehouse, *TRACES)
     world.sync()
-    clean(warehouse)
+    check_clean(warehouse)
 
 
-def _kill_at_random(warehouse: Path, seconds: float) -> bool:
-    """Run forget, and kill it after so long; returns whether it was still at work."""
+def _kill_after(warehouse: Path, seconds: float) -> bool:
+    """Run forget, and kill it after so many seconds; returns whether it was still at work."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("VAPI_")}
     started = subprocess.Popen(
         [command.COMMAND, "forget", "--customer-number", NUMBER],
@@ -132,8 +133,8 @@ def _kill_at_random(warehouse: Path, seconds: float) -> bool:
 
 @pytest.mark.proof
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_after_twenty_random_kills_nothing_is_left(warehouse: Path, template: World, seed: int) -> None:
-    """One after the other on one warehouse, then once to the end; each time nothing passes for done that is not."""
+def test_twenty_random_kills_leave_nothing(warehouse: Path, template: World, seed: int) -> None:
+    """Each in a warehouse of its own, then one run to the end. A list that says it is done is right."""
     chance = random.Random(seed)
     started = time.monotonic()
     copy = warehouse.with_name("measured")
@@ -147,11 +148,11 @@ def test_after_twenty_random_kills_nothing_is_left(warehouse: Path, template: Wo
     for _ in range(20):
         fresh = warehouse.with_name(f"fresh-{killed}")
         shutil.copytree(warehouse, fresh, symlinks=True)
-        for _ in range(chance.choice((1, 1, 2))):  # also the one who completes what another left
-            killed += _kill_at_random(fresh, chance.uniform(0.2, 1) * whole)
+        for _ in range(chance.choice((1, 1, 2))):  # a run that completes another one is killed too
+            killed += _kill_after(fresh, chance.uniform(0.2, 1) * whole)
         listed = Suppression.open(Layout(fresh))
         if not listed.empty and not listed.pending:
-            clean(fresh)
+            check_clean(fresh)
         if not listed.empty and chance.random() < 0.5:
             World(template.server, fresh, template.clock).sync()
         else:
@@ -159,6 +160,6 @@ def test_after_twenty_random_kills_nothing_is_left(warehouse: Path, template: Wo
                 "forget", "--customer-number", NUMBER, environment={"VAPI_WAREHOUSE": str(fresh)}
             )
             assert ran.code == 0, ran.err
-        clean(fresh)
+        check_clean(fresh)
         shutil.rmtree(fresh)
     assert killed >= 10

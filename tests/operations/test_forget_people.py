@@ -1,4 +1,4 @@
-"""Whom `forget` finds: a person in every spelling, by everything that names a customer, and what it says when there is nobody."""
+"""Whom `forget` finds: a customer in any spelling and by any identifier, and what it prints if it finds nobody."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ STORED = [
 
 
 @pytest.mark.parametrize("policy", some([{}, PSEUDONYMISE], {}))
-def test_a_number_is_found_however_it_is_stored_and_given(world: World, policy: dict[str, str]) -> None:
-    """JSON numbers among them; and a session that comes later is kept out, however it spells it."""
+def test_a_number_is_found_in_any_spelling(world: World, policy: dict[str, str]) -> None:
+    """As stored and as given, JSON numbers too. A later session is kept out, however it spells the number."""
     held = [arrive(world, {"number": stored}) for stored in STORED[::2]]
     other = arrive(world, {"number": "+14155550101"})
     world.sync(**policy)
@@ -63,8 +63,8 @@ def test_a_number_is_found_however_it_is_stored_and_given(world: World, policy: 
     assert found_in(world.warehouse, *later) == {}
 
 
-def test_a_number_without_its_country_is_found_if_it_can_be_one_only(world: World) -> None:
-    """By the setting, or by the one customer who has it; of two countries, forget asks which."""
+def test_a_number_without_a_country_is_found_if_it_is_unambiguous(world: World) -> None:
+    """By the setting, or because one customer has it; for customers of two countries forget asks which."""
     american = arrive(world, {"number": "+14505550100"})
     world.sync()
     for given, region in (("(450) 555-0100", "US"), ("450-555-0100", None)):
@@ -88,10 +88,10 @@ def test_a_number_without_its_country_is_found_if_it_can_be_one_only(world: Worl
     ),
 )
 @pytest.mark.parametrize("policy", some([{}, PSEUDONYMISE], {}))
-def test_a_customer_is_found_by_everything_that_names_one(
+def test_a_customer_is_found_by_name_sip_uri_email_or_external_id(
     world: World, kind: str, value: str, policy: dict[str, str]
 ) -> None:
-    """Under pseudonyms too."""
+    """In other spellings, and under pseudonyms."""
     bob = arrive(world, BOB)
     arrive(world, {"name": "Ann Lee"})
     world.sync(**policy)
@@ -99,7 +99,7 @@ def test_a_customer_is_found_by_everything_that_names_one(
 
 
 def test_mentions_in_sessions_of_others_are_listed_and_erased_on_request(world: World) -> None:
-    """By what was given and by what the person's own sessions say of them, in any spelling; not by a name of one word."""
+    """By the given values and by those in the person's own sessions, in any spelling; not by a name of one word."""
     bob = arrive(world, {**BOB, "number": "+14155550100"})
     others = [
         arrive(world, {"name": "Ann Lee"}, "ask BOB ROE"),
@@ -119,8 +119,8 @@ def test_mentions_in_sessions_of_others_are_listed_and_erased_on_request(world: 
     assert len(world.here()) == 1
 
 
-def test_the_command_tells_who_was_found_and_who_is_merely_kept_out(world: World) -> None:
-    """For each of those that were given; exit code 0, because that is what was asked for."""
+def test_the_command_prints_who_was_found_and_who_is_only_kept_out(world: World) -> None:
+    """For each of the given customers; exit code 0 in both cases."""
     arrive(world, {"number": "+14155550100"})
     arrive(world, {"number": "+14155550101"})
     world.sync()
@@ -129,7 +129,7 @@ def test_the_command_tells_who_was_found_and_who_is_merely_kept_out(world: World
         "forget", "--customer-number", "14155550100", "--customer-name", "Eve Poe", environment=environment
     )
     assert (ran.code, ran.err) == (0, "")
-    assert "Erased 1 sessions" in ran.out
+    assert "Erased 1 session" in ran.out
     number, name = [line for line in ran.out.splitlines() if "(entry " in line]
     assert number.endswith("1 session found")
     assert name.endswith("found nobody in the warehouse")
@@ -141,19 +141,19 @@ def test_the_command_tells_who_was_found_and_who_is_merely_kept_out(world: World
     assert "They are on" not in ran.out
 
 
-def test_under_drop_the_command_says_how_to_find_people(world: World) -> None:
-    """By the ids of their sessions, or by reading everything again."""
+def test_with_dropped_identifiers_the_command_prints_how_to_find_customers(world: World) -> None:
+    """By the ids of their sessions, or with a full sync."""
     arrive(world, {"number": "+14155550100"})
     world.sync(personal_data="drop")
     environment = {"VAPI_WAREHOUSE": str(world.warehouse), "VAPI_PERSONAL_DATA": "drop"}
     ran = command.run("forget", "--customer-number", "+14155550100", environment=environment)
     assert ran.code == 0
-    assert "was dropped from 1 raw file(s)" in ran.err
+    assert "was dropped from 1 raw file" in ran.err
     assert "Give the ids of these sessions, or run vapi-sessions sync --full" in ran.err
 
 
-def test_the_list_can_be_shown_and_an_entry_taken_off(world: World) -> None:
-    """By its name, by what was forgotten in any spelling, or by a session's id; the next full sync brings it back."""
+def test_the_list_can_be_shown_and_an_entry_removed(world: World) -> None:
+    """By its name, by the forgotten value in any spelling, or by a session's id; the next full sync brings the sessions back."""
     bob = [arrive(world, {"number": "+14155550100"}) for _ in range(2)]
     ann = arrive(world, {"number": "+14155550101"})
     world.sync()

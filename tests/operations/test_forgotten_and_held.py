@@ -1,4 +1,4 @@
-"""What is on the list of the forgotten is held nowhere: whoever opens the warehouse for writing compares, and erases what is left."""
+"""Each writer compares the warehouse with the suppression list, and erases forgotten sessions that it still holds."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from searching import found_in
 from selection import some
 from vapi_sessions.core import faultpoints
 from vapi_sessions.errors import WarehouseError
-from vapi_sessions.operations import reconcile, verify
 from vapi_sessions.operations.forget import Forgotten, Whom, forget
+from vapi_sessions.operations.reconcile import reconcile
+from vapi_sessions.operations.verify import verify
 from vapi_sessions.warehouse import raw, suppression
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.suppression import Suppression
@@ -26,12 +27,12 @@ NUMBER = Whom(customers=[("number", BOB["number"])])
 
 @pytest.fixture(autouse=True)
 def _a_quick_list(monkeypatch: pytest.MonkeyPatch) -> None:
-    """That the hash is slow is shown elsewhere."""
+    """The slow hash has tests elsewhere."""
     monkeypatch.setattr(suppression, "COST", (2, 8, 1))
 
 
 def arrive(world: World, hours: float, **customer: object) -> str:
-    """One session of this customer; its text says whose it is."""
+    """Insert a session of this customer; its text says whose it is."""
     at, now = world.ago(hours=hours), world.ago(seconds=5)
     said = f"{str(customer.get('name', 'nobody')).split()[0].lower()}-himself"
     fields = {"customer": customer} if customer else {}
@@ -44,12 +45,12 @@ def erase(world: World, whom: Whom, *, dry_run: bool = False, **given: str) -> F
 
 
 def findings(world: World, *, deep: bool = False, **given: str) -> list[str]:
-    done = verify.verify(world.settings(**given), deep=deep, environment=world.environment())
+    done = verify(world.settings(**given), deep=deep, environment=world.environment())
     return [finding.what for finding in done.findings]
 
 
-def test_who_was_dropped_is_erased_when_read_again(world: World) -> None:
-    """By the sync that reads it, from every file; not by forget, which says that nobody can be found, and not by a rebuild."""
+def test_a_customer_whose_identifiers_were_dropped_is_erased_by_a_full_sync(world: World) -> None:
+    """From every file. forget says that nobody can be found, and a rebuild does not find them either."""
     bob, ann = arrive(world, 30, **BOB), arrive(world, 29, **ANN)
     world.sync(**DROP)
     done = erase(world, NUMBER, **DROP)
@@ -57,15 +58,15 @@ def test_who_was_dropped_is_erased_when_read_again(world: World) -> None:
     assert "of a customer who was forgotten" in findings(world, deep=True, **DROP)[0]
     notes = Notes()
     world.sync(full=True, progress=notes, **DROP)
-    assert any("erased 1 session(s) that were forgotten" in text for text in notes.said)
+    assert any("erased 1 session that was forgotten" in text for text in notes.said)
     assert found_in(world.warehouse, bob, "bob-himself") == {}
     assert findings(world, deep=True, **DROP) == []
     world.rebuild()
     assert {row[0] for row in world.here()} == {ann}
 
 
-def test_a_customer_who_is_filled_in_later_is_erased(world: World) -> None:
-    """The session was stored before anybody knew whose it is; it joins the list, and stays away."""
+def test_a_session_whose_forgotten_customer_becomes_known_later_is_erased(world: World) -> None:
+    """It was stored before its customer was known; it joins the list, and does not come back."""
     late, ann = arrive(world, 30), arrive(world, 29, **ANN)
     world.sync()
     erase(world, NUMBER)
@@ -76,14 +77,14 @@ def test_a_customer_who_is_filled_in_later_is_erased(world: World) -> None:
     assert found_in(world.warehouse, late, "nobody-himself", "Bob Roe") == {}
     assert Suppression.open(Layout(world.warehouse)).holds(late)
     world.sync(full=True)
-    assert reconcile.reconcile(world.settings(), environment=world.environment(), scrub=False).differing == 0
+    assert reconcile(world.settings(), environment=world.environment(), scrub=False).differing == 0
     assert {row[0] for row in world.here()} == {ann}
     assert findings(world, deep=True) == []
 
 
 @pytest.mark.proof
-def test_the_erasure_of_a_run_that_was_stopped_is_completed(world: World) -> None:
-    """The list names the session, its rows are still there: verify says so, by counts too, and the next run erases it."""
+def test_an_interrupted_erasure_of_a_sync_is_completed(world: World) -> None:
+    """The list names the session, and its rows are still there: verify reports it, also by counts, and the next run erases it."""
     late = arrive(world, 30)
     world.sync()
     erase(world, NUMBER)
@@ -103,7 +104,7 @@ def test_the_erasure_of_a_run_that_was_stopped_is_completed(world: World) -> Non
 
 @pytest.fixture
 def backup(world: World, tmp_path: Path) -> Path:
-    """A copy of a warehouse with sessions of two customers, from before one of them was forgotten there."""
+    """A backup of a warehouse with sessions of two customers, from before one of them was forgotten."""
     for customer in (ANN, BOB):
         arrive(world, 30, **customer)
     world.sync()
@@ -114,7 +115,7 @@ def backup(world: World, tmp_path: Path) -> Path:
     return copy
 
 
-#: What of a copy may be put back.
+#: The parts of a backup that are restored.
 PARTS = {
     "all": ("raw", "parquet", "index.duckdb", "vapi.duckdb"),
     "raw": ("raw",),
@@ -130,10 +131,10 @@ PARTS = {
         ("all", "sync"),
     ),
 )
-def test_a_copy_from_before_is_cleaned_by_whoever_writes_next(
+def test_the_next_writer_erases_forgotten_sessions_of_a_restored_backup(
     world: World, backup: Path, parts: str, by: str
 ) -> None:
-    """Beside today's list; verify tells of what is in raw/ or published."""
+    """The list is today's. verify finds the sessions in raw/ or in published files."""
     for part in PARTS[parts]:
         if (backup / part).is_dir():
             shutil.rmtree(world.warehouse / part)
@@ -145,7 +146,7 @@ def test_a_copy_from_before_is_cleaned_by_whoever_writes_next(
     if by == "sync":
         world.sync()
     elif by == "reconcile":
-        reconcile.reconcile(world.settings(), environment=world.environment())
+        reconcile(world.settings(), environment=world.environment())
     elif by == "rebuild":
         world.rebuild()
         world.sync()
@@ -158,10 +159,10 @@ def test_a_copy_from_before_is_cleaned_by_whoever_writes_next(
 
 
 @pytest.mark.proof
-def test_a_copy_with_a_customer_whose_sessions_are_not_listed_is_cleaned(
+def test_a_restored_backup_is_searched_for_customers_without_listed_sessions(
     world: World, tmp_path: Path
 ) -> None:
-    """From before the particulars were dropped: forget could not find them, and the list has only the customer."""
+    """The backup is older than the policy that dropped the identifiers, so the list has only the customer."""
     bob = arrive(world, 30, **BOB)
     world.sync()
     copy = tmp_path / "backup"
@@ -175,10 +176,10 @@ def test_a_copy_with_a_customer_whose_sessions_are_not_listed_is_cleaned(
 
 
 @pytest.mark.proof
-def test_nothing_is_compared_again_as_long_as_nothing_changed(
+def test_an_unchanged_warehouse_is_not_compared_again(
     world: World, backup: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not by runs that find nothing, nor by those that load something, be it a session of who was forgotten."""
+    """Neither by runs that find nothing nor by those that store something, even a session of the forgotten customer."""
     assert backup.exists()
 
     def compared(*given: object) -> set[str]:
@@ -194,12 +195,12 @@ def test_nothing_is_compared_again_as_long_as_nothing_changed(
 
 
 @pytest.mark.proof
-def test_a_list_that_learns_while_files_are_merged_forgets_nothing(world: World, backup: Path) -> None:
-    """A raw file that was not merged holds a new session of who was forgotten; the run's own list keeps it."""
+def test_sessions_found_while_raw_files_are_merged_stay_on_the_list(world: World, backup: Path) -> None:
+    """A raw file that was not merged holds a new session of the forgotten customer; the run's own changes to the list keep it."""
     assert backup.exists()
     bob = arrive(world, 3, **BOB)
     erased = Suppression.open(Layout(world.warehouse))
-    other = World(world.server, backup, world.clock)  # the copy, where nobody was forgotten
+    other = World(world.server, backup, world.clock)  # the backup, where nobody was forgotten
     other.sync()
     (new,) = set(raw.files(backup / "raw")) - {
         backup / "raw" / p.name for p in raw.files(world.warehouse / "raw")

@@ -1,4 +1,4 @@
-"""Progress belongs to one organisation: a key of another one, or of an empty one, moves nothing."""
+"""A warehouse belongs to one organisation: the key of another one, or of an empty one, changes nothing."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def world(world: World) -> World:
     return world
 
 
-def test_an_organisation_without_sessions_claims_nothing(world: World) -> None:
-    """Its sync ends well, and neither owns the warehouse nor claims any time."""
+def test_a_sync_of_an_organisation_without_sessions_claims_nothing(world: World) -> None:
+    """It succeeds, and neither owns the warehouse nor claims any time."""
     summary = world.sync(api_key=THE_EMPTY_ONES)
     assert (summary.org_id, summary.bound, summary.watermark, summary.windows) == (None, None, None, 0)
     assert world.ledger() == []
@@ -41,8 +41,8 @@ def test_an_organisation_without_sessions_claims_nothing(world: World) -> None:
     assert world.rows("SELECT key FROM sync.state WHERE key IN ('org_id', 'origin', 'frontier')") == []
 
 
-def test_the_second_organisation_misses_nothing(world: World) -> None:
-    """After the empty one's sync the other key brings everything into the same warehouse."""
+def test_after_an_empty_organisation_another_one_can_be_synced(world: World) -> None:
+    """Into the same warehouse, and completely."""
     world.sync(api_key=THE_EMPTY_ONES)
     world.clock.forward(days=1)
     summary = world.sync(api_key=THE_BUSY_ONES)
@@ -52,8 +52,8 @@ def test_the_second_organisation_misses_nothing(world: World) -> None:
     assert summary.watermark == summary.bound
 
 
-def test_swapped_nothing_is_marked_and_nothing_missed_afterwards(world: World) -> None:
-    """The empty one's key on the other one's warehouse: no row, mark or claim changes, and what came meanwhile is found."""
+def test_the_key_of_an_empty_organisation_changes_nothing(world: World) -> None:
+    """No row, tombstone or claim; sessions that arrive meanwhile are found later."""
     world.sync(api_key=THE_BUSY_ONES)
     rows, ledger = world.tables(), world.ledger()
     world.clock.forward(days=1)
@@ -68,8 +68,8 @@ def test_swapped_nothing_is_marked_and_nothing_missed_afterwards(world: World) -
     assert world.here() == world.there(BUSY)
 
 
-def test_an_organisation_that_lost_all_its_sessions_marks_none(world: World) -> None:
-    """If the source suddenly lists nothing, that proves nothing: all rows stay as they are."""
+def test_a_source_that_lists_nothing_any_more_proves_no_deletion(world: World) -> None:
+    """All rows stay."""
     world.sync(api_key=THE_BUSY_ONES)
     rows, ledger = world.tables(), world.ledger()
     world.server.store.clear()
@@ -79,8 +79,8 @@ def test_an_organisation_that_lost_all_its_sessions_marks_none(world: World) -> 
     assert (world.tables(), world.ledger()) == (rows, ledger)
 
 
-def test_another_organisations_key_is_refused(world: World) -> None:
-    """It is told which organisation is whose, and the warehouse stays as it is."""
+def test_a_sync_with_another_organisations_key_is_refused(world: World) -> None:
+    """The error names both organisations, and the warehouse does not change."""
     world.sync(api_key=THE_BUSY_ONES)
     rows, ledger, raw = world.tables(), world.ledger(), world.files("raw")
     with pytest.raises(
@@ -92,8 +92,8 @@ def test_another_organisations_key_is_refused(world: World) -> None:
 
 
 @pytest.mark.parametrize("concurrency", first([4, 1]))
-def test_rows_of_another_organisation_in_the_middle_stop_the_run(world: World, concurrency: int) -> None:
-    """A key that begins to show another organisation while it is read: none of that one's rows is stored or claimed."""
+def test_rows_of_another_organisation_stop_the_run(world: World, concurrency: int) -> None:
+    """The key shows another organisation in the middle of the run: none of its rows is stored or claimed."""
     pages = 0
 
     def before(request: httpx.Request) -> None:

@@ -1,4 +1,4 @@
-"""What `schedule` does before Prefect is asked for anything: names, who may schedule, proxies, signals, and its server."""
+"""`schedule` without Prefect: deployment names, the lock, proxies, signals, and the start of a server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _the_environment_is_given_back() -> Iterator[None]:
 
 @pytest.fixture
 def health() -> Iterator[str]:
-    """The address of a server on this machine that is up and says so."""
+    """The address of a local server that answers health checks."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -54,7 +54,7 @@ def health() -> Iterator[str]:
 
 @pytest.fixture
 def process() -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
-    """Starts processes that do not outlive the test."""
+    """Starts Python processes, and kills them after the test."""
     started = []
 
     def start(code: str) -> subprocess.Popen[bytes]:
@@ -70,8 +70,8 @@ def process() -> Iterator[Callable[[str], subprocess.Popen[bytes]]]:
 # -- names
 
 
-def test_each_warehouse_has_a_deployment_of_its_own(tmp_path: Path) -> None:
-    """Of the same name in two places, and a copy of one: three names, each beginning with the directory's."""
+def test_each_warehouse_has_its_own_deployment_name(tmp_path: Path) -> None:
+    """Two of the same name in two places, and a copy of one: three names, each beginning with the directory's."""
     names = set()
     for place in ("a", "b"):
         with scheduling(tmp_path / place / "sales") as name:
@@ -83,7 +83,7 @@ def test_each_warehouse_has_a_deployment_of_its_own(tmp_path: Path) -> None:
     assert {name.rpartition("-")[0] for name in names} == {"sales"}
 
 
-def test_the_name_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_deployment_name_does_not_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From one start to the next, and however the directory is given."""
     (tmp_path / "link").symlink_to(tmp_path / "warehouse")
     monkeypatch.chdir(tmp_path)
@@ -94,8 +94,8 @@ def test_the_name_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert len(names) == 1
 
 
-def test_warehouses_at_the_same_path_on_two_machines_differ() -> None:
-    """As in containers, which may share one Prefect server."""
+def test_the_same_path_on_two_machines_gives_two_deployment_names() -> None:
+    """For example in containers, which may share one Prefect server."""
     here, there = (deployment_name(Path("/warehouse"), identity) for identity in ("0" * 16, "1" * 16))
     assert here != there
 
@@ -104,14 +104,14 @@ def test_warehouses_at_the_same_path_on_two_machines_differ() -> None:
     ("directory", "readable"),
     [("/data/acme/prod", "prod"), ("/data/50%/wh & co", "wh-co"), ("/", "warehouse"), ("/a/été", "été")],
 )
-def test_names_are_readable_and_such_as_prefect_takes(directory: str, readable: str) -> None:
-    """None of the characters that it refuses."""
+def test_deployment_names_are_readable_and_valid_in_prefect(directory: str, readable: str) -> None:
+    """They have none of the characters that Prefect refuses."""
     name = deployment_name(Path(directory), "0" * 16)
     assert name.rpartition("-")[0] == readable
     assert not set(name) & set("/%&><")
 
 
-# -- who may schedule
+# -- the lock
 
 
 def test_a_second_schedule_of_a_warehouse_is_refused(tmp_path: Path) -> None:
@@ -124,13 +124,13 @@ def test_a_second_schedule_of_a_warehouse_is_refused(tmp_path: Path) -> None:
         assert again == name
 
 
-def test_a_schedule_does_not_keep_others_from_writing(tmp_path: Path) -> None:
-    """The lock of runs is another one."""
+def test_a_schedule_does_not_hold_the_writers_lock(tmp_path: Path) -> None:
+    """It has a lock of its own."""
     with scheduling(tmp_path / "warehouse"), (tmp_path / "warehouse" / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_a_file_is_no_warehouse_to_schedule(tmp_path: Path) -> None:
+def test_a_schedule_of_a_file_is_refused(tmp_path: Path) -> None:
     """Exit code 5, as for any other command."""
     (tmp_path / "warehouse").touch()
     with pytest.raises(WarehouseError, match="is a file, not a directory"):
@@ -151,15 +151,13 @@ def test_a_file_is_no_warehouse_to_schedule(tmp_path: Path) -> None:
         ({"NO_PROXY": "*"}, "*"),
     ],
 )
-def test_this_machine_is_excepted_from_proxies(given: dict[str, str], expected: str) -> None:
-    """For everything that reads either spelling; what the user excepted stays."""
+def test_this_machine_is_excluded_from_proxies(given: dict[str, str], expected: str) -> None:
+    """In both spellings of the variable; the user's own exclusions stay."""
     schedule.never_by_proxy(given)
     assert given == {"no_proxy": expected, "NO_PROXY": expected}
 
 
-def test_the_exception_is_one_that_the_http_client_heeds(
-    monkeypatch: pytest.MonkeyPatch, health: str
-) -> None:
+def test_httpx_obeys_the_exclusion_from_proxies(monkeypatch: pytest.MonkeyPatch, health: str) -> None:
     """Prefect's clients use httpx, which reads the environment."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, NOBODY)
@@ -171,10 +169,10 @@ def test_the_exception_is_one_that_the_http_client_heeds(
     assert httpx.get(f"{health}/health").status_code == 200
 
 
-def test_our_own_server_is_never_asked_through_a_proxy(
+def test_the_health_check_of_our_server_uses_no_proxy(
     health: str, process: Callable[[str], subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A proxy that answers nothing does not make it look as if it were down."""
+    """A proxy that does not answer does not make the server look down."""
     for name in ("HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, NOBODY)
     for name in ("NO_PROXY", "no_proxy"):
@@ -186,8 +184,8 @@ def test_our_own_server_is_never_asked_through_a_proxy(
 # -- the server
 
 
-def test_a_server_that_ends_is_not_waited_for(process: Callable[[str], subprocess.Popen[bytes]]) -> None:
-    """Its end is noticed at once, and told."""
+def test_a_server_that_ends_is_reported_at_once(process: Callable[[str], subprocess.Popen[bytes]]) -> None:
+    """Without waiting for the time limit."""
     server = process("pass")
     server.wait()
     with pytest.raises(ConfigurationError, match="Prefect's server does not start"):
@@ -201,8 +199,10 @@ def test_a_server_that_ends_is_not_waited_for(process: Callable[[str], subproces
         ("nonsense", "nonsense", "UnsupportedProtocol"),
     ],
 )
-def test_a_server_that_cannot_be_reached_is_told_as_such(address: str, shown: str, reason: str) -> None:
-    """Exit code 2, with the address but no secret of it, and what to do."""
+def test_a_configured_server_that_cannot_be_reached_is_reported(
+    address: str, shown: str, reason: str
+) -> None:
+    """Exit code 2, with the address without its secrets, and the remedy."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with (
@@ -215,8 +215,8 @@ def test_a_server_that_cannot_be_reached_is_told_as_such(address: str, shown: st
     assert "PREFECT_API_URL" in refused.value.remedy
 
 
-def test_a_server_that_is_something_else_is_told_as_such(health: str) -> None:
-    """What answers there is not Prefect."""
+def test_a_configured_server_that_is_not_prefect_is_reported(health: str) -> None:
+    """With the status of its response."""
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     with (
@@ -231,13 +231,13 @@ def test_a_server_that_is_something_else_is_told_as_such(health: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_while_it_starts_a_signal_ends_it_in_good_order(number: signal.Signals) -> None:
-    """What was begun is undone on the way out; afterwards the signals mean what they meant before."""
+def test_a_signal_during_the_start_ends_the_process_with_a_clean_up(number: signal.Signals) -> None:
+    """Afterwards the signals have their earlier handlers."""
     before = signal.getsignal(number)
     undone = []
 
     def start() -> None:
-        with schedule._ending_when_told():
+        with schedule._ending_on_signals():
             try:
                 signal.raise_signal(number)
             finally:
@@ -249,11 +249,11 @@ def test_while_it_starts_a_signal_ends_it_in_good_order(number: signal.Signals) 
     assert signal.getsignal(number) == before
 
 
-def test_what_is_ignored_stays_ignored() -> None:
-    """Under nohup a hang-up does not end it."""
+def test_an_ignored_signal_stays_ignored() -> None:
+    """Under nohup a hang-up does not end the process."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with schedule._ending_when_told():
+        with schedule._ending_on_signals():
             signal.raise_signal(signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, before)

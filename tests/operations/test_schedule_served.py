@@ -1,4 +1,4 @@
-"""`schedule` and the flows with a real server of Prefect's: who runs what, how runs fail, and what is left when one is killed."""
+"""`schedule` and the flows with a real Prefect server: several schedules, failed runs, and killed processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OTHER_KEY, OTHER_ORG = "another-key-that-must-not-show", "0e111a70-0000-4000-800
 
 
 def wait_until(true: Callable[[], object]) -> None:
-    """The test's own time-out is the only limit: nothing here is in a hurry."""
+    """Wait without a limit; the test has a time-out."""
     while not true():
         time.sleep(0.2)
 
@@ -46,7 +46,7 @@ def source() -> Iterator[EmulatorServer]:
 
 
 def environment(source: EmulatorServer, **more: str) -> dict[str, str]:
-    """Without settings of the developer's, but for where to find things."""
+    """The environment without the developer's own settings."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("VAPI_", "PREFECT_"))}
     return own | {
         "VAPI_API_KEY": KEY,
@@ -58,7 +58,7 @@ def environment(source: EmulatorServer, **more: str) -> dict[str, str]:
 
 
 def runs(warehouse: Path) -> int:
-    """How many runs of the flow the warehouse has seen."""
+    """How many runs of the flow the warehouse has recorded."""
     try:
         with vapi_sessions.connect(warehouse) as db:
             ((count,),) = db.execute("SELECT count(*) FROM sync.runs WHERE command = 'sync flow'").fetchall()
@@ -68,14 +68,14 @@ def runs(warehouse: Path) -> int:
 
 
 def asked(api: str, what: str, which: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What Prefect knows of one kind."""
+    """Objects of one kind in Prefect's API."""
     with httpx.Client(trust_env=False) as client:  # no proxy
         found: list[dict[str, Any]] = client.post(f"{api}/{what}/filter", json=which).json()
     return found
 
 
 def lives(process: psutil.Process) -> bool:
-    """An orphan that nobody has buried yet is dead."""
+    """Whether the process runs; a zombie does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -83,7 +83,7 @@ def lives(process: psutil.Process) -> bool:
 
 
 def words(process: psutil.Process) -> str:
-    """Its command line; nothing of one that has just ended."""
+    """The command line; empty if the process has ended."""
     try:
         return " ".join(process.cmdline())
     except psutil.NoSuchProcess:
@@ -91,7 +91,7 @@ def words(process: psutil.Process) -> str:
 
 
 class Schedules:
-    """Starts `vapi-sessions schedule`, and lets none outlive the test."""
+    """Starts `vapi-sessions schedule`, and ends all of them."""
 
     def __init__(self) -> None:
         self._started: list[psutil.Popen] = []
@@ -118,16 +118,16 @@ class Schedules:
 
 @pytest.fixture
 def schedules() -> Iterator[Schedules]:
-    """None outlives the test."""
+    """Ended after the test."""
     made = Schedules()
     yield made
     made.end()
 
 
-def test_two_schedules_on_one_server_do_not_touch_each_other(
+def test_two_schedules_on_one_server_are_independent(
     source: EmulatorServer, prefect_server: dict[str, str], tmp_path: Path, schedules: Schedules
 ) -> None:
-    """Each warehouse gets its own runs; a second schedule of one is refused; stopping one pauses that one, until it starts again."""
+    """Each warehouse gets its own runs. A second schedule of one is refused; stopping one pauses its deployment until it starts again."""
     given = environment(source, **prefect_server)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
@@ -159,13 +159,10 @@ def test_two_schedules_on_one_server_do_not_touch_each_other(
     ("number", "requests"),
     [(signal.SIGKILL, 6), (signal.SIGTERM, 6), (signal.SIGKILL, 0), (signal.SIGTERM, 0)],
 )
-def test_nothing_is_left_of_a_schedule_that_ends_in_the_middle_of_a_run(
+def test_a_schedule_that_ends_during_a_run_leaves_no_process(
     number: signal.Signals, requests: int, tmp_path: Path, schedules: Schedules
 ) -> None:
-    """Neither its own server nor the run, which would hold the warehouse; and a proxy plays no part in any of it.
-
-    Nor does the server have a key in its environment.
-    """
+    """Neither its server nor the run, which would hold the warehouse, whatever proxy is set. The server has no key in its environment."""
     slow = EmulatorSettings(keys={KEY: DEFAULT_ORG}, faults=FaultSettings(latency_seconds=1.0))
     with EmulatorServer(slow) as source:
         until = source.store.now_us()
@@ -197,10 +194,10 @@ def test_nothing_is_left_of_a_schedule_that_ends_in_the_middle_of_a_run(
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_a_flow_fails_with_the_message_and_the_code_of_the_command(
+def test_a_flow_fails_with_the_message_and_exit_code_of_the_command(
     source: EmulatorServer, prefect_server: dict[str, str], tmp_path: Path
 ) -> None:
-    """A key of another organisation: no traceback, and the run's state in Prefect says it in one line."""
+    """A key of another organisation: no traceback, and the run's state in Prefect has the message in one line."""
     given = environment(source, VAPI_WAREHOUSE=str(tmp_path / "warehouse"), **prefect_server)
 
     def run(*command: str, key: str = KEY) -> tuple[int, str]:

@@ -1,32 +1,23 @@
-"""A warehouse of version 0.1.0 is taken over by the next run: without a download, and nothing of it is lost.
-
-`tests/operations/warehouses/make.py` says what is in it, and made it with that version's code.
-"""
+"""The next run takes over a warehouse of version 0.1.0: it downloads nothing, and nothing is lost."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import duckdb
 import pytest
+from earlier_warehouse import POLICY, Earlier, copy_of, unpack
+from fault_cases import TAKE_OVER
 
-from conftest import KEY, Clock, Notes, World
+from conftest import World
 from forks import KILLED, Forks
 from searching import found_in
 from selection import first
-from vapi_emulator.server import EmulatorServer
-from vapi_emulator.stored import make_row
-from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings
 from vapi_sessions import schema
-from vapi_sessions.core.timestamps import parse
 from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
-from vapi_sessions.operations import sync as pipeline
 from vapi_sessions.operations.forget import Whom, forget
 from vapi_sessions.operations.preview import preview
 from vapi_sessions.operations.status import status
@@ -35,9 +26,7 @@ from vapi_sessions.warehouse import raw
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.suppression import Suppression
 
-ARCHIVE: Final = Path(__file__).with_name("warehouses") / "0.1.0.tar.xz"
-POLICY: Final = {"personal_data": "pseudonymise", "pseudonym_key": "a key of enough characters"}
-#: What schema version 1 had not: an earlier state of 0.1.0, before it was released.
+#: From schema version 2 to 1, an earlier state of 0.1.0 before its release.
 SCHEMA_1: Final = (
     "ALTER TABLE costs DROP COLUMN billed_seconds",
     "ALTER TABLE costs DROP COLUMN usage_complete",
@@ -50,52 +39,25 @@ LEDGER: Final = (
     "SELECT run_id, window_index, lower_bound, upper_bound, verdict, left_to_read FROM sync.windows ORDER BY ALL",
     "SELECT run_id, started_at, outcome FROM sync.runs ORDER BY ALL",
 )
-#: Where a take-over is stopped.
-PLACES: Final = [
-    "take_over.published",
-    "merge.committed",
-    "merge.noted:2",
-    "index.drafted",
-    "index.swapped",
-    "publish.planned",
-    "publish.file_written:4",
-    "publish.snapshot_renamed",
-    "publish.snapshot_noted",
-    "publish.views_renamed",
-    "publish.latest_swapped",
-]
 
 
-@dataclass
-class Earlier:
-    """The warehouse and its source. `lost`: sessions of which raw/ has nothing; `newer`: of which it lacks the newest version."""
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The content of the archive."""
+    place = tmp_path_factory.mktemp("0.1.0")
+    unpack(place)
+    return place
 
-    world: World
-    lost: set[str]
-    newer: set[str]
-    forgotten: set[str]
-    later: set[str]
-    fetched: Path
 
-    @property
-    def store(self) -> Path:
-        """That version's database."""
-        return self.world.warehouse / "store.duckdb"
-
-    def change(self, *statements: str) -> None:
-        """Do this to that version's database."""
-        with duckdb.connect(str(self.store)) as db:
-            for statement in statements:
-                db.execute(statement)
-
-    def sync(self) -> tuple[pipeline.Summary, list[str]]:
-        """One sync under its policy; with what a person was told."""
-        notes = Notes()
-        return self.world.sync(progress=notes, **POLICY), notes.said
+@pytest.fixture
+def earlier(unpacked: Path, tmp_path: Path) -> Iterator[Earlier]:
+    """A copy of the warehouse, and its source."""
+    with copy_of(unpacked, tmp_path) as made:
+        yield made
 
 
 def decoded(tables: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[Any, ...]]]:
-    """With JSON as what it says: the order of an object's members is nobody's promise."""
+    """The tables with normalised JSON: the order of an object's members does not count."""
     return {
         table.name: sorted(
             (
@@ -113,41 +75,13 @@ def decoded(tables: dict[str, list[tuple[Any, ...]]]) -> dict[str, list[tuple[An
     }
 
 
-@pytest.fixture(scope="module")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The archive's content."""
-    place = tmp_path_factory.mktemp("0.1.0")
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(place, filter="data")
-    return place
-
-
-@pytest.fixture
-def earlier(unpacked: Path, tmp_path: Path) -> Iterator[Earlier]:
-    """A copy, its source, and the moment at which it was left."""
-    told: dict[str, Any] = json.loads((unpacked / "source.json").read_text())
-    clock = Clock()
-    clock.forward(microseconds=told["now"] - clock.us())
-    with EmulatorServer(EmulatorSettings(keys={KEY: DEFAULT_ORG}), clock=clock) as server:
-        server.configure(retention_days=told["retention_days"])
-        server.store.insert_many(
-            make_row(session, parse(session["createdAt"]), parse(session["updatedAt"]))
-            for session in told["sessions"]
-        )
-        world = World(server, tmp_path / "warehouse", clock)
-        shutil.copytree(unpacked / "warehouse", world.warehouse, symlinks=True)
-        (fetched,) = (unpacked / "later").iterdir()
-        names = (set(told[name]) for name in ("lost", "newer", "forgotten", "later"))
-        yield Earlier(world, *names, fetched)
-
-
 def _numbers(path: Path) -> set[int]:
     return {o.seq for part in raw.read(path) for o in part}
 
 
 @pytest.mark.parametrize("version", [2, 1])
-def test_the_next_run_takes_it_over(earlier: Earlier, version: int) -> None:
-    """The five tables are what that version published, and the ledger is its ledger; not one page is downloaded for it."""
+def test_the_next_run_takes_over_a_warehouse_of_version_0_1_0(earlier: Earlier, version: int) -> None:
+    """The five tables and the ledger are the same as before; no page is downloaded."""
     world = earlier.world
     before, ledger, claimed = decoded(world.tables()), world.answers(LEDGER), world.ledger()
     if version == 1:
@@ -156,7 +90,7 @@ def test_the_next_run_takes_it_over(earlier: Earlier, version: int) -> None:
 
     summary, said = earlier.sync()
 
-    assert any("an earlier version made this warehouse" in line for line in said)
+    assert any("version 0.1.0 made this warehouse" in line for line in said)
     assert decoded(world.tables()) == before
     for old, new in zip(ledger, world.answers(LEDGER), strict=True):
         assert set(old) <= set(new)
@@ -168,8 +102,8 @@ def test_the_next_run_takes_it_over(earlier: Earlier, version: int) -> None:
     assert summary.requests <= 6
 
 
-def test_what_is_deleted_aged_out_grown_or_forgotten_stays_so(earlier: Earlier) -> None:
-    """It is in the fixture, and a verification finds nothing."""
+def test_a_take_over_keeps_tombstones_growth_and_the_suppression_list(earlier: Earlier) -> None:
+    """The archive has all of these, and a verification finds nothing."""
     world = earlier.world
     assert min(world.rows("SELECT count(deleted_at), count(aged_out_at) FROM sessions")[0]) > 0
     assert world.rows(
@@ -183,8 +117,8 @@ def test_what_is_deleted_aged_out_grown_or_forgotten_stays_so(earlier: Earlier) 
     assert done.findings == ()
 
 
-def test_what_raw_cannot_give_is_named_and_stays_as_it_was(earlier: Earlier) -> None:
-    """New sessions of a lost file, and newer states of others; also if that version's database alone knew of them."""
+def test_a_take_over_names_sessions_that_raw_does_not_have_and_keeps_their_rows(earlier: Earlier) -> None:
+    """New sessions of a lost file, and newer versions of others."""
     world = earlier.world
     before = decoded(world.tables())
     held = {
@@ -193,13 +127,13 @@ def test_what_raw_cannot_give_is_named_and_stays_as_it_was(earlier: Earlier) -> 
     assert earlier.newer <= held
     assert earlier.lost - held
     _, said = earlier.sync()
-    (warning,) = [line for line in said if line.startswith("warning: raw/ lacks")]
+    (warning,) = [line for line in said if line.startswith("warning: raw/ does not have")]
     assert all(name in warning for name in earlier.newer | (earlier.lost - held))
     assert decoded(world.tables()) == before
 
 
-def test_what_is_kept_aside_stays_aside(earlier: Earlier) -> None:
-    """A session that cannot be read, whose raw file may be lost as well."""
+def test_a_take_over_keeps_unreadable_sessions_aside(earlier: Earlier) -> None:
+    """The raw file of such a session may be lost as well."""
     earlier.change(
         "INSERT INTO sync.unreadable VALUES ('odd', NULL, NULL, 'updatedAt is missing', TIMESTAMPTZ '2026-03-04 00:00Z', 3, 'x')"
     )
@@ -210,8 +144,8 @@ def test_what_is_kept_aside_stays_aside(earlier: Earlier) -> None:
 
 
 @pytest.mark.proof
-def test_what_raw_cannot_give_goes_on_as_any_other_session(earlier: Earlier) -> None:
-    """It changes with the source, beside others that do not; and if a published file of it is lost, this is an error that names it."""
+def test_a_session_that_raw_does_not_have_changes_like_any_other(earlier: Earlier) -> None:
+    """The source changes it and not others. If its published file is lost, the error names it."""
     world = earlier.world
     earlier.sync()
     one, other = sorted(earlier.newer)
@@ -231,8 +165,8 @@ def test_what_raw_cannot_give_goes_on_as_any_other_session(earlier: Earlier) -> 
     assert told.value.exit_code == 5
 
 
-def test_what_that_version_had_fetched_and_not_merged_is_merged(earlier: Earlier) -> None:
-    """With its claims, and no request's number is given twice."""
+def test_a_take_over_merges_raw_files_that_were_not_merged(earlier: Earlier) -> None:
+    """With their claims. No request number is given twice."""
     world = earlier.world
     before = world.here()
     shutil.copy2(earlier.fetched, world.warehouse / "raw")
@@ -250,11 +184,11 @@ def test_what_that_version_had_fetched_and_not_merged_is_merged(earlier: Earlier
 
 
 @pytest.mark.proof
-@pytest.mark.parametrize("point", PLACES)
-def test_killed_and_started_again_it_is_as_if_never_killed(
+@pytest.mark.parametrize("point", TAKE_OVER)
+def test_a_killed_take_over_that_is_started_again_ends_like_one_that_was_not_killed(
     earlier: Earlier, tmp_path: Path, point: str
 ) -> None:
-    """That version's database stays until all is published, readers see what they saw, and the next run begins again."""
+    """That version's database stays until everything is published, readers see the earlier state, and the next run starts over."""
     world = earlier.world
     shutil.copy2(earlier.fetched, world.warehouse / "raw")
     before = decoded(world.tables())
@@ -283,8 +217,8 @@ def test_killed_and_started_again_it_is_as_if_never_killed(
     assert not earlier.store.exists()
 
 
-def test_a_plan_works_before(earlier: Earlier) -> None:
-    """It reads that version's ledger, and touches nothing."""
+def test_a_plan_before_the_take_over_changes_nothing(earlier: Earlier) -> None:
+    """It reads that version's ledger."""
     files = earlier.world.files(".")
     planned = preview(earlier.world.settings(), environment=earlier.world.environment())
     assert len(planned.plan.windows) <= 2
@@ -292,8 +226,8 @@ def test_a_plan_works_before(earlier: Earlier) -> None:
     assert earlier.world.files(".") == files
 
 
-def test_who_only_reads_is_told_what_to_do(earlier: Earlier) -> None:
-    """The published tables can be read as they are; `status` asks for a sync."""
+def test_status_before_the_take_over_asks_for_a_sync(earlier: Earlier) -> None:
+    """The published tables can still be read."""
     with pytest.raises(WarehouseError, match="has schema version 2, this program has 3") as told:
         status(earlier.world.warehouse, now=earlier.world.clock.us())
     assert "vapi-sessions sync" in told.value.remedy
@@ -301,8 +235,8 @@ def test_who_only_reads_is_told_what_to_do(earlier: Earlier) -> None:
 
 
 @pytest.mark.parametrize("dry_run", first([False, True]))
-def test_forget_takes_it_over_before_it_erases(earlier: Earlier, dry_run: bool) -> None:
-    """What raw/ lacks is erased too, and is in no byte of what is left."""
+def test_forget_takes_over_an_earlier_warehouse_before_it_erases(earlier: Earlier, dry_run: bool) -> None:
+    """A session that raw/ does not have is erased too, and is in no byte of any file."""
     world = earlier.world
     gone = sorted(earlier.lost)[0]
     before = world.here()
@@ -315,8 +249,8 @@ def test_forget_takes_it_over_before_it_erases(earlier: Earlier, dry_run: bool) 
 
 
 @pytest.mark.proof
-def test_a_damaged_database_is_told_and_rebuilt(earlier: Earlier) -> None:
-    """A rebuild needs it no more than any other; but it refuses to lose what raw/ lacks."""
+def test_a_damaged_database_of_version_0_1_0_is_reported_and_rebuilt(earlier: Earlier) -> None:
+    """A rebuild does not need it, but refuses to lose sessions that raw/ does not have."""
     content = earlier.store.read_bytes()
     earlier.store.write_bytes(content[: len(content) // 2])
     with pytest.raises(WarehouseDamagedError, match=r"store\.duckdb is damaged") as told:

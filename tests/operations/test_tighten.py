@@ -1,4 +1,4 @@
-"""The policy is part of the warehouse: a stricter one goes over everything that is stored, a looser one says so."""
+"""A stricter policy or redaction rewrites everything that is stored; a looser one leaves it, with a message."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fault_cases import TIGHTEN
 
 from conftest import Notes, World, new_world
 from searching import found_in
@@ -22,7 +23,7 @@ PERSONAL = ("15550104477", "ann@mail", "Ann Lee", "crm-7788")
 
 
 def _grow(world: World) -> Iterator[None]:
-    """Three times some sessions of two customers, and time for each batch to be read."""
+    """Inserts sessions of two customers three times, and yields after each."""
     for hours, number in ((50, "+15550104477"), (30, "+15550104488"), (10, "+15550104477")):
         customer = {"number": number, "email": "ann@mail.test", "name": "Ann Lee", "externalId": "crm-7788"}
         at, now = world.ago(hours=hours), world.ago(seconds=5)
@@ -38,7 +39,7 @@ def _grow(world: World) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A warehouse of three batches in which everything was kept."""
+    """A warehouse of three batches, under a policy that keeps everything."""
     with new_world(tmp_path_factory.mktemp("tighten") / "warehouse") as made:
         for _ in _grow(made):
             made.sync()
@@ -48,7 +49,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture
 def kept(world: World, template: World) -> World:
-    """That source, and a copy of that warehouse."""
+    """A source like the template's, and a copy of its warehouse."""
     for _ in _grow(world):
         pass
     world.adopt(template)
@@ -56,7 +57,7 @@ def kept(world: World, template: World) -> World:
 
 
 def facts(world: World) -> dict[str, Any]:
-    """What a policy may not change."""
+    """Facts that a policy does not change."""
     return {
         "rows": sorted(world.here()),
         "ledger": world.ledger(),
@@ -65,8 +66,8 @@ def facts(world: World) -> dict[str, Any]:
     }
 
 
-def test_a_stricter_policy_goes_over_everything_that_is_stored(kept: World) -> None:
-    """raw/, database, snapshots: no particular is in any byte, nothing is downloaded for it, and the ledger stays."""
+def test_a_stricter_policy_rewrites_everything_that_is_stored(kept: World) -> None:
+    """raw/, index and snapshots: no customer identifier is in any byte, nothing is downloaded, and the ledger stays."""
     before = facts(kept)
     kept.rebuild()
     kept.put_aside()
@@ -88,8 +89,8 @@ def test_a_stricter_policy_goes_over_everything_that_is_stored(kept: World) -> N
     assert kept.tables() == rows
 
 
-def test_pseudonyms_join_as_the_numbers_did(kept: World) -> None:
-    """Equal before, equal after; and what comes later joins what was there."""
+def test_equal_numbers_get_equal_pseudonyms(kept: World) -> None:
+    """Also in sessions that arrive later, in another spelling."""
     kept.sync(**PSEUDONYMISE)
     at = kept.ago(seconds=5)
     kept.insert(1, lambda n: (at, at), customer={"number": "+1 (555) 010-4477"})
@@ -100,8 +101,8 @@ def test_pseudonyms_join_as_the_numbers_did(kept: World) -> None:
     assert counts == [(4,), (9,)]
 
 
-def test_another_key_is_refused(kept: World) -> None:
-    """Pseudonyms of two keys could not be joined; also after a time of another policy."""
+def test_another_pseudonym_key_is_refused_by_a_sync(kept: World) -> None:
+    """Pseudonyms of two keys could not be joined. Also after a time under another policy."""
     kept.sync(**PSEUDONYMISE)
     for given in ({}, PSEUDONYMISE):
         kept.sync(**given)
@@ -109,12 +110,12 @@ def test_another_key_is_refused(kept: World) -> None:
             kept.sync(**{**PSEUDONYMISE, "pseudonym_key": "another key of enough characters"})
 
 
-def test_a_looser_policy_says_that_the_past_stays(kept: World) -> None:
-    """What is gone is gone, unless it is read again; what comes is kept."""
+def test_a_looser_policy_leaves_stored_sessions_with_a_message(kept: World) -> None:
+    """Dropped values are gone until a session is read again; those of new sessions are kept."""
     kept.sync(**DROP)
     notes = Notes()
     kept.clock.forward(hours=2)
-    kept.sync(**DROP)  # from here on the lookback reaches none of them
+    kept.sync(**DROP)  # now the lookback reaches none of the sessions
     at = kept.ago(seconds=5)
     kept.insert(1, lambda n: (at, at), customer={"name": "Bob New"})
     kept.sync(progress=notes)
@@ -122,25 +123,25 @@ def test_a_looser_policy_says_that_the_past_stays(kept: World) -> None:
     assert kept.rows("SELECT count(customer_name) FROM sessions") == [(1,)]
 
 
-def test_the_same_policy_costs_nothing_again(kept: World) -> None:
-    """Once done, no file is touched any more."""
+def test_an_unchanged_policy_rewrites_no_file(kept: World) -> None:
+    """After the first run under it."""
     kept.sync(**DROP)
     files = kept.files("raw", "parquet")
     kept.sync(**DROP)
     assert kept.files("raw", "parquet") == files
 
 
-def test_names_of_ones_own_go_over_the_past_as_well(kept: World) -> None:
-    """A name added to the redaction is a stricter treatment."""
+def test_a_new_name_to_redact_rewrites_everything_that_is_stored(kept: World) -> None:
+    """It makes the redaction stricter."""
     kept.sync(redact_names="externalId")
     assert found_in(kept.warehouse, "crm-7788") == {}
     assert kept.rows("SELECT DISTINCT customer_external_id FROM sessions") == [("[redacted]",)]
 
 
-def test_a_redactor_that_finds_more_goes_over_the_past_as_well(
+def test_a_newer_redactor_rewrites_everything_that_is_stored(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What slipped through a version before is redacted by the next run."""
+    """A secret that an earlier version did not find is redacted by the next run."""
     at = world.ago(hours=10)
     world.insert(1, lambda n: (at, at), messages=[{"role": "tool", "content": "whsec_c4n4ry/c4n4ry+c4n4ry"}])
     with monkeypatch.context() as before:
@@ -152,21 +153,9 @@ def test_a_redactor_that_finds_more_goes_over_the_past_as_well(
     assert found_in(world.warehouse, "c4n4ry") == {}
 
 
-#: Where a rewriting is stopped.
-PLACES = [
-    "tighten.raw_written:2",
-    "index.drafted",
-    "index.swapped",
-    "publish.snapshot_drafted",
-    "tighten.published",
-]
-
-
-@pytest.mark.parametrize("point", first(PLACES))
-def test_an_interrupted_rewriting_is_completed_by_the_next_run(
-    kept: World, point: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Wherever it stopped."""
+@pytest.mark.parametrize("point", first(TIGHTEN))
+def test_an_interrupted_rewrite_is_completed_by_the_next_run(kept: World, point: str) -> None:
+    """At every point."""
     faultpoints.arm(f"{point}=full")
     try:
         with pytest.raises((WarehouseError, OSError)):
@@ -178,8 +167,8 @@ def test_an_interrupted_rewriting_is_completed_by_the_next_run(
     assert len(kept.here()) == 12
 
 
-def test_what_a_raw_file_went_through_is_in_its_footer(kept: World) -> None:
-    """So a rebuild computes the hashes of then, whatever the policy is now."""
+def test_the_footer_of_a_raw_file_names_its_policy(kept: World) -> None:
+    """So a rebuild computes the same hashes, whatever the policy is now."""
     kept.sync(**DROP)
     rows = kept.tables()["sessions"]
     stamps = {raw.read_progress(path)["state"]["treatment"] for path in raw.files(kept.warehouse / "raw")}

@@ -1,4 +1,4 @@
-"""`rebuild` and `forget` open the warehouse for writing too: a stricter policy goes over what is stored by them as by a sync."""
+"""`rebuild` and `forget` apply a stricter policy to everything that is stored, as a sync does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _a_quick_list(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def kept(world: World) -> World:
-    """Three sessions of one customer and one of another, kept as they were."""
+    """Three sessions of one customer and one of another, under a policy that keeps everything."""
     at = world.ago(hours=5)
     world.insert(3, lambda n: (at + n, at + n), customer=ANN)
     world.insert(1, lambda n: (at, at), customer={"number": "+14155550177"})
@@ -38,7 +38,7 @@ def environment(warehouse: Path) -> dict[str, str]:
 
 
 def test_rebuild_applies_a_stricter_policy(kept: World) -> None:
-    """And says so; the old database, which holds everything, does not stay."""
+    """With a message. The old database, which holds everything, is removed."""
     ran = command.run("rebuild", environment=environment(kept.warehouse))
     assert ran.code == 0, ran.err
     assert "became stricter" in ran.err
@@ -47,8 +47,8 @@ def test_rebuild_applies_a_stricter_policy(kept: World) -> None:
     assert len(kept.here()) == 4
 
 
-def test_forget_applies_a_stricter_policy_after_it_found_who_is_meant(kept: World) -> None:
-    """By what the policy then drops."""
+def test_forget_applies_a_stricter_policy_after_the_search(kept: World) -> None:
+    """It finds customers by identifiers that the policy then drops."""
     done = forget(
         kept.settings(personal_data="drop"),
         Whom(customers=[("name", "ann lee"), ("number", "+14155550109")]),
@@ -60,8 +60,8 @@ def test_forget_applies_a_stricter_policy_after_it_found_who_is_meant(kept: Worl
 
 
 @pytest.mark.proof
-def test_a_dry_run_applies_nothing(kept: World) -> None:
-    """It tells, and touches no file."""
+def test_a_dry_run_of_forget_applies_no_policy(kept: World) -> None:
+    """It changes no file."""
     before = kept.files("raw", "parquet")
     whom = Whom(customers=[("name", "ann lee")])
     forget(kept.settings(personal_data="drop"), whom, dry_run=True, environment=kept.environment())
@@ -69,8 +69,8 @@ def test_a_dry_run_applies_nothing(kept: World) -> None:
 
 
 @pytest.mark.proof
-def test_another_pseudonym_key_is_refused_before_anything_is_changed(kept: World) -> None:
-    """By both."""
+def test_another_pseudonym_key_is_refused_by_forget_and_rebuild(kept: World) -> None:
+    """Before anything is changed."""
     kept.sync(personal_data="pseudonymise", pseudonym_key="0123456789abcdef0123")
     other = {"personal_data": "pseudonymise", "pseudonym_key": "another key of enough characters"}
     before = kept.files("raw")

@@ -1,4 +1,4 @@
-"""A session that does not say what it is hides no other: it is kept aside, named in every run, and counts as held."""
+"""A session without its required fields hides no other: it is kept aside, named in every run, and counts as held."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import pytest
 from conftest import Edited, Notes, World
 from selection import first
 from vapi_sessions.errors import ConfigurationError, SourceUnavailableError
-from vapi_sessions.operations import sync as pipeline
 from vapi_sessions.operations.forget import Whom, forget
 from vapi_sessions.operations.reconcile import Reconciled, reconcile
 from vapi_sessions.operations.status import status
+from vapi_sessions.operations.sync import Summary, sync
 from vapi_sessions.operations.verify import Verified, verify
+from vapi_sessions.source.environment import Environment
 from vapi_sessions.warehouse.raw import files
 
 Session = dict[str, Any]
@@ -25,7 +26,7 @@ SECRET = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class Poisoned:
-    """A world in which one session arrives as `spoil` leaves it, until `spoil` is None."""
+    """A world in which `spoil`, unless it is None, changes one session on its way."""
 
     def __init__(self, world: World, spoil: Callable[[Session], Any] | None, count: int = 30) -> None:
         self.world = world
@@ -39,15 +40,15 @@ class Poisoned:
         return self.spoil(session) if self.spoil and session["id"] == self.poison else session
 
     @property
-    def environment(self) -> pipeline.Environment:
+    def environment(self) -> Environment:
         clock = self.world.clock
-        return pipeline.Environment(clock.us, clock.monotonic, clock.sleep, Edited(self._change))
+        return Environment(clock.us, clock.monotonic, clock.sleep, Edited(self._change))
 
-    def sync(self, **given: object) -> tuple[pipeline.Summary, list[str]]:
-        """One sync, and what a person would have been told."""
+    def sync(self, **given: object) -> tuple[Summary, list[str]]:
+        """One sync, and its messages."""
         notes = Notes()
         settings = self.world.settings(page_size=7, **given)
-        return pipeline.sync(settings, environment=self.environment, progress=notes), notes.said
+        return sync(settings, environment=self.environment, progress=notes), notes.said
 
     def verify(self, *, deep: bool = False) -> Verified:
         return verify(self.world.settings(page_size=7), deep=deep, environment=self.environment)
@@ -62,7 +63,7 @@ class Poisoned:
         return dict(self.world.rows("SELECT session_id, problem FROM sync.unreadable"))
 
     def raw(self) -> list[Session]:
-        """What raw/ has of sessions that cannot be read."""
+        """Unreadable sessions in raw/."""
         paths = files(self.world.warehouse / "raw")
         rows = [row for path in paths for row in pq.read_table(path).to_pylist()]
         return [row for row in rows if row["kind"] == "unreadable"]
@@ -88,12 +89,12 @@ SPOILT: dict[str, tuple[Callable[[Session], Any], str]] = {
 
 
 @pytest.mark.parametrize(("spoil", "problem"), first(SPOILT.values()), ids=SPOILT)
-def test_one_unreadable_session_hides_no_other(
+def test_an_unreadable_session_hides_no_other(
     world: World, spoil: Callable[[Session], Any], problem: str
 ) -> None:
-    """The others arrive, the window is claimed, and every look at the warehouse names the one that is kept aside."""
+    """The others are stored, the window is claimed, and sync, status, verify and reconcile report the one that is kept aside."""
     poisoned = Poisoned(world, spoil)
-    for _ in range(2):  # the second run finds nothing new, and warns all the same
+    for _ in range(2):  # the second run finds nothing new, and warns again
         summary, said = poisoned.sync()
         ((name, found),) = summary.unreadable.items()
         assert found == problem
@@ -107,15 +108,15 @@ def test_one_unreadable_session_hides_no_other(
         assert (done.findings, dict(done.unreadable)) == ((), {name: problem})
     done = poisoned.reconcile()
     assert (done.counts.deleted, done.counts.sessions_new, done.checked) == (0, 0, 0)
-    # It counts as held by its createdAt. (Here the source knows that, and counts by it, even where it does not show it.)
+    # It counts as held by its createdAt. (This source counts by createdAt, even if it does not show it.)
     assert done.differing == (world.rows("SELECT count(*) - count(created_at) FROM sync.unreadable")[0][0])
     assert len(poisoned.raw()) == 1
     world.rebuild()
     assert (poisoned.held(), poisoned.aside()) == (poisoned.others, {name: problem})
 
 
-def test_it_is_stored_redacted_with_what_it_says_of_itself(world: World) -> None:
-    """Ids and times are null where it has none."""
+def test_an_unreadable_session_is_stored_redacted_with_the_fields_it_has(world: World) -> None:
+    """Ids and times that it does not have are null."""
     poisoned = Poisoned(world, having(orgId=None, createdAt=None))
     poisoned.sync()
     (row,) = poisoned.raw()
@@ -125,8 +126,8 @@ def test_it_is_stored_redacted_with_what_it_says_of_itself(world: World) -> None
     assert json.loads(row["body"])["apiKey"] == "[redacted]"
 
 
-def test_when_it_reads_well_again_it_is_a_session_like_any_other(world: World) -> None:
-    """Nobody warns any more, and a rebuild agrees."""
+def test_an_unreadable_session_that_becomes_readable_is_stored_like_any_other(world: World) -> None:
+    """The warning ends, and a rebuild agrees."""
     poisoned = Poisoned(world, without("updatedAt"))
     poisoned.sync()
     poisoned.spoil = None
@@ -138,8 +139,8 @@ def test_when_it_reads_well_again_it_is_a_session_like_any_other(world: World) -
     assert (poisoned.held(), poisoned.aside()) == (poisoned.others | {poisoned.poison}, {})
 
 
-def test_a_session_that_was_held_stays_as_it_was_meanwhile(world: World) -> None:
-    """Its row is neither lost nor marked; its being read well again is remembered although nothing in it changed."""
+def test_a_stored_session_that_becomes_unreadable_keeps_its_rows(world: World) -> None:
+    """They are neither lost nor marked. When it is readable again, this is remembered although nothing in it changed."""
     poisoned = Poisoned(world, None)
     poisoned.sync()
     before = world.tables()
@@ -157,10 +158,10 @@ def test_a_session_that_was_held_stays_as_it_was_meanwhile(world: World) -> None
 
 
 @pytest.mark.parametrize("spoil", first([without("updatedAt"), without("createdAt"), having(id=None)], 2))
-def test_one_that_goes_at_the_source_is_kept_aside_no_longer(
+def test_an_unreadable_session_that_is_deleted_at_the_source_is_released(
     world: World, spoil: Callable[[Session], Any]
 ) -> None:
-    """Reconcile finds out, and marks nothing: there never was a row."""
+    """Reconcile finds out, and marks nothing, because there never was a row."""
     poisoned = Poisoned(world, spoil)
     poisoned.sync()
     assert len(poisoned.aside()) == 1
@@ -172,8 +173,8 @@ def test_one_that_goes_at_the_source_is_kept_aside_no_longer(
     assert poisoned.aside() == {}
 
 
-def test_a_passing_fault_is_not_believed(world: World) -> None:
-    """A row is taken for unreadable only if several answers show it so."""
+def test_a_session_that_is_unreadable_once_is_not_kept_aside(world: World) -> None:
+    """A row counts as unreadable only if several responses show it so."""
     seen: list[str] = []
 
     def now_and_then(session: Session) -> Session:
@@ -186,50 +187,50 @@ def test_a_passing_fault_is_not_believed(world: World) -> None:
     assert poisoned.held() == poisoned.others | {poisoned.poison}
 
 
-def test_another_organisations_session_is_refused_even_if_it_cannot_be_read(world: World) -> None:
-    """It says whose it is."""
+def test_an_unreadable_session_of_another_organisation_is_refused(world: World) -> None:
+    """It names its organisation."""
     poisoned = Poisoned(world, having(orgId="somebody else", updatedAt=None))
     with pytest.raises(ConfigurationError, match="belongs to organisation"):
         poisoned.sync()
 
 
-def test_a_page_of_nothing_but_sessions_without_created_at_is_an_error_that_names_them(world: World) -> None:
-    """They never move the cursor, so whatever lies behind them cannot be read."""
+def test_a_page_of_sessions_without_created_at_is_an_error_that_names_them(world: World) -> None:
+    """They never move the cursor, so the sessions after them cannot be read."""
     poisoned = Poisoned(world, None)
     poisoned.sync()
     world.clock.forward(hours=1)
     later = world.insert(9, lambda n: (world.ago(minutes=30), world.ago(minutes=30)))
-    environment = pipeline.Environment(
+    environment = Environment(
         world.clock.us,
         world.clock.monotonic,
         world.clock.sleep,
         Edited(lambda session: without("createdAt")(session) if session["id"] in later else session),
     )
     with pytest.raises(SourceUnavailableError) as caught:
-        pipeline.sync(world.settings(page_size=7), environment=environment)
+        sync(world.settings(page_size=7), environment=environment)
     assert caught.value.exit_code == 4
     assert sum(name in caught.value.fact for name in later) >= 7
 
 
-def test_an_organisation_of_which_nothing_can_be_read_is_told(world: World) -> None:
-    """Nothing is claimed for what nobody understood."""
+def test_an_organisation_with_unreadable_sessions_only_is_an_error(world: World) -> None:
+    """Nothing is claimed."""
     world.insert(3, lambda n: (world.ago(days=1), world.ago(days=1)))
-    environment = pipeline.Environment(
+    environment = Environment(
         world.clock.us, world.clock.monotonic, world.clock.sleep, Edited(without("orgId"))
     )
-    with pytest.raises(SourceUnavailableError, match="lists only unreadable sessions first"):
-        pipeline.sync(world.settings(), environment=environment)
+    with pytest.raises(SourceUnavailableError, match="None of the first 3 session"):
+        sync(world.settings(), environment=environment)
 
 
-def test_one_that_no_window_of_changes_shows_is_found_by_its_created_at(world: World) -> None:
-    """A source may leave what has no `updatedAt` out of every filter on it: verify names it, and reconcile keeps it aside."""
+def test_an_unreadable_session_that_no_sync_sees_is_found_by_reconcile(world: World) -> None:
+    """A source may leave sessions without `updatedAt` out of every filter on it: verify names the session, and reconcile keeps it aside."""
     poisoned = Poisoned(world, None)
     poisoned.sync()
     world.clock.forward(hours=1)
     (poison,) = world.insert(1, lambda n: (world.ago(minutes=30), world.ago(minutes=30)))
 
     class Filtered(Edited):
-        """Without the poison where `updatedAt` is filtered on."""
+        """Without the poison if a request filters on `updatedAt`."""
 
         def handle_request(self, request: httpx.Request) -> httpx.Response:
             answer = super().handle_request(request)
@@ -245,9 +246,9 @@ def test_one_that_no_window_of_changes_shows_is_found_by_its_created_at(world: W
         return without("updatedAt")(session) if session["id"] == poison else session
 
     clock = world.clock
-    environment = pipeline.Environment(clock.us, clock.monotonic, clock.sleep, Filtered(change))
+    environment = Environment(clock.us, clock.monotonic, clock.sleep, Filtered(change))
     settings = world.settings()
-    pipeline.sync(settings, environment=environment)
+    sync(settings, environment=environment)
     assert poison not in poisoned.held() | poisoned.aside().keys()
     (finding,) = verify(settings, environment=environment).findings
     assert (finding.ids, finding.remedy) == ((poison,), "vapi-sessions reconcile")
@@ -256,8 +257,8 @@ def test_one_that_no_window_of_changes_shows_is_found_by_its_created_at(world: W
     assert verify(settings, environment=environment).findings == ()
 
 
-def test_one_can_be_forgotten_by_its_name(world: World) -> None:
-    """Its JSON goes from raw/, and does not come back with the next sync."""
+def test_an_unreadable_session_can_be_forgotten_by_its_name(world: World) -> None:
+    """Its JSON is removed from raw/, and the next sync does not bring it back."""
     poisoned = Poisoned(world, having(id=None))
     poisoned.sync()
     (name,) = poisoned.aside()

@@ -45,9 +45,9 @@ class Recoveries(Silent):
 
     _MESSAGES: Final = {
         "merged": "recovered raw files",
-        "going on in": "resumed windows",
+        "resuming": "resumed windows",
         "shows no session": "empty organisation",
-        "what had arrived": "could not keep what had arrived",
+        "could not be kept": "could not keep what had arrived",
         "kept aside": "kept aside",
     }
 

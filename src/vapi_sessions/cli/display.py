@@ -21,7 +21,7 @@ from rich.progress import (
 )
 
 from vapi_sessions.errors import plain
-from vapi_sessions.operations.coordinator import Counts
+from vapi_sessions.operations.progress import Counts
 
 _NARROW: Final = 80  # columns of a terminal that the whole bar does not fit into
 _LINE_EVERY: Final = 5.0  # seconds between plain lines

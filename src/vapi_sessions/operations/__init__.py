@@ -1,1 +1,1 @@
-"""What a command does: one module a command, and what several of them share."""
+"""The commands, one module each, and modules that several commands share."""

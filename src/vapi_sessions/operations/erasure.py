@@ -1,13 +1,13 @@
-"""Erasing what was forgotten, and putting what is stored through a treatment that became stricter.
+"""Erasing forgotten sessions from every file of the warehouse.
 
-Both are begun by a durable note (the suppression list says `pending`; the warehouse's state names the old treatment),
-can be repeated, and end by changing the note. So whoever opens the warehouse for writing next completes them.
+An erasure begins with a durable record (the suppression list says `pending`), can be repeated, and ends by removing that record.
+So the next writer completes an interrupted one.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,11 +17,9 @@ import msgspec
 from vapi_sessions.core import faultpoints
 from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.files import make_private, replace_derived, sync_directory, sync_file
-from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.operations.recovery import recover
-from vapi_sessions.privacy.policy import PersonalData
-from vapi_sessions.privacy.sanitizer import STATE, Sanitizer
-from vapi_sessions.warehouse import adopt, erase
+from vapi_sessions.source.environment import Clocks
+from vapi_sessions.warehouse import erase
 from vapi_sessions.warehouse.customers import CUSTOMER_COLUMNS
 from vapi_sessions.warehouse.database import copy_alive
 from vapi_sessions.warehouse.index import Changes, Index
@@ -33,7 +31,7 @@ from vapi_sessions.warehouse.suppression import Suppression
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What an erasure took away."""
+    """The outcome of an erasure. `files`: removed by-products, beside the snapshots."""
 
     sessions: int
     observations: int
@@ -41,20 +39,14 @@ class Erased:
     files: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """Wall clock (µs) and sleep (seconds)."""
-
-    now: Callable[[], int]
-    sleep: Callable[[float], None] = time.sleep
-
-
-#: The fact of the state that says with which list, and with which files, the warehouse was compared.
+#: The fact in `sync.state` that says which list and which files were last compared.
 _COMPARED: Final = "forgotten_compared"
 
 
 class _Compared(msgspec.Struct):
-    """`people`: the entries whose sessions were looked for; `sessions`, `files`: hashes of the listed ones, and of what may hold them."""
+    """`people`: list entries whose sessions were looked for. `sessions`, `files`: hashes of the listed sessions, and of the files
+    that may hold them.
+    """
 
     people: list[str] = []
     sessions: str = ""
@@ -69,11 +61,12 @@ def still_held(
     now: Callable[[], int],
     say: Callable[[str], None] = lambda text: None,
 ) -> bool:
-    """Whether the warehouse may hold what was forgotten, so that `erase_forgotten` is due. For whoever opened it for writing.
+    """Whether the warehouse may hold something forgotten, so that `erase_forgotten` is due. For the writer.
 
-    As long as neither the list nor the files changed since it was last asked, or since `note_compared`, it costs a look at the
-    directories: what comes in between is compared where it is loaded. Else all ids are compared; and where the list has people whom
-    this database was never compared with, because it is that of a backup, the customers of all sessions are, which join the list.
+    Cheap (a look at the directories) while neither the list nor the files have changed since the last comparison: sessions that
+    arrive later are compared when they are read. Otherwise all ids are compared. If the list has customers that this database was
+    never compared with, because it was restored from a backup, the customers of all sessions are compared too; the sessions found
+    join the list.
     """
     if suppression.empty:
         return False
@@ -91,17 +84,17 @@ def still_held(
         if found := _held_by_customer(index, layout, suppression):
             suppression.list_held(found, at=now())
             return True
-    note_compared(index, layout, suppression)
+    record_compared(index, layout, suppression)
     return False
 
 
 def joined_held(index: Index, suppression: Suppression) -> bool:
-    """Whether the database holds a session that joined the list since that was opened: what it said of its customer came later."""
+    """Whether the database holds a session that joined the list since it was opened: its customer became known later."""
     return bool(suppression.joined) and index.holds_any(suppression.joined)
 
 
-def note_compared(index: Index, layout: Layout, suppression: Suppression) -> None:
-    """Note that nothing on the list is held, by whatever is in the warehouse now."""
+def record_compared(index: Index, layout: Layout, suppression: Suppression) -> None:
+    """Record that no file in the warehouse now holds anything on the list."""
     if not suppression.empty:
         present = msgspec.json.encode(_compared(layout, suppression)).decode()
         index.record(Changes(state={_COMPARED: present}))
@@ -113,7 +106,7 @@ def _compared(layout: Layout, suppression: Suppression) -> _Compared:
 
 
 def _held_by_id(index: Index, layout: Layout, suppression: Suppression) -> bool:
-    holds = remembering(suppression.holds)
+    holds = functools.cache(suppression.holds)
     return (
         any(holds(session_id) for session_id in index.session_ids())
         or bool(erase.in_raw(layout, holds))
@@ -125,13 +118,13 @@ def _held_by_id(index: Index, layout: Layout, suppression: Suppression) -> bool:
 def _held_by_customer(
     index: Index, layout: Layout, suppression: Suppression
 ) -> dict[str, tuple[int, set[str]]]:
-    """Sessions whose customer is on the list: id to createdAt (µs) and the entries on account of which."""
+    """Sessions whose customer is on the list: id to createdAt (µs) and the names of the entries."""
     found: dict[str, tuple[int, set[str]]] = {}
     for one in erase.bodies(layout):
         if because := suppression.named(one.body):
             _, others = found.get(one.session_id, (0, set()))
             found[one.session_id] = one.created_at or 0, because | others
-    # raw/ may lack some; the columns are what a body says of its customer.
+    # raw/ may not have all sessions. The customer columns were made from their bodies.
     for session_id, created, *values in erase.customers(layout, index.state().get("snapshot")):
         if session_id not in found:
             named = zip(CUSTOMER_COLUMNS, values, strict=True)
@@ -142,11 +135,11 @@ def _held_by_customer(
 
 
 def erase_forgotten(layout: Layout, suppression: Suppression, clocks: Clocks) -> Erased:
-    """Erase every session on the suppression list from every file, then note that it is done.
+    """Erase every session on the suppression list from every file, then mark the list as done.
 
-    raw/ first: as long as the database holds a session, an interrupted erasure knows which one it was.
+    raw/ first: while the database holds a session, an interrupted erasure can still tell that it has to go.
     """
-    holds = remembering(suppression.holds)
+    holds = functools.cache(suppression.holds)
     with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
         recover(index, layout, now=clocks.now, suppression=suppression)
         ids = [session_id for session_id in index.session_ids() if holds(session_id)]
@@ -160,12 +153,14 @@ def erase_forgotten(layout: Layout, suppression: Suppression, clocks: Clocks) ->
         publisher = Publisher(index, layout, Staging.begin(layout.staging), clocks.now)
         publisher.publish()
         stale = erase.snapshots_with(layout, holds)
-        if any(path.name == index.state().get("snapshot") for path in stale):  # not by this database's doing
+        if any(
+            path.name == index.state().get("snapshot") for path in stale
+        ):  # a copy was restored, and the index sees no change
             publisher.publish(force=True)
         index.checkpoint()
         faultpoints.reach("erase.published")
         removed = erase.by_products(layout, stale)
-        note_compared(index, layout, suppression)
+        record_compared(index, layout, suppression)
         index.checkpoint()
     suppression.complete()
     gone = {str(path.relative_to(layout.root)) for path in stale}
@@ -175,7 +170,7 @@ def erase_forgotten(layout: Layout, suppression: Suppression, clocks: Clocks) ->
 
 
 def _copy_index(layout: Layout) -> None:
-    """A new file in the index's place, without a byte of what was deleted in it."""
+    """Replace the index by a copy, which has no byte of the deleted rows."""
     draft = layout.scratch / "copied.duckdb"
     with disk_errors(draft):
         draft.unlink(missing_ok=True)
@@ -185,97 +180,14 @@ def _copy_index(layout: Layout) -> None:
 
 
 def put_in_place(layout: Layout, draft: Path) -> None:
-    """Let a closed database become the index, durably. Raises OSError."""
+    """Make a closed database the index, durably. Raises OSError."""
     make_private(draft)
     sync_file(draft)
     faultpoints.reach("index.drafted")
-    layout.index.with_name(layout.index.name + ".wal").unlink(
-        missing_ok=True
-    )  # the old one's, which is given up or folded in
+    log = layout.index.with_name(layout.index.name + ".wal")  # the old index's: folded in, or given up
+    log.unlink(missing_ok=True)
     replace_derived(draft, layout.index)
     sync_directory(layout.root)
     faultpoints.reach("index.swapped")
 
 
-def remembering(holds: Callable[[str], bool]) -> Callable[[str], bool]:
-    """The same, asking once for each session."""
-    known: dict[str, bool] = {}
-
-    def held(session_id: str) -> bool:
-        if session_id not in known:
-            known[session_id] = holds(session_id)
-        return known[session_id]
-
-    return held
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# A stricter treatment.
-
-
-def check_sanitizer(state: Mapping[str, str], sanitizer: Sanitizer, *, empty: bool) -> bool:
-    """Whether what is stored must go through `treatment`. Raises ConfigurationError for another pseudonym key."""
-    if not sanitizer.same_key(state):
-        raise ConfigurationError(
-            "The pseudonyms in this warehouse were made with another key.",
-            "Give that key in VAPI_PSEUDONYM_KEY, or begin a new --warehouse: pseudonyms of two keys cannot be joined.",
-        )
-    return not empty and sanitizer.is_stricter(state.get(STATE))
-
-
-def looser_note(state: Mapping[str, str], sanitizer: Sanitizer) -> str:
-    """What a person should hear of a treatment that became looser; "" if it did not."""
-    if STATE not in state or not sanitizer.is_looser(state[STATE]):
-        return ""
-    return "the personal data policy is looser than it was: what is stored stays as it is, unless it is read again"
-
-
-def tighten(layout: Layout, sanitizer: Sanitizer, clocks: Clocks, suppression: Suppression) -> int:
-    """Write raw/ and everything derived from it again under a stricter treatment; returns the raw files written.
-
-    The ledger is taken over, so nothing is downloaded again. Databases and snapshots of before are removed.
-    """
-    with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
-        recover(index, layout, now=clocks.now, suppression=suppression)
-        index.checkpoint()
-    written = erase.sanitize_raw(layout, sanitizer)
-    erase.from_raw(layout, lambda session_id: False)  # empties torn files
-    _derive_again(layout, clocks, suppression)
-    with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
-        Publisher(index, layout, Staging.begin(layout.staging), clocks.now).publish(force=True)
-        current = index.state().get("snapshot")
-        faultpoints.reach("tighten.published")
-        erase.by_products(layout, [path for path in erase.snapshots(layout) if path.name != current])
-        index.record(Changes(state=sanitizer.state))
-        note_compared(index, layout, suppression)
-        index.checkpoint()
-    return written
-
-
-def _derive_again(layout: Layout, clocks: Clocks, suppression: Suppression) -> None:
-    """A new index from raw/ and the old one's ledger, which then takes the old one's place."""
-    draft = layout.scratch / "derived.duckdb"
-    with disk_errors(draft):
-        draft.unlink(missing_ok=True)
-    with Index(draft, layout.scratch, sleep=clocks.sleep) as index:
-        recover(index, layout, now=clocks.now, suppression=suppression)
-        adopt.adopt_ledger(index, layout.index)
-        index.checkpoint()
-    with disk_errors(layout.root):
-        put_in_place(layout, draft)
-
-
-def stricter_note(sanitizer: Sanitizer) -> str:
-    """What a person should hear of a treatment that became stricter."""
-    return f"policy or redactor became stricter ({level(sanitizer)}): rewriting what is stored"
-
-
-def level(sanitizer: Sanitizer) -> str:
-    """The policy in force, for the person who reads along."""
-    policy = sanitizer.policy
-    words = {
-        PersonalData.KEEP: "kept",
-        PersonalData.PSEUDONYMISE: "pseudonymised",
-        PersonalData.DROP: "dropped",
-    }
-    return f"personal data {words[policy.personal]}, message text {policy.text}"

@@ -1,4 +1,4 @@
-"""`vapi-sessions plan`: what a sync would do, without doing it."""
+"""`vapi-sessions plan`: shows what a sync would do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vapi_sessions.warehouse.layout import Layout
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a sync would do. `latency`: measured seconds a request; times are estimates."""
+    """The plan of a sync, with estimates. `latency`: measured seconds per request."""
 
     plan: Plan
     latency: float
@@ -26,7 +26,7 @@ class Preview:
     concurrency: int
 
     def requests_for(self, window: PlannedWindow) -> int:
-        """Pages of one window: neighbouring pages share the row at which they meet."""
+        """Pages of one window. Consecutive pages overlap by one row."""
         return window.expected // max(1, self.page_size - 1) + 1
 
     @property
@@ -36,14 +36,14 @@ class Preview:
 
     @property
     def seconds(self) -> float:
-        """Time of the transfers, if every request takes as long as the ones that counted."""
+        """Estimated time, if every request takes as long as those that counted sessions."""
         return self.latency * max(
             self.requests / self.concurrency, max(map(self.requests_for, self.plan.windows), default=0)
         )
 
 
 def preview(settings: Settings, *, environment: Environment | None = None) -> Preview:
-    """Plan without changing anything, the warehouse directory included. Raises what `Run.plan` raises."""
+    """Plan without changing anything, not even the warehouse directory. Raises what `Run.plan` raises."""
     environment = environment or Environment()
     key = settings.key()
     layout = Layout(settings.warehouse)

@@ -1,22 +1,40 @@
-"""Who watches a run: what a display is told, and the one that shows nothing."""
+"""Progress of a run: its counts, what a display is told about it, and the display that shows nothing."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from vapi_sessions.core.wording import count
 from vapi_sessions.errors import plain
-from vapi_sessions.operations.coordinator import Counts
+
+
+@dataclass(slots=True)
+class Counts:
+    """Changes that a run made to the warehouse. `drift`: rows by field without a column."""
+
+    sessions_read: int = 0
+    sessions_new: int = 0
+    sessions_changed: int = 0
+    messages_written: int = 0
+    late_rows: int = 0
+    silent_changes: int = 0
+    deleted: int = 0
+    aged_out: int = 0
+    restored: int = 0
+    drift: Counter[str] = field(default_factory=Counter)
 
 
 class Progress(Protocol):
-    """Who watches a run. Called from several threads."""
+    """A display of a run's progress. Called from several threads."""
 
     def planned(self, windows: int, sessions: int) -> None:
-        """What is ahead; `windows` 0: it is not read in windows."""
+        """The work ahead. `windows` is 0 if the run does not read in windows."""
 
     def read(self, sessions: int) -> None:
-        """So many more sessions were read."""
+        """Sessions were read: this many more."""
 
     def window_done(self) -> None:
         """One more window was read completely."""
@@ -25,14 +43,14 @@ class Progress(Protocol):
         """A batch was merged; totals so far."""
 
     def waiting(self, seconds: float, reason: str) -> None:
-        """The client waits before it asks again."""
+        """The client waits before its next request."""
 
     def say(self, text: str) -> None:
-        """Something worth a line."""
+        """A message for the user, one line."""
 
 
 class Silent:
-    """Nobody watches."""
+    """Shows nothing."""
 
     def planned(self, windows: int, sessions: int) -> None:
         """Ignored."""
@@ -54,20 +72,20 @@ class Silent:
 
 
 class LogProgress(Silent):
-    """The lines worth keeping in a log; `say` takes one line."""
+    """Passes messages, plans and waits of a second or more to a log. `say` takes one line."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
 
     def planned(self, windows: int, sessions: int) -> None:
-        """Said once."""
-        self._say(f"{sessions:,} sessions to read in {windows} windows")
+        """Log the plan."""
+        self._say(f"{count(sessions, 'session')} to read in {count(windows, 'window')}")
 
     def waiting(self, seconds: float, reason: str) -> None:
-        """Said when it is long enough to wonder."""
+        """Log a wait that is long enough to be noticed."""
         if seconds >= 1:
             self._say(plain(f"waiting {seconds:.0f} s: {reason}"))
 
     def say(self, text: str) -> None:
-        """Said."""
+        """Log the message."""
         self._say(plain(text))

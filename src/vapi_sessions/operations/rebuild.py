@@ -1,15 +1,15 @@
-"""`vapi-sessions rebuild`: derives everything again from `raw/`."""
+"""`vapi-sessions rebuild`: derives index and published files from `raw/` again."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from vapi_sessions.core import faultpoints
 from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.memory import fewer_collections
+from vapi_sessions.core.wording import count
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
-from vapi_sessions.operations import erasure
+from vapi_sessions.operations import erasure, policy_change
 from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.privacy.sanitizer import Sanitizer
@@ -29,12 +29,11 @@ def rebuild(
     environment: Environment | None = None,
     progress: Progress | None = None,
 ) -> tuple[int, int]:
-    """Derive index and rows again from `raw/` and publish them; then put all of it through a `treatment` that is stricter.
+    """Derive index and rows from `raw/` again and publish them; then rewrite everything if the `sanitizer` is stricter than before.
 
-    Returns the raw files merged and the sessions. The new index is made beside the old one and takes its place at the end, so a rebuild
-    that fails before changes nothing; what is published stays as it is until everything is derived. The record of earlier runs is kept.
-    Raises ConfigurationError if there is nothing to rebuild from, or for another pseudonym key, WarehouseDamagedError if files of `raw/` seem to be
-    missing, WarehouseError.
+    Returns the numbers of raw files merged and of sessions. The new index is made beside the old one and replaces it at the end, so
+    a rebuild that fails earlier changes nothing. The record of earlier runs is kept. Raises ConfigurationError if there is nothing
+    to rebuild from, or for another pseudonym key, WarehouseDamagedError if files of `raw/` seem to be missing, WarehouseError.
     """
     environment = environment or Environment()
     layout = Layout(warehouse)
@@ -46,13 +45,13 @@ def rebuild(
     if not raw.files(layout.raw):
         raise ConfigurationError(
             f"There is nothing to rebuild from: {layout.raw} holds no observations.",
-            "Put its files back from a copy, or run vapi-sessions sync into another directory.",
+            "Restore its files from a backup, or run vapi-sessions sync with another --warehouse.",
         )
     layout.create()
     with fewer_collections(), writer_lock(layout):
         region = sanitizer.policy.region if sanitizer is not None else None
         suppression = Suppression.open(layout, create=True, region=region)
-        clocks = erasure.Clocks(environment.now, environment.sleep or time.sleep)
+        clocks = environment.clocks
         progress = progress or Silent()
         draft = layout.scratch / "rebuilt.duckdb"
         with Index(draft, layout.scratch) as index:
@@ -60,20 +59,21 @@ def rebuild(
             if recovery.warning:
                 progress.say(recovery.warning)
             sessions = index.count()
-            stricter = sanitizer is not None and erasure.check_sanitizer(
+            stricter = sanitizer is not None and policy_change.check_sanitizer(
                 index.state(), sanitizer, empty=not sessions
             )
             adopt.adopt_runs(index, (layout.index, layout.earlier, layout.published))
             index.checkpoint()
-        # What a torn file held is read again, and what is to be forgotten is still published; nobody knows of a file that is gone.
+        # Sessions of a torn file are read again, and sessions that are being forgotten are still published. Of a file that is gone
+        # nothing is known: then fewer sessions are derived than are published.
         explained = recovery.torn or suppression.pending
         published = 0 if explained else reader.sessions_published(layout.root)
         if sessions + len(recovery.forgotten) < published:
             with disk_errors(draft):
                 draft.unlink()
             raise WarehouseDamagedError(
-                f"{layout.raw} gives {sessions:,} sessions, and {published:,} are published: files of it are missing.",
-                "Put them back from a copy. To go on with those that are there, move vapi.duckdb away, and rebuild again.",
+                f"{layout.raw} has {count(sessions, 'session')}, and {published:,} are published: files of it are missing.",
+                "Restore them from a backup. To go on without them, move vapi.duckdb away and rebuild again.",
             )
         faultpoints.reach("rebuild.derived")
         with disk_errors(layout.root):
@@ -83,13 +83,13 @@ def rebuild(
             staging = Staging.begin(layout.staging)
             Publisher(index, layout, staging, environment.now, progress.say).publish(force=True)
             index.checkpoint()
-            # What raw/ holds of the forgotten did not get here; it is there all the same, and in what was put aside.
+            # Forgotten sessions are not in the new index, but raw/ and databases that were put aside may still hold them.
             held = erasure.still_held(index, layout, suppression, now=environment.now, say=progress.say)
         if held:
             erasure.erase_forgotten(layout, suppression, clocks)
         if stricter and sanitizer is not None:
-            progress.say(erasure.stricter_note(sanitizer))
-            erasure.tighten(layout, sanitizer, clocks, suppression)
+            progress.say(policy_change.stricter_message(sanitizer))
+            policy_change.tighten(layout, sanitizer, clocks, suppression)
         with disk_errors(layout.root):
-            layout.earlier.unlink(missing_ok=True)  # what it held has been derived
+            layout.earlier.unlink(missing_ok=True)  # everything in it has been derived again
     return recovery.merged, sessions

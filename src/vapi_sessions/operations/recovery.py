@@ -1,4 +1,4 @@
-"""Merges raw files that the ledger does not know: after a crash nothing is downloaded again; into an empty index it is a rebuild."""
+"""Merges raw files that the ledger does not know. After a crash nothing is downloaded again; with an empty index it is a rebuild."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vapi_sessions.core.records import Batch
+from vapi_sessions.core.wording import count
 from vapi_sessions.errors import WarehouseDamagedError
-from vapi_sessions.operations.coordinator import decode_progress
+from vapi_sessions.operations.footer import decode_progress
 from vapi_sessions.operations.window_buffer import sightings
 from vapi_sessions.transform.resolve import Observation, Sighting, Unreadable, resolve, set_aside
 from vapi_sessions.warehouse import raw
@@ -19,8 +20,8 @@ from vapi_sessions.warehouse.suppression import Suppression
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What `recover` did: files merged, the names of the torn ones that were put aside, and the sessions that were passed over
-    because they were forgotten.
+    """The outcome of `recover`. `merged`: number of files. `torn`: names of torn files, which were put aside. `forgotten`: sessions
+    that were skipped because they are on the suppression list.
     """
 
     merged: int = 0
@@ -29,13 +30,14 @@ class Recovery:
 
     @property
     def warning(self) -> str:
-        """What a person should hear of the torn files; "" if there were none."""
+        """A message about the torn files; "" if there were none."""
         if not self.torn:
             return ""
         names = ", ".join(self.torn[:3]) + (", …" if len(self.torn) > 3 else "")
+        one = len(self.torn) == 1
         return (
-            f"{len(self.torn)} raw file(s) are torn and were put aside ({names}): "
-            "what they held is read from the source again, as far as it is still listed"
+            f"{count(len(self.torn), 'raw file')} {'is torn and was' if one else 'are torn and were'} put aside ({names}): "
+            "sessions that the source still lists are read again"
         )
 
 
@@ -47,19 +49,17 @@ def recover(
     suppression: Suppression | None = None,
     among: Container[str] | None = None,
 ) -> Recovery:
-    """Merge raw files that the ledger does not know, of these names if they are given, with the progress their footers carry.
-    Their rows are derived at the next publication.
+    """Merge raw files that the ledger does not know (`among` these names, if given), with the progress in their footers.
 
-    Torn
-    files are put aside. What was written after a torn file may claim a window of which that file held a part, so
-    such claims do not count, and the next sync reads these windows again; nor does any claim if it cannot be told when
-    the torn file was written. `suppression`: the list, if it is open already. Raises WarehouseError.
+    Their rows are derived at the next publication. Torn files are put aside. A file written after a torn one may claim a window of
+    which the torn file held a part, so its claims do not count, and the next sync reads these windows again. If it is unknown when
+    a torn file was written, no claim counts. `suppression`: the list, if it is open already. Raises WarehouseError.
     """
     raw.remove_unfinished(layout.raw)
     merged = index.merged_files()
     if suppression is None:
         suppression = Suppression.open(layout)
-    forgotten = set[str]()  # a file from a copy may hold it
+    forgotten = set[str]()  # a restored file may hold forgotten sessions
     pending: list[tuple[int, Path]] = []
     torn: list[Path] = []
     for path in raw.files(layout.raw):
@@ -71,7 +71,9 @@ def recover(
     aside = index.unreadable()
     done = 0
     doubtful = bool(torn) or (not merged and raw.any_put_aside(layout.raw))
-    for _, path in sorted(pending):  # they may have been renamed, but later facts must replace earlier ones
+    for _, path in sorted(
+        pending
+    ):  # in the order of requests, however files are named: later facts replace earlier
         try:
             progress = raw.read_progress(path)
             observations = list[Observation | Unreadable]()
@@ -95,14 +97,14 @@ def recover(
         resolution = resolve(seen, known, aside, batch=batch.number)
         set_aside(aside, resolution)
         changes = decode_progress(progress, batch)
-        above = 1 + max((o.seq for o in observations), default=-1)  # whatever the footer says
+        above = 1 + max((o.seq for o in observations), default=-1)  # even if the footer says less
         if above > int(changes.state.get("next_seq", "0")):
             changes = replace(changes, state={**changes.state, "next_seq": str(above)})
         if doubtful:
             changes = Changes(changes.org_id, unsettled=changes.unsettled, batch=batch, state=changes.state)
         index.merge(resolution, known, changes)
         done += 1
-    # Last: as long as it lies there, a recovery that is itself interrupted knows that claims are doubtful.
+    # Last: while a torn file is there, an interrupted recovery that is repeated knows that claims are doubtful.
     return Recovery(done, tuple(raw.put_aside(path).name for path in torn), frozenset(forgotten))
 
 

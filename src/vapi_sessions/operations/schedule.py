@@ -1,4 +1,4 @@
-"""Serve the Prefect deployment of the sync, or run a flow once. The only module that reaches Prefect, through `flows/`."""
+"""Serves the Prefect deployment of the sync, or runs a flow once. The only module of the package that uses Prefect and `flows/`."""
 
 from __future__ import annotations
 
@@ -29,11 +29,10 @@ LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(settings: Settings, *, interval: int | None, cron: str | None, say: Callable[[str], None]) -> None:
-    """Run the sync flow on an interval (µs) or a cron expression until told to end.
+    """Run the sync flow on an interval (µs) or a cron expression until stopped.
 
-    SIGTERM and SIGHUP end it like Ctrl-C, at any moment. The flow reads its settings from the environment, like the
-    command line, so that no key becomes a parameter. Raises ConfigurationError, and WarehouseBusyError if this
-    warehouse is scheduled already.
+    SIGTERM and SIGHUP stop it like Ctrl-C, at any moment. The flow reads its settings from the environment, so that the key never
+    becomes a parameter. Raises ConfigurationError, and WarehouseBusyError if this warehouse is scheduled already.
     """
     if (interval is None) == (cron is None):
         raise ConfigurationError(
@@ -41,8 +40,8 @@ def serve(settings: Settings, *, interval: int | None, cron: str | None, say: Ca
         )
     if interval is not None and interval < 1_000_000:
         raise ConfigurationError("--every is shorter than a second.", "For example --every 15m.")
-    settings.key()  # a missing key is told now, not at the first run
-    with scheduling(settings.warehouse) as name, _ending_when_told():
+    settings.key()  # a missing key is an error now, not at the first run
+    with scheduling(settings.warehouse) as name, _ending_on_signals():
         os.environ["VAPI_WAREHOUSE"] = str(settings.warehouse)
         os.environ["VAPI_BASE_URL"] = settings.base_url
         flow = load_flow("sync").sync_flow
@@ -54,9 +53,9 @@ def serve(settings: Settings, *, interval: int | None, cron: str | None, say: Ca
 
 
 def run_now(settings: Settings, flow: Callable[[], object]) -> None:
-    """Run a flow here and now, on the configured server or one of our own for as long as it takes.
+    """Run a flow once in this process, on the configured Prefect server or on a temporary one.
 
-    Raises what the flow raises, and ConfigurationError before the server starts if there is no key.
+    Raises the errors of the flow, and ConfigurationError before the server starts if there is no key.
     """
     settings.key()
     with _server(lambda text: print(text, file=sys.stderr)):
@@ -71,20 +70,20 @@ def _serve(flow: Any, name: str, timing: dict[str, Any], say: Callable[[str], No
 
         class EndingRunner(Runner):
             def handle_sigterm(self, *_: object, **__: object) -> None:
-                """Prefect's own fails before the runner has started, and then waits until the runs are done."""
+                """End at once. Prefect's own handler fails before the runner has started, and later waits for all runs."""
                 child.terminate_all()
                 if task is not None:
                     loop.call_soon_threadsafe(task.cancel)
 
-        # limit: one process at a time. A run that is due while another one works waits for it; the warehouse's own lock is
-        # the safety. Not Prefect's limit for deployments (`global_limit`): how many slots are taken is in the server's
-        # database, but by whom in its memory. After `kill -9` in a run, Prefect 3.8.8 cancelled all later ones.
+        # limit: one process at a time; a run that is due meanwhile waits. The warehouse's own lock is the safety.
+        # Prefect's limit for deployments (`global_limit`) does not work: its database counts the slots, but only its memory knows
+        # their holders. After `kill -9` during a run, Prefect 3.8.8 cancelled all later runs.
         runner = EndingRunner(name=name, limit=1)
         try:
             await runner.aadd_flow(flow, name=name, **timing)
         except ValueError as error:
             raise ConfigurationError(
-                f"Prefect does not accept the schedule: {str(error).splitlines()[0]}", "Look at --cron."
+                f"Prefect does not accept the schedule: {str(error).splitlines()[0]}", "Correct --cron."
             ) from None
         say(f"The deployment '{flow.name}/{name}' runs as scheduled until this command ends.")
         await runner.start()
@@ -94,8 +93,8 @@ def _serve(flow: Any, name: str, timing: dict[str, Any], say: Callable[[str], No
 
 
 @contextlib.contextmanager
-def _ending_when_told() -> Iterator[None]:
-    """SIGTERM ends the process in good order, and SIGHUP does what SIGTERM does; what is ignored stays ignored."""
+def _ending_on_signals() -> Iterator[None]:
+    """SIGTERM ends the process with a clean-up, and SIGHUP does the same as SIGTERM. Ignored signals stay ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -104,7 +103,7 @@ def _ending_when_told() -> Iterator[None]:
         sys.exit(0)
 
     def hang_up(number: int, frame: FrameType | None) -> None:
-        signal.raise_signal(signal.SIGTERM)  # which the runner may have taken over
+        signal.raise_signal(signal.SIGTERM)  # the runner may have replaced its handler
 
     handlers = {signal.SIGTERM: end, signal.SIGHUP: hang_up}
     before = {number: signal.getsignal(number) for number in handlers}
@@ -120,19 +119,19 @@ def _ending_when_told() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _server(say: Callable[[str], None]) -> Iterator[None]:
-    """A Prefect server: the configured one, or one of our own on loopback until this process ends, however it ends.
+    """A Prefect server: the configured one, or one that we start on loopback and that ends with this process, even if it is killed.
 
-    Prefect's temporary server cannot schedule, and survives a parent that is killed. Raises ConfigurationError if there is
-    no server to use.
+    Prefect's own temporary server cannot schedule, and survives a parent that is killed. Raises ConfigurationError if no server can
+    be used.
     """
     never_by_proxy(os.environ)
     os.environ.setdefault(
         "PREFECT_SERVER_ANALYTICS_ENABLED", "false"
-    )  # nothing is sent to anybody unless it is asked for
+    )  # no telemetry, unless the user wants it
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     if api := PREFECT_API_URL.value():
-        _try(api, "Start that server, or correct or unset PREFECT_API_URL (and PREFECT_API_KEY).")
+        _try(api, "Start that server, or correct or unset PREFECT_API_URL and PREFECT_API_KEY.")
         yield
         return
     with socket.socket() as probe:
@@ -143,33 +142,33 @@ def _server(say: Callable[[str], None]) -> Iterator[None]:
         "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port),
         environment={**without_settings(os.environ), "PREFECT_API_URL": api, "PREFECT_UI_API_URL": api},
     )  # fmt: skip
-    atexit.register(child.stop, server)  # after Prefect's own threads, which send it the last log lines
+    atexit.register(child.stop, server)  # Prefect's threads end before and send their last log lines
     wait_until_up(api, server)
     say(f"Prefect's server and its pages: http://127.0.0.1:{port} (until this command ends)")
-    os.environ["PREFECT_API_URL"] = api  # for the processes in which the runs work
+    os.environ["PREFECT_API_URL"] = api  # for the processes of the runs
     try:
         with temporary_settings({PREFECT_API_URL: api}):
-            _try(api, "Look at the settings of proxies and of Prefect (prefect config view).")
+            _try(api, "Check the proxy settings and Prefect's own (prefect config view).")
             yield
     finally:
         del os.environ["PREFECT_API_URL"]
 
 
 def _try(api: str, remedy: str) -> None:
-    """Ask Prefect's API something, as the runs will. Raises ConfigurationError if it does not answer well."""
+    """Send Prefect's API a request, as the runs will do. Raises ConfigurationError if it fails."""
     from prefect.client.orchestration import get_client
 
     try:
         with get_client(sync_client=True) as client:
             client.read_flows(limit=1)
-    except Exception as error:  # whatever Prefect, its HTTP client or an address makes of it
+    except Exception as error:  # of Prefect, of its HTTP client, or about the address
         raise ConfigurationError(
             f"Prefect's server at {_shown(api)} cannot be used: {_reason(error)}.", remedy
         ) from error
 
 
 def _shown(address: str) -> str:
-    """Without a user, a password or a query, which may be secrets."""
+    """The address without user, password and query, which may be secrets."""
     try:
         parts = urlsplit(address)
         return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
@@ -186,9 +185,9 @@ def _reason(error: Exception) -> str:
 
 
 def wait_until_up(api: str, server: subprocess.Popen[bytes], patience: float = 300.0) -> None:
-    """Wait until a server that we started answers. Raises ConfigurationError if it ends, or takes too long.
+    """Wait (seconds) until a server that we started answers. Raises ConfigurationError if it ends, or takes too long.
 
-    The first start makes a database, which takes long on a busy machine; a server that fails ends at once.
+    The first start creates a database, which takes long on a busy machine. A server that fails ends at once.
     """
     directly = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + patience
@@ -199,14 +198,14 @@ def wait_until_up(api: str, server: subprocess.Popen[bytes], patience: float = 3
         time.sleep(0.2)
     raise ConfigurationError(
         "Prefect's server does not start.",
-        "Start one with prefect server start and set PREFECT_API_URL to its address.",
+        "Start one with: prefect server start. Then set PREFECT_API_URL to its address.",
     )
 
 
 def never_by_proxy(environment: MutableMapping[str, str]) -> None:
-    """Except this machine from proxies, for us and for the processes that we start; what is excepted already stays.
+    """Exclude this machine from proxies, for this process and those it starts. Existing exclusions stay.
 
-    Both spellings: where both are set, the lower-case one wins.
+    Sets both spellings, because the lower-case one wins where both are set.
     """
     given = environment["no_proxy"] if "no_proxy" in environment else environment.get("NO_PROXY", "")
     hosts = [host.strip() for host in given.split(",") if host.strip()]
@@ -216,14 +215,14 @@ def never_by_proxy(environment: MutableMapping[str, str]) -> None:
 
 
 def without_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """Without what is ours: Prefect's server needs no key, and shows whoever runs as us what it has."""
+    """The environment without our variables: Prefect's server needs no key, and other processes can read its environment."""
     return {name: value for name, value in environment.items() if not name.upper().startswith("VAPI_")}
 
 
 def load_flow(name: str) -> ModuleType:
-    """Import `flows/<name>.py` from the wheel or the checkout, which an editable installation has on its path.
+    """Import `flows/<name>.py` from the wheel or, with an editable installation, from the checkout.
 
-    Under a name that the process of a scheduled run can import too: it gets the flow by reference.
+    It gets a name that the process of a scheduled run can import too, because that process gets the flow by reference.
     """
     package = "vapi_sessions._flows" if resources.directory("flows").name == "_flows" else "flows"
     return importlib.import_module(f"{package}.{name}")

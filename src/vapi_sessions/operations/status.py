@@ -1,4 +1,4 @@
-"""How fresh and how complete the published warehouse is. Reads what was published; takes no lock."""
+"""How fresh and how complete the published warehouse is. Reads published files only; takes no lock."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vapi_sessions.core.timestamps import show
 from vapi_sessions.warehouse import raw, reader
 from vapi_sessions.warehouse.layout import Layout
 
-#: So many fields without a column are told, those in most rows first: a source that makes names up has no end of them.
+#: Fields without a column that are listed, the most frequent first: a source may invent any number of names.
 _FIELDS: Final = 300
 
 
@@ -24,7 +24,7 @@ _FIELDS: Final = 300
 class Status:
     """Moments are ISO 8601 in UTC, ages in seconds, sizes in bytes. `drift`: rows by field without a column.
 
-    `first_sync`: "running" or "not finished" as long as no sync has ever ended well; what was read so far is published on its way.
+    `first_sync`: "running" or "not finished" until the first sync has succeeded; it publishes parts before its end.
     """
 
     warehouse: str
@@ -75,7 +75,7 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
         counts = {
             table.name: int(rows(f"SELECT count(*) FROM {table.name}")[0][0]) for table in schema.TABLES
         }
-        marked = rows(
+        gone = rows(
             "SELECT count(deleted_at), count(aged_out_at), count(*) FILTER (cost_usd IS NULL) FROM sessions"
         )[0]
         columns = (
@@ -121,9 +121,9 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
         published_at=show(int(facts["published_at"])) if "published_at" in facts else None,
         snapshot=facts.get("snapshot"),
         rows=counts,
-        deleted_sessions=marked[0],
-        aged_out_sessions=marked[1],
-        pending_cost_sessions=marked[2],
+        deleted_sessions=gone[0],
+        aged_out_sessions=gone[1],
+        pending_cost_sessions=gone[2],
         unmerged_raw_files=sum(path.name not in merged for path in raw.files(layout.raw)),
         unreadable=unreadable,
         last_runs=[
@@ -144,14 +144,14 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
 
 
 def _first_sync(outcomes: Sequence[str]) -> str | None:
-    """What is to be said of the first sync; `outcomes` of all, the last one first."""
+    """The state of the first sync; None once a sync has succeeded. `outcomes` of all syncs, the newest first."""
     if not outcomes or "done" in outcomes:
         return None
     return "running" if outcomes[0] == "running" else "not finished"
 
 
 def _size(path: Path) -> int:
-    """Bytes on disk; a file linked into several snapshots counts once."""
+    """Bytes on disk. A file that is linked into several snapshots counts once."""
     if path.is_file():
         return path.stat().st_size
     seen: dict[int, int] = {}

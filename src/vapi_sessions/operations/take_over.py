@@ -1,7 +1,7 @@
-"""Takes over a warehouse of version 0.1.0, whose `store.duckdb` held a copy of every row, without a download.
+"""Takes over a warehouse of version 0.1.0, whose `store.duckdb` held a copy of every row. Downloads nothing.
 
-The ledger, the runs and the state come from that database, rows from `raw/`. Of sessions that `raw/` cannot give, its rows are
-published as they are. It goes after the first publication; a run that is killed before begins again.
+Ledger, runs and state come from that database, rows from `raw/`. Where `raw/` does not have a session, the database's rows are
+published as they are. The database is removed after the first publication. A run that is killed before that starts over.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import Final
 from vapi_sessions.core import faultpoints
 from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.records import Batch
-from vapi_sessions.operations import erasure
+from vapi_sessions.core.wording import count
+from vapi_sessions.operations.erasure import put_in_place
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.schema import TABLE_NAMES
+from vapi_sessions.source.environment import Clocks
 from vapi_sessions.transform.resolve import Resolution
 from vapi_sessions.warehouse import adopt
 from vapi_sessions.warehouse.index import Changes, Index
@@ -23,20 +25,18 @@ from vapi_sessions.warehouse.snapshots import Publisher
 from vapi_sessions.warehouse.staging import Staging
 from vapi_sessions.warehouse.suppression import Suppression
 
-#: So many sessions are named to a person.
+#: Sessions that a message names, at most.
 _NAMED: Final = 20
 
 
-def take_over(
-    layout: Layout, suppression: Suppression, clocks: erasure.Clocks, say: Callable[[str], None]
-) -> None:
-    """Make an index of what is there and publish it, if version 0.1.0 made this warehouse. Raises WarehouseError.
+def take_over(layout: Layout, suppression: Suppression, clocks: Clocks, say: Callable[[str], None]) -> None:
+    """If version 0.1.0 made this warehouse: derive an index from it and publish it. Raises WarehouseError.
 
-    First what that version had merged, which its ledger and its database describe; then what it had only fetched.
+    Raw files that version 0.1.0 had merged come first, with its ledger; then those it had only fetched.
     """
     if not layout.earlier.exists():
         return
-    say("an earlier version made this warehouse: taking it over, without a download")
+    say("version 0.1.0 made this warehouse: converting it, nothing is downloaded")
     layout.create()
     staging = Staging.begin(layout.staging)
     draft = layout.scratch / "taken-over.duckdb"
@@ -54,7 +54,7 @@ def take_over(
             say(warning)
         index.checkpoint()
     with disk_errors(layout.root):
-        erasure.put_in_place(layout, draft)
+        put_in_place(layout, draft)
     with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
         Publisher(index, layout, staging, clocks.now).publish(force=True)
         index.checkpoint()
@@ -64,16 +64,17 @@ def take_over(
             path.unlink(missing_ok=True)
     if ids:
         more = f", and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
+        their = "its newest state; its rows stay" if len(ids) == 1 else "their newest states; their rows stay"
         say(
-            f"warning: raw/ lacks {len(ids):,} session(s) or their newest state; their rows stay as they were: "
+            f"warning: raw/ does not have {count(len(ids), 'session')} or {their} as they were: "
             f"{', '.join(ids[:_NAMED])}{more}"
         )
 
 
 def _adopt_rows(
-    index: Index, layout: Layout, staging: Staging, ids: list[str], clocks: erasure.Clocks
+    index: Index, layout: Layout, staging: Staging, ids: list[str], clocks: Clocks
 ) -> None:
-    """Stage the old rows of these sessions as a batch without a raw file, and note it."""
+    """Stage the old rows of these sessions as a batch that has no raw file, and record it."""
     number = index.next_batch()
     tables, held = adopt.earlier_rows(index, layout.earlier, ids, number)
     resolution = Resolution(held=held, won=set(held), dirty=dict.fromkeys(held, TABLE_NAMES))

@@ -1,20 +1,19 @@
-"""The unit of work: what one walk reads, as it may be stored, less what is held already, in `raw/` and flattened in `staging/`.
+"""The unit of work: what one walk has read, sanitized, without what the warehouse holds already; stored in `raw/` and `staging/`.
 
-It needs no database, and no shared object but the source's pace: what is held comes as a plain mapping, and what it stored
-goes back as one narrow list a batch. Only who receives that decides which versions win.
+Needs no database and shares nothing with other walks but the source's rate limit: held contents come in as a plain
+mapping, and each stored batch goes out as a list of sightings. The coordinator decides which versions win.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vapi_sessions.core import faultpoints
 from vapi_sessions.errors import other_organisation
 from vapi_sessions.privacy.sanitizer import Sanitizer
-from vapi_sessions.source.pagination import PageRead
 from vapi_sessions.transform.flatten import Head, flatten, head_of
 from vapi_sessions.transform.headers import Row, UnreadableRow
 from vapi_sessions.transform.resolve import (
@@ -37,9 +36,24 @@ if TYPE_CHECKING:
     from vapi_sessions.source.page import Page
 
 
+class RequestStamp(NamedTuple):
+    """When a request was sent (µs), and its number. Of two answers the one with the higher number is the later."""
+
+    requested_at: int
+    seq: int
+
+    @classmethod
+    def of(cls, page: Page) -> RequestStamp:
+        """The request that a page answers."""
+        return cls(page.requested_at, page.seq)
+
+
 @dataclass(frozen=True, slots=True)
 class PageSanitizer:
-    """What of a page may be stored: without secrets, under the policy, without those who were forgotten. Thread-safe."""
+    """Turns rows of a page into observations that may be stored: redacted, under the policy, without forgotten customers.
+
+    Thread-safe.
+    """
 
     run_id: str
     org_id: str
@@ -47,18 +61,20 @@ class PageSanitizer:
     sanitizer: Sanitizer
     suppression: Suppression
 
-    def clean(self, step: PageRead) -> list[Observation | Unreadable]:
-        """The sessions of one step of a walk. Raises ConfigurationError for another organisation's rows."""
-        organisations = {row.org_id for row in step.rows} | {row.org_id for row in step.unreadable}
+    def clean(
+        self, rows: Sequence[Row], unreadable: Sequence[UnreadableRow], request: RequestStamp
+    ) -> list[Observation | Unreadable]:
+        """The rows that a request showed, as they may be stored. Raises ConfigurationError for another organisation's rows."""
+        organisations = {row.org_id for row in rows} | {row.org_id for row in unreadable}
         for org_id in organisations - {None, self.org_id}:
             raise other_organisation(self.root, self.org_id, str(org_id))
         policy = self.sanitizer.policy
-        rows = self.suppression.admit(step.rows, policy)
-        odd = self.suppression.admit(step.unreadable, policy)
-        return list(self._observe(rows, odd, step.page))
+        admitted = self.suppression.admit(rows, policy)
+        odd = self.suppression.admit(unreadable, policy)
+        return list(self._observe(admitted, odd, request))
 
     def _observe(
-        self, rows: Sequence[Row], odd: Sequence[UnreadableRow], page: Page
+        self, rows: Sequence[Row], odd: Sequence[UnreadableRow], request: RequestStamp
     ) -> Iterator[Observation | Unreadable]:
         bodies = self.sanitizer.page([*(row.body for row in rows), *(row.body for row in odd)])
         for row, body in zip(rows, bodies, strict=False):
@@ -67,8 +83,8 @@ class PageSanitizer:
                 org_id=row.org_id,
                 created_at=row.created_at,
                 updated_at=row.updated_at,
-                requested_at=page.requested_at,
-                seq=page.seq,
+                requested_at=request.requested_at,
+                seq=request.seq,
                 run_id=self.run_id,
                 kind="seen",
                 body=body,
@@ -79,19 +95,19 @@ class PageSanitizer:
                 one,
                 body,
                 self.sanitizer.hash(body),
-                requested_at=page.requested_at,
-                seq=page.seq,
+                requested_at=request.requested_at,
+                seq=request.seq,
                 run_id=self.run_id,
             )
-            if not self.suppression.holds(found.session_id):  # one without an id can be forgotten too
+            if not self.suppression.holds(found.session_id):  # a session without an id can be forgotten too
                 yield found
 
     def tombstone(
-        self, session_id: str, kind: Kind, created_at: int, updated_at: int, *, requested_at: int, seq: int
+        self, session_id: str, kind: Kind, created_at: int, updated_at: int, request: RequestStamp
     ) -> Observation:
-        """The proof that the source lists a session no longer."""
+        """The observation that the source no longer lists a session."""
         return Observation(
-            session_id, self.org_id, created_at, updated_at, requested_at, seq, self.run_id, kind, b"", ""
+            session_id, self.org_id, created_at, updated_at, *request, self.run_id, kind, b"", ""
         )
 
 
@@ -106,10 +122,10 @@ class Stored:
 
 
 class WindowBuffer:
-    """What one walk has read and not stored yet. One thread at a time.
+    """Observations of one walk that are not stored yet. One thread at a time.
 
-    `held`: the content that is held of sessions without a mark, as `Index.contents` gives it; what equals it is not stored again.
-    It is kept up to date. `aside`: what is kept aside, name to content hash.
+    `held`: content hashes of the sessions that the warehouse holds without a tombstone, as `Index.contents` gives them;
+    equal content is not stored again. `aside`: content hashes of unreadable sessions, by name. Both are kept up to date.
     """
 
     def __init__(
@@ -130,10 +146,12 @@ class WindowBuffer:
         self.size = 0
         self.sessions = 0
 
-    def take(self, step: PageRead) -> list[Observation | Unreadable]:
-        """Take in one step of the walk; returns all that it showed and that may be stored, whether held already or not."""
-        found = self._page_sanitizer.clean(step)
-        self.sessions += len(step.rows) + len(step.unreadable)
+    def take(
+        self, rows: Sequence[Row], unreadable: Sequence[UnreadableRow], request: RequestStamp
+    ) -> list[Observation | Unreadable]:
+        """Add the rows that a request showed; returns all of them that may be stored, held already or not."""
+        found = self._page_sanitizer.clean(rows, unreadable, request)
+        self.sessions += len(rows) + len(unreadable)
         for one in found:
             if self._is_new(one):
                 self._waiting.append(one)
@@ -141,13 +159,13 @@ class WindowBuffer:
         return found
 
     def hold(self, contents: Mapping[str, int]) -> None:
-        """What is held of some more sessions; of those that were taken in since, that stays."""
+        """Add contents that the warehouse holds. What this buffer has taken since is newer and stays."""
         for name, content in contents.items():
             self._held.setdefault(name, content)
 
-    def add(self, one: Observation) -> None:
-        """Take in a mark."""
-        self._waiting.append(one)
+    def add(self, tombstone: Observation) -> None:
+        """Add a tombstone."""
+        self._waiting.append(tombstone)
 
     def _is_new(self, one: Observation | Unreadable) -> bool:
         name = one.session_id
@@ -164,13 +182,13 @@ class WindowBuffer:
         self._aside.pop(name, None)
         return True
 
-    def store(self, progress: Callable[[], Mapping[str, Any]]) -> Stored:
-        """Write what waits, with the progress that it means in the footer; what returns is durable. Raises WarehouseError."""
+    def store(self, progress: Mapping[str, Any]) -> Stored:
+        """Write what waits, with the batch's progress in the footer. The result is durable. Raises WarehouseError."""
         waiting, self._waiting, self.size = self._waiting, [], 0
         if not waiting:
             return Stored("", (), None, {})
         file = f"{min(one.seq for one in waiting):012d}-{self._page_sanitizer.run_id}.parquet"
-        raw.write(self._layout.raw, file, waiting, progress())
+        raw.write(self._layout.raw, file, waiting, progress)
         seen = [one for one in waiting if isinstance(one, Observation) and one.kind == "seen"]
         if not seen:
             return Stored(file, sightings(waiting, {}), None, {})
@@ -186,7 +204,7 @@ class WindowBuffer:
 def sightings(
     observations: Sequence[Observation | Unreadable], heads: Mapping[tuple[str, int], Head]
 ) -> list[Sighting | Unreadable]:
-    """The observations without their content. `heads`: of those that were flattened, by session and request."""
+    """The observations without their content. `heads`: by session and request, of those that are flattened already."""
     return [one if isinstance(one, Unreadable) else sighting(one, _head(one, heads)) for one in observations]
 
 

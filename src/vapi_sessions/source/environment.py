@@ -17,3 +17,16 @@ class Environment:
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] | None = None  # None: a wait that ends when the run is stopped
     transport: httpx.BaseTransport | None = None
+
+    @property
+    def clocks(self) -> Clocks:
+        """The wall clock and a sleep, for work that nobody can stop half-way."""
+        return Clocks(self.now, self.sleep or time.sleep)
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Wall clock (µs) and sleep (seconds)."""
+
+    now: Callable[[], int]
+    sleep: Callable[[float], None]

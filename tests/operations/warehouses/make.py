@@ -1,16 +1,16 @@
-"""Makes `0.1.0.tar.xz`: a warehouse as version 0.1.0 left it, the sessions of its source, and a raw file that came later.
+"""Makes `0.1.0.tar.xz`: a warehouse of version 0.1.0, the sessions of its source, and a later raw file.
 
-To be run with the code of commit 657c4c5, the last one that had a store of rows, from a checkout of it:
+Run it with the code of commit 657c4c5, the last one with a store of rows, from a checkout of that commit:
 
     PYTHONPATH=tests python …/tests/operations/warehouses/make.py …/0.1.0.tar.xz
 
-In the archive: `warehouse/`; `source.json` with the present (µs), the retention (days) and the sessions; `later.parquet`, the raw file
-of one more sync, which that version fetched and did not merge. In the warehouse, all of it pseudonymised:
+The archive has `warehouse/`; `source.json` with the current time (µs), the retention (days) and the sessions; `later/`, with the raw
+file of one more sync that was fetched and not merged. The warehouse is pseudonymised and has:
 
-- conversations of the emulator's own history, in several windows, some of which grew or changed silently;
-- a raw file that was lost: it held new sessions, and newer versions of two old ones;
-- sessions that were deleted at the source, others that aged out, one of which is in the lost file;
-- a session and a customer who were forgotten.
+- generated conversations, in several windows, some of which grew or changed silently;
+- a lost raw file: it held new sessions, and newer versions of two old ones;
+- sessions that were deleted at the source, and others that aged out, one of them in the lost file;
+- a forgotten session and a forgotten customer.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from vapi_sessions.core.intervals import Window
 from vapi_sessions.operations import compare, reconcile
 from vapi_sessions.operations.compare import Difference
 from vapi_sessions.operations.coordinator import Coordinator
+from vapi_sessions.operations.window_buffer import RequestStamp
 from vapi_sessions.source import client, pagination, retries
 
 from .planting import Planting, mutant
@@ -70,7 +71,7 @@ def partial(planting: Planting) -> None:
         missing = {key: created for key, created in reconciliation._missing.items() if key not in before}
         for key, known in reconciliation._run.index.known(missing).items():
             seq = reconciliation._run.numbers.take()
-            reconciliation._loader.tombstone(key, "deleted", known, requested_at=reconciliation._now, seq=seq)
+            reconciliation._coordinator.tombstone(key, "deleted", known, RequestStamp(reconciliation._now, seq))
 
     planting.around(pagination, "walk", first_page)
     planting.around(reconcile._Reconciliation, "_read", read)

@@ -1,0 +1,92 @@
+"""A change of the personal data policy or of the redaction: whatever is stored is rewritten under a stricter one.
+
+A rewrite begins with a durable record (`sync.state` still names the old sanitizer), can be repeated, and ends by changing that
+record. So the next writer completes an interrupted one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from vapi_sessions.core import faultpoints
+from vapi_sessions.core.disk_errors import disk_errors
+from vapi_sessions.errors import ConfigurationError
+from vapi_sessions.operations.erasure import put_in_place, record_compared
+from vapi_sessions.operations.recovery import recover
+from vapi_sessions.privacy.policy import PersonalData
+from vapi_sessions.privacy.sanitizer import STATE, Sanitizer
+from vapi_sessions.source.environment import Clocks
+from vapi_sessions.warehouse import adopt, erase
+from vapi_sessions.warehouse.index import Changes, Index
+from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.snapshots import Publisher
+from vapi_sessions.warehouse.staging import Staging
+from vapi_sessions.warehouse.suppression import Suppression
+
+
+def check_sanitizer(state: Mapping[str, str], sanitizer: Sanitizer, *, empty: bool) -> bool:
+    """Whether everything stored must be rewritten under this sanitizer. Raises ConfigurationError for another pseudonym key."""
+    if not sanitizer.same_key(state):
+        raise ConfigurationError(
+            "The pseudonyms in this warehouse were made with another key.",
+            "Set VAPI_PSEUDONYM_KEY to that key, or use a new --warehouse: pseudonyms of two keys cannot be joined.",
+        )
+    return not empty and sanitizer.is_stricter(state.get(STATE))
+
+
+def looser_message(state: Mapping[str, str], sanitizer: Sanitizer) -> str:
+    """A message if the policy is looser than the stored one; "" otherwise."""
+    if STATE not in state or not sanitizer.is_looser(state[STATE]):
+        return ""
+    return "the personal data policy is looser than before: stored sessions stay as they are until they are read again"
+
+
+def tighten(layout: Layout, sanitizer: Sanitizer, clocks: Clocks, suppression: Suppression) -> int:
+    """Rewrite raw/ and everything derived from it under a stricter sanitizer; returns the raw files written.
+
+    The ledger is kept, so nothing is downloaded again. Earlier databases and snapshots are removed.
+    """
+    with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
+        recover(index, layout, now=clocks.now, suppression=suppression)
+        index.checkpoint()
+    written = erase.sanitize_raw(layout, sanitizer)
+    erase.from_raw(layout, lambda session_id: False)  # empties torn files
+    _derive_again(layout, clocks, suppression)
+    with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
+        Publisher(index, layout, Staging.begin(layout.staging), clocks.now).publish(force=True)
+        current = index.state().get("snapshot")
+        faultpoints.reach("tighten.published")
+        erase.by_products(layout, [path for path in erase.snapshots(layout) if path.name != current])
+        index.record(Changes(state=sanitizer.state))
+        record_compared(index, layout, suppression)
+        index.checkpoint()
+    return written
+
+
+def _derive_again(layout: Layout, clocks: Clocks, suppression: Suppression) -> None:
+    """Replace the index by one that is derived from raw/, with the ledger of the old one."""
+    draft = layout.scratch / "derived.duckdb"
+    with disk_errors(draft):
+        draft.unlink(missing_ok=True)
+    with Index(draft, layout.scratch, sleep=clocks.sleep) as index:
+        recover(index, layout, now=clocks.now, suppression=suppression)
+        adopt.adopt_ledger(index, layout.index)
+        index.checkpoint()
+    with disk_errors(layout.root):
+        put_in_place(layout, draft)
+
+
+def stricter_message(sanitizer: Sanitizer) -> str:
+    """The message about a policy that became stricter."""
+    return f"policy or redactor became stricter ({_level(sanitizer)}): rewriting what is stored"
+
+
+def _level(sanitizer: Sanitizer) -> str:
+    """The policy in force, in words."""
+    policy = sanitizer.policy
+    words = {
+        PersonalData.KEEP: "kept",
+        PersonalData.PSEUDONYMISE: "pseudonymised",
+        PersonalData.DROP: "dropped",
+    }
+    return f"personal data {words[policy.personal]}, message text {policy.text}"

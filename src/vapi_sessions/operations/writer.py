@@ -1,0 +1,121 @@
+"""A warehouse open for one run: locked, recovered, without what was forgotten, and under the policy in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from vapi_sessions.core.memory import fewer_collections
+from vapi_sessions.core.wording import count
+from vapi_sessions.operations import erasure, policy_change
+from vapi_sessions.operations.progress import Progress
+from vapi_sessions.operations.recovery import recover
+from vapi_sessions.operations.take_over import take_over
+from vapi_sessions.settings import Settings
+from vapi_sessions.source.environment import Clocks
+from vapi_sessions.warehouse.customers import CustomersHeld
+from vapi_sessions.warehouse.index import Index
+from vapi_sessions.warehouse.layout import Layout, writer_lock
+from vapi_sessions.warehouse.snapshots import Publisher
+from vapi_sessions.warehouse.staging import Staging
+from vapi_sessions.warehouse.suppression import Suppression
+
+
+class Writer:
+    """Holds the writer's lock and the open index. Use as a context manager. Raises WarehouseError and ConfigurationError.
+
+    On entry it finishes what earlier runs left: a take-over, raw files that were not merged, an erasure, a policy that became
+    stricter. On exit it closes the index, erases what the run found to be forgotten, and releases the lock.
+    """
+
+    def __init__(self, settings: Settings, clocks: Clocks, progress: Progress) -> None:
+        self.layout = Layout(settings.warehouse)
+        self.sanitizer = settings.sanitizer()
+        #: Raw files of earlier runs that were merged on entry.
+        self.recovered_files = 0
+        self._region = settings.phone_region
+        self._clocks = clocks
+        self._progress = progress
+        self._stack = ExitStack()
+        self._erasure_due = False
+
+    def __enter__(self) -> Writer:
+        layout = self.layout
+        layout.create()
+        with self._stack:
+            self._stack.enter_context(fewer_collections())
+            self._stack.enter_context(writer_lock(layout))
+            self.suppression = Suppression.open(layout, create=True, region=self._region)
+            take_over(layout, self.suppression, self._clocks, self._progress.say)
+            self._stack.callback(self._erase_if_due)  # after the index is closed, before the lock is released
+            self._open_index()
+            self.index.close_dead_runs()
+            self._recover()
+            self._complete_forget()
+            self._apply_policy()
+            staging = Staging.begin(layout.staging)
+            self.publisher = Publisher(self.index, layout, staging, self._clocks.now, self._progress.say)
+            if snapshot := self.index.state().get("snapshot"):
+                self.suppression.trust(CustomersHeld(layout.parquet / snapshot))
+            self._stack = self._stack.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def conclude(self) -> None:
+        """The run has ended well: look for sessions that it found to be forgotten; all changes are in the database file."""
+        self._erasure_due = erasure.joined_held(self.index, self.suppression)
+        if not self._erasure_due:
+            erasure.record_compared(self.index, self.layout, self.suppression)
+        self.index.checkpoint()
+
+    def _open_index(self) -> None:
+        layout = self.layout
+        self.index = self._stack.enter_context(Index(layout.index, layout.scratch, sleep=self._clocks.sleep))
+
+    def _recover(self) -> None:
+        recovery = recover(self.index, self.layout, now=self._clocks.now, suppression=self.suppression)
+        self.recovered_files = recovery.merged
+        if recovery.warning:
+            self._progress.say(recovery.warning)
+        if recovery.merged:
+            files = count(recovery.merged, "raw file")
+            self._progress.say(f"merged {files} that an earlier run had fetched and not merged")
+
+    def _complete_forget(self) -> None:
+        """Erase sessions that are on the suppression list: an erasure was interrupted, or a backup restored."""
+        interrupted = self.suppression.pending
+        if erasure.still_held(
+            self.index, self.layout, self.suppression, now=self._clocks.now, say=self._progress.say
+        ):
+            self._without_index(self._erase_forgotten)
+            if interrupted:
+                self._progress.say("completed a forget that had been interrupted")
+
+    def _apply_policy(self) -> None:
+        """Rewrite what is stored if the policy became stricter, before anything is read under it."""
+        state = self.index.state()
+        if policy_change.check_sanitizer(state, self.sanitizer, empty=self.index.is_empty()):
+            self._progress.say(policy_change.stricter_message(self.sanitizer))
+            self._without_index(
+                lambda: policy_change.tighten(self.layout, self.sanitizer, self._clocks, self.suppression)
+            )
+        elif message := policy_change.looser_message(state, self.sanitizer):
+            self._progress.say(message)
+
+    def _without_index(self, work: Callable[[], object]) -> None:
+        """Do work that opens the index itself, then open it again."""
+        self.index.__exit__(None, None, None)
+        work()
+        self._open_index()
+
+    def _erase_if_due(self) -> None:
+        if self._erasure_due:
+            self._erase_forgotten()
+
+    def _erase_forgotten(self) -> None:
+        done = erasure.erase_forgotten(self.layout, self.suppression, self._clocks)
+        if done.sessions or done.observations:
+            were = "session that was" if done.sessions == 1 else "sessions that were"
+            self._progress.say(f"erased {done.sessions:,} {were} forgotten and still held")
