@@ -310,7 +310,7 @@ def test_the_command_prints_what_it_erased(town: Town) -> None:
     """And needs no key of the source."""
     environment = {"VAPI_WAREHOUSE": str(town.world.warehouse)}
     ran = command.run("forget", town.bob[0], "--dry-run", environment=environment)
-    assert (ran.code, ran.out.startswith("Would erase 1 sessions (1 observations")) == (0, True)
+    assert (ran.code, ran.out.startswith("Would erase 1 session (1 observation in raw/)")) == (0, True)
     ran = command.run("forget", "--customer-email", BOB["email"], environment=environment)
     assert ran.code == 0, ran.err
     assert "Erased 9 sessions" in ran.out

@@ -441,7 +441,7 @@ def test_the_command_names_the_difference_and_exits_with_6(world: World, deep: t
     assert ran.code == 6
     assert lost in ran.out
     assert "vapi-sessions sync --since" in ran.out
-    assert "1 difference(s)" in ran.err
+    assert "1 difference among" in ran.err
 
 
 def test_findings_hold_no_content(world: World) -> None:

@@ -150,4 +150,5 @@ def _print_forgotten(done: Forgotten, *, mentions: bool) -> None:
     if done.tightened:
         print("The stricter privacy settings were applied to everything that is stored.")
     if not done.dry_run:
-        print("Everything given or erased is on the suppression list: no sync or rebuild stores it again.")
+        kept = "The erased sessions and the given values" if done.ids else "The given values"
+        print(f"{kept} are on the suppression list: no sync or rebuild stores them again.")

@@ -43,8 +43,8 @@ def verify(
             "The remedies are listed above, on stdout.",
         )
     print(
-        f"{sessions} compared with the source {how}: no difference in changes until {show(done.until)} "
-        f"({counted(done.requests, 'request')}, {done.seconds:.1f} s)"
+        f"{sessions} agree{'s' if done.sessions == 1 else ''} with the source, compared {how}, "
+        f"for changes until {show(done.until)} ({counted(done.requests, 'request')}, {done.seconds:.1f} s)"
     )
 
 
