@@ -124,7 +124,7 @@ def _print_answers(warehouse: Path) -> None:
             "count(*) FILTER (cost_usd IS NULL) FROM sessions"
         )[0]
         print(
-            f"  {sessions:,} sessions, {messages:,} messages, {calls:,} tool calls, ${cost:,.2f} "
+            f"  {counted(sessions, 'session')}, {counted(messages, 'message')}, {counted(calls, 'tool call')}, ${cost:,.2f} "
             f"(cost of {counted(pending, 'session')} still pending)"
         )
         print("  cost by day (the last 7)")
@@ -132,7 +132,7 @@ def _print_answers(warehouse: Path) -> None:
             "SELECT strftime(created_at AT TIME ZONE 'UTC', '%Y-%m-%d') AS day, count(*), sum(cost_usd) FROM sessions "
             "GROUP BY day ORDER BY day DESC LIMIT 7"
         ):
-            print(f"    {day}  {count:>6,} sessions  ${usd or 0:>9,.2f}")
+            print(f"    {day}  {counted(count, 'session'):>15}  ${usd or 0:>9,.2f}")
         print("  cost by model")
         for provider, model, usd in rows(
             "SELECT model_provider, model_name, sum(cost_usd) AS usd FROM costs WHERE model_name IS NOT NULL "

@@ -140,9 +140,10 @@ class Lines:
             self._last = now
             rate = self._read / max(now - self._started, 1e-3)
             left = max(0, self._total - self._read) / rate if rate else 0
-        parts = [f"{self._read:,} of {self._total:,} sessions" if self._total else f"{self._read:,} sessions"]
+        of_total = f"{self._read:,} of {self._total:,} sessions"
+        parts = [of_total if self._total else counted(self._read, "session")]
         if self._windows:
-            parts += [f"{self._done}/{self._windows} windows", f"{self._messages:,} messages"]
+            parts += [f"{self._done}/{self._windows} windows", f"{counted(self._messages, 'message')}"]
         parts.append(f"{rate:,.0f}/s")
         if self._total:  # else the time left is unknown
             parts.append(f"{left:.0f} s left")
