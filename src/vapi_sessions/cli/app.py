@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
-from typing import Annotated, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -32,8 +32,12 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (sync, plan, status, sql, reconcile, verify, rebuild, forget, demo, schedule):
-    app.command()(command)  # `emulate` follows in `_commands`
+#: In the order of `--help`. `emulate` follows in `_commands`.
+_COMMANDS: Final[Sequence[Callable[..., None]]] = (
+    sync, plan, status, sql, reconcile, verify, rebuild, forget, demo, schedule,
+)  # fmt: skip
+for _command in _COMMANDS:
+    app.command()(_command)
 
 
 def _show_version(wanted: bool) -> None:
