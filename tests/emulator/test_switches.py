@@ -279,7 +279,7 @@ def test_lists_can_be_compressed(serve: Serve) -> None:
 
 @pytest.mark.parametrize(
     ("probabilities", "fact"),
-    [({"flood": 0.1}, "flood"), ({"500": 2.0}, "500"), ({"500": 0.6, "502": 0.6}, "sum")],
+    [({"flood": 0.1}, "flood"), ({"500": 2.0}, "500"), ({"500": 0.6, "502": 0.6}, "add up")],
 )
 def test_impossible_faults_are_refused(probabilities: dict[str, float], fact: str) -> None:
     """Unknown kinds and impossible probabilities are errors."""
