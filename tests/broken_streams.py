@@ -1,4 +1,4 @@
-"""Streams that cannot be written, as descriptors; close them after use."""
+"""File descriptors that cannot be written. The caller closes them."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 
 
 def closed_pipe() -> int:
-    """The writing end of a pipe that nobody reads from."""
+    """The writing end of a pipe without a reader."""
     reads, writes = os.pipe()
     os.close(reads)
     return writes
 
 
 def full_device() -> int:
-    """Where there is no room."""
+    """A device without space."""
     return os.open("/dev/full", os.O_WRONLY)
 
 
 def not_for_writing() -> int:
-    """A descriptor of the wrong kind."""
+    """A descriptor that is open for reading only."""
     return os.open(os.devnull, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""The command line, called in this process: a process of its own takes most of a second to start, and few tests are about that."""
+"""The command line, called in this process, because a process of its own takes most of a second to start."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COMMAND: Final = str(Path(sys.executable).with_name("vapi-sessions"))
 
 @dataclass(frozen=True)
 class Ran:
-    """How a command ended and what it said."""
+    """The exit code of a command, and its output."""
 
     code: int
     out: str
@@ -30,9 +30,9 @@ class Ran:
 
     @property
     def message(self) -> list[str]:
-        """The lines of its error, from the one that says so."""
+        """The lines of its error, from `error:` on."""
         lines = self.err.splitlines()
-        starts = [n for n, line in enumerate(lines) if line.lower().startswith("error: ")]
+        starts = [n for n, line in enumerate(lines) if line.startswith("error: ")]
         assert len(starts) == 1, self.err
         return lines[starts[0] :]
 
@@ -40,7 +40,7 @@ class Ran:
 def run(
     *arguments: str, environment: Mapping[str, str], directory: Path | None = None, stdin: str = ""
 ) -> Ran:
-    """Run `vapi-sessions` to its end. Of the variables named VAPI_… it sees those given and no others."""
+    """Run `vapi-sessions` to its end. It sees only the given VAPI_… variables."""
     out, err = _stream(), _stream()
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("VAPI_")]:
@@ -72,7 +72,7 @@ def start(
     directory: Path | None = None,
     wrapper: Sequence[str] = (),
 ) -> Ran:
-    """The same in a process of its own, for what only that can show; the code is negative for a signal."""
+    """Run it in a process of its own. The code is negative after a signal."""
     others = {name: value for name, value in os.environ.items() if not name.startswith("VAPI_")}
     done = subprocess.run(
         [*wrapper, COMMAND, *arguments],

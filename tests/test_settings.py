@@ -1,4 +1,4 @@
-"""Settings: where they come from, what is refused, and what an error may show."""
+"""Settings: their sources, the refused values, and errors that show no secret."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def refusal(**given: Any) -> ConfigurationError:
 # -- where settings come from ------------------------------------------------------------------------------------------
 
 
-def test_defaults() -> None:
+def test_the_defaults() -> None:
     """Without any setting: the public address, a warehouse here, pages as large as allowed."""
     settings = load_settings()
     assert (settings.base_url, settings.warehouse) == ("https://api.vapi.ai", Path.cwd() / "warehouse")
@@ -41,8 +41,7 @@ def test_defaults() -> None:
     assert (settings.page_size, settings.full, settings.since, settings.until) == (1000, False, None, None)
 
 
-def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every field has a variable."""
+def test_every_field_has_an_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VAPI_SETTLE", "2m")
     monkeypatch.setenv("VAPI_SINCE", "2026-01-31")
     monkeypatch.setenv("VAPI_CONCURRENCY", "3")
@@ -52,38 +51,37 @@ def test_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (settings.concurrency, settings.warehouse) == (3, Path.cwd() / "elsewhere")
 
 
-def test_arguments_win(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over the environment; None means not given."""
+def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An argument that is None counts as not given."""
     monkeypatch.setenv("VAPI_CONCURRENCY", "3")
     monkeypatch.setenv("VAPI_PAGE_SIZE", "7")
     settings = load_settings(concurrency=5, page_size=None)
     assert (settings.concurrency, settings.page_size) == (5, 7)
 
 
-def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`VAPI_SINCE=` in a file of settings means nothing."""
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`VAPI_SINCE=` in an environment file."""
     monkeypatch.setenv("VAPI_SINCE", "")
     assert load_settings().since is None
 
 
 def test_settings_are_frozen() -> None:
-    """Nothing changes them after the edge."""
     settings = load_settings()
     with pytest.raises(ValidationError, match="frozen"):
         settings.full = True
 
 
 @pytest.mark.parametrize(("text", "expected"), [("90", 90 * SECOND), ("48h", 48 * HOUR), ("7d", 7 * DAY)])
-def test_durations_are_written_as_people_write_them(text: str, expected: int) -> None:
-    """Microseconds inside."""
+def test_durations_have_units(text: str, expected: int) -> None:
+    """They become microseconds."""
     assert load_settings(lookback=text).lookback == expected
 
 
 @pytest.mark.parametrize(
     "url", ["https://api.eu.vapi.ai/", "https://api.eu.vapi.ai", "https://api.eu.vapi.ai//"]
 )
-def test_the_address_ends_without_a_slash(url: str) -> None:
-    """Paths are put behind it."""
+def test_the_base_url_has_no_trailing_slash(url: str) -> None:
+    """Paths are appended to it."""
     assert load_settings(base_url=url).base_url == "https://api.eu.vapi.ai"
 
 
@@ -105,29 +103,28 @@ def test_the_address_ends_without_a_slash(url: str) -> None:
         ({"base_url": "api.vapi.ai"}, "--base-url: 'api.vapi.ai' is not an address"),
         ({"base_url": "ftp://api.vapi.ai"}, "--base-url: 'ftp://api.vapi.ai' is not an address"),
         ({"base_url": "https://"}, "--base-url: 'https://' is not an address"),
-        ({"base_url": "https://user@api.vapi.ai"}, "--base-url: the base URL carries a user"),
-        ({"base_url": "https://api.vapi.ai?a=b"}, "--base-url: the base URL carries a user"),
-        ({"base_url": "https://api.vapi.ai#a"}, "--base-url: the base URL carries a user"),
+        ({"base_url": "https://user@api.vapi.ai"}, "--base-url: the base URL contains a user"),
+        ({"base_url": "https://api.vapi.ai?a=b"}, "--base-url: the base URL contains a user"),
+        ({"base_url": "https://api.vapi.ai#a"}, "--base-url: the base URL contains a user"),
         ({"colour": "red"}, "--colour: Extra inputs are not permitted"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
-def test_what_is_wrong_is_told_by_its_option(given: dict[str, Any], fact: str) -> None:
-    """The option, the value and what it should be; where to read on."""
+def test_an_invalid_value_names_its_option(given: dict[str, Any], fact: str) -> None:
+    """The error gives the option, the value, the rule, and where to read more."""
     error = refusal(**given)
     assert fact in error.fact
     assert "--help" in error.remedy
 
 
 @pytest.mark.parametrize("until", ["2026-01-01", "2026-01-31"])
-def test_since_must_lie_before_until(until: str) -> None:
-    """Otherwise there is nothing between."""
+def test_since_must_be_before_until(until: str) -> None:
     error = refusal(since="2026-01-31", until=until)
-    assert "--since 2026-01-31T00:00:00.000Z does not lie before --until" in error.fact
+    assert "--since 2026-01-31T00:00:00.000Z is not before --until" in error.fact
 
 
-def test_an_absurd_duration_is_refused_like_any_other() -> None:
-    """A number too large for arithmetic is no bug of ours."""
+def test_a_huge_duration_is_refused() -> None:
+    """It is too large a number for arithmetic."""
     assert "--lookback" in refusal(lookback="9" * 400 + "d").fact
 
 
@@ -140,36 +137,36 @@ def test_an_absurd_duration_is_refused_like_any_other() -> None:
     ],
     ids=["user info", "query", "another scheme"],
 )
-def test_a_password_in_the_address_is_not_shown(url: str) -> None:
-    """It is refused because it carries a secret: the message must not carry it on."""
+def test_a_password_in_the_base_url_is_not_shown(url: str) -> None:
+    """The error must not contain the secret for which the address is refused."""
     assert SECRET not in str(refusal(base_url=url))
 
 
 # -- the key -----------------------------------------------------------------------------------------------------------
 
 
-def test_the_key_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """White space around it was an accident."""
+def test_the_key_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """White space around it is removed."""
     monkeypatch.setenv("VAPI_API_KEY", f"  {KEY}\n")
     assert load_settings().key().get_secret_value() == KEY
 
 
-def test_the_key_from_a_file(tmp_path: Path) -> None:
-    """The same there."""
+def test_the_key_is_read_from_a_file(tmp_path: Path) -> None:
+    """White space around it is removed."""
     file = tmp_path / "key"
     file.write_text(f"{KEY}\n")
     file.chmod(0o600)
     assert load_settings(api_key_file=file).key().get_secret_value() == KEY
 
 
-def test_the_environment_before_the_file(tmp_path: Path) -> None:
-    """If both are given the file is not looked at."""
+def test_the_key_in_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    """The file is not read."""
     settings = load_settings(api_key=KEY, api_key_file=tmp_path / "missing")
     assert settings.key().get_secret_value() == KEY
 
 
-def test_no_key() -> None:
-    """Where to put one, and what works without."""
+def test_a_missing_key_is_an_error() -> None:
+    """The remedy names the variable, and the demo that needs no key."""
     with pytest.raises(ConfigurationError, match="No API key") as caught:
         load_settings().key()
     assert "VAPI_API_KEY" in caught.value.remedy
@@ -177,8 +174,7 @@ def test_no_key() -> None:
 
 
 @pytest.mark.parametrize("content", ["", " \n\t"])
-def test_an_empty_key_file(tmp_path: Path, content: str) -> None:
-    """Holds no key."""
+def test_an_empty_key_file_has_no_key(tmp_path: Path, content: str) -> None:
     file = tmp_path / "key"
     file.write_text(content)
     file.chmod(0o600)
@@ -186,14 +182,13 @@ def test_an_empty_key_file(tmp_path: Path, content: str) -> None:
         load_settings(api_key_file=file).key()
 
 
-def test_a_key_file_that_is_not_there(tmp_path: Path) -> None:
-    """The message names the file."""
+def test_a_missing_key_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"key-file cannot be read: No such file"):
         load_settings(api_key_file=tmp_path / "key-file").key()
 
 
-def test_a_key_file_that_is_no_text(tmp_path: Path) -> None:
-    """And does not show its bytes."""
+def test_a_binary_key_file_is_an_error(tmp_path: Path) -> None:
+    """The message does not show its bytes."""
     file = tmp_path / "key-file"
     file.write_bytes(b"\xff\xfe\x00secret")
     file.chmod(0o600)
@@ -203,15 +198,16 @@ def test_a_key_file_that_is_no_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["two words", "line\nbreak", "schlüssel", "tab\there", "null\0"])
-def test_a_key_with_characters_that_no_key_has(key: str) -> None:
+def test_a_key_with_impossible_characters_is_refused(key: str) -> None:
     """It would be refused later, or break a header; the message does not show it."""
-    with pytest.raises(ConfigurationError, match="characters that no key has") as caught:
+    with pytest.raises(
+        ConfigurationError, match="contains a space, a line break or a non-ASCII character"
+    ) as caught:
         load_settings(api_key=key).key()
     assert key not in str(caught.value)
 
 
-def test_the_key_is_in_no_repr_and_no_error() -> None:
-    """Settings are shown and refused without it."""
+def test_no_repr_and_no_error_shows_the_key() -> None:
     assert KEY not in repr(load_settings(api_key=KEY))
     assert KEY not in str(load_settings(api_key=KEY))
     assert KEY not in str(refusal(api_key=KEY, concurrency=0))

@@ -1,17 +1,17 @@
-"""Vapi's Sessions API on this machine: data, latency, rate limits and faults to order.
+"""An emulator of Vapi's Sessions API, with configurable data, latency, rate limits and faults.
 
-    command ─▶ server ─▶ api ─▶ parameters, bodies, faults ─▶ store ─▶ rows, settings, times
-       │          └────▶ live ─┐                                ▲
-       └─▶ generate, load ─────┴─▶ conversations ─▶ talk ─▶ texts, planted
+    command ─▶ foreground ─▶ server ─▶ api ─▶ layers, parameters, bodies ─▶ state ─▶ injector ─▶ switches ─▶ faults
+                   │            └────▶ live ─┐                                └────▶ store ─▶ list_query, tables, stored
+                   └─▶ generate, jsonl ──────┴─▶ conversations ─▶ talk ─▶ texts, planted
 
-The exporter never imports this package; only the command line and the tests do.
+Only the command line and the tests import this package.
 """
 
 from __future__ import annotations
 
 
 class EmulatorError(Exception):
-    """A setting, a port or a file cannot be used: `fact` says which, `remedy` what to do about it."""
+    """A setting, a port or a file cannot be used. `fact` gives the reason, `remedy` what to do."""
 
     def __init__(self, fact: str, remedy: str) -> None:
         self.fact, self.remedy = fact, remedy

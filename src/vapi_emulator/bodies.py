@@ -1,7 +1,7 @@
-"""The JSON bodies of POST and PATCH, checked as the source does: unknown fields refused, lengths, enumerations.
+"""The JSON bodies of POST and PATCH, checked as the source checks them: unknown fields, lengths, enumerations.
 
-Messages are checked for being objects with a role, and no further: real conversations carry shapes that no declared
-variant covers, and the source takes them.
+Each message must be an object with a role. Nothing else of it is checked, because real conversations have shapes that
+no declared variant covers, and the source accepts them.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _MAX_CONTENT: Final = 10_000
 
 
 def parse_create(body: bytes, *, content_limit: bool) -> Session:
-    """The fields of a new session; raises `BadRequest`."""
+    """The fields of a new session. Raises `BadRequest`."""
     return _parse(body, _CREATABLE, content_limit=content_limit)
 
 
 def parse_update(body: bytes, *, content_limit: bool) -> Session:
-    """The fields to change; raises `BadRequest`."""
+    """The fields to change. Raises `BadRequest`."""
     return _parse(body, _UPDATABLE, content_limit=content_limit)
 
 
@@ -47,7 +47,7 @@ def _parse(body: bytes, allowed: tuple[str, ...], *, content_limit: bool) -> Ses
     try:
         fields = decode(body)
     except ValueError:
-        raise BadRequest("Unexpected token in JSON: the body is no JSON text") from None
+        raise BadRequest("Unexpected token in JSON: the body is not JSON") from None
     if not isinstance(fields, dict):
         raise BadRequest("Bad Request: the body must be a JSON object")
     complaints = [f"property {name} should not exist" for name in fields if name not in allowed]

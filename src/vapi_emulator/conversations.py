@@ -1,6 +1,6 @@
-"""Single sessions: whose they are, how they go on and end, what they cost, what remains of them.
+"""Building single sessions: their owner, messages, costs, completion and artifact.
 
-Used for the generated history and for the traffic of `--live`. All chance comes from the given `random.Random`.
+The generated history and the traffic of `--live` use it. All randomness comes from the given `random.Random`.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _MODELS: Final = (
 _ANALYSES: Final = ("summary", "structuredData", "successEvaluation", "structuredOutput")
 _ASSISTANTS: Final = ("Riley", "Riley after hours", "Returns desk", "Appointment desk", "Riley (español)")
 _TOPICS: Final = ("delivery", "return", "damage", "invoice", "appointment", "other")
-#: Most costs come within half an hour, some take days, a few never come.
+#: Most costs arrive within half an hour, some take days, a few never arrive.
 _PENDING_FOR_US: Final = 1_800 * SECOND_US
 _LONG_PENDING_US: Final = 3 * DAY_US
 _LIVE_MOMENT: Final = 20 * SECOND_US
 
 
 def open_session(rng: random.Random, org_id: str, who: Customer, start_us: int, *, oddities: bool) -> Session:
-    """A session without messages: whose it is, and which assistant, squad and phone number it has."""
+    """A session without messages, with its customer, assistant, squad and phone number."""
     session: Session = {
         "id": new_id(rng),
         "orgId": org_id,
@@ -68,7 +68,7 @@ def open_session(rng: random.Random, org_id: str, who: Customer, start_us: int, 
 
 
 def _add_oddities(rng: random.Random, session: Session, who: Customer) -> None:
-    """Fields that the contract does not declare, as sources grow them."""
+    """Add fields that the contract does not declare, as real sources do."""
     if rng.random() < 0.5:
         session["metadata"] = {
             "variableValues": {"firstName": who.first, "city": who.city, "language": who.pool.language}
@@ -99,7 +99,7 @@ def costs(
     if rng.random() < 0.1:
         item["reasoningTokens"] = completion * 4
     item["cost"] = round(prompt * 2.5e-6 + completion * 1e-5, 6)
-    # By what is there, not by chance: the same seed goes on to make the same history.
+    # Derived from the values, not drawn: the same seed must keep giving the same history.
     if prompt % 41 == 0:  # billed by duration
         item["seconds"] = round(completion / 16, 2)
     if prompt % 43 == 0:
@@ -126,7 +126,7 @@ def costs(
 
 
 def set_costs(rng: random.Random, session: Session, *, oddities: bool) -> None:
-    """Fill in what the session cost."""
+    """Set the costs of a session."""
     completed = session.get("status") == "completed"
     session["costs"], session["cost"] = costs(
         rng, len(session.get("messages") or ()), completed=completed, oddities=oddities
@@ -134,7 +134,7 @@ def set_costs(rng: random.Random, session: Session, *, oddities: bool) -> None:
 
 
 def set_pending(rng: random.Random, session: Session, *, oddities: bool) -> None:
-    """Costs that are still to come: absent, or null where the contract is not taken literally."""
+    """Make the costs of a session pending: absent, or with `oddities` sometimes null."""
     session.pop("cost", None)
     session.pop("costs", None)
     if oddities and rng.random() < 0.6:
@@ -146,13 +146,13 @@ def set_pending(rng: random.Random, session: Session, *, oddities: bool) -> None
 
 
 def plain_text(message: Message) -> str | None:
-    """What a message says, where that is a text."""
+    """The text of a message; None if it has none."""
     text = message.get("content") or message.get("message")
     return text if isinstance(text, str) else None
 
 
 def complete(rng: random.Random, session: Session, now_us: int, *, oddities: bool) -> None:
-    """End a session: its status and what was extracted from it."""
+    """Complete a session: its status, structured outputs and artifact."""
     session["status"] = "completed"
     org_id = session["orgId"]
     rating = rng.choice((5, 5, 5, 4, 4, 3, 2, 1))
@@ -193,7 +193,7 @@ def write_turns(
     returning: bool,
     oddities: bool,
 ) -> None:
-    """Append to an existing session what was said up to `now_us`."""
+    """Append messages to a session; the last is from `now_us`."""
     messages = list(session.get("messages") or ())
     talk = Talk(
         rng,
@@ -220,7 +220,7 @@ def write_turns(
 
 
 def finish(rng: random.Random, session: Session, last_us: int, until_us: int, *, oddities: bool) -> int:
-    """What happened to a session after its last message, up to `until_us`: completion, costs. Returns the last change."""
+    """Complete a session after its last message and set its costs, if there is time until `until_us`. Returns the last change."""
     quiet = until_us - last_us
     if quiet > 600 * SECOND_US and rng.random() < 0.72:
         last_us += rng.randrange(5 * SECOND_US, 600 * SECOND_US)

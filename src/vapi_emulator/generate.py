@@ -1,6 +1,6 @@
-"""A history: sessions over days, with busy days and quiet nights, the same for the same seed.
+"""Generates a history of sessions, with busy days and quiet nights. The same seed gives the same history.
 
-It is made in order of creation and streamed in batches, so that its size is not bounded by memory.
+Sessions are generated in order of creation and in batches, so that a history may be larger than memory.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from vapi_emulator.times import DAY_US, SECOND_US, from_us
 _HOUR_US: Final = 3_600 * SECOND_US
 _BATCH: Final = 2_000
 _MAX_TURNS: Final = 80
-#: How busy each hour of the day (UTC) and each day of the week is, relative to one another.
+#: How busy each hour of the day (UTC) and each day of the week is, as relative weights.
 _HOURS: Final = (2, 1, 1, 0, 0, 1, 3, 8, 18, 30, 36, 34, 28, 30, 34, 36, 34, 30, 26, 22, 16, 10, 6, 3)
 _WEEKDAYS: Final = (1.35, 1.1, 1.0, 1.0, 1.05, 0.5, 0.35)
-#: A job of the operator's that touches old sessions, all at one moment: every so many days, this share of them.
+#: Now and then a bulk job changes this share of the old sessions, all at the same time.
 _BULK_EVERY_US: Final = 14 * DAY_US
 _BULK_SHARE: Final = 0.015
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What to generate. `until_us` is the present moment, in which young costs are still pending.
+    """What to generate. `until_us` is the current time, at which recent costs are still pending.
 
-    `oddities`: also what occurs and the contract does not declare (chat form, unknown fields, roles and cost types,
-    nulls). Without, every session is valid by the contract.
+    `oddities`: include shapes that occur but that the contract does not declare (chat form, unknown fields, roles and
+    cost types, nulls). Without them every session is valid by the contract.
     """
 
     org_id: str
@@ -49,7 +49,7 @@ class History:
         if self.sessions < 0 or not 0 < self.days <= 3_650:
             raise EmulatorError(
                 f"Cannot generate {self.sessions} sessions over {self.days:g} days.",
-                "Give a number of sessions from 0, and more than 0 and at most 3650 days.",
+                "Give 0 or more sessions, and more than 0 and at most 3650 days.",
             )
 
     @property
@@ -59,12 +59,12 @@ class History:
 
 
 def fill(store: Store, history: History) -> int:
-    """Generate a history into a store; returns the number of sessions."""
+    """Generate a history into a store; returns its number of sessions."""
     return sum(store.insert_many(batch) for batch in generate(history))
 
 
 def generate(history: History) -> Iterator[list[StoredSession]]:
-    """The sessions of a history in order of creation, in batches."""
+    """The sessions of a history, in order of creation and in batches."""
     rng = random.Random(f"{history.seed}/{history.org_id}")
     batch: list[StoredSession] = []
     created_us = history.since_us
@@ -99,7 +99,7 @@ def _per_hour(history: History, rng: random.Random) -> Iterator[tuple[int, int]]
 
 
 def _sometimes_tied(rng: random.Random, moment: int, previous: int) -> int:
-    """Now and then two sessions begin in the same millisecond, or at exactly the same time."""
+    """Sometimes two sessions are created in the same millisecond, or at exactly the same time."""
     chance = rng.random()
     if chance < 0.004:
         return previous
@@ -110,7 +110,7 @@ def _sometimes_tied(rng: random.Random, moment: int, previous: int) -> int:
 
 def _session(rng: random.Random, history: History, created_us: int) -> StoredSession:
     oddities = history.oddities
-    # Squaring prefers the low numbers: a few customers come often, most of them once or twice.
+    # Squaring prefers low numbers: a few customers come often, most come once or twice.
     who = customer(int(rng.random() ** 2 * max(10, history.sessions // 3)))
     session = open_session(rng, history.org_id, who, created_us, oddities=oddities)
     style = choose_style(rng, oddities=oddities)
@@ -119,7 +119,7 @@ def _session(rng: random.Random, history: History, created_us: int) -> StoredSes
         talk.system()
     if rng.random() < 0.9:
         talk.greet()
-    if rng.random() < 0.97:  # the others said nothing
+    if rng.random() < 0.97:  # the other customers say nothing
         _converse(rng, talk, session)
     session["messages"] = talk.messages
     if not talk.messages and rng.random() < 0.5:
@@ -135,7 +135,7 @@ def _converse(rng: random.Random, talk: Talk, session: dict[str, object]) -> Non
         talk.turn()
     if rng.random() < 0.7:
         talk.close()
-    while rng.random() < 0.12:  # back again, days later
+    while rng.random() < 0.12:  # the customer returns days later
         gap = int(min(rng.expovariate(1 / 3.0), 25.0) * DAY_US)
         if talk.now_us + gap >= talk.end_us:
             break
@@ -147,7 +147,7 @@ def _converse(rng: random.Random, talk: Talk, session: dict[str, object]) -> Non
 
 
 def _bulk(rng: random.Random, history: History, updated_us: int) -> int:
-    """The last change of a session that the operator's job touched."""
+    """The time of the last change: for some sessions that of the next bulk job."""
     if rng.random() >= _BULK_SHARE:
         return updated_us
     first = history.since_us + 3 * DAY_US

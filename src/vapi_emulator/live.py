@@ -1,7 +1,7 @@
-"""Traffic while the emulator runs: sessions begin, go on, end, get their costs, are touched in bulk, are deleted.
+"""Simulated traffic: sessions are created, continued, completed, charged, changed in bulk, and deleted.
 
-`Traffic.step` makes one change and is deterministic for the same store and generator; a test calls it by hand.
-`Traffic.start` calls it from a thread, so many times a second.
+`LiveTraffic.step` makes one change, which the store and the random generator determine. `LiveTraffic.start` calls it
+from a thread, at a given rate.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vapi_emulator.talk import customer, customer_of
 
 Change = Literal["create", "append", "complete", "cost", "bulk", "delete"]
 
-#: How often each change happens, relative to one another.
+#: The relative frequency of each kind of change.
 WEIGHTS: Final[Mapping[Change, int]] = {
     "create": 25,
     "append": 42,
@@ -29,14 +29,14 @@ WEIGHTS: Final[Mapping[Change, int]] = {
     "bulk": 1,
     "delete": 6,
 }
-#: Traffic prefers what changed lately: the distance from the newest is exponential, with this mean.
+#: Traffic prefers sessions that changed recently: their rank is exponentially distributed with this mean.
 _RECENT: Final = 60.0
 _BULK: Final = 150
 _CUSTOMERS: Final = 500
 
 
 class LiveTraffic:
-    """Changes to one organisation's sessions. `made` counts them by kind; `deleted` are the ids that are gone."""
+    """Changes the sessions of one organisation. `made` counts the changes by kind; `deleted` are the deleted ids."""
 
     def __init__(
         self,
@@ -51,7 +51,8 @@ class LiveTraffic:
     ) -> None:
         if not 0 < rate <= 1000:
             raise EmulatorError(
-                f"A rate of {rate:g} changes per second.", "Choose more than 0, and at most 1000."
+                f"A rate of {rate:g} changes per second is not possible.",
+                "Choose more than 0 and at most 1000.",
             )
         self._store = store
         self._org_id = org_id
@@ -65,11 +66,11 @@ class LiveTraffic:
         self._thread: threading.Thread | None = None
         self.made: Counter[Change] = Counter()
         self.deleted: list[str] = []
-        #: What ended the thread, if something did.
+        #: The exception that ended the thread, if any.
         self.error: Exception | None = None
 
     def step(self, rng: random.Random | None = None) -> Change:
-        """Make one change, at the store's present time; returns which. Where nothing fits, a session begins."""
+        """Make one change at the current time of the store; returns its kind. If no session is suitable, creates one."""
         rng = rng or self._random
         kind = rng.choices(self._kinds, self._weights)[0]
         if not self._make(kind, rng):
@@ -94,7 +95,7 @@ class LiveTraffic:
         return makers[kind](rng)
 
     def _pick(self, rng: random.Random, where: str, mean: float = _RECENT) -> str | None:
-        """The id of a session that fits, rather one that changed lately."""
+        """The id of a suitable session, preferably one that changed recently."""
         for offset in (int(rng.expovariate(1 / mean)), 0):
             found = self._store.ids(self._org_id, where, "updated_us DESC, seq DESC", 1, offset)
             if found:
@@ -119,7 +120,7 @@ class LiveTraffic:
         return True
 
     def _append(self, rng: random.Random) -> bool:
-        # One in ten comes back to a conversation from long ago.
+        # One in ten continues an old conversation.
         returning = rng.random() < 0.1
         session_id = self._pick(rng, "status = 'active'", _RECENT * 20 if returning else _RECENT)
         turns = 1 + rng.randrange(3)
@@ -165,14 +166,14 @@ class LiveTraffic:
     # -- the thread
 
     def start(self) -> Self:
-        """Make changes from a thread until `stop`."""
+        """Make changes from a thread until `stop` is called."""
         self._halt.clear()
         self._thread = threading.Thread(target=self._run, name="emulator-traffic", daemon=True)
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """End the thread; harmless if there is none."""
+        """End the thread, if there is one."""
         self._halt.set()
         if self._thread is not None:
             self._thread.join()
@@ -183,7 +184,7 @@ class LiveTraffic:
         try:
             while not self._halt.wait(min(5.0, pauses.expovariate(self._rate))):
                 self.step()
-        except Exception as error:  # kept for whoever looks; a thread has nobody to raise to
+        except Exception as error:  # a thread cannot raise to its starter
             self.error = error
 
     def __enter__(self) -> Self:

@@ -1,14 +1,14 @@
-"""Configuration that sessions embed, with planted credentials: a transient assistant, a squad, a phone number, …
+"""Embedded configuration with planted credentials: a transient assistant, a squad, a phone number, …
 
-None of it is real. Every planted credential contains `SECRET-`, so that a test can look for it in whatever an exporter
-wrote. Together they use every key name under which the source is known to carry credentials.
+No credential is real. Each contains `SECRET-`, so that a test can search the exporter's files for it. Together they use
+every key name under which the source is known to send credentials.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-#: What every planted credential contains.
+#: Every planted credential contains this.
 MARKER: Final = "SECRET-"
 
 Json = dict[str, Any]
@@ -53,7 +53,7 @@ _CREDENTIALS: Final[list[Json]] = [
     {"provider": "webhook", "authenticationPlan": {"type": "bearer", "token": "SECRET-credential-bearer"}},
 ]
 
-#: Undeclared fields with the rarer key names, each outside a `credentials` array.
+#: Undeclared fields with rare key names, outside a `credentials` array.
 INTEGRATIONS: Final[Json] = {
     "azure": {"openAIKey": "SECRET-azure-openai", "ocpApimSubscriptionKey": "SECRET-azure-apim"},
     "aws": {
@@ -88,7 +88,7 @@ INTEGRATIONS: Final[Json] = {
     },
 }
 
-#: Names that look like credentials and are none: they have to survive a redaction.
+#: Names that look like credentials but are not: a redaction must keep them.
 HARMLESS: Final[Json] = {
     "tokenCount": 812,
     "budgetTokens": 2048,
@@ -97,7 +97,7 @@ HARMLESS: Final[Json] = {
 
 
 def transient_assistant(name: str, prompt: str, variant: int) -> Json:
-    """A whole assistant with the customer's values already in its prompt. `variant` 0 … 3 differ in what they carry."""
+    """A transient assistant, with the customer's values in its prompt. Variants 0 to 3 have different credentials."""
     assistant: Json = {
         "name": name,
         "firstMessageMode": "assistant-speaks-first",
@@ -141,12 +141,12 @@ def transient_assistant(name: str, prompt: str, variant: int) -> Json:
 
 
 def assistant_overrides(values: Json) -> Json:
-    """Overrides as they occur beside an `assistantId`, and inside `customer`."""
+    """Overrides, as beside an `assistantId` and inside `customer`."""
     return {"variableValues": values, "server": _LEAKY_SERVER, "credentialIds": HARMLESS["credentialIds"]}
 
 
 def transient_squad(prompt: str, assistant_id: str) -> Json:
-    """A squad of two: a stored assistant, and a transient one that hands over with SIP headers."""
+    """A squad of a stored assistant and a transient one, which hands over with SIP headers."""
     return {
         "name": "Front desk",
         "members": [
@@ -167,7 +167,7 @@ def transient_squad(prompt: str, assistant_id: str) -> Json:
 
 
 def phone_number(number: str) -> Json:
-    """A Twilio number as imported, keys and all."""
+    """An imported Twilio number with its keys."""
     return {
         "twilioPhoneNumber": number,
         "twilioAccountSid": "SECRET-twilio-sid",
@@ -180,7 +180,7 @@ def phone_number(number: str) -> Json:
 
 
 def presigned_urls(session_id: str, expires: str) -> Json:
-    """Download links that need no further key: their signature is one."""
+    """Download links whose signature is a credential."""
     base = f"https://storage.vapi.example/{session_id}"
     return {
         "presignedMonoUrl": f"{base}-mono.wav?X-Amz-Credential=SECRET-presigned&X-Amz-Signature=SECRET-mono",

@@ -1,4 +1,4 @@
-"""Running the emulator: in a thread of a test, or in the foreground for the command line."""
+"""Running the emulator: in a thread for tests, or in the foreground for the command line."""
 
 from __future__ import annotations
 
@@ -18,26 +18,25 @@ from typing import Any, Final, Self
 import uvicorn
 
 from vapi_emulator import EmulatorError
-from vapi_emulator.api import Emulator, RequestRecord, create_app
-from vapi_emulator.faults import FaultInjector
+from vapi_emulator.api import create_app
+from vapi_emulator.injector import FaultInjector
 from vapi_emulator.live import LiveTraffic
+from vapi_emulator.state import Emulator, RequestRecord
 from vapi_emulator.store import Store
 from vapi_emulator.switches import EmulatorSettings
 from vapi_emulator.times import Clock, system_clock, to_us
 
 _READERS: Final = 4
-
-
-#: How long answers that are being made may take when the server stops, seconds; as long again for what is broken off then.
+#: Seconds that open connections get to finish when the server stops, and again after they were aborted.
 GRACE: Final = 1
-#: When a stop gives its thread up, seconds.
+#: Seconds after which a stop no longer waits for the server's thread.
 _GIVES_UP: Final = 10
 
 _log: Final = logging.getLogger(__name__)
 
 
 class _Server(uvicorn.Server):
-    """Looks more often whether it shall end, since tests start and stop many; and ends whoever is at the other end."""
+    """Stops sooner than uvicorn's own server, since tests start and stop many; then aborts connections that stay open."""
 
     async def main_loop(self) -> None:
         await self.on_tick(0)
@@ -48,11 +47,11 @@ class _Server(uvicorn.Server):
         for listening in (*self.servers, *(sockets or ())):
             listening.close()
         await self._until_idle(lambda connection: connection.shutdown())
-        # Somebody who does not read what was asked for would keep the answer, and us, for ever.
+        # A client that does not read its response would keep the connection open for ever.
         await self._until_idle(lambda connection: connection.transport.abort())
 
     async def _until_idle(self, end: Callable[[Any], None]) -> None:
-        """Ends the connections, those too that are accepted meanwhile."""
+        """End all connections, also those that are accepted meanwhile, and wait for them."""
         latest = time.monotonic() + GRACE
         while (self.server_state.connections or self.server_state.tasks) and time.monotonic() < latest:
             for connection in list(self.server_state.connections):
@@ -63,7 +62,7 @@ class _Server(uvicorn.Server):
 class EmulatorServer:
     """The Sessions API on this machine: a context manager that serves from a background thread.
 
-    Without a `store_path` the store is a temporary one and goes with the server. Port 0 takes a free one.
+    Without a `store_path` the store is temporary and removed with the server. Port 0 takes a free port.
 
         with EmulatorServer() as server:
             httpx.get(f"{server.url}/session", headers={"Authorization": f"Bearer {server.key}"})
@@ -101,7 +100,7 @@ class EmulatorServer:
         self._socket: socket.socket | None = None
         self._thread: threading.Thread | None = None
 
-    # -- what a test looks at
+    # -- used by tests
 
     @property
     def url(self) -> str:
@@ -111,7 +110,7 @@ class EmulatorServer:
 
     @property
     def key(self) -> str:
-        """The first of the API keys."""
+        """The first API key."""
         return next(iter(self.settings.keys))
 
     @property
@@ -121,16 +120,16 @@ class EmulatorServer:
 
     @property
     def settings(self) -> EmulatorSettings:
-        """The settings in force."""
+        """The current settings."""
         return self._emulator.settings
 
     @property
     def requests(self) -> list[RequestRecord]:
-        """The requests so far, oldest first (the newest 100,000); a copy."""
+        """A copy of the log of requests, oldest first; it keeps the newest 100,000."""
         return list(self._emulator.requests)
 
     def clear_requests(self) -> None:
-        """Forget the requests so far."""
+        """Empty the log of requests."""
         self._emulator.requests.clear()
 
     def configure(self, **changes: Any) -> None:
@@ -138,7 +137,7 @@ class EmulatorServer:
         self._emulator.configure(**changes)
 
     def reset(self, settings: EmulatorSettings | None = None) -> None:
-        """As if started anew with these settings, on an empty store: for tests that share a running server."""
+        """Empty the store and apply these settings, as after a restart: for tests that share a running server."""
         settings = settings or EmulatorSettings()
         self.store.clear()
         self._emulator.configure(
@@ -149,18 +148,18 @@ class EmulatorServer:
         self.clear_requests()
 
     def traffic(self, **options: Any) -> LiveTraffic:
-        """Changes to the first organisation's sessions, by the settings in force; `options` are those of `Traffic`."""
+        """Traffic on the first organisation's sessions, by the current settings; `options` as for `LiveTraffic`."""
         moves = self.settings.late_cost_moves_updated_at
         return LiveTraffic(self.store, self.org_id, **{"late_cost_moves_updated_at": moves, **options})
 
     # -- running
 
     def bind(self) -> None:
-        """Take the port; a port in use is a `EmulatorError`."""
+        """Bind the port. Raises EmulatorError if it is in use."""
         if self._socket is not None:
             return
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        # asyncio sets TCP_NODELAY only where the protocol is named; without, each small answer takes 40 ms.
+        # asyncio sets TCP_NODELAY only if the protocol is named; without it each small response takes 40 ms.
         listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -175,9 +174,8 @@ class EmulatorServer:
         self.port = listening.getsockname()[1]
 
     def _server(self) -> _Server:
-        logging.getLogger("uvicorn.error").setLevel(
-            logging.CRITICAL
-        )  # a cut-off answer is meant, not an error
+        # A response that is cut off is a wanted fault, not an error to log.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         config = uvicorn.Config(
             create_app(self._emulator),
             http="httptools",
@@ -194,9 +192,9 @@ class EmulatorServer:
         return _Server(config)
 
     def start(self) -> Self:
-        """Serve from a background thread; returns when requests are answered."""
+        """Serve from a background thread; returns when the server accepts requests."""
         self.bind()
-        assert self._socket is not None  # noqa: S101  (for the type checker; `bind` sets it)
+        assert self._socket is not None  # noqa: S101  # for the type checker; `bind` sets it
         self._uvicorn = self._server()
         self._thread = threading.Thread(
             target=self._uvicorn.run, args=([self._socket],), name="emulator-http", daemon=True
@@ -209,7 +207,7 @@ class EmulatorServer:
         return self
 
     def serve(self, ready: Callable[[], None] = lambda: None) -> None:
-        """Serve until SIGINT or SIGTERM (from the main thread only); calls `ready` when requests are answered."""
+        """Serve until SIGINT or SIGTERM (from the main thread only); calls `ready` when the server accepts requests."""
         end = threading.Event()
         signals = (signal.SIGINT, signal.SIGTERM)
         before = [signal.signal(number, lambda *_: end.set()) for number in signals]
@@ -223,14 +221,16 @@ class EmulatorServer:
                 signal.signal(number, handler)
 
     def stop(self) -> None:
-        """Stop serving, close the store, remove a temporary one. Harmless when repeated."""
+        """Stop serving, close the store, and remove it if it is temporary. May be called again."""
         self._emulator.stopping.set()
         if self._uvicorn is not None:
             self._uvicorn.should_exit = True
         if self._thread is not None:
             self._thread.join(_GIVES_UP)
             if self._thread.is_alive():
-                _log.warning("The emulator's server did not end within %s s; its thread is left.", _GIVES_UP)
+                _log.warning(
+                    "The emulator's server did not stop within %s s; its thread keeps running.", _GIVES_UP
+                )
             self._thread = None
         if self._socket is not None:
             self._socket.close()

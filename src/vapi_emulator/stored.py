@@ -1,4 +1,4 @@
-"""One session as the store keeps it: its filterable fields, and its JSON ready to be sent."""
+"""A session as stored: its filterable fields, and its JSON ready to be sent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIXED: Final = frozenset({"id", "orgId", "createdAt", "updatedAt"})
 
 
 class StoredSession(NamedTuple):
-    """One session as stored; the order is that of the columns."""
+    """A session as stored, in the order of the columns."""
 
     id: str
     org_id: str
@@ -46,7 +46,7 @@ class StoredSession(NamedTuple):
 
 
 def encode(value: Any) -> bytes:
-    """Compact JSON in UTF-8; a lone surrogate, which has no UTF-8, stays an escape."""
+    """Compact JSON in UTF-8. A lone surrogate, which UTF-8 does not have, stays an escape."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -54,7 +54,7 @@ def encode(value: Any) -> bytes:
 
 
 def decode(data: bytes) -> Any:
-    """The value of JSON text; ValueError if it is none."""
+    """The value of JSON text. Raises ValueError."""
     try:
         return msgspec.json.decode(data)
     except msgspec.DecodeError:
@@ -66,19 +66,19 @@ def _refuse_constant(name: str) -> None:
 
 
 def canonical(value: Any) -> str | None:
-    """JSON text that is equal for equal values; None for nothing."""
+    """JSON text that is equal for equal values; None stays None."""
     return None if value is None else json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def is_pending(session: Mapping[str, Any]) -> bool:
-    """Whether a cost is still to come: null or absent means pending, not zero."""
+    """Whether the cost is pending: null or absent, not zero."""
     return session.get("cost") is None
 
 
 def make_row(
     session: Session, created_us: int, updated_us: int, duration: float | None = None
 ) -> StoredSession:
-    """The stored form of a session. Writes both timestamps into `session` and brings the four fixed fields first."""
+    """The stored form of a session. Its JSON has the given timestamps and begins with the four fixed fields."""
     session = {
         "id": session["id"],
         "orgId": session["orgId"],

@@ -1,7 +1,4 @@
-"""Who talks, and what is said in which form: people, and the messages of one conversation.
-
-All chance comes from the given `random.Random`.
-"""
+"""Customers, and the messages of one conversation. All randomness comes from the given `random.Random`."""
 
 from __future__ import annotations
 
@@ -18,8 +15,8 @@ from vapi_emulator.texts import CURIOSITIES, POOLS, TERMS, Pool
 from vapi_emulator.times import DAY_US, SECOND_US, from_us
 
 Message = dict[str, Any]
-#: How messages are written: `timed` (the contract's system and user messages), `chat` ({role, content} throughout),
-#: `call` (timed, with the roles bot, tool_calls and tool_call_result).
+#: The form of messages: `timed` (system and user messages as in the contract), `chat` ({role, content} only), `call`
+#: (timed, with the roles bot, tool_calls and tool_call_result).
 Style = Literal["timed", "chat", "call"]
 
 _NAMESPACE: Final = uuid.UUID("5e551011-0000-4000-8000-000000000000")
@@ -28,12 +25,12 @@ _TOOLS: Final = ("look_up_order", "check_calendar", "cancel_order")
 
 @lru_cache(maxsize=4096)
 def fixed_id(org_id: str, kind: str, number: int) -> str:
-    """The id of the n-th assistant, squad, … of an organisation: always the same."""
+    """The id of the n-th assistant, squad, … of an organisation; always the same."""
     return str(uuid.uuid5(_NAMESPACE, f"{org_id}/{kind}/{number}"))
 
 
 def new_id(rng: random.Random) -> str:
-    """A random UUID (version 4) out of the given generator."""
+    """A random UUID (version 4) from the given generator."""
     bits = rng.getrandbits(128)
     text = f"{(bits & ~(0xF000 << 64) & ~(0xC << 60)) | (4 << 76) | (8 << 60):032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
@@ -41,7 +38,7 @@ def new_id(rng: random.Random) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Somebody who writes to us, and perhaps comes back."""
+    """A customer, who may have several sessions."""
 
     number: str
     name: str
@@ -55,7 +52,7 @@ class Customer:
         return self.name.split()[0]
 
     def record(self, org_id: str) -> dict[str, Any]:
-        """The session's `customer`; some have an e-mail address, a SIP URI or an id of ours."""
+        """The `customer` of a session; some have an e-mail address, a SIP URI or an external id."""
         customer: dict[str, Any] = {"number": self.number, "name": self.name}
         if self.index % 3 == 0:
             customer["email"] = f"customer{self.index}@example.com"
@@ -78,7 +75,7 @@ _SHARES: Final = [pool for pool in POOLS for _ in range(pool.share)]
 
 @lru_cache(maxsize=8192)
 def customer(index: int) -> Customer:
-    """The customer of that number: always the same person."""
+    """The customer with this number; always the same person."""
     pool = _SHARES[index * 37 % len(_SHARES)]
     return Customer(
         number=f"{pool.prefix}{index % 100_000:05d}",
@@ -90,7 +87,7 @@ def customer(index: int) -> Customer:
 
 
 def customer_of(session: Session) -> Customer:
-    """The customer behind an existing session, as far as it tells; somebody with English otherwise."""
+    """The customer of an existing session; one who speaks English if the session does not tell."""
     number = (session.get("customer") or {}).get("number") or ""
     for pool in POOLS:
         if number.startswith(pool.prefix):
@@ -100,7 +97,7 @@ def customer_of(session: Session) -> Customer:
 
 
 class Talk:
-    """Writes messages, keeping the time: each one advances `now_us`; none is written at or after `end_us`."""
+    """Writes messages. Each one advances `now_us`; none is written at or after `end_us`."""
 
     def __init__(
         self,
@@ -109,7 +106,6 @@ class Talk:
         style: Style,
         start_us: int,
         *,
-        now_us: int | None = None,
         end_us: int,
         oddities: bool,
         messages: list[Message] | None = None,
@@ -118,7 +114,7 @@ class Talk:
         self.customer = customer
         self.style = style
         self.start_us = start_us
-        self.now_us = start_us if now_us is None else now_us
+        self.now_us = start_us
         self.end_us = end_us
         self.oddities = oddities
         self.messages: list[Message] = [] if messages is None else messages
@@ -132,11 +128,11 @@ class Talk:
 
     @property
     def over(self) -> bool:
-        """Whether the time is up."""
+        """Whether `end_us` is reached."""
         return self.now_us >= self.end_us
 
     def system(self) -> None:
-        """The instructions, which some conversations carry as a developer message."""
+        """Write the instructions; in some conversations they are a developer message."""
         text = self._fill(self.customer.pool.system)
         if self.style == "chat" or (self.oddities and self.rng.random() < 0.05):
             role = "developer" if self.rng.random() < 0.1 else "system"
@@ -145,21 +141,21 @@ class Talk:
             self._add({"role": "system", "message": text} | self._times(), 0.0)
 
     def greet(self) -> None:
-        """The assistant speaks first."""
+        """Write the assistant's greeting."""
         self._assistant(self.customer.pool.greeting)
 
     def return_later(self) -> None:
-        """The customer is back."""
+        """Write the customer's first message after a break."""
         self._user(self.customer.pool.again)
 
     def close(self) -> None:
-        """Good-bye."""
+        """Write the farewell."""
         asked, answered = self.customer.pool.closing
         self._user(asked)
         self._assistant(answered)
 
     def turn(self) -> None:
-        """One question and its answer, sometimes by way of a tool."""
+        """Write a question and its answer, sometimes with a tool call."""
         rng = self.rng
         self.values["n"] = rng.randrange(5, 95)
         if rng.random() < 0.2:
@@ -262,7 +258,7 @@ class Talk:
             self._add({"role": "user", "message": text} | times | self._heard(text, spoken), wait + spoken)
 
     def _heard(self, text: str, spoken: float) -> Message:
-        """How sure the transcriber was, in one session of forty; by its time, so that chance makes the same history."""
+        """The transcriber's confidence, in one session of forty. Derived from the time, so that no randomness is used up."""
         if self.start_us // 1000 % 40:
             return {}
         sure = round(0.55 + self.now_us // 1000 % 440 / 1000, 3)
@@ -270,13 +266,13 @@ class Talk:
         words = text.split()
         if len(words) % 2:
             at = self.now_us / SECOND_US
-            step = spoken / len(words)
+            each = spoken / len(words)
             heard["metadata"] = {
                 "wordLevelConfidence": [
                     {
                         "word": word,
-                        "start": round(at + n * step, 2),
-                        "end": round(at + (n + 1) * step, 2),
+                        "start": round(at + n * each, 2),
+                        "end": round(at + (n + 1) * each, 2),
                         "confidence": round(max(0.05, sure - n % 7 * 0.04), 3),
                     }
                     for n, word in enumerate(words)
@@ -327,7 +323,7 @@ class Talk:
 
 
 def choose_style(rng: random.Random, *, oddities: bool) -> Style:
-    """How a conversation is written down; without oddities only as the contract declares."""
+    """A form of messages; without oddities only the declared one."""
     if not oddities:
         return "timed"
     chance = rng.random()
@@ -335,7 +331,7 @@ def choose_style(rng: random.Random, *, oddities: bool) -> Style:
 
 
 def style_of(messages: Sequence[Message]) -> Style:
-    """The style of an existing conversation."""
+    """The form of an existing conversation's messages."""
     if any("toolCalls" in message or message.get("role") == "bot" for message in messages):
         return "call"
     return "timed" if any("message" in message for message in messages) else "chat"

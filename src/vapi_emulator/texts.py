@@ -1,4 +1,4 @@
-"""What is said in generated conversations: pools of phrases in nine languages, and who says it.
+"""The phrases and people of generated conversations, in nine languages.
 
 Placeholders: `{first}` the customer's first name, `{order}` an order number, `{day}` a date, `{city}`, `{n}` a number.
 """
@@ -11,7 +11,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The phrases of one language. `exchanges` are question and answer; `lookups` question, lead-in, and outcome."""
+    """The phrases of one language. `exchanges`: question and answer. `lookups`: question, lead-in and outcome."""
 
     language: str
     share: int
@@ -337,14 +337,14 @@ _OTHERS: Final = (
 
 POOLS: Final = (ENGLISH, *_OTHERS)
 
-#: A text that makes a message long: terms that an assistant reads out, some customers paste in, and nobody finishes.
+#: A text that makes messages long.
 TERMS: Final = (
     "Delivery terms, section {n}: the carrier announces the arrival at least one hour before, by text message or by "
     "telephone; where nobody can be reached, a second attempt follows on the next working day, and after that the goods "
     "are kept for fourteen days. Damage is to be reported within 72 hours, with pictures of the goods and of the box. "
 )
 
-#: Messages as odd as real ones: markup, control characters, a lone zero-width joiner, right-to-left marks, quotes.
+#: Unusual messages, as real ones: markup, control characters, a lone zero-width joiner, right-to-left marks, quotes.
 CURIOSITIES: Final = (
     'He said "cancel it" \\o/ – so: <b>cancel</b> & refund; 100 % sure?\n\tThanks,\n\t{first}',
     "👩‍👩‍👧‍👦🏳️‍🌈 ok\u200d\u00a0\u202eabc\u202c",

@@ -1,6 +1,6 @@
-"""Time in the emulator: integer microseconds since 1970 (UTC) inside, ISO 8601 with milliseconds outside.
+"""Times: integer microseconds since 1970 (UTC) inside, ISO 8601 with milliseconds outside.
 
-The source answers with milliseconds while the store behind it may keep microseconds; filters see what the store keeps.
+The source shows milliseconds, but its store may keep microseconds, and filters compare the stored values.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-#: Returns the present moment; aware, in UTC. Injected everywhere, so that a test owns the time.
+#: Returns the current time, aware, in UTC. Injected everywhere, so that tests control it.
 Clock = Callable[[], datetime]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -18,12 +18,12 @@ DAY_US = 86_400 * SECOND_US
 
 
 def system_clock() -> datetime:
-    """The machine's own clock."""
+    """The clock of this machine."""
     return datetime.now(UTC)
 
 
 def to_us(moment: datetime) -> int:
-    """Microseconds since 1970; a moment without a zone is taken as UTC."""
+    """Microseconds since 1970; a datetime without a zone counts as UTC."""
     return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) // MICROSECOND
 
 
@@ -33,12 +33,12 @@ def from_us(us: int) -> datetime:
 
 
 def iso_ms(us: int) -> str:
-    """`2026-01-02T03:04:05.678Z`: cut to the millisecond, not rounded, as the source does."""
+    """`2026-01-02T03:04:05.678Z`: truncated to the millisecond, as at the source."""
     return from_us(us).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def parse_iso(text: str) -> int:
-    """Microseconds of an ISO 8601 text (date only: midnight UTC); ValueError if it is none."""
+    """ISO 8601 to microseconds; a date means midnight UTC. Raises ValueError."""
     try:
         return to_us(datetime.fromisoformat(text))
     except OverflowError as error:

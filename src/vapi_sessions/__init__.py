@@ -13,7 +13,7 @@ __all__ = ["__version__", "connect"]
 
 
 def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
-    """Open what was published, read-only: see `vapi_sessions.warehouse.reader.connect`."""
-    from vapi_sessions.warehouse import reader  # the import of DuckDB waits until it is needed
+    """Open the published warehouse read-only; see `vapi_sessions.warehouse.reader.connect`."""
+    from vapi_sessions.warehouse import reader  # imports DuckDB, which takes a while
 
     return reader.connect(warehouse)

@@ -1,4 +1,4 @@
-"""Where the command begins: its streams cannot fail, and Ctrl-C is an interruption, while modules are still being imported."""
+"""The entry point: makes the streams safe and handles Ctrl-C before the slow imports."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import NoReturn
 from vapi_sessions.cli import streams
 from vapi_sessions.core import memory
 
-# Prefect starts the process of a scheduled run by importing this module; it has the streams of `vapi-sessions schedule`.
+# Prefect starts the process of a scheduled run by importing this module; it inherits the streams of `schedule`.
 if "multiprocessing.spawn" in sys.modules:
     streams.secure()
 
 
 def main() -> NoReturn:
-    """`vapi-sessions`; see `cli`."""
+    """Run `vapi-sessions`; see `cli.app`."""
     streams.secure()  # before any other file is opened
     memory.stay_flat()  # before pyarrow is imported
     try:

@@ -1,4 +1,4 @@
-"""Settings: read once at the edge, frozen, unknown names refused."""
+"""Settings: read once at the start of a command, frozen, unknown names refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 MAX_PAGE_SIZE = 1000
 #: A pseudonym key shorter than this can be guessed.
 SHORTEST_KEY: Final = 16
-#: Bytes of a key file that are read.
+#: Bytes read of a key file.
 _LARGEST_KEY_FILE: Final = 65_536
 
 
@@ -48,16 +48,14 @@ Duration = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
 Moment = Annotated[int, BeforeValidator(_moment)]
 Warehouse = Annotated[Path, BeforeValidator(warehouse_root)]
 KeyFile = Annotated[Path, BeforeValidator(expanded)]
-#: In the environment separated by commas.
+#: Separated by commas in the environment.
 Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 
 
 class Settings(BaseSettings):
-    """Everything a run depends on. Moments and durations are microseconds.
+    """Everything a run depends on. Moments and durations are microseconds; `warehouse` is an absolute path.
 
-    `warehouse` is absolute, whatever was given (`paths.warehouse_root`).
-    Environment: `VAPI_API_KEY` or `VAPI_API_KEY_FILE`, `VAPI_BASE_URL`, `VAPI_WAREHOUSE`, and likewise every other
-    field (`VAPI_SETTLE=2m`). Arguments win.
+    Each field has an environment variable: `VAPI_API_KEY`, `VAPI_SETTLE=2m`. Arguments win over the environment.
     """
 
     model_config = SettingsConfigDict(env_prefix="VAPI_", frozen=True, extra="forbid", env_ignore_empty=True)
@@ -85,10 +83,10 @@ class Settings(BaseSettings):
 
     @field_validator("phone_region")
     @classmethod
-    def _a_country_with_telephones(cls, value: str | None) -> str | None:
+    def _check_phone_region(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        import phonenumbers  # takes a while, and few settings need it
+        import phonenumbers  # slow to import, and rarely needed
 
         region = value.strip().upper()
         if region not in phonenumbers.SUPPORTED_REGIONS:
@@ -97,28 +95,28 @@ class Settings(BaseSettings):
 
     @field_validator("redact_paths")
     @classmethod
-    def _paths_that_can_match(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        from vapi_sessions.privacy.redaction import Extra  # needs pyarrow, which `status` should not wait for
+    def _check_redact_paths(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        from vapi_sessions.privacy.redaction import Extra  # imports pyarrow, which `status` does not need
 
         Extra.of((), value)
         return value
 
     @field_validator("base_url")
     @classmethod
-    def _an_http_address(cls, value: str) -> str:
+    def _check_base_url(cls, value: str) -> str:
         try:
             parts = with_canonical_host(value)
             secret = bool(parts.username or parts.password or parts.query or parts.fragment)
             usable = parts.scheme in ("http", "https") and is_usable(parts.hostname or "") and parts.port != 0
-        except ValueError:  # a port that is none
+        except ValueError:  # an invalid port
             secret, usable = "@" in value, False
-        if secret:  # so it is not repeated
+        if secret:  # the message must not repeat it
             raise ValueError(
-                "the base URL carries a user, a password, a query or a fragment; give the plain address"
+                "the base URL contains a user, a password, a query or a fragment; give the plain address"
             )
-        if not value.isprintable() or " " in value:  # `urlsplit` passes over line breaks, httpx does not
+        if not value.isprintable() or " " in value:  # `urlsplit` ignores line breaks, httpx does not
             raise ValueError(
-                f"{value!r} holds a space, a line break or another character that no address has"
+                f"{value!r} contains a space, a line break or another character not allowed in an address"
             )
         if not usable:
             raise ValueError(f"'{value}' is not an address such as https://api.vapi.ai")
@@ -137,17 +135,17 @@ class Settings(BaseSettings):
         if not key:
             raise ConfigurationError(
                 "No API key.",
-                "Set VAPI_API_KEY (or VAPI_API_KEY_FILE) to a private key, or try without an account: vapi-sessions demo",
+                "Set VAPI_API_KEY (or VAPI_API_KEY_FILE) to a private key. To try without an account: vapi-sessions demo",
             )
         if not key.isascii() or not key.isprintable() or any(c.isspace() for c in key):
             raise ConfigurationError(
-                "The API key holds characters that no key has (space, line break or non-ASCII).",
+                "The API key contains a space, a line break or a non-ASCII character.",
                 "Copy it again.",
             )
         return SecretStr(key)
 
     def sanitizer(self) -> Sanitizer:
-        """What is done to sessions before they are written. Raises ConfigurationError if pseudonyms lack their key."""
+        """The sanitizer for sessions before they are stored. Raises ConfigurationError if pseudonyms need a key and have none."""
         from vapi_sessions.privacy.redaction import Extra
         from vapi_sessions.privacy.sanitizer import Sanitizer
 
@@ -158,7 +156,7 @@ class Settings(BaseSettings):
         )
 
     def pseudonyms(self) -> Policy | None:
-        """What makes the pseudonyms of this key, whatever the level now is; None if no key is given."""
+        """The policy that makes the pseudonyms of the given key, whatever `personal_data` is; None without a key."""
         if self.pseudonym_key is None and self.pseudonym_key_file is None:
             return None
         return Policy(PersonalData.PSEUDONYMISE, key=self._pseudonym_key(), region=self.phone_region)
@@ -182,26 +180,26 @@ class Settings(BaseSettings):
 
 
 def _private_file(path: Path, what: str, variable: str) -> str:
-    """The text of a file that is its owner's alone; `variable` can hold the same, and with `_FILE` names the file."""
+    """The text of a file that only its owner can read. `variable` is the variable that can hold the key itself."""
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & 0o077:
                 raise ConfigurationError(
                     f"The {what} {path} can be read by others (mode {mode:04o}).",
-                    f"chmod 600 {path}. Where that is impossible (a mounted secret), set {variable} from it.",
+                    f"Run chmod 600 {path}. If that is impossible (a mounted secret), set {variable} to its content.",
                 )
             return file.read(_LARGEST_KEY_FILE).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise ConfigurationError(
             f"The {what} {path} cannot be read: {reason}.",
-            f"Point {variable}_FILE at a file that holds the key alone.",
+            f"Set {variable}_FILE to a file that contains only the key.",
         ) from None
 
 
 def _named(field: str, given: Mapping[str, object]) -> str:
-    """The option, or the variable if that is where the value came from."""
+    """The option that gave a value, or the environment variable."""
     variable = f"VAPI_{field.upper()}"
     if given.get(field) is None and os.environ.get(variable):
         return variable
@@ -224,7 +222,7 @@ def load_settings(**given: object) -> Settings:
         raise ConfigurationError(f"{field}: {message}{value}.", remedy) from None
     if settings.since is not None and settings.until is not None and settings.since >= settings.until:
         raise ConfigurationError(
-            f"--since {timestamps.show(settings.since)} does not lie before --until {timestamps.show(settings.until)}.",
-            "Swap them, or move one.",
+            f"--since {timestamps.show(settings.since)} is not before --until {timestamps.show(settings.until)}.",
+            "Swap or change them.",
         )
     return settings

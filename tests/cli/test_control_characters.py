@@ -1,4 +1,4 @@
-"""Names and texts of others are data: they move no cursor, colour no line, and begin no line of their own."""
+"""Control characters in names and texts of the source do not reach the terminal."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from vapi_sessions.errors import LONGEST, ConfigurationError, VapiSessionsError,
 from vapi_sessions.operations.progress import LogProgress
 from vapi_sessions.warehouse import query
 
-#: Sets a terminal's title, clears it, goes back, says something else, and turns the rest of the line round.
+#: Sets the title of a terminal, clears it, overwrites the line, and reverses the direction of the rest.
 EVIL: Final = "a\x1b]0;owned\x07\x1b[2J\x9b31m\rerror\b\x7f\u202eevil\u2066\nerror: none"
 ODD: Final = set("\x1b\x07\x9b\r\b\x7f\u202e\u2066")
 
 
 def stream() -> streams.Clean:
-    """As the standard ones are."""
+    """A stream like the standard ones."""
     return streams.Clean(io.BytesIO(), "utf-8", newline="", write_through=True)
 
 
 def written(to: streams.Clean) -> str:
-    """What came through."""
+    """Everything written to a stream."""
     to.flush()
     content: bytes = to.buffer.getvalue()  # type: ignore[attr-defined]
     return content.decode()
 
 
-def test_a_stream_escapes_what_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`print`, tracebacks and whoever else writes; line feeds, tabs and all letters stay."""
+def test_a_stream_escapes_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In `print` and in tracebacks; line feeds, tabs and all letters stay."""
     out = stream()
     print(f"tab\t, é, 日本, 😀 {EVIL}", file=out)
     assert out.write("x\x1b") == 2
@@ -56,8 +56,8 @@ def test_a_stream_escapes_what_is_no_text(monkeypatch: pytest.MonkeyPatch) -> No
     assert not ODD & set(said)
 
 
-def test_rich_and_data_pass_as_they_are() -> None:
-    """A bar is drawn with escapes, and a file of CSV holds what the data are."""
+def test_rich_and_data_are_not_escaped() -> None:
+    """A bar is drawn with escape sequences, and CSV must contain the data as they are."""
     out = stream()
     Console(file=None, force_terminal=True)
     console = Console(file=out.rich_proxied_file, force_terminal=True, color_system="standard")
@@ -68,8 +68,8 @@ def test_rich_and_data_pass_as_they_are() -> None:
     assert streams.as_is(sys.stdout) is sys.stdout
 
 
-def test_rich_finds_its_way_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Typer's help and the bars name no stream: Rich asks the standard ones."""
+def test_rich_writes_unescaped_to_the_standard_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Typer's help and the bars do not name a stream: Rich uses the standard ones."""
     out = stream()
     monkeypatch.setattr(sys, "stderr", out)
     Console(stderr=True, force_terminal=True, color_system="standard").print("[red]red[/red]")
@@ -84,8 +84,10 @@ def test_rich_finds_its_way_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "make", [Lines, lambda title: LogProgress(lambda line: print(line, file=sys.stderr))]
 )
-def test_notes_are_one_line_each(make: Callable[[str], Any], capsys: pytest.CaptureFixture[str]) -> None:
-    """Also where they go to a log."""
+def test_progress_messages_are_one_line_each(
+    make: Callable[[str], Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also in a log."""
     progress = make("sync")
     progress.say(EVIL)
     progress.waiting(5, EVIL)
@@ -94,8 +96,8 @@ def test_notes_are_one_line_each(make: Callable[[str], Any], capsys: pytest.Capt
     assert all(line.isprintable() and "\\x1b[2J" in line for line in lines)
 
 
-def test_an_error_is_one_line_and_bounded() -> None:
-    """Whoever raises it, and whatever it names."""
+def test_an_error_has_one_line_per_part_and_a_bounded_length() -> None:
+    """For every error class and every value in the message."""
     error = ConfigurationError(f"No {EVIL}.", f"Try {EVIL}.")
     assert (error.fact.isprintable(), error.remedy.isprintable()) == (True, True)
     assert str(error) == f"{error.fact}\n{error.remedy}"
@@ -119,7 +121,7 @@ QUERIES: Final = {
 
 @pytest.fixture
 def odd(world: World) -> World:
-    """A session whose every text is odd."""
+    """A session whose texts all contain control characters."""
     world.insert(1, lambda n: (world.ago(hours=5),) * 2, name=EVIL, id=EVIL, **{EVIL: 1})
     world.sync()
     return world
@@ -128,8 +130,8 @@ def odd(world: World) -> World:
 @pytest.mark.parametrize(
     "sql", some(QUERIES.values(), QUERIES["a value"], QUERIES["a column of a row"]), ids=QUERIES
 )
-def test_what_duckdb_says_is_told_without_escapes(odd: World, sql: str) -> None:
-    """It quotes the query, and what the rows hold."""
+def test_messages_of_duckdb_have_no_control_characters(odd: World, sql: str) -> None:
+    """They quote the query and values of rows."""
     ran = command.run("sql", sql, "--warehouse", str(odd.warehouse), environment={})
     assert ran.code in (2, 5)
     assert not ODD & set(ran.err + ran.out)
@@ -137,8 +139,8 @@ def test_what_duckdb_says_is_told_without_escapes(odd: World, sql: str) -> None:
 
 
 @pytest.mark.parametrize("arguments", some([["status"], ["status", "--json"], ["sync", "--full"], ["verify", "--deep"], ["forget", "--dry-run", EVIL], ["forget", EVIL]], ["status", "--json"], ["verify", "--deep"], ["forget", EVIL]), ids=lambda given: " ".join(given)[:17])  # fmt: skip
-def test_no_command_prints_what_a_terminal_obeys(odd: World, arguments: list[str]) -> None:
-    """Names of sessions, of members, and what is wrong with them."""
+def test_no_command_prints_control_characters(odd: World, arguments: list[str]) -> None:
+    """They occur in names of sessions and fields."""
     environment = {"VAPI_API_KEY": odd.server.key, "VAPI_BASE_URL": odd.server.url}
     odd.insert(1, lambda n: (odd.ago(hours=4),) * 2, id=f"{EVIL}, which shows late")
     ran = command.run(*arguments, "--warehouse", str(odd.warehouse), environment=environment)
@@ -148,8 +150,8 @@ def test_no_command_prints_what_a_terminal_obeys(odd: World, arguments: list[str
         assert "\\x1b[2J" in ran.out
 
 
-def test_a_usage_error_repeats_its_argument_without_escapes() -> None:
-    """Somebody's script may pass on what it was given."""
+def test_a_usage_error_has_no_control_characters() -> None:
+    """A script may pass on arguments that it was given."""
     for arguments in (["status", "--max-age", EVIL], [EVIL], ["sync", f"--{EVIL}"]):
         ran = command.run(*arguments, environment={})
         assert ran.code == 2
@@ -157,8 +159,8 @@ def test_a_usage_error_repeats_its_argument_without_escapes() -> None:
 
 
 @pytest.mark.parametrize("terminal", first([False, True]))
-def test_a_header_of_csv_is_no_formula(odd: World, terminal: bool) -> None:
-    """A column's name comes from the query, and by PIVOT from what callers said."""
+def test_a_header_of_csv_is_not_a_formula(odd: World, terminal: bool) -> None:
+    """Names of columns come from the query, and with PIVOT from what callers said."""
 
     class Out(io.StringIO):
         def isatty(self) -> bool:
@@ -177,8 +179,8 @@ def test_a_header_of_csv_is_no_formula(odd: World, terminal: bool) -> None:
 
 
 @pytest.mark.proof
-def test_in_a_real_terminal(odd: World) -> None:
-    """The whole command, with a terminal on the other side."""
+def test_sql_in_a_terminal_has_no_control_characters(odd: World) -> None:
+    """The command in a process of its own, with a pseudo-terminal."""
     ours, theirs = os.openpty()
     done = subprocess.run(
         [command.COMMAND, "sql", f"SELECT CAST('{EVIL}' AS INTEGER)", "--warehouse", odd.warehouse],

@@ -1,4 +1,4 @@
-"""What a person sees while a run works."""
+"""The progress of a run: bars in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vapi_sessions.operations.progress import Counts, Progress
 
 
 class Terminal(io.StringIO):
-    """A text stream that says it is a terminal."""
+    """A text stream that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -20,7 +20,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Terminal]:
-    """Makes stderr a terminal of so many columns."""
+    """Make stderr a terminal with this number of columns."""
 
     def make(columns: int) -> Terminal:
         made = Terminal()
@@ -33,19 +33,19 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Terminal]:
 
 
 def a_run(progress: Progress) -> None:
-    """Everything that a run tells."""
+    """Every call that a run makes."""
     progress.planned(3, 1234)
     progress.read(1000)
     progress.window_done()
     progress.merged(Counts(messages_written=5678))
     progress.waiting(0.5, "a short wait")
     progress.waiting(21, "the source limits the rate (429)")
-    progress.say("[bold]a note[/bold] about 10%")
+    progress.say("[bold]a line[/bold] about 10%")
     progress.read(234)
 
 
-def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    """Plain lines on stderr, nothing on stdout."""
+def test_without_a_terminal_progress_is_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """They are on stderr; stdout is empty."""
     shown = display("sync")
     assert isinstance(shown, Lines)
     with shown:
@@ -55,14 +55,14 @@ def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) ->
     assert err.splitlines() == [
         "sync: 1,234 sessions to read in 3 windows",
         "sync: waiting 21 s: the source limits the rate (429)",
-        "sync: [bold]a note[/bold] about 10%",
+        "sync: [bold]a line[/bold] about 10%",
     ]
 
 
-def test_bars_where_there_is_a_terminal(
+def test_in_a_terminal_progress_is_a_bar(
     terminal: Callable[[int], Terminal], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A live bar on stderr, nothing on stdout; what is said stays readable and is not taken for markup."""
+    """It is on stderr; messages stay readable and are not parsed as markup."""
     stderr = terminal(200)
     shown = display("sync")
     assert isinstance(shown, Bars)
@@ -71,15 +71,15 @@ def test_bars_where_there_is_a_terminal(
     assert capsys.readouterr().out == ""
     written = stderr.getvalue()
     assert "waiting 21 s: the source limits the rate (429)" in written
-    assert "[bold]a note[/bold] about 10%" in written
+    assert "[bold]a line[/bold] about 10%" in written
     assert "a short wait" not in written
     assert "1234/1234" in written
     assert "1/3 windows" in written
     assert "5,678 messages" in written
 
 
-def test_lines_tell_now_and_then_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
-    """One line every few seconds, not one a page; with a rate and what is left."""
+def test_lines_show_progress_every_few_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not for every page; with the rate and the time left."""
     clock = [100.0]
     shown = Lines("sync", monotonic=lambda: clock[0])
     shown.planned(2, 10_000)
@@ -91,8 +91,8 @@ def test_lines_tell_now_and_then_how_far_it_is(capsys: pytest.CaptureFixture[str
     assert lines[-1] == "sync: 6,000 of 10,000 sessions, 0/2 windows, 0 messages, 100/s, 40 s left"
 
 
-def test_lines_do_not_promise_negative_time(capsys: pytest.CaptureFixture[str]) -> None:
-    """More sessions than were counted come when the window that is open to the right grows."""
+def test_lines_never_show_negative_time(capsys: pytest.CaptureFixture[str]) -> None:
+    """The last window, which has no end, may grow beyond the counted sessions."""
     clock = [100.0]
     shown = Lines("sync", monotonic=lambda: clock[0])
     shown.planned(1, 10)
@@ -106,17 +106,17 @@ def test_lines_do_not_promise_negative_time(capsys: pytest.CaptureFixture[str]) 
 def test_a_display_ends_when_a_run_fails(
     kind: Callable[[str], Lines | Bars], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The error passes through."""
+    """The error is raised on."""
     with pytest.raises(ZeroDivisionError), kind("sync"):
         raise ZeroDivisionError
     assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize("kind", [Lines, Bars])
-def test_an_empty_run_is_shown(
+def test_an_empty_run_has_a_display(
     kind: Callable[[str], Lines | Bars], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing to read is no division by zero."""
+    """No sessions cause no division by zero."""
     with kind("sync") as shown:
         shown.planned(0, 0)
         shown.read(0)
@@ -124,10 +124,10 @@ def test_an_empty_run_is_shown(
 
 
 @pytest.mark.parametrize(("width", "shown"), [(100, "sessions ·"), (40, "")])
-def test_bars_show_how_far_it_is_however_narrow_the_terminal(
+def test_bars_show_progress_in_a_narrow_terminal(
     terminal: Callable[[int], Terminal], width: int, shown: str
 ) -> None:
-    """What fits least goes first; and where nothing was planned, no windows are counted."""
+    """Less important columns are left out; without planned windows none are counted."""
     stderr = terminal(width)
     with display("reconcile") as progress:
         progress.read(590)
@@ -138,8 +138,8 @@ def test_bars_show_how_far_it_is_however_narrow_the_terminal(
     assert "windows" not in written
 
 
-def test_lines_tell_what_is_known_where_nothing_was_planned(capsys: pytest.CaptureFixture[str]) -> None:
-    """No total, no windows, no time left."""
+def test_lines_without_a_plan_show_no_total(capsys: pytest.CaptureFixture[str]) -> None:
+    """They show no total, no windows and no time left."""
     clock = [100.0]
     shown = Lines("reconcile", monotonic=lambda: clock[0])
     clock[0] += 10

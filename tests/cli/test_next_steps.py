@@ -1,4 +1,4 @@
-"""The commands that `demo` prints at its end work when they are pasted, in whatever directory."""
+"""The commands that `demo` prints at its end work when they are pasted, in any directory."""
 
 from __future__ import annotations
 
@@ -17,17 +17,15 @@ from vapi_sessions.core import resources
 
 
 def printed(warehouse: Path) -> list[str]:
-    """The commands: what is indented."""
-    lines: list[str] = []
-    next_steps(warehouse, lines.append)
-    return [line.strip() for line in lines if line.startswith("  ")]
+    """The commands, which are the indented lines."""
+    return [line.strip() for line in next_steps(warehouse) if line.startswith("  ")]
 
 
 @pytest.fixture
 def run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[[str], tuple[object, str]]:
-    """Do what a shell does with a command of ours; gives its exit code and what it printed."""
+    """Run a command line of ours as a shell does; gives its exit code and its output."""
 
     def do(command: str) -> tuple[object, str]:
         script, *arguments = shlex.split(command)
@@ -40,13 +38,13 @@ def run(
     return do
 
 
-def test_they_work_from_any_directory(
+def test_the_commands_work_in_any_directory(
     demo_warehouse: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     run: Callable[[str], tuple[object, str]],
 ) -> None:
-    """Although the warehouse was given by a relative path, with a space in it."""
+    """Even if the warehouse was given as a relative path with a space."""
     (tmp_path / "my demo").symlink_to(demo_warehouse.parent)
     monkeypatch.chdir(tmp_path)
     commands = printed(Path("my demo") / demo_warehouse.name)
@@ -59,16 +57,16 @@ def test_they_work_from_any_directory(
         assert (code, bool(out)) == (0, True)
 
 
-def test_a_space_in_the_path_is_no_end_of_it(tmp_path: Path) -> None:
-    """Each command is one that a shell takes apart as it was meant."""
+def test_paths_with_spaces_and_quotes_are_quoted(tmp_path: Path) -> None:
+    """A shell gets the whole path as one word."""
     warehouse = tmp_path / "it's my demo" / "warehouse"
     for command in printed(warehouse):
         if "warehouse" in command.lower():
             assert any(str(warehouse) in word for word in shlex.split(command)), command
 
 
-def test_no_command_needs_anything_cut_off(demo_warehouse: Path) -> None:
-    """A shell would take a remark behind a command for arguments."""
+def test_the_commands_can_be_pasted_as_they_are(demo_warehouse: Path) -> None:
+    """A remark behind a command would become an argument."""
     commands = printed(demo_warehouse)
     done = subprocess.run(
         ["bash", "-n"], input="\n".join(commands), capture_output=True, text=True, check=False
@@ -77,10 +75,10 @@ def test_no_command_needs_anything_cut_off(demo_warehouse: Path) -> None:
     assert [command for command in commands if "   " in command or "(" in command] == []
 
 
-def test_without_the_notebook_none_is_offered(
+def test_without_the_notebook_it_is_not_offered(
     demo_warehouse: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """An installed wheel has none."""
+    """An installed wheel does not contain it."""
     assert any("jupyterlab" in command for command in printed(demo_warehouse))
     monkeypatch.setattr(resources, "directory", lambda name: tmp_path / name)
     assert not any("jupyter" in command for command in printed(demo_warehouse))

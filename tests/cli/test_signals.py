@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while the source hangs: answered at once, ended in order, and what had arrived is kept."""
+"""Ctrl-C and SIGTERM while the source hangs: the command ends at once, in order, and keeps what has arrived."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from vapi_sessions.warehouse.layout import Layout, writer_lock
 COMMAND = Path(sys.executable).with_name("vapi-sessions")
 SESSIONS = 120
 PAGE = 5
-#: Only so that a failure ends; what is tested takes a second or two.
+#: Seconds after which a failing test gives up; the tests take a second or two.
 PATIENCE = 100
 
 
 class Hanging:
-    """A source that stops to answer after some requests with this limit. The first that hangs calls `then`, once."""
+    """A source that stops responding after some requests with this limit. The first hanging request calls `then`."""
 
     def __init__(self, server: EmulatorServer) -> None:
         self.server = server
@@ -40,7 +40,7 @@ class Hanging:
         self._lock = threading.Lock()
 
     def next(self, caller: str) -> Fault | None:
-        """The fate of a request."""
+        """The fault of a request."""
         answered = sum(r.parameters.get("limit") == str(self.limit) for r in self.server.requests)
         if answered < self.after:
             return None
@@ -52,7 +52,7 @@ class Hanging:
 
 @pytest.fixture
 def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
-    """With a history of its own."""
+    """A hanging source with a history."""
     with EmulatorServer() as server:
         now = server.store.now_us()
         fill(server.store, History(org_id=server.org_id, sessions=SESSIONS, days=5, seed=4, until_us=now))
@@ -62,7 +62,7 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
 
 
 def environment(server: EmulatorServer, warehouse: Path) -> dict[str, str]:
-    """Of a command."""
+    """The environment of a command."""
     return os.environ | {
         "VAPI_API_KEY": server.key,
         "VAPI_BASE_URL": server.url,
@@ -71,8 +71,8 @@ def environment(server: EmulatorServer, warehouse: Path) -> dict[str, str]:
     }
 
 
-def check_what_is_kept(warehouse: Path) -> None:
-    """The pages that had arrived are there, and the run is recorded."""
+def check_interrupted(warehouse: Path) -> None:
+    """The pages that had arrived are published, and the run is recorded."""
     with vapi_sessions.connect(warehouse) as db:
         (arrived,) = db.execute("SELECT count(*) FROM sessions").fetchone() or (0,)
         outcomes = db.execute("SELECT outcome FROM sync.runs").fetchall()
@@ -82,19 +82,19 @@ def check_what_is_kept(warehouse: Path) -> None:
 
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_ctrl_c_ends_a_sync_whose_requests_hang(hanging: Hanging, tmp_path: Path, concurrency: int) -> None:
-    """Nobody waits for their time-out: what had arrived is kept, and the lock is free."""
+    """It does not wait for time-outs; the pages that had arrived are stored, and the lock is free."""
     hanging.then = _thread.interrupt_main
     settings = settings_for(hanging.server, tmp_path / "warehouse", page_size=PAGE, concurrency=concurrency)
     with pytest.raises(KeyboardInterrupt):
         sync.sync(settings)
-    check_what_is_kept(settings.warehouse)
+    check_interrupted(settings.warehouse)
     with writer_lock(Layout(settings.warehouse)):
         pass
 
 
-@pytest.mark.parametrize("answered", [0, 5], ids=["the first request", "requests side by side"])
+@pytest.mark.parametrize("answered", [0, 5], ids=["the first request", "parallel requests"])
 def test_ctrl_c_ends_a_plan_whose_requests_hang(hanging: Hanging, tmp_path: Path, answered: int) -> None:
-    """In the thread that asks for the source's oldest session, and in those that count its windows."""
+    """In the thread that reads the oldest session, and in those that count windows."""
     hanging.after, hanging.limit, hanging.then = answered, 1, _thread.interrupt_main
     with pytest.raises(KeyboardInterrupt):
         preview(settings_for(hanging.server, tmp_path / "warehouse", page_size=PAGE))
@@ -105,10 +105,10 @@ def test_ctrl_c_ends_a_plan_whose_requests_hang(hanging: Hanging, tmp_path: Path
     [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.proof)],
     ids=["Ctrl-C", "SIGTERM"],
 )
-def test_a_sync_of_a_source_that_hangs_is_interrupted(
+def test_a_signal_interrupts_a_sync_whose_requests_hang(
     hanging: Hanging, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """One line at once, two at the end, and the code of shells for the signal."""
+    """One line at once, two at the end, and the exit code of shells for the signal."""
     warehouse = tmp_path / "warehouse"
     with subprocess.Popen(
         [COMMAND, "sync", "--page-size", str(PAGE), "--concurrency", "3"],
@@ -121,11 +121,11 @@ def test_a_sync_of_a_source_that_hangs_is_interrupted(
         assert hanging.holds.wait(PATIENCE)
         process.send_signal(number)
         said = iter(process.stderr.readline, "")
-        assert "Interrupted: keeping what has arrived. Once more ends at once.\n" in said
+        assert "Interrupted: storing what has arrived. Interrupt again to end at once.\n" in said
         out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (128 + number, "")
     assert err.splitlines()[0] == "error: Interrupted."
-    check_what_is_kept(warehouse)
+    check_interrupted(warehouse)
 
 
 IGNORES_THE_FIRST = """
@@ -146,8 +146,8 @@ def _started(code: str, **given: bool) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True, **given)
 
 
-def test_the_second_signal_ends_the_process_whatever_it_does() -> None:
-    """Also where the first one led to nothing."""
+def test_the_second_signal_ends_the_process() -> None:
+    """Even if the first one had no effect."""
     with _started(IGNORES_THE_FIRST) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -159,8 +159,8 @@ def test_the_second_signal_ends_the_process_whatever_it_does() -> None:
     assert out in ("", "ready\n")
 
 
-def test_a_signal_that_is_ignored_stays_ignored() -> None:
-    """As `nohup` and shells in the background ask for."""
+def test_an_ignored_signal_stays_ignored() -> None:
+    """`nohup` and background shells need this."""
     code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + IGNORES_THE_FIRST.replace(
         "while True:", "assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN\n    while False:"
     )

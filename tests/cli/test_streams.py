@@ -1,4 +1,4 @@
-"""The guard around stdout and stderr: what cannot be written is dropped, what cannot be encoded is escaped."""
+"""Safe stdout and stderr: output that cannot be written is dropped, characters that cannot be encoded are escaped."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from vapi_sessions.cli.display import Bars
 from vapi_sessions.operations.progress import Counts
 
 
-def test_a_pipe_that_does_not_block_gets_everything() -> None:
-    """A shell or ssh may have set O_NONBLOCK; a write that would block is waited for."""
+def test_a_non_blocking_pipe_gets_everything() -> None:
+    """A shell or ssh may have set O_NONBLOCK; a write that would block waits."""
     reads, writes = os.pipe()
     os.set_blocking(writes, False)
     got: list[bytes] = []
@@ -40,8 +40,8 @@ def test_a_pipe_that_does_not_block_gets_everything() -> None:
 
 
 @pytest.mark.parametrize("unbuffered", [False, True])
-def test_a_stream_goes_on_when_there_is_room_again(tmp_path: Path, unbuffered: bool) -> None:
-    """Only what found no room is lost, and whether Python buffers makes no difference."""
+def test_a_stream_works_again_when_there_is_space(tmp_path: Path, unbuffered: bool) -> None:
+    """Only output without space is lost, with and without buffering."""
     full, path = full_device(), tmp_path / "out"
     descriptor = os.dup(full)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
@@ -55,7 +55,7 @@ def test_a_stream_goes_on_when_there_is_room_again(tmp_path: Path, unbuffered: b
     assert path.read_text() == "kept\n"
 
 
-def test_bars_do_not_mind_a_terminal_that_went_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bars_work_after_the_terminal_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rich draws from a thread of its own."""
     ours, theirs = os.openpty()
     with open(theirs, "w", encoding="utf-8", closefd=False) as terminal:
@@ -66,7 +66,7 @@ def test_bars_do_not_mind_a_terminal_that_went_away(monkeypatch: pytest.MonkeyPa
             shown.read(50)
             os.close(ours)
             time.sleep(0.3)  # a few frames
-            shown.say("a note")
+            shown.say("a line")
             shown.waiting(5, "a reason")
             shown.merged(Counts())
             shown.window_done()
@@ -74,8 +74,8 @@ def test_bars_do_not_mind_a_terminal_that_went_away(monkeypatch: pytest.MonkeyPa
     os.close(theirs)
 
 
-def test_streams_of_others_are_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    """What a test or a notebook put in their place is not ours."""
+def test_replaced_streams_are_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    """Streams of a test or a notebook are not ours."""
     before = sys.stdout, sys.stderr
     streams.secure()
     streams.demand()
@@ -84,7 +84,7 @@ def test_streams_of_others_are_left_alone(capsys: pytest.CaptureFixture[str]) ->
     assert (capsys.readouterr().out, streams.lost()) == ("heard\n", None)
 
 
-def test_what_a_user_chose_for_them_is_kept() -> None:
+def test_the_error_handler_of_the_user_is_kept() -> None:
     """`PYTHONIOENCODING=ascii:replace`."""
     reads, writes = os.pipe()
     with (
@@ -96,8 +96,8 @@ def test_what_a_user_chose_for_them_is_kept() -> None:
         assert pipe.read() == "a?b\n"
 
 
-def test_a_name_that_is_no_text_is_shown(tmp_path: Path) -> None:
-    """Half a character, as in the name of a file of another encoding, is escaped too."""
+def test_lone_surrogates_are_escaped(tmp_path: Path) -> None:
+    """They occur in names of files in another encoding."""
     path = tmp_path / "out"
     with path.open("w", encoding="utf-8", errors="surrogateescape") as stream:
         print("a\udcffb\ud83d", file=streams.guarded(stream), flush=True)
@@ -110,8 +110,8 @@ from rich.console import Console
 from vapi_sessions.__main__ import main
 
 def run():
-    Console(stderr=True).print("Rich ends a process whose pipe is broken")
-    print("and so does the interpreter", flush=True)
+    Console(stderr=True).print("Rich exits when a pipe is broken")
+    print("so does the interpreter", flush=True)
 
 if __name__ == "__main__":
     process = multiprocessing.get_context("spawn").Process(target=run)
@@ -121,8 +121,8 @@ if __name__ == "__main__":
 """
 
 
-def test_a_scheduled_run_goes_on_too(tmp_path: Path) -> None:
-    """Prefect spawns a process for it, which imports the command's script and inherits its streams."""
+def test_a_scheduled_run_has_safe_streams(tmp_path: Path) -> None:
+    """Prefect spawns a process, which imports the command's script and inherits its streams."""
     (tmp_path / "vapi-sessions").write_text(SCHEDULE)
     closed = closed_pipe()
     done = subprocess.run(

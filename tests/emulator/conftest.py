@@ -17,7 +17,7 @@ from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import EmulatorSettings, FaultSettings
 from vapi_emulator.times import to_us
 
-#: For plain HTTP on loopback: reading the certificate authorities of the machine costs more than most tests.
+#: For plain HTTP on loopback: reading the certificate authorities of the machine takes longer than most tests.
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 NOW = datetime(2026, 3, 4, 15, 30, 0, 123_456, tzinfo=UTC)
 
@@ -42,7 +42,7 @@ def shared_clock() -> FakeClock:
 
 @pytest.fixture(scope="session")
 def running(shared_clock: FakeClock) -> Iterator[EmulatorServer]:
-    """The one server that most tests share, one after the other."""
+    """The server that most tests share."""
     with EmulatorServer(clock=shared_clock) as server:
         yield server
 
@@ -55,7 +55,7 @@ def clock(shared_clock: FakeClock) -> FakeClock:
 
 
 class Client(httpx.Client):
-    """A client that knows the server it talks to."""
+    """An HTTP client with its server."""
 
     server: EmulatorServer
 
@@ -65,7 +65,7 @@ Serve = Callable[..., Client]
 
 @pytest.fixture
 def serve(running: EmulatorServer, clock: FakeClock) -> Iterator[Serve]:
-    """Empty the shared server and give it these switches; returns a client whose `.server` it is."""
+    """Reset the shared server with these switches; returns a client whose `server` it is."""
     opened: list[Client] = []
 
     def start(**switches: Any) -> Client:
@@ -95,7 +95,7 @@ def client(serve: Serve) -> Client:
 
 @pytest.fixture(scope="session")
 def history() -> Iterator[Client]:
-    """A server with 400 generated sessions, for tests that only read."""
+    """A client of a server with 400 generated sessions, for tests that only read."""
     with EmulatorServer(clock=FakeClock()) as server, connect(server) as client:
         fill(server.store, History(org_id=server.org_id, sessions=400, days=20, until_us=to_us(NOW), seed=5))
         yield client
@@ -103,7 +103,7 @@ def history() -> Iterator[Client]:
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """The folder beside the checkout with the contract and the corpus."""
+    """The folder next to the checkout with the contract and the corpus."""
     if not beside.FOLDER.is_dir():
         pytest.skip("no shared folder beside the checkout")
     return beside.FOLDER

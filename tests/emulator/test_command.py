@@ -1,4 +1,4 @@
-"""`emulate`: what it says, what it does, how it fails."""
+"""The command `emulate`: its messages and errors, and how it starts and stops."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-import typer
-from typer.testing import CliRunner
 
+import command
 from vapi_emulator import EmulatorError
-from vapi_emulator.command import emulate, parse_keys
+from vapi_emulator.command import parse_keys
 from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import DEFAULT_ORG
 
@@ -27,9 +26,9 @@ SCRIPT = "import typer; from vapi_emulator.command import emulate; typer.run(emu
 
 @contextmanager
 def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """The command in a process of its own; yields it with what it said up to the line to type next."""
-    command = [sys.executable, "-W", "error", "-c", SCRIPT, "--port", "0", *arguments]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    """The command in a process of its own; yields the process and its lines up to the last command to type next."""
+    started = [sys.executable, "-W", "error", "-c", SCRIPT, "--port", "0", *arguments]
+    process = subprocess.Popen(started, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     said: list[str] = []
     try:
@@ -44,24 +43,23 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]
 
 
 def fail(*arguments: str) -> str:
-    """Run the command to its error; returns what it said."""
-    app = typer.Typer()
-    app.command()(emulate)
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    return result.stderr
+    """Run the command, which must fail with exit code 2; returns its error."""
+    ran = command.run("emulate", *arguments, environment={})
+    assert (ran.code, ran.out) == (2, ""), ran.err
+    assert len(ran.message) == 2
+    return ran.err
 
 
-def test_it_says_what_to_type_next_and_works(tmp_path: Path) -> None:
-    """Address, key, number of sessions and two lines; the key and the address are good; SIGTERM ends it cleanly."""
+def test_emulate_prints_the_next_commands_and_serves(tmp_path: Path) -> None:
+    """The address, the key and the number of sessions are right; SIGTERM ends the process with 0."""
     store = tmp_path / "sessions.sqlite"
     with running("--sessions", "30", "--store", str(store), "--key", "my-key", "--live", "50") as (
         process,
         said,
     ):
         assert re.fullmatch(
-            r"Vapi's Sessions API, emulated, on http://127\.0\.0\.1:\d+ with 3\d sessions\. .*", said[0]
+            r"The emulator of Vapi's Sessions API serves 3\d sessions on http://127\.0\.0\.1:\d+\. .*",
+            said[0],
         )
         exported = dict(pair.split("=", 1) for pair in said[-2].split()[1:])
         assert exported["VAPI_API_KEY"] == "my-key"
@@ -74,30 +72,29 @@ def test_it_says_what_to_type_next_and_works(tmp_path: Path) -> None:
         assert server.store.count() >= 20
 
 
-def test_a_store_that_is_filled_is_not_filled_again(tmp_path: Path) -> None:
-    """A restart goes on with what is there; the interrupt key ends it with 0."""
+def test_a_filled_store_is_not_filled_again(tmp_path: Path) -> None:
+    """A restart continues with the stored sessions; Ctrl-C ends the process with 0."""
     store = tmp_path / "sessions.sqlite"
     with EmulatorServer(store_path=store) as server, connect(server) as client:
         client.post("/session", json={})
     with running("--store", str(store), "--sessions", "10") as (process, said):
-        assert "holds 1 sessions already" in said[0]
-        assert "with 1 sessions" in said[1]
+        assert "already holds 1 session:" in said[0]
+        assert "serves 1 session on" in said[1]
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=250)
         assert process.returncode == 0
 
 
 def test_a_bad_file_is_exit_code_2(tmp_path: Path) -> None:
-    """Fact and remedy, no traceback."""
+    """The error names the line, the file and the remedy."""
     path = tmp_path / "bad.jsonl"
     path.write_text("{\n")
     said = fail("--port", "0", "--load", str(path))
-    assert said.splitlines()[0] == f"Line 1 of {path} cannot be loaded: it is no JSON text."
-    assert len(said.splitlines()) == 2
+    assert said.splitlines()[0] == f"error: Line 1 of {path} cannot be loaded: it is not JSON."
 
 
 def test_a_port_in_use_is_exit_code_2() -> None:
-    """With the port."""
+    """The error names the address and the port."""
     with EmulatorServer() as server:
         assert f"127.0.0.1:{server.port}" in fail("--port", str(server.port), "--sessions", "1")
 
@@ -107,7 +104,7 @@ def test_a_port_in_use_is_exit_code_2() -> None:
     [
         (["--fault", "500"], "--fault 500 has no probability"),
         (["--fault", "flood=0.1"], "Unknown kind of fault: 'flood'"),
-        (["--key", "k=zzz"], "is no UUID"),
+        (["--key", "k=zzz"], "is not a UUID"),
         (["--key", ""], "--key is empty"),
         (["--ignore-parameter", "updatedAt"], "no parameter 'updatedAt'"),
         (["--live", "0"], "0 changes per second"),
@@ -116,22 +113,21 @@ def test_a_port_in_use_is_exit_code_2() -> None:
     ],
 )
 def test_bad_options_are_exit_code_2(arguments: list[str], fact: str) -> None:
-    """Each with its value."""
+    """The error names the option and its value."""
     assert fact in fail("--port", "0", "--sessions", "1", *arguments)
 
 
-def test_a_host_that_others_can_reach_gives_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever knows the key reads and writes there."""
+def test_a_host_that_other_machines_can_reach_gives_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anyone with the key could read and write there."""
     monkeypatch.setattr(EmulatorServer, "serve", lambda _self, _ready: None)
-    app = typer.Typer()
-    app.command()(emulate)
-    options = ["--port", "0", "--sessions", "1", "--host"]
-    assert "Warning: 0.0.0.0" in CliRunner().invoke(app, [*options, "0.0.0.0"]).stderr  # noqa: S104  (what is tested)
-    assert "Warning" not in CliRunner().invoke(app, [*options, "127.0.0.1"]).stderr
+    options = ["emulate", "--port", "0", "--sessions", "1", "--host"]
+    public, local = (command.run(*options, host, environment={}) for host in ("0.0.0.0", "127.0.0.1"))  # noqa: S104  # the tested value
+    assert "warning: other machines can reach 0.0.0.0" in public.err
+    assert "warning" not in local.err
 
 
 def test_keys_name_their_organisation_or_get_one() -> None:
-    """The first gets the default organisation, further ones each their own."""
+    """The first key gets the default organisation, each further key one of its own."""
     other = "0e111a70-0000-4000-8000-00000000000b"
     keys = parse_keys(["a", f"b={other}", "c"])
     assert (keys["a"], keys["b"]) == (DEFAULT_ORG, other)

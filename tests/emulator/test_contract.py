@@ -1,7 +1,7 @@
-"""The vendor's OpenAPI document, where it is at hand: what it declares is accepted, what we answer is valid.
+"""The emulator against the vendor's OpenAPI document: requests that it declares are accepted, responses are valid.
 
-Read with three corrections. `oneOf` is taken as `anyOf`: message variants have no discriminator, and a user message is
-a valid system message too. `nullable` is honoured. Patterns are JavaScript literals (`/…/`), without their slashes.
+The document is read with three corrections. `oneOf` becomes `anyOf`: message variants have no discriminator, and a user
+message is a valid system message too. `nullable` is applied. Patterns are JavaScript literals (`/…/`) without slashes.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def validate(schemas: Document, name: str, value: Any) -> None:
 
 @pytest.fixture(scope="module")
 def declared() -> Iterator[Client]:
-    """A server with a history in which everything is as declared, after some traffic."""
+    """A server with only declared shapes, after some traffic."""
     settings = EmulatorSettings(optional_metadata=True)
     with EmulatorServer(settings, clock=FakeClock()) as server, connect(server) as client:
         fill(
@@ -69,14 +69,14 @@ def declared() -> Iterator[Client]:
 
 
 def test_the_list_is_valid(declared: Client, schemas: Document) -> None:
-    """Every field of every session, and the metadata with all its optional fields."""
+    """Every field of every session is valid, and the metadata with all optional fields."""
     answer = declared.get("/session?limit=1000&createdAtGe=2026-01-01&createdAtLe=2027-01-01").json()
     validate(schemas, "SessionPaginatedResponse", answer)
     assert len(answer["results"]) > 100
 
 
 def test_single_sessions_are_valid(declared: Client, schemas: Document) -> None:
-    """Created, read, changed and deleted."""
+    """Sessions that are created, read, changed and deleted."""
     body = {
         "name": "x",
         "messages": [{"role": "assistant", "content": "Hi"}],
@@ -96,13 +96,13 @@ def test_single_sessions_are_valid(declared: Client, schemas: Document) -> None:
 
 
 def test_the_declared_parameters_are_exactly_ours(document: Document) -> None:
-    """None is missing, none is made up."""
+    """None is missing, and none is invented."""
     names = {parameter["name"] for parameter in document["paths"]["/session"]["get"]["parameters"]}
     assert names == DECLARED
 
 
 def test_every_declared_parameter_is_accepted(declared: Client, document: Document) -> None:
-    """With a value of its declared type, alone and all together; anything undeclared is a 400."""
+    """Each alone and all together, with a value of the declared type; undeclared ones get a 400."""
     together: dict[str, Any] = {}
     for parameter in document["paths"]["/session"]["get"]["parameters"]:
         schema = parameter["schema"]
@@ -128,7 +128,7 @@ def test_every_declared_parameter_is_accepted(declared: Client, document: Docume
 
 
 def test_the_limits_of_bodies_are_the_declared_ones(declared: Client, document: Document) -> None:
-    """Each declared field is taken, each declared limit holds on both sides."""
+    """Each declared field is accepted, and each limit holds exactly."""
     schemas = document["components"]["schemas"]
     for name in ("CreateSessionDTO", "UpdateSessionDTO"):
         expiration = schemas[name]["properties"]["expirationSeconds"]

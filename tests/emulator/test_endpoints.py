@@ -1,4 +1,4 @@
-"""Create, read, update and delete one session; what is refused, and how."""
+"""Creating, reading, updating and deleting one session, and the refusals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def create(client: Client, **fields: Any) -> dict[str, Any]:
 
 
 def test_a_new_session_has_defaults_and_equal_timestamps(client: Client) -> None:
-    """What the caller left out is filled in, and both timestamps are the present, cut to milliseconds."""
+    """Missing fields get defaults, and both timestamps are the current time, truncated to milliseconds."""
     session = create(client)
     assert session["createdAt"] == session["updatedAt"] == "2026-03-04T15:30:00.123Z"
     assert (session["orgId"], session["status"], session["expirationSeconds"]) == (
@@ -49,7 +49,7 @@ def test_messages_come_back_unchanged(client: Client) -> None:
 
 
 def test_an_update_replaces_the_messages_and_moves_updated_at(client: Client, clock: FakeClock) -> None:
-    """PATCH takes the whole new array, keeps what was not named, and moves `updatedAt` only."""
+    """PATCH replaces the whole array, keeps fields that are not given, and moves only `updatedAt`."""
     old = create(
         client, name="a", messages=[{"role": "user", "content": "1"}, {"role": "user", "content": "2"}]
     )
@@ -61,14 +61,14 @@ def test_an_update_replaces_the_messages_and_moves_updated_at(client: Client, cl
 
 
 def test_updated_at_never_goes_backwards(client: Client, clock: FakeClock) -> None:
-    """A clock that was set back does not take `updatedAt` with it."""
+    """Also when the clock was set back."""
     old = create(client)
     clock.forward(seconds=-60)
     assert client.patch(f"/session/{old['id']}", json={"name": "x"}).json()["updatedAt"] == old["updatedAt"]
 
 
-def test_delete_answers_with_the_session_and_it_is_gone(client: Client) -> None:
-    """DELETE returns the last state; after it the id is unknown everywhere."""
+def test_delete_returns_the_session_and_removes_it(client: Client) -> None:
+    """DELETE returns the last state; afterwards the id is unknown in every call."""
     session = create(client)
     assert client.delete(f"/session/{session['id']}").json() == session
     assert client.get(f"/session/{session['id']}").status_code == 404
@@ -77,21 +77,21 @@ def test_delete_answers_with_the_session_and_it_is_gone(client: Client) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 def test_an_unknown_id_is_404(client: Client, method: str) -> None:
-    """All three calls on one session say the same of an id that does not exist."""
+    """GET, PATCH and DELETE give the same response for an unknown id."""
     response = client.request(method, f"/session/{UNKNOWN}", json={} if method == "PATCH" else None)
     assert response.status_code == 404
     assert response.json() == {"message": "Session Not Found", "error": "Not Found", "statusCode": 404}
 
 
-def test_an_id_that_is_no_uuid_is_400(client: Client) -> None:
-    """The path is checked before the store is asked."""
+def test_an_id_that_is_not_a_uuid_is_400(client: Client) -> None:
+    """The path is checked before the store is read."""
     response = client.get("/session/nonsense")
     assert response.status_code == 400
     assert response.json()["message"] == "Validation failed (uuid is expected)"
 
 
 def test_a_wrong_key_is_401_with_the_recorded_body(client: Client) -> None:
-    """The body is the one that was recorded at the source."""
+    """The body is the one recorded at the source."""
     response = client.get("/session", headers={"Authorization": "Bearer wrong"})
     assert response.status_code == 401
     assert response.json()["message"] == (
@@ -101,14 +101,14 @@ def test_a_wrong_key_is_401_with_the_recorded_body(client: Client) -> None:
 
 
 def test_an_organisation_that_must_pay_is_402(client: Client) -> None:
-    """402 is an organisation's state and can change while the server runs."""
+    """The setting can change while the server runs."""
     client.server.configure(must_pay=frozenset({DEFAULT_ORG}))
     response = client.get("/session")
     assert (response.status_code, response.json()["error"]) == (402, "Payment Required")
 
 
 def test_organisations_do_not_see_each_other(serve: Serve) -> None:
-    """Another key means another organisation, in lists and by id."""
+    """A key gives access only to the sessions of its organisation, in lists and by id."""
     other = "0e111a70-0000-4000-8000-000000000002"
     first = serve(keys={"one": DEFAULT_ORG, "two": other})
     session = create(first)
@@ -153,7 +153,7 @@ def test_organisations_do_not_see_each_other(serve: Serve) -> None:
     ],
 )
 def test_a_bad_field_of_a_new_session_is_named(client: Client, body: dict[str, Any], complaint: str) -> None:
-    """The 400 lists what is wrong, in class-validator's words, and nothing is stored."""
+    """The 400 lists the errors in class-validator's words, and nothing is stored."""
     response = client.post("/session", json=body)
     assert response.status_code == 400
     assert complaint in response.json()["message"]
@@ -161,28 +161,28 @@ def test_a_bad_field_of_a_new_session_is_named(client: Client, body: dict[str, A
 
 
 def test_a_number_without_country_code_gets_the_hot_tip(client: Client) -> None:
-    """E.164 is checked unless switched off in the customer."""
+    """E.164 is checked unless the customer switches the check off."""
     response = client.post("/session", json={"customer": {"number": "4155550100"}})
     assert "Hot tip" in response.json()["message"][0]
     create(client, customer={"number": "4155550100", "numberE164CheckEnabled": False})
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"<html>", b"[]", b'{"name": NaN}', b"\xff"])
-def test_a_body_that_is_no_json_object_is_400(client: Client, body: bytes) -> None:
-    """Anything else than a JSON object is refused with one sentence."""
+def test_a_body_that_is_not_a_json_object_is_400(client: Client, body: bytes) -> None:
+    """Anything other than a JSON object is refused."""
     response = client.post("/session", content=body)
     assert (response.status_code, response.json()["error"]) == (400, "Bad Request")
 
 
 def test_an_update_takes_only_the_four_declared_fields(client: Client) -> None:
-    """What can be set at creation cannot all be changed later."""
+    """Fields that can only be set at creation are refused."""
     session = create(client)
     response = client.patch(f"/session/{session['id']}", json={"assistantId": "a"})
     assert response.json()["message"] == ["property assistantId should not exist"]
 
 
-def test_long_texts_are_refused_only_where_switched_on(serve: Serve) -> None:
-    """The contract's limit of 10,000 characters is a switch, because real conversations exceed it."""
+def test_long_texts_are_refused_only_if_switched_on(serve: Serve) -> None:
+    """The limit of 10,000 characters in the contract is a switch, because real conversations exceed it."""
     body = {"messages": [{"role": "assistant", "content": "x" * 10_001}]}
     client = serve()
     assert client.post("/session", json=body).status_code == 201
@@ -193,13 +193,13 @@ def test_long_texts_are_refused_only_where_switched_on(serve: Serve) -> None:
 
 
 def test_other_routes_and_methods_are_404(client: Client) -> None:
-    """The source has no 405: a method that is not served is a route that does not exist."""
+    """The source has no 405: an unknown method is an unknown route."""
     assert client.put("/session").json()["message"] == "Cannot PUT /session"
     assert client.get("/call").status_code == 404
 
 
-def test_answers_carry_the_clocks_date_and_the_content_type(client: Client) -> None:
-    """`Date` is the injected clock's, and errors carry it too."""
+def test_responses_have_the_date_of_the_clock_and_a_content_type(client: Client) -> None:
+    """`Date` comes from the injected clock, in errors too."""
     for path, status in (("/session", 200), ("/session/x", 400), ("/nowhere", 404)):
         response = client.get(path)
         assert response.status_code == status

@@ -1,4 +1,4 @@
-"""Latency, rate limits and faults, as a client meets them."""
+"""Latency, rate limits and faults, as a client sees them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def statuses(client: Client, count: int) -> list[int]:
 def test_a_scripted_fault_hits_the_next_request_only(
     client: Client, kind: str, status: int, content_type: str, text: str
 ) -> None:
-    """Made-up answers look like what they stand for, carry a `Date`, and are over after one request."""
+    """Made-up responses look like real ones, have a `Date`, and affect one request."""
     client.server.faults.script(kind)
     response = client.get("/session")
     assert response.status_code == status
@@ -42,7 +42,7 @@ def test_a_scripted_fault_hits_the_next_request_only(
 
 
 def test_a_cut_off_body_announces_more_than_it_sends(client: Client) -> None:
-    """The declared length is never reached: the client sees a broken answer, not a short one."""
+    """The client sees a broken response, not a short one."""
     client.server.faults.script("cut", Fault("cut", keep=0.0))
     for _ in range(2):
         with pytest.raises(httpx.RemoteProtocolError, match="without sending complete"):
@@ -51,7 +51,7 @@ def test_a_cut_off_body_announces_more_than_it_sends(client: Client) -> None:
 
 
 def test_a_write_that_is_cut_off_has_happened(client: Client) -> None:
-    """The answer is lost, the change is not."""
+    """The response is lost, but the change is stored."""
     client.server.faults.script("cut")
     with pytest.raises(httpx.RemoteProtocolError):
         client.post("/session", json={})
@@ -59,7 +59,7 @@ def test_a_write_that_is_cut_off_has_happened(client: Client) -> None:
 
 
 def test_a_reset_breaks_the_connection(client: Client) -> None:
-    """No answer at all; the log has it with status 0."""
+    """There is no response; the log has the request with status 0."""
     client.server.faults.script("reset")
     with pytest.raises(httpx.TransportError):
         client.get("/session")
@@ -67,14 +67,14 @@ def test_a_reset_breaks_the_connection(client: Client) -> None:
 
 
 def test_a_hanging_request_runs_into_the_clients_timeout(client: Client) -> None:
-    """Nothing comes until the client gives up."""
+    """No response arrives until the client gives up."""
     client.server.faults.script("hang")
     with pytest.raises(httpx.ReadTimeout):
         client.get("/session", timeout=httpx.Timeout(60, read=0.1))
 
 
 def test_a_hanging_request_ends_in_504(serve: Serve) -> None:
-    """A patient client gets the gateway's page."""
+    """A client that waits gets the gateway's page."""
     client = serve(hang_seconds=0.05)
     client.server.faults.script("hang")
     response = client.get("/session")
@@ -82,35 +82,35 @@ def test_a_hanging_request_ends_in_504(serve: Serve) -> None:
 
 
 def test_none_in_a_script_lets_a_request_pass(client: Client) -> None:
-    """So that the fault can hit the third request."""
+    """So a script can hit the third request."""
     client.server.faults.script(None, None, "500")
     assert statuses(client, 4) == [200, 200, 500, 200]
     assert client.server.faults.scripted == 0
 
 
-def test_an_unknown_kind_is_refused(client: Client) -> None:
+def test_an_unknown_kind_of_fault_is_refused(client: Client) -> None:
     """A misspelt fault would otherwise test nothing."""
     with pytest.raises(EmulatorError, match="5oo"):
         client.server.faults.script("5oo")
 
 
-def test_a_429_can_say_when_to_come_back(client: Client) -> None:
-    """By default it does not, as recorded."""
+def test_a_429_can_have_a_retry_after_header(client: Client) -> None:
+    """By default it has none, as at the source."""
     client.server.faults.script("429", Fault("429", retry_after=7))
     assert "retry-after" not in client.get("/session").headers
     assert client.get("/session").headers["retry-after"] == "7"
 
 
 def test_the_rate_limit_counts_requests_per_second(serve: Serve, clock: FakeClock) -> None:
-    """Up to the limit within one second; when that has passed, again."""
+    """Requests up to the limit pass; a second later they pass again."""
     client = serve(rate_limit=3)
     assert statuses(client, 5) == [200, 200, 200, 429, 429]
     clock.forward(seconds=1.1)
     assert statuses(client, 1) == [200]
 
 
-def test_a_lockout_outlasts_the_second(serve: Serve, clock: FakeClock) -> None:
-    """Once exceeded, everything is refused for as long as the lockout lasts."""
+def test_a_lockout_lasts_longer_than_the_second(serve: Serve, clock: FakeClock) -> None:
+    """After the limit was exceeded, all requests are refused until the lockout ends."""
     client = serve(rate_limit=1, lockout_seconds=21, retry_after=True)
     assert statuses(client, 2) == [200, 429]
     clock.forward(seconds=20)
@@ -120,8 +120,8 @@ def test_a_lockout_outlasts_the_second(serve: Serve, clock: FakeClock) -> None:
     assert statuses(client, 1) == [200]
 
 
-def test_the_source_counts_requests_by_the_utc_minute(serve: Serve, clock: FakeClock) -> None:
-    """The window begins with the minute, not with the first request, and nothing says when to come back."""
+def test_the_limit_per_minute_counts_by_the_utc_minute(serve: Serve, clock: FakeClock) -> None:
+    """The count restarts with each UTC minute, and a 429 has no `Retry-After`."""
     client = serve(rate_limit_per_minute=3)
     clock.now = NOW.replace(second=58)
     assert statuses(client, 4) == [200, 200, 200, 429]
@@ -132,16 +132,16 @@ def test_the_source_counts_requests_by_the_utc_minute(serve: Serve, clock: FakeC
     assert statuses(client, 4) == [200, 200, 200, 429]
 
 
-def test_a_limit_by_the_minute_can_say_when_to_come_back(serve: Serve, clock: FakeClock) -> None:
-    """Rounded up: who comes then is not refused again."""
+def test_the_limit_per_minute_can_have_a_retry_after_header(serve: Serve, clock: FakeClock) -> None:
+    """It is rounded up, so that the next request is not refused again."""
     client = serve(rate_limit_per_minute=1, retry_after=True)
     clock.now = NOW.replace(second=12)
     assert statuses(client, 1) == [200]
     assert client.get("/session").headers["retry-after"] == "48"
 
 
-def test_a_limit_is_the_organisations_not_the_keys(serve: Serve) -> None:
-    """Two keys of one share it; another organisation has its own."""
+def test_keys_of_one_organisation_share_its_limit(serve: Serve) -> None:
+    """Another organisation has a limit of its own."""
     client = serve(rate_limit_per_minute=2, keys={"a": "org-1", "b": "org-1", "c": "org-2"})
     answers = [
         client.get("/session", headers={"Authorization": f"Bearer {key}"}).status_code for key in "abac"
@@ -149,8 +149,8 @@ def test_a_limit_is_the_organisations_not_the_keys(serve: Serve) -> None:
     assert answers == [200, 200, 429, 200]
 
 
-def test_chance_is_repeatable(serve: Serve) -> None:
-    """The same seed gives the same faults; about as many as asked for."""
+def test_random_faults_are_repeatable(serve: Serve) -> None:
+    """The same seed gives the same faults, about as many as configured."""
 
     def run(seed: int) -> list[int]:
         return statuses(serve(probabilities={"500": 0.2, "429": 0.1}, seed=seed), 60)
@@ -160,14 +160,14 @@ def test_chance_is_repeatable(serve: Serve) -> None:
     assert 4 <= first.count(500) <= 22
 
 
-def test_latency_delays_each_answer(serve: Serve) -> None:
-    """An answer takes at least the set time."""
+def test_latency_delays_each_response(serve: Serve) -> None:
+    """A response takes at least the configured time."""
     client = serve(latency_seconds=0.08)
     assert client.get("/session").elapsed.total_seconds() >= 0.08
 
 
-def test_settings_of_faults_can_change_while_it_runs(client: Client) -> None:
-    """A source gets worse, and better again."""
+def test_faults_can_be_changed_while_the_server_runs(client: Client) -> None:
+    """Faults can be switched on and off again."""
     client.server.configure(faults=FaultSettings(probabilities={"500": 1.0}))
     assert statuses(client, 1) == [500]
     client.server.configure(faults=FaultSettings())

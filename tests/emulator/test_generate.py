@@ -1,4 +1,4 @@
-"""The generated history: repeatable, and as varied as the real thing."""
+"""The generated history: repeatable, and as varied as real sessions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .conftest import NOW
 
 ORG = "0e111a70-0000-4000-8000-00000000000a"
 
-#: The key names under which the source is known to carry credentials, as far as one field shows them.
+#: Key names under which the source is known to send credentials.
 SECRET_KEYS = [
     "credentials",
     "headers",
@@ -91,14 +91,14 @@ def items() -> Iterator[dict[str, Any]]:
 
 
 def test_the_same_arguments_make_the_same_bytes() -> None:
-    """Seed, size, span, organisation and present moment decide everything."""
+    """Seed, size, span, organisation and current time determine everything."""
     small = history(sessions=120)
     assert rows(small) == rows(small)
     assert rows(small) != rows(history(sessions=120, seed=4))
 
 
-def test_it_makes_as_many_as_asked_within_the_days() -> None:
-    """The number is exact; creation lies in the span, the last change between creation and the present."""
+def test_a_history_has_the_given_size_and_span() -> None:
+    """The number is exact; sessions are created in the span and last changed between creation and now."""
     assert len(made()) == 1500
     since = to_us(NOW) - 30 * DAY_US
     assert all(since <= row.created_us <= row.updated_us < to_us(NOW) for row in made())
@@ -108,12 +108,12 @@ def test_it_makes_as_many_as_asked_within_the_days() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_small_histories_work(count: int) -> None:
-    """From nothing on."""
+    """Also with no session at all."""
     assert len(rows(history(sessions=count, days=0.01))) == count
 
 
 def test_nights_are_quiet_and_days_differ() -> None:
-    """The hours from midnight to five see few sessions; the busiest day has several times the quietest."""
+    """Few sessions begin before five; the busiest day has several times as many as the quietest."""
     night = sum(from_us(row.created_us).hour < 5 for row in made())
     assert night < 0.05 * len(made())
     days = Counter(from_us(row.created_us).date() for row in made())
@@ -129,7 +129,7 @@ def test_sizes_are_realistic() -> None:
 
 
 def test_every_role_and_shape_of_message_occurs() -> None:
-    """Timed and chat form, and everything odd that the source was seen to send."""
+    """Timed and chat form, and all unusual shapes that the source was seen to send."""
     roles = {message["role"] for message in messages()}
     assert roles >= {
         "system",
@@ -164,21 +164,21 @@ def test_every_role_and_shape_of_message_occurs() -> None:
 
 
 def test_tool_calls_have_results() -> None:
-    """Nearly every call is answered by a message with its id; a conversation may stop in between."""
+    """Nearly every call has a message with its result; a conversation may end in between."""
     called = [call["id"] for message in messages() for call in message.get("tool_calls", ())]
     answered = {message.get("tool_call_id") for message in messages()}
     assert 0.9 < sum(call in answered for call in called) / len(called) <= 1
 
 
 def test_several_languages_occur() -> None:
-    """Latin, Han, kana, Arabic, Devanagari, and emoji."""
+    """Letters of several scripts, and emoji."""
     text = " ".join(str(message.get("content") or message.get("message")) for message in messages())
     for letters in ("[a-z]", "ñ|¿", "ß|ü", "[一-龥]", "[ぁ-ん]", "[ء-ي]", "[क-ह]", "[😀-🙏]"):
         assert re.search(letters, text)
 
 
 def test_every_cost_type_occurs_and_some_are_pending() -> None:
-    """All four analyses, the session's own, an unknown one; pending as null, and as absent."""
+    """All four analyses, the session itself, an unknown type; pending costs are null or absent."""
     assert {item.get("analysisType") for item in items()} >= {
         *("summary", "structuredData", "successEvaluation", "structuredOutput"),
     }
@@ -189,15 +189,15 @@ def test_every_cost_type_occurs_and_some_are_pending() -> None:
     assert 0 < len(pending) < 0.1 * len(sessions())
 
 
-def test_costs_sum_up() -> None:
-    """A session's cost is the sum of its items."""
+def test_costs_add_up() -> None:
+    """The cost of a session is the sum of its items."""
     for session in sessions():
         if session.get("cost") is not None:
             assert session["cost"] == pytest.approx(sum(item["cost"] for item in session["costs"]))
 
 
 def test_completed_sessions_have_structured_outputs() -> None:
-    """An artifact there, and none on active ones."""
+    """Active sessions have no artifact."""
     for session in sessions():
         assert ("artifact" in session) is (session["status"] == "completed")
     results = [
@@ -209,7 +209,7 @@ def test_completed_sessions_have_structured_outputs() -> None:
 
 
 def test_embedded_configuration_occurs() -> None:
-    """Transient assistants and squads, with and beside an id; overrides; a phone number."""
+    """Transient assistants and squads, with and without an id; overrides; a phone number."""
     for field in (
         "assistant",
         "squad",
@@ -223,8 +223,8 @@ def test_embedded_configuration_occurs() -> None:
     assert any("assistant" in session and "assistantId" in session for session in sessions())
 
 
-def test_what_the_newest_contract_declares_occurs_in_a_few_sessions() -> None:
-    """Costs by duration and of unknown completeness; how sure the transcriber was, word by word, and a sender's number."""
+def test_newly_declared_fields_occur_in_a_few_sessions() -> None:
+    """Costs by duration, incomplete usage, the transcriber's confidence by word, the sender's number."""
     items = [item for session in sessions() for item in session.get("costs") or () if item["type"] == "model"]
     for name in ("seconds", "usageComplete"):
         assert 0 < sum(name in item for item in items) < len(items) / 10
@@ -242,20 +242,20 @@ def test_what_the_newest_contract_declares_occurs_in_a_few_sessions() -> None:
 
 
 def test_customers_come_back() -> None:
-    """In new sessions, and days later in the same one."""
+    """They start new sessions, and continue a session days later."""
     numbers = Counter(session["customer"]["number"] for session in sessions() if "customer" in session)
     assert max(numbers.values()) > 5
     assert any(row.updated_us - row.created_us > 2 * DAY_US for row in made())
 
 
 def test_a_bulk_change_and_equal_creation_times_occur() -> None:
-    """Many share one `updatedAt`, some one `createdAt`."""
+    """Many sessions share one `updatedAt`, and some one `createdAt`."""
     assert max(Counter(row.updated_us for row in made()).values()) >= 5
     assert max(Counter(row.created_us for row in made()).values()) >= 2
 
 
 def test_secrets_are_planted_under_every_known_name() -> None:
-    """So that a redaction has something to find; and never in what people say."""
+    """A redaction has something to find; messages contain none."""
     planted = {key for session in sessions() for key, value in fields(session) if "SECRET-" in str(value)}
     assert set(SECRET_KEYS) <= planted
     assert not any("SECRET-" in str(message) for message in messages())
@@ -272,7 +272,7 @@ def fields(value: Any) -> Iterator[tuple[str, Any]]:
         yield from fields(part)
 
 
-def test_without_oddities_only_what_is_declared_occurs() -> None:
+def test_without_oddities_only_declared_shapes_occur() -> None:
     """No null, no unknown role or type, no chat form of system and user messages, no extra field."""
     declared = {
         *("id", "orgId", "createdAt", "updatedAt", "cost", "costs", "name", "status", "expirationSeconds"),
@@ -293,6 +293,6 @@ def test_without_oddities_only_what_is_declared_occurs() -> None:
 
 @pytest.mark.parametrize("changes", [{"sessions": -1}, {"days": 0}, {"days": 5000}])
 def test_impossible_histories_are_refused(changes: dict[str, float]) -> None:
-    """With the values, and what is possible."""
+    """The error names the values and the possible ones."""
     with pytest.raises(EmulatorError, match="Cannot generate"):
         history(**changes)

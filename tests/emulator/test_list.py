@@ -1,4 +1,4 @@
-"""The list: every filter, bound, order and page, and what it refuses."""
+"""The list: filters, bounds, sort orders, pages, and the refusals."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def at(session: Session, path: str) -> Any:
         ("extension", "customer.extension"),
     ],
 )
-def test_a_filter_keeps_exactly_the_equal_ones(history: Client, parameter: str, path: str) -> None:
-    """Each simple filter gives what comparing the field by hand gives."""
+def test_a_filter_gives_exactly_the_equal_sessions(history: Client, parameter: str, path: str) -> None:
+    """Each simple filter gives the same sessions as comparing the field."""
     rows = everything(history)
     wanted = next(value for row in rows if (value := at(row, path)) is not None)
     expected = {row["id"] for row in rows if at(row, path) == wanted}
@@ -63,15 +63,17 @@ def test_a_filter_keeps_exactly_the_equal_ones(history: Client, parameter: str, 
     ("parameter", "path"),
     [("idAny", "id"), ("assistantIdAny", "assistantId"), ("customerNumberAny", "customer.number")],
 )
-def test_a_comma_separated_filter_keeps_any_of_them(history: Client, parameter: str, path: str) -> None:
-    """Several values, one parameter; unknown values among them do no harm."""
+def test_a_comma_separated_filter_gives_sessions_with_any_of_the_values(
+    history: Client, parameter: str, path: str
+) -> None:
+    """Unknown values among them do no harm."""
     rows = everything(history)
     wanted = list(dict.fromkeys(value for row in rows if (value := at(row, path)) is not None))[:3]
     expected = {row["id"] for row in rows if at(row, path) in wanted}
     assert {row["id"] for row in listed(history, **{parameter: ",".join([*wanted, "unknown"])})} == expected
 
 
-def test_phone_number_ids_are_repeated(history: Client) -> None:
+def test_several_phone_number_ids_are_repeated_parameters(history: Client) -> None:
     """`phoneNumberIdAny` is an array: one parameter for each value."""
     rows = everything(history)
     wanted = list(dict.fromkeys(row["phoneNumberId"] for row in rows if "phoneNumberId" in row))[:2]
@@ -80,7 +82,7 @@ def test_phone_number_ids_are_repeated(history: Client) -> None:
 
 
 def test_the_e164_check_filter_counts_an_absent_flag_as_true(history: Client) -> None:
-    """The flag's default is true, wherever there is a customer."""
+    """The default of the flag is true for every customer."""
     rows = [row for row in everything(history) if "customer" in row]
     for value in (True, False):
         expected = {row["id"] for row in rows if row["customer"].get("numberE164CheckEnabled", True) is value}
@@ -90,7 +92,7 @@ def test_the_e164_check_filter_counts_an_absent_flag_as_true(history: Client) ->
 
 
 def test_overrides_are_compared_as_json(history: Client) -> None:
-    """`assistantOverrides` finds the customers with equal overrides, whatever the order of keys."""
+    """`assistantOverrides` finds customers with equal overrides, in any order of keys."""
     wanted = next(
         overrides for row in everything(history) if (overrides := at(row, "customer.assistantOverrides"))
     )
@@ -112,7 +114,7 @@ def test_overrides_are_compared_as_json(history: Client) -> None:
 def test_bounds_compare_the_stored_microseconds(
     serve: Serve, field: str, operator: str, holds: Callable[[int, int], bool]
 ) -> None:
-    """What is shown is cut to milliseconds, what is compared is not."""
+    """Responses are truncated to milliseconds; comparisons are not."""
     client = serve()
     base = parse_iso("2026-01-02T03:04:05.678Z")
     stored = [base - 1, base, base + 1, base + 999, base + 1000]
@@ -131,7 +133,7 @@ def test_bounds_compare_the_stored_microseconds(
 
 
 def test_filters_and_bounds_combine_with_and(history: Client) -> None:
-    """Everything that is given has to hold."""
+    """A session must match all of them."""
     rows = everything(history)
     middle = sorted(row["createdAt"] for row in rows)[200]
     assistant = rows[0].get("assistantId") or next(row["assistantId"] for row in rows if "assistantId" in row)
@@ -145,15 +147,15 @@ def test_filters_and_bounds_combine_with_and(history: Client) -> None:
 @pytest.mark.parametrize(
     "text", ["2026-02-20", "2026-02-20T00:00:00Z", "2026-02-20T01:00:00+01:00", "2026-02-20T00:00:00"]
 )
-def test_a_bound_may_be_any_iso_8601(history: Client, text: str) -> None:
-    """Dates without time, with an offset or without a zone (UTC) mean the same moment."""
+def test_a_bound_may_be_any_iso_8601_text(history: Client, text: str) -> None:
+    """Dates without time, with an offset or without a zone (UTC) mean the same time."""
     assert len(listed(history, createdAtGe=text)) == len(
         listed(history, createdAtGe="2026-02-20T00:00:00.000Z")
     )
 
 
 def test_the_default_is_the_newest_hundred(history: Client) -> None:
-    """Without parameters: 100 rows, by `createdAt`, newest first."""
+    """Without parameters: 100 rows by `createdAt`, newest first."""
     answer = history.get("/session").json()
     created = [row["createdAt"] for row in answer["results"]]
     assert created == sorted(created, reverse=True)
@@ -161,8 +163,8 @@ def test_the_default_is_the_newest_hundred(history: Client) -> None:
     assert len(created) == 100
 
 
-def test_pages_cover_everything_once(history: Client) -> None:
-    """While nothing changes, page numbers give each row exactly once."""
+def test_pages_give_each_session_once(history: Client) -> None:
+    """While nothing changes, the pages together have each row exactly once."""
     seen = [
         row["id"]
         for page in range(1, 6)
@@ -174,8 +176,8 @@ def test_pages_cover_everything_once(history: Client) -> None:
 
 
 @pytest.mark.parametrize("order", ["ASC", "DESC"])
-def test_sorting_by_cost_puts_null_as_the_largest(history: Client, order: str) -> None:
-    """PostgreSQL's rule for pending costs: last when ascending, first when descending."""
+def test_sorting_by_cost_treats_null_as_the_largest(history: Client, order: str) -> None:
+    """PostgreSQL's rule: pending costs are last when ascending, first when descending."""
     costs = [row.get("cost") for row in listed(history, sortBy="cost", sortOrder=order)]
     keys = [float("inf") if cost is None else cost for cost in costs]
     assert keys == sorted(keys, reverse=order == "DESC")
@@ -183,7 +185,7 @@ def test_sorting_by_cost_puts_null_as_the_largest(history: Client, order: str) -
 
 
 def test_sorting_by_duration_is_another_order(history: Client) -> None:
-    """`duration` is accepted; the field itself is not shown."""
+    """`duration` is accepted; responses do not show the field."""
     by_duration = [row["id"] for row in listed(history, sortBy="duration", sortOrder="ASC")]
     assert by_duration != [row["id"] for row in listed(history, sortOrder="ASC")]
 
@@ -216,24 +218,23 @@ def test_sorting_by_duration_is_another_order(history: Client) -> None:
     ],
 )
 def test_a_bad_parameter_is_named(history: Client, parameters: dict[str, Any], complaint: str) -> None:
-    """400, with a sentence for each parameter that is wrong."""
+    """The 400 has a sentence for each wrong parameter."""
     response = history.get("/session", params=parameters)
     assert response.status_code == 400
     assert response.json() == {"message": [complaint], "error": "Bad Request", "statusCode": 400}
 
 
-def test_all_complaints_come_at_once(history: Client) -> None:
-    """One answer lists everything that is wrong."""
+def test_a_400_lists_all_complaints(history: Client) -> None:
     assert len(history.get("/session?x=1&y=2&limit=2000&createdAtLt=no").json()["message"]) == 4
 
 
 @pytest.mark.parametrize("page", ["1e3", "99999999999999999999", "2.0"])
-def test_numbers_are_read_as_javascript_does(history: Client, page: str) -> None:
-    """`2.0` and `1e3` are whole numbers; a huge page is merely past the end."""
+def test_numbers_are_read_as_in_javascript(history: Client, page: str) -> None:
+    """`2.0` and `1e3` are whole numbers; a huge page is past the end."""
     assert history.get("/session", params={"page": page}).status_code == 200
 
 
-def test_the_table_of_parameters_is_the_documented_one() -> None:
-    """No parameter is accepted by accident, above all no cursor and no sort on `updatedAt`."""
+def test_the_declared_parameters_are_the_documented_ones() -> None:
+    """No parameter is accepted by accident, especially no cursor and no sort on `updatedAt`."""
     assert len(DECLARED) == 30
     assert not any("ursor" in name for name in DECLARED)

@@ -1,4 +1,4 @@
-"""Traffic: changes that a test can make one by one, or a thread keeps making."""
+"""Simulated traffic: changes made one by one, or by a thread."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def only(kind: Change) -> dict[Change, int]:
 
 
 def test_the_same_seed_makes_the_same_traffic(tmp_path: Path) -> None:
-    """Store, clock and seed decide every change, ids included."""
+    """Store, clock and seed determine every change, including new ids."""
     states = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -65,14 +65,14 @@ def test_the_same_seed_makes_the_same_traffic(tmp_path: Path) -> None:
 
 
 def test_every_kind_of_change_happens(at: Fixture) -> None:
-    """Given time."""
+    """Enough steps make every kind of change."""
     traffic = at.run(300)
     assert set(traffic.made) == set(WEIGHTS)
     assert sum(traffic.made.values()) == 300
 
 
-def test_create_begins_a_session_with_pending_costs(at: Fixture) -> None:
-    """A new id, both times equal, no cost yet."""
+def test_create_makes_a_session_with_pending_costs(at: Fixture) -> None:
+    """The session has a new id, equal timestamps and no cost."""
     at.run(1, weights=only("create"))
     (new,) = [session for key, session in at.state().items() if key not in at.before]
     assert new["createdAt"] == new["updatedAt"]
@@ -80,7 +80,7 @@ def test_create_begins_a_session_with_pending_costs(at: Fixture) -> None:
 
 
 def test_append_adds_messages_at_the_end(at: Fixture) -> None:
-    """What was said stays, more follows, `updatedAt` moves."""
+    """Existing messages stay, new ones follow, and `updatedAt` moves."""
     at.run(5, weights=only("append"))
     changed = at.changed()
     assert changed
@@ -92,7 +92,7 @@ def test_append_adds_messages_at_the_end(at: Fixture) -> None:
 
 
 def test_complete_sets_status_and_artifact(at: Fixture) -> None:
-    """An active session ends."""
+    """An active session becomes completed."""
     at.run(3, weights=only("complete"))
     for old, new in at.changed():
         assert (old["status"], new["status"]) == ("active", "completed")
@@ -101,7 +101,7 @@ def test_complete_sets_status_and_artifact(at: Fixture) -> None:
 
 @pytest.mark.parametrize("moves", [True, False])
 def test_a_late_cost_moves_updated_at_or_not(at: Fixture, moves: bool) -> None:
-    """As the switch says."""
+    """The switch decides."""
     at.run(1, weights=only("cost"), late_cost_moves_updated_at=moves)
     ((old, new),) = at.changed()
     assert old.get("cost") is None
@@ -109,30 +109,30 @@ def test_a_late_cost_moves_updated_at_or_not(at: Fixture, moves: bool) -> None:
     assert (new["updatedAt"] != old["updatedAt"]) is moves
 
 
-def test_a_bulk_change_touches_many_at_one_moment(at: Fixture) -> None:
-    """Old sessions among them."""
+def test_a_bulk_change_gives_many_sessions_one_updated_at(at: Fixture) -> None:
+    """The changed sessions include old ones."""
     at.run(1, weights=only("bulk"))
     changed = at.changed()
     assert len(changed) == 150
     assert len({new["updatedAt"] for _, new in changed}) == 1
 
 
-def test_deletions_are_remembered(at: Fixture) -> None:
-    """So that a test knows what has to be found missing."""
+def test_deleted_ids_are_recorded(at: Fixture) -> None:
+    """Tests compare them with the deletions that an exporter found."""
     traffic = at.run(4, weights=only("delete"))
     assert set(at.before) - set(at.state()) == set(traffic.deleted)
     assert len(traffic.deleted) == 4
 
 
-def test_on_an_empty_store_sessions_begin(tmp_path: Path) -> None:
-    """Where nothing can be changed, something is created."""
+def test_traffic_on_an_empty_store_creates_a_session(tmp_path: Path) -> None:
+    """Without a suitable session, a change creates one."""
     store = Store(tmp_path / "empty.sqlite", clock=FakeClock())
     assert LiveTraffic(store, ORG, weights=only("delete")).steps(2) == {"create": 1, "delete": 1}
     store.close()
 
 
-def test_the_thread_works_and_stops(at: Fixture) -> None:
-    """Many changes a second until it is told to stop, and not one after."""
+def test_the_thread_makes_changes_until_it_is_stopped(at: Fixture) -> None:
+    """It makes many changes per second, and none after `stop`."""
     with LiveTraffic(at.store, ORG, rate=500) as traffic:
         end = time.monotonic() + 200
         while sum(traffic.made.values()) < 20 and time.monotonic() < end:
@@ -144,7 +144,6 @@ def test_the_thread_works_and_stops(at: Fixture) -> None:
     assert sum(traffic.made.values()) == made
 
 
-def test_a_rate_that_makes_no_sense_is_refused(at: Fixture) -> None:
-    """Zero changes a second is no traffic."""
+def test_a_rate_of_zero_is_refused(at: Fixture) -> None:
     with pytest.raises(EmulatorError, match="0 changes per second"):
         LiveTraffic(at.store, ORG, rate=0)

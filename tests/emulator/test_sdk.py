@@ -27,7 +27,7 @@ UNKNOWN = "00000000-0000-4000-8000-00000000dead"
 
 @functools.cache
 def library() -> Any:
-    """The client's package, which takes seconds to import and warns about itself meanwhile."""
+    """The package of the client, which takes seconds to import and emits warnings meanwhile."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import vapi.core.api_error
@@ -45,7 +45,7 @@ def sdk(client: Client) -> Any:
 
 @pytest.fixture(scope="module")
 def reading() -> Iterator[Any]:
-    """A client of a server with a small history: parsing is what takes the client its time."""
+    """A client of a server with a small history, because the client parses slowly."""
     with EmulatorServer(clock=FakeClock()) as server, connect(server) as client:
         fill(
             server.store, History(org_id=server.org_id, sessions=TOTAL, days=20, until_us=to_us(NOW), seed=7)
@@ -125,14 +125,14 @@ def test_the_list_is_parsed(reading: Any) -> None:
     ],
 )
 def test_each_filter_of_the_client_works(reading: Any, rows: list[Any], filters: str, get: Any) -> None:
-    """What the client sends is understood, and gives what comparing by hand gives."""
+    """Each filter gives the same sessions as comparing the field."""
     wanted = next(value for row in rows if (value := get(row)))
     found = reading.sessions.list(**{filters: wanted}).results
     assert {row.id for row in found} == {row.id for row in rows if get(row) == wanted}
 
 
 def test_the_other_parameters_of_the_client_work(reading: Any) -> None:
-    """Those without a field of their own in the answer."""
+    """Parameters without a field of their own in the response."""
     assert reading.sessions.list(workflow_id="w").results == []
     assert reading.sessions.list(assistant_overrides='{"variableValues": {}}').results == []
     checked = reading.sessions.list(number_e_164_check_enabled=True, limit=1).metadata.total_items
@@ -144,7 +144,7 @@ def test_the_other_parameters_of_the_client_work(reading: Any) -> None:
 
 @pytest.mark.parametrize("field", ["created_at", "updated_at"])
 def test_the_bounds_of_the_client_work(reading: Any, field: str) -> None:
-    """Datetimes in the client's own encoding; the four operators split the whole."""
+    """Datetimes in the client's own encoding; opposite operators give complementary totals."""
     moment = datetime(2026, 2, 24, 12, tzinfo=UTC)
 
     def total(operator: str) -> float:

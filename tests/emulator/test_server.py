@@ -1,4 +1,4 @@
-"""Starting, stopping, restarting."""
+"""Starting, stopping and restarting the server; its log of requests."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from vapi_emulator.switches import EmulatorSettings, FaultSettings
 from .conftest import Client, connect
 
 
-def test_it_listens_on_loopback_and_a_free_port() -> None:
-    """Unless told otherwise."""
+def test_the_server_listens_on_loopback_and_a_free_port() -> None:
+    """These are the defaults."""
     with EmulatorServer() as one, EmulatorServer() as two:
         assert one.url.startswith("http://127.0.0.1:")
         assert one.port != two.port
 
 
-def test_it_stops_at_once_with_connections_open_and_leaves_nothing() -> None:
-    """Keep-alive connections and hanging requests do not hold it up; no thread, no file stays behind."""
+def test_the_server_stops_at_once_with_open_connections() -> None:
+    """Keep-alive connections and hanging requests do not delay it; no thread and no file remains."""
     before = set(threading.enumerate())
     server = EmulatorServer(EmulatorSettings(faults=FaultSettings(hang_seconds=86_400))).start()
     folder = server.store.path.parent
@@ -50,8 +50,8 @@ def test_it_stops_at_once_with_connections_open_and_leaves_nothing() -> None:
     assert not folder.exists()
 
 
-def test_it_stops_when_somebody_does_not_read_what_was_asked_for() -> None:
-    """Answers that fill every buffer, and requests behind them: they are broken off; the thread ends."""
+def test_the_server_stops_when_a_client_does_not_read_its_responses() -> None:
+    """Responses that fill all buffers, and requests behind them, are aborted; the thread ends."""
     before = set(threading.enumerate())
     with EmulatorServer() as server:
         history = History(
@@ -67,16 +67,16 @@ def test_it_stops_when_somebody_does_not_read_what_was_asked_for() -> None:
     assert set(threading.enumerate()) == before
 
 
-def test_it_stops_when_the_test_fails() -> None:
-    """An exception inside the `with` ends the server too."""
+def test_the_server_stops_when_the_test_fails() -> None:
+    """An exception inside the `with` block stops the server too."""
     with pytest.raises(ZeroDivisionError), EmulatorServer() as server:
         raise ZeroDivisionError
     with pytest.raises(OSError, match="refused"):
         socket.create_connection((server.host, server.port))
 
 
-def test_a_restart_goes_on_with_the_same_store(tmp_path: Path) -> None:
-    """With a path of its own the store outlives the server."""
+def test_a_restart_keeps_a_store_with_a_path(tmp_path: Path) -> None:
+    """A store with a path outlives its server."""
     path = tmp_path / "sessions.sqlite"
     with EmulatorServer(store_path=path) as server, connect(server) as client:
         session = client.post("/session", json={"name": "kept"}).json()
@@ -84,8 +84,8 @@ def test_a_restart_goes_on_with_the_same_store(tmp_path: Path) -> None:
         assert client.get(f"/session/{session['id']}").json() == session
 
 
-def test_a_port_in_use_is_told() -> None:
-    """With the address, and what to do."""
+def test_a_port_in_use_is_an_error() -> None:
+    """The error names the address."""
     with EmulatorServer() as server:
         second = EmulatorServer(port=server.port)
         with pytest.raises(EmulatorError, match=f"Cannot listen on 127.0.0.1:{server.port}"):
@@ -94,7 +94,7 @@ def test_a_port_in_use_is_told() -> None:
 
 
 def test_requests_are_logged(client: Client) -> None:
-    """Method, path, query with repetitions, status, user agent: what a test asserts on."""
+    """The log has method, path, query with repeated parameters, status and user agent."""
     client.get("/session?phoneNumberIdAny=a&phoneNumberIdAny=b&createdAtGe=2026-01-01T00:00:00%2B00:00")
     client.delete("/session/x")
     first, second = client.server.requests
@@ -106,8 +106,8 @@ def test_requests_are_logged(client: Client) -> None:
     assert client.server.requests == []
 
 
-def test_many_requests_at_once_are_served(client: Client) -> None:
-    """Readers and writers in parallel, none refused, nothing lost."""
+def test_parallel_requests_are_served(client: Client) -> None:
+    """Readers and writers run in parallel; none is refused and nothing is lost."""
 
     def work() -> None:
         with connect(client.server) as mine:
@@ -123,7 +123,7 @@ def test_many_requests_at_once_are_served(client: Client) -> None:
     assert client.get("/session").json()["metadata"]["totalItems"] == 60
 
 
-def test_small_answers_are_not_held_back(client: Client) -> None:
+def test_small_responses_are_not_delayed(client: Client) -> None:
     """Without TCP_NODELAY each would wait 40 ms for the client's acknowledgement."""
     client.get("/session")
     served_by = client.server._uvicorn
@@ -134,7 +134,7 @@ def test_small_answers_are_not_held_back(client: Client) -> None:
 
 
 def test_traffic_follows_the_settings(client: Client) -> None:
-    """`server.traffic` works on the first organisation, and late costs move `updatedAt` or not, as switched."""
+    """`server.traffic` changes the first organisation, with the `late_cost` switch of the server."""
     traffic = client.server.traffic(seed=2)
     traffic.steps(5)
     assert client.get("/session").json()["metadata"]["totalItems"] >= 1

@@ -1,4 +1,4 @@
-"""The store: survival, snapshots, organisations, damage."""
+"""The store: restarts, transactions, snapshots, queries."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from vapi_emulator import EmulatorError
-from vapi_emulator.store import ListQuery, Store
+from vapi_emulator.list_query import ListQuery
+from vapi_emulator.store import Store
 from vapi_emulator.stored import StoredSession, decode, encode, make_row
 
 from .conftest import FakeClock
@@ -50,8 +51,8 @@ def test_sessions_survive_a_restart(tmp_path: Path) -> None:
     second.close()
 
 
-def test_a_file_that_is_no_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a text file nor somebody else's database is touched, nor left open."""
+def test_a_file_that_is_not_a_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text file or another database stays unchanged, and its connection is closed."""
     text = tmp_path / "notes.txt"
     text.write_text("not a database, but long enough to be read as one" * 20)
     other = tmp_path / "other.sqlite"
@@ -77,8 +78,8 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path, monkeypatch: pytest.
             connection.execute("SELECT 1")
 
 
-def test_the_body_begins_with_the_fixed_fields(store: Store) -> None:
-    """Whatever order a session was given in, identity and times come first and the times are the store's."""
+def test_a_body_begins_with_the_fixed_fields(store: Store) -> None:
+    """Ids and times come first in the body, and the times are the store's, for any order of the given fields."""
     body = store.add(
         {"name": "x", "updatedAt": "1999-01-01", "id": session_id(1), "orgId": ORG},
         created_us=0,
@@ -96,7 +97,7 @@ def test_the_body_begins_with_the_fixed_fields(store: Store) -> None:
 
 
 def test_rows_and_total_are_one_snapshot(store: Store) -> None:
-    """While another thread inserts pairs, a page never shows half of one, and always as many as it counts."""
+    """While another thread inserts pairs of sessions, a page has whole pairs and as many rows as its total."""
     done = threading.Event()
 
     def write() -> None:
@@ -117,7 +118,7 @@ def test_rows_and_total_are_one_snapshot(store: Store) -> None:
 
 
 def test_an_insert_that_fails_leaves_nothing(store: Store) -> None:
-    """A batch is one transaction: an id that exists undoes all of it, and the store goes on."""
+    """A batch is one transaction: an existing id rolls it back, and later inserts work."""
     store.insert_many(rows(1))
     with pytest.raises(sqlite3.IntegrityError):
         store.insert_many(rows(3, first=-2))
@@ -126,8 +127,8 @@ def test_an_insert_that_fails_leaves_nothing(store: Store) -> None:
     assert store.ids(ORG) == [session_id(0), session_id(1), session_id(2)]
 
 
-def test_a_bulk_update_gives_all_the_same_time(store: Store) -> None:
-    """Thousands with an equal `updatedAt` are what a bulk change makes; ids that are gone do not count."""
+def test_a_bulk_update_gives_all_sessions_the_same_time(store: Store) -> None:
+    """All changed sessions have the same `updatedAt`; unknown ids are not counted."""
     store.insert_many(rows(5))
     ids = [*store.ids(ORG, limit=3), session_id(99)]
     assert store.update_many(ORG, ids, lambda session: session.update(name="b")) == 3
@@ -135,7 +136,7 @@ def test_a_bulk_update_gives_all_the_same_time(store: Store) -> None:
 
 
 def test_a_silent_change_keeps_updated_at(store: Store) -> None:
-    """`touch=False` is the field that changes without moving the time."""
+    """`touch=False` changes a field without moving `updatedAt`."""
     store.insert_many(rows(1))
     before = store.sessions(ORG)[0]
     body = store.update(ORG, session_id(0), lambda session: session.update(cost=0.5), touch=False)
@@ -144,8 +145,8 @@ def test_a_silent_change_keeps_updated_at(store: Store) -> None:
     assert store.ids(ORG, "pending = 1") == []
 
 
-def test_both_ways_of_finding_a_page_agree(store: Store) -> None:
-    """Few matches are sorted, many are walked in order of creation: the page is the same."""
+def test_both_indexes_give_the_same_page(store: Store) -> None:
+    """Few matches are found by time of change and sorted, many are read in order of creation."""
     store.insert_many(rows(25_000))
     few = ListQuery(ORG, updated=(12_000_000, 12_007_000), ascending=True, limit=7)
     many = ListQuery(ORG, updated=(0, None), ascending=True, limit=7, offset=12_000)
@@ -157,7 +158,7 @@ def test_both_ways_of_finding_a_page_agree(store: Store) -> None:
 
 
 def test_clear_empties_the_store(store: Store) -> None:
-    """For tests that share one."""
+    """Tests that share a store start with an empty one."""
     store.insert_many(rows(5))
     store.clear()
     assert store.count() == 0

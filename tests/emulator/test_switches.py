@@ -1,4 +1,4 @@
-"""Each open question of the contract, answered both ways."""
+"""Each open question of the contract, with every setting of its switch."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def metadata(client: Client, **parameters: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("switch", "rows", "told"), [("empty", 0, 0), ("default", 3, 100)])
-def test_limit_zero_is_nothing_or_the_default(serve: Serve, switch: str, rows: int, told: int) -> None:
-    """`limit=0` gives no row, or is taken as not given."""
+def test_limit_zero_gives_no_rows_or_the_default(serve: Serve, switch: str, rows: int, told: int) -> None:
+    """`limit=0` gives no rows, or counts as not given."""
     client = serve(limit0=switch)
     add(client, 3)
     answer = client.get("/session?limit=0").json()
@@ -31,14 +31,14 @@ def test_limit_zero_is_nothing_or_the_default(serve: Serve, switch: str, rows: i
 
 
 def test_limit_zero_can_be_refused(serve: Serve) -> None:
-    """Or it is a 400."""
+    """The response is a 400."""
     assert serve(limit0="reject").get("/session?limit=0").json()["message"] == [
         "limit must not be less than 1"
     ]
 
 
 def test_a_page_past_the_end_is_empty_or_refused(serve: Serve) -> None:
-    """An empty page with the total, or a 400."""
+    """The response is an empty page with the total, or a 400."""
     client = serve()
     add(client, 3)
     answer = client.get("/session?page=2").json()
@@ -52,10 +52,10 @@ def test_a_page_past_the_end_is_empty_or_refused(serve: Serve) -> None:
     ("switch", "status", "moved"),
     [("none", "active", False), ("status", "completed", False), ("status+updatedAt", "completed", True)],
 )
-def test_expiry_changes_what_the_switch_says(
+def test_expiry_changes_status_and_updated_at_as_switched(
     serve: Serve, clock: FakeClock, switch: str, status: str, moved: bool
 ) -> None:
-    """After `expirationSeconds` the status flips or not, and `updatedAt` moves with it or not."""
+    """After `expirationSeconds` the status changes or not, and `updatedAt` moves with it or not."""
     client = serve(expiry=switch)
     (session_id,) = add(client, expirationSeconds=60)
     before = client.get(f"/session/{session_id}").json()
@@ -69,7 +69,7 @@ def test_expiry_changes_what_the_switch_says(
 def test_expiry_counts_from_the_creation_or_from_the_last_change(
     serve: Serve, clock: FakeClock, switch: str, status: str
 ) -> None:
-    """The documentation says both; without a change it comes to the same."""
+    """The documentation says both; without changes they are equal."""
     client = serve(expiry="status", expires_after=switch)
     (session_id,) = add(client, expirationSeconds=60)
     clock.forward(seconds=40)
@@ -81,7 +81,7 @@ def test_expiry_counts_from_the_creation_or_from_the_last_change(
 
 
 def test_expiry_under_a_commit_delay_happens_once(serve: Serve, clock: FakeClock) -> None:
-    """While the change is not visible yet, it is not made again."""
+    """While the expiry is not visible yet, it is not repeated."""
     client = serve(expiry="status+updatedAt", commit_delay_seconds=5)
     (session_id,) = add(client, expirationSeconds=60)
     clock.forward(seconds=61)
@@ -93,8 +93,8 @@ def test_expiry_under_a_commit_delay_happens_once(serve: Serve, clock: FakeClock
     assert (session["status"], session["updatedAt"]) == ("completed", "2026-03-04T15:31:01.123Z")
 
 
-def test_retention_without_a_word(serve: Serve, clock: FakeClock) -> None:
-    """Silent: what is too old is neither listed nor counted nor found by id."""
+def test_silent_retention_hides_old_sessions(serve: Serve, clock: FakeClock) -> None:
+    """Sessions that are too old are neither listed nor counted nor found by id."""
     client = serve(retention_days=7)
     (old,) = add(client)
     clock.forward(days=8)
@@ -103,8 +103,8 @@ def test_retention_without_a_word(serve: Serve, clock: FakeClock) -> None:
     assert client.get(f"/session/{old}").status_code == 404
 
 
-def test_retention_that_refuses(serve: Serve, clock: FakeClock) -> None:
-    """400: asking past the window is an error that names the days and the date; asking within it is not."""
+def test_retention_can_refuse_requests(serve: Serve, clock: FakeClock) -> None:
+    """A request beyond the retention gets a 400 that names the days and the date; one within it does not."""
     client = serve(retention_days=7, retention_style="400")
     (old,) = add(client)
     clock.forward(days=8)
@@ -117,8 +117,8 @@ def test_retention_that_refuses(serve: Serve, clock: FakeClock) -> None:
     assert client.get("/session").status_code == 200
 
 
-def test_retention_that_flags(serve: Serve, clock: FakeClock) -> None:
-    """Flag: the metadata says that there is more, and echoes a later bound than was asked for."""
+def test_retention_can_be_flagged_in_the_metadata(serve: Serve, clock: FakeClock) -> None:
+    """The metadata tell that there are older sessions, and show a later bound than the requested one."""
     client = serve(retention_days=7, retention_style="flag")
     add(client)
     assert metadata(client)["itemsBeyondRetention"] is False
@@ -129,12 +129,12 @@ def test_retention_that_flags(serve: Serve, clock: FakeClock) -> None:
 
 
 def test_unknown_parameters_can_be_ignored(serve: Serve) -> None:
-    """Instead of the 400."""
+    """By default they get a 400."""
     assert serve(unknown_parameters="ignore").get("/session?foo=1").status_code == 200
 
 
-def test_ties_can_come_in_another_order_each_time(serve: Serve) -> None:
-    """Rows with equal keys are shuffled among themselves, and only they."""
+def test_ties_can_have_another_order_each_time(serve: Serve) -> None:
+    """Only rows with equal sort keys are shuffled."""
     client = serve(ties="shuffled")
     add(client, 30)
     orders = {tuple(row["id"] for row in client.get("/session").json()["results"]) for _ in range(5)}
@@ -144,7 +144,7 @@ def test_ties_can_come_in_another_order_each_time(serve: Serve) -> None:
 
 
 def test_shuffled_ties_keep_the_order_of_different_keys(serve: Serve, clock: FakeClock) -> None:
-    """Different times stay in order."""
+    """Rows with different times stay in order."""
     client = serve(ties="shuffled")
     for _ in range(20):
         add(client)
@@ -156,8 +156,8 @@ def test_shuffled_ties_keep_the_order_of_different_keys(serve: Serve, clock: Fak
 @pytest.mark.parametrize(
     ("switch", "found"), [("session", ["one"]), ("customer", ["two"]), ("either", ["one", "two"])]
 )
-def test_name_means_what_the_switch_says(serve: Serve, switch: str, found: list[str]) -> None:
-    """`name` is declared twice in the contract."""
+def test_name_filters_the_switched_field(serve: Serve, switch: str, found: list[str]) -> None:
+    """The contract declares `name` twice."""
     client = serve(name_filter=switch)
     add(client, name="x", customer={"externalId": "one"})
     add(client, name="y", customer={"name": "x", "externalId": "two"})
@@ -166,7 +166,7 @@ def test_name_means_what_the_switch_says(serve: Serve, switch: str, found: list[
 
 
 def test_a_page_can_be_capped_below_the_limit(serve: Serve) -> None:
-    """Fewer rows than asked for are not the end."""
+    """A page with fewer rows than requested is not the last one."""
     client = serve(page_cap=2)
     add(client, 3)
     answer = client.get("/session?limit=1000").json()
@@ -174,8 +174,8 @@ def test_a_page_can_be_capped_below_the_limit(serve: Serve) -> None:
     assert len(client.get("/session?limit=1000&page=2").json()["results"]) == 1
 
 
-def test_optional_metadata(serve: Serve) -> None:
-    """The fields that may be there, when they are."""
+def test_optional_metadata_can_be_switched_on(serve: Serve) -> None:
+    """The metadata have all optional fields."""
     client = serve(optional_metadata=True)
     add(client, 3)
     told = metadata(client, limit=2, createdAtGe="2026-01-01", createdAtLe="2027-01-01")
@@ -195,7 +195,7 @@ def test_optional_metadata(serve: Serve) -> None:
 
 
 def test_the_store_can_keep_milliseconds_only(serve: Serve) -> None:
-    """Without sub-millisecond storage the shown time is the stored one."""
+    """Then the stored time is the shown one."""
     client = serve(sub_millisecond=False)
     add(client)
     assert metadata(client, createdAtLe="2026-03-04T15:30:00.123Z")["totalItems"] == 1
@@ -205,7 +205,7 @@ def test_the_store_can_keep_milliseconds_only(serve: Serve) -> None:
 
 
 def test_a_write_can_stay_invisible_for_a_while(serve: Serve, clock: FakeClock) -> None:
-    """Commit delay: create, update and delete show later, with the time stamps of when they were made."""
+    """Creations, updates and deletions appear later, with the timestamps of the writes."""
     client = serve(commit_delay_seconds=5)
     (session_id,) = add(client, name="first")
     assert metadata(client)["totalItems"] == 0
@@ -224,7 +224,7 @@ def test_a_write_can_stay_invisible_for_a_while(serve: Serve, clock: FakeClock) 
 
 
 def test_the_date_header_can_be_skewed(serve: Serve) -> None:
-    """Only the header: the sessions keep the clock's time."""
+    """Sessions keep the clock's time."""
     client = serve(clock_skew_seconds=-90)
     (session_id,) = add(client)
     response = client.get(f"/session/{session_id}")
@@ -232,8 +232,8 @@ def test_the_date_header_can_be_skewed(serve: Serve) -> None:
     assert response.json()["createdAt"] == "2026-03-04T15:30:00.123Z"
 
 
-def test_a_cache_repeats_an_old_answer_with_its_age(serve: Serve, clock: FakeClock) -> None:
-    """The same question gets the old answer, old `Date` and `Age` included, until it is too old."""
+def test_a_cache_repeats_an_old_response_with_its_age(serve: Serve, clock: FakeClock) -> None:
+    """The same query gets the same response, with the old `Date` and an `Age`, until it is too old."""
     client = serve(stale_cache_seconds=30)
     first = client.get("/session")
     add(client)
@@ -251,7 +251,7 @@ def test_a_cache_repeats_an_old_answer_with_its_age(serve: Serve, clock: FakeClo
 
 
 def test_filters_and_order_can_be_ignored(serve: Serve, clock: FakeClock) -> None:
-    """A faulty proxy: accepted and not obeyed, wrong values still refused."""
+    """As by a faulty proxy: parameters are accepted but not applied; wrong values are still refused."""
     client = serve(ignored_parameters=frozenset({"updatedAtLt", "sortOrder", "phoneNumberIdAny"}))
     first, last = add(client)[0], (clock.forward(seconds=1), add(client)[0])[1]
     rows = client.get("/session?updatedAtLt=2020-01-01&sortOrder=ASC&phoneNumberIdAny=x").json()["results"]
@@ -260,7 +260,7 @@ def test_filters_and_order_can_be_ignored(serve: Serve, clock: FakeClock) -> Non
 
 
 def test_default_user_agents_can_be_refused(serve: Serve) -> None:
-    """The CDN's 403 is plain text and no authentication failure; another `User-Agent` passes."""
+    """The CDN's 403 is plain text and not an authentication failure; other user agents pass."""
     client = serve(refuse_default_user_agents=True)
     response = client.get("/session", headers={"User-Agent": "python-httpx/0.28"})
     assert (response.status_code, response.text) == (403, "error code: 1010")
@@ -269,7 +269,7 @@ def test_default_user_agents_can_be_refused(serve: Serve) -> None:
 
 
 def test_lists_can_be_compressed(serve: Serve) -> None:
-    """For a client that accepts it."""
+    """Only for clients that accept gzip."""
     client = serve(gzip=True)
     response = client.get("/session")
     assert response.headers["content-encoding"] == "gzip"
@@ -279,9 +279,9 @@ def test_lists_can_be_compressed(serve: Serve) -> None:
 
 @pytest.mark.parametrize(
     ("probabilities", "fact"),
-    [({"flood": 0.1}, "flood"), ({"500": 2.0}, "500"), ({"500": 0.6, "502": 0.6}, "sum")],
+    [({"flood": 0.1}, "flood"), ({"500": 2.0}, "500"), ({"500": 0.6, "502": 0.6}, "add up")],
 )
 def test_impossible_faults_are_refused(probabilities: dict[str, float], fact: str) -> None:
-    """Settings reject what they do not know."""
+    """Unknown kinds and impossible probabilities are errors."""
     with pytest.raises(EmulatorError, match=fact):
         EmulatorSettings(faults=FaultSettings(probabilities=probabilities))

@@ -71,7 +71,7 @@ def test_without_a_key_a_flow_prints_the_same_error_as_the_command(
             ["yesterday"],
             "error: --since: 'yesterday' is not a date; write 2026-01-31 or 2026-01-31T12:00:00Z.",
         ),
-        (["2026-02-01", "2026-01-01"], "error: --since 2026-02-01T00:00:00.000Z does not lie before --until"),
+        (["2026-02-01", "2026-01-01"], "error: --since 2026-02-01T00:00:00.000Z is not before --until"),
         ([], "error: A backfill needs one or two dates, not 0 arguments."),
         (["2026-01-01", "2026-02-01", "x"], "error: A backfill needs one or two dates, not 3 arguments."),
     ],

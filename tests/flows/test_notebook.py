@@ -37,9 +37,7 @@ def committed() -> Any:
 @pytest.fixture(scope="module")
 def pasted(demo_warehouse: Path) -> tuple[dict[str, str], Path]:
     """The notebook's command that `demo` prints, as a shell parses it: the variables it sets, and the notebook."""
-    printed: list[str] = []
-    next_steps(demo_warehouse, printed.append)
-    (command,) = (line for line in printed if "-m jupyterlab " in line)
+    (command,) = (line for line in next_steps(demo_warehouse) if "-m jupyterlab " in line)
     words = shlex.split(command)
     variables = dict(word.split("=", 1) for word in words if "=" in word)
     assert words[len(variables) :][:3] == [sys.executable, "-m", "jupyterlab"]

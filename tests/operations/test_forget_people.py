@@ -129,16 +129,16 @@ def test_the_command_prints_who_was_found_and_who_is_only_kept_out(world: World)
         "forget", "--customer-number", "14155550100", "--customer-name", "Eve Poe", environment=environment
     )
     assert (ran.code, ran.err) == (0, "")
-    assert "Erased 1 session" in ran.out
+    assert "Erased 1 session " in ran.out
     number, name = [line for line in ran.out.splitlines() if "(entry " in line]
     assert number.endswith("1 session found")
-    assert name.endswith("found nobody in the warehouse")
+    assert name.endswith("no session found")
     ran = command.run("forget", *(row[0] for row in world.here()), "no-such-id", environment=environment)
-    assert "Not in the warehouse, of the sessions that were given:\n  no-such-id" in ran.out
+    assert "Given sessions that are not in the warehouse:\n  no-such-id" in ran.out
     ran = command.run("forget", "--customer-email", "eve@mail.test", environment=environment)
     assert ran.code == 0
-    assert "Found nobody in the warehouse by what was given: there was nothing to erase." in ran.out
-    assert "They are on" not in ran.out
+    assert "No session in the warehouse matches: there was nothing to erase." in ran.out
+    assert "The erased sessions" not in ran.out
 
 
 def test_with_dropped_identifiers_the_command_prints_how_to_find_customers(world: World) -> None:
@@ -148,8 +148,8 @@ def test_with_dropped_identifiers_the_command_prints_how_to_find_customers(world
     environment = {"VAPI_WAREHOUSE": str(world.warehouse), "VAPI_PERSONAL_DATA": "drop"}
     ran = command.run("forget", "--customer-number", "+14155550100", environment=environment)
     assert ran.code == 0
-    assert "was dropped from 1 raw file" in ran.err
-    assert "Give the ids of these sessions, or run vapi-sessions sync --full" in ran.err
+    assert "removed customer identifiers from 1 raw file," in ran.err
+    assert "Give the ids of their sessions, or run vapi-sessions sync --full" in ran.err
 
 
 def test_the_list_can_be_shown_and_an_entry_removed(world: World) -> None:
@@ -158,19 +158,19 @@ def test_the_list_can_be_shown_and_an_entry_removed(world: World) -> None:
     ann = arrive(world, {"number": "+14155550101"})
     world.sync()
     environment = {"VAPI_WAREHOUSE": str(world.warehouse)}
-    assert "Nothing is on the list" in command.run("forget", "--list", environment=environment).out
+    assert "The suppression list is empty" in command.run("forget", "--list", environment=environment).out
     erase(world, ("number", "+14155550100"))
     forget(world.settings(), Whom([ann]), environment=world.environment())
     _, *entries, last = command.run("forget", "--list", environment=environment).out.splitlines()
     assert [line.split()[2:] for line in entries] == [["2", "number"], ["1", "session"]]
-    assert "cannot be read from the list" in last
+    assert "does not reveal" in last
     assert "5550100" not in "".join(entries)
     name = entries[0].split()[0]
     refused = command.run("forget", "--remove", bob[0], environment=environment)
     assert (refused.code, name in refused.err) == (2, True)
     for given in ("001 (415) 555-0100", ann):
         ran = command.run("forget", "--remove", given, environment=environment)
-        assert (ran.code, "sync --full brings back" in ran.out) == (0, True)
+        assert (ran.code, "sync --full fetches these sessions again" in ran.out) == (0, True)
     assert command.run("forget", "--remove", name, environment=environment).code == 2
     assert command.run("forget", "--list", "--dry-run", environment=environment).code == 2
     world.sync(full=True)

@@ -132,7 +132,7 @@ def test_the_verify_command_names_the_difference_and_exits_with_6(
     assert ran.code == 6
     assert lost in ran.out
     assert "vapi-sessions sync --since" in ran.out
-    assert "1 difference" in ran.err
+    assert "1 difference among" in ran.err
 
 
 def test_findings_show_no_content(world: World) -> None:

@@ -13,7 +13,7 @@ import pytest
 import vapi_sessions
 from conftest import Edited, World
 from models import ORG
-from vapi_sessions.cli.app import _print_status
+from vapi_sessions.cli.commands.status_command import print_status
 from vapi_sessions.operations import sync
 from vapi_sessions.operations.status import status
 from vapi_sessions.transform.flatten import Version, flatten
@@ -98,7 +98,7 @@ def test_status_shows_every_field(world: World, capsys: pytest.CaptureFixture[st
     found = status(world.warehouse, now=world.clock.us())
     counts = list(found.drift.values())
     assert counts == sorted(counts, reverse=True)
-    _print_status(found.as_dict())
+    print_status(found)
     (line,) = [text for text in capsys.readouterr().out.splitlines() if text.startswith("drift")]
     assert all(f"{name} ({count:,})" in line for name, count in found.drift.items())
 

@@ -1,1 +1,1 @@
-"""The command line: options, output, progress, signals."""
+"""The command line: one module a command in `commands`; options, output, progress, exit codes, signals."""

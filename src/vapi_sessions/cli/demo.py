@@ -1,11 +1,10 @@
-"""`vapi-sessions demo`: the whole main job on this machine, without an account."""
+"""The demo: the main job on this machine, without an account."""
 
 from __future__ import annotations
 
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from vapi_emulator.generate import History, fill
 from vapi_emulator.live import LiveTraffic
 from vapi_emulator.server import EmulatorServer
 from vapi_sessions.cli.display import display
+from vapi_sessions.cli.output import counted
 from vapi_sessions.core import resources
 from vapi_sessions.core.paths import warehouse_root
 from vapi_sessions.core.timestamps import show
@@ -24,24 +24,24 @@ from vapi_sessions.settings import load_settings
 from vapi_sessions.warehouse import reader
 
 _MARKER = ".vapi-sessions-demo"
+_CHANGES = 60
 
 
-def demo(directory: str | Path, *, sessions: int, days: int, seed: int, say: Callable[[str], None]) -> None:
-    """Emulate, sync, let traffic happen, sync again, answer first questions. Replaces an earlier demonstration.
+def demo(directory: str | Path, *, sessions: int, days: int, seed: int) -> None:
+    """Start the emulator, sync, simulate traffic, sync again, print first answers. Replaces an earlier demo.
 
     Raises ConfigurationError if `directory` holds something else, or if no warehouse can be there.
     """
     directory = warehouse_root(directory)
     _make_room(directory)
     warehouse = directory / "warehouse"
-    near = warehouse.relative_to(Path.cwd()) if warehouse.is_relative_to(Path.cwd()) else warehouse
     with EmulatorServer(store_path=directory / "emulator.sqlite") as server:
         history = History(
             org_id=server.org_id, sessions=sessions, days=days, seed=seed, until_us=server.store.now_us()
         )
         fill(server.store, history)
-        say(
-            f"1. An emulated Vapi with {server.store.count():,} sessions of {days} days answers on {server.url}."
+        print(
+            f"1. The emulator serves {counted(server.store.count(), 'session')} of {counted(days, 'day')} on {server.url}."
         )
         settings = load_settings(
             warehouse=warehouse, base_url=server.url, api_key=SecretStr(server.key), settle="2s"
@@ -49,68 +49,71 @@ def demo(directory: str | Path, *, sessions: int, days: int, seed: int, say: Cal
         with display("first sync") as progress:
             first = sync.sync(settings, progress=progress)
         counts = first.counts
-        say(
-            f"2. First sync: {counts.sessions_new:,} sessions and {counts.messages_written:,} messages "
-            f"in {first.seconds:.1f} s, with {first.requests} requests."
+        print(
+            f"2. First sync: {counted(counts.sessions_new, 'session')} and {counted(counts.messages_written, 'message')} "
+            f"in {first.seconds:.1f} s, with {counted(first.requests, 'request')}."
         )
-        traffic = LiveTraffic(server.store, server.org_id, rate=10.0, seed=seed)
-        traffic.steps(60)
-        say("3. Meanwhile customers went on talking: 60 changes at the source.")
+        LiveTraffic(server.store, server.org_id, rate=10.0, seed=seed).steps(_CHANGES)
+        print(f"3. Meanwhile {_CHANGES} changes happened at the source: customers went on talking.")
         with display("second sync") as progress:
             second = sync.sync(settings, progress=progress)
         counts = second.counts
-        say(
+        print(
             f"4. Second sync: {counts.sessions_new:,} new and {counts.sessions_changed:,} changed sessions "
-            f"in {second.seconds:.1f} s, with {second.requests} requests."
+            f"in {second.seconds:.1f} s, with {counted(second.requests, 'request')}."
         )
-    say(
-        f"5. Complete until {show(second.watermark) if second.watermark is not None else 'nothing yet'}. First answers:"
-    )
-    say("")
-    _answers(warehouse, say)
-    say("")
-    next_steps(warehouse, say)
-    say("")
+    until = show(second.watermark) if second.watermark is not None else "nothing yet"
+    print(f"5. Complete until {until}. First answers:\n")
+    _print_answers(warehouse)
+    print("", *next_steps(warehouse), "", sep="\n")
+    near = warehouse.relative_to(Path.cwd()) if warehouse.is_relative_to(Path.cwd()) else warehouse
     latest = warehouse / "parquet" / "latest"
     parquet = latest if latest.exists() else latest.parent  # a file system without symbolic links
-    say(f"Views to open: {near / 'vapi.duckdb'} · Parquet: {parquet} · observations: {near / 'raw'}")
+    print(f"Views to open: {near / 'vapi.duckdb'} · Parquet: {parquet} · observations: {near / 'raw'}")
 
 
-def next_steps(warehouse: Path, say: Callable[[str], None]) -> None:
-    """Commands that work when they are pasted, in whatever directory: all their paths are absolute."""
+def next_steps(warehouse: Path) -> list[str]:
+    """Lines with commands to paste. All their paths are absolute, so that they work in any directory."""
     beside = Path(sys.executable).with_name("vapi-sessions")
     python = shlex.quote(sys.executable)
     command = shlex.quote(str(beside)) if beside.exists() else f"{python} -m vapi_sessions"
     place = shlex.quote(str(warehouse.resolve()))
-    say("Try next:")
-    say(f'  {command} sql --warehouse {place} "FROM session_summary LIMIT 5"')
-    say(f"  {command} status --warehouse {place}")
+    lines = [
+        "Try next:",
+        f'  {command} sql --warehouse {place} "FROM session_summary LIMIT 5"',
+        f"  {command} status --warehouse {place}",
+    ]
     notebook = resources.directory("notebooks") / "first_look.ipynb"
     if notebook.exists():  # in a checkout
-        say("The notebook (the first line once):")
-        say(f"  {python} -m pip install jupyterlab")
-        say(f"  VAPI_WAREHOUSE={place} {python} -m jupyterlab {shlex.quote(str(notebook))}")
-    say("An emulator with traffic; in another terminal, what it prints:")
-    say(f"  {command} emulate --live 5")
-    say("With your own account and its private key:")
-    say("  export VAPI_API_KEY=…")
-    say(f'  {command} sync && {command} sql "FROM cost_by_day"')
+        lines += [
+            "The notebook (the first line is needed once):",
+            f"  {python} -m pip install jupyterlab",
+            f"  VAPI_WAREHOUSE={place} {python} -m jupyterlab {shlex.quote(str(notebook))}",
+        ]
+    return [
+        *lines,
+        "An emulator with traffic; it prints the commands for another terminal:",
+        f"  {command} emulate --live 5",
+        "With your own account and its private key:",
+        "  export VAPI_API_KEY=…",
+        f'  {command} sync && {command} sql "FROM cost_by_day"',
+    ]
 
 
 def _make_room(directory: Path) -> None:
     if directory.exists() and not directory.is_dir():
-        raise ConfigurationError(f"{directory} is a file.", "Give another place with --dir.")
+        raise ConfigurationError(f"{directory} is a file.", "Give another directory with --dir.")
     if directory.exists() and any(directory.iterdir()):
         if not (directory / _MARKER).exists():
             raise ConfigurationError(
-                f"{directory} holds something that is no demonstration.", "Give another place with --dir."
+                f"{directory} holds files that are not from a demo.", "Give another directory with --dir."
             )
         shutil.rmtree(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / _MARKER).write_text("Made by vapi-sessions demo, which replaces it each time.\n")
+    (directory / _MARKER).write_text("Made by vapi-sessions demo, which replaces this directory each time.\n")
 
 
-def _answers(warehouse: Path, say: Callable[[str], None]) -> None:
+def _print_answers(warehouse: Path) -> None:
     with reader.connect(warehouse) as db:
 
         def rows(sql: str) -> list[tuple[Any, ...]]:
@@ -120,22 +123,23 @@ def _answers(warehouse: Path, say: Callable[[str], None]) -> None:
             "SELECT count(*), sum(message_count)::BIGINT, sum(tool_call_count)::BIGINT, sum(cost_usd), "
             "count(*) FILTER (cost_usd IS NULL) FROM sessions"
         )[0]
-        say(
-            f"  {sessions:,} sessions, {messages:,} messages, {calls:,} tool calls, ${cost:,.2f} ({pending:,} sessions still pending)"
+        print(
+            f"  {counted(sessions, 'session')}, {counted(messages, 'message')}, {counted(calls, 'tool call')}, ${cost:,.2f} "
+            f"(cost of {counted(pending, 'session')} still pending)"
         )
-        say("  cost by day (the last 7)")
+        print("  cost by day (the last 7)")
         for day, count, usd in rows(
             "SELECT strftime(created_at AT TIME ZONE 'UTC', '%Y-%m-%d') AS day, count(*), sum(cost_usd) FROM sessions "
             "GROUP BY day ORDER BY day DESC LIMIT 7"
         ):
-            say(f"    {day}  {count:>6,} sessions  ${usd or 0:>9,.2f}")
-        say("  cost by model")
+            print(f"    {day}  {counted(count, 'session'):>15}  ${usd or 0:>9,.2f}")
+        print("  cost by model")
         for provider, model, usd in rows(
             "SELECT model_provider, model_name, sum(cost_usd) AS usd FROM costs WHERE model_name IS NOT NULL "
             "GROUP BY ALL ORDER BY usd DESC NULLS LAST LIMIT 5"
         ):
-            say(f"    {f'{provider} {model}':<40} ${usd or 0:>9,.2f}")
+            print(f"    {f'{provider} {model}':<40} ${usd or 0:>9,.2f}")
         for name, count in rows(
             "SELECT function_name, count(*) AS calls FROM tool_calls GROUP BY ALL ORDER BY calls DESC, function_name LIMIT 1"
         ):
-            say(f"  most used tool: {name} ({count:,} calls)")
+            print(f"  most used tool: {name} ({counted(count, 'call')})")

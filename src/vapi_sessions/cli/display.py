@@ -1,4 +1,4 @@
-"""What a person sees while a run works: a progress bar in a terminal, plain lines elsewhere. All of it on stderr."""
+"""The progress of a run, on stderr: a bar in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,20 +20,21 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from vapi_sessions.cli.output import counted
 from vapi_sessions.errors import plain
 from vapi_sessions.operations.progress import Counts
 
-_NARROW: Final = 80  # columns of a terminal that the whole bar does not fit into
+_NARROW: Final = 80  # columns; the whole bar does not fit into fewer
 _LINE_EVERY: Final = 5.0  # seconds between plain lines
 
 
 def display(title: str) -> Bars | Lines:
-    """The `progress.Progress` that fits the stderr at hand; a context manager."""
+    """The implementation of `progress.Progress` that suits stderr; a context manager."""
     return Bars(title) if sys.stderr.isatty() else Lines(title)
 
 
 class Bars:
-    """A live bar: sessions against the known total, windows, messages, rate and time left."""
+    """A live bar: sessions out of the known total, windows, messages, rate and time left."""
 
     def __init__(self, title: str) -> None:
         self._console = Console(stderr=True)
@@ -47,7 +48,7 @@ class Bars:
             ),
             TimeRemainingColumn(compact=True),
         ]
-        if self._console.width < _NARROW:  # Rich would shrink all of them, to nothing
+        if self._console.width < _NARROW:  # Rich would shrink every column to nothing
             columns = [*columns[:2], columns[3], columns[5]]
         self._progress = Progress(*columns, console=self._console, transient=True)
         self._task = self._progress.add_task(title, total=None, windows="", messages="", rate=0.0)
@@ -92,12 +93,12 @@ class Bars:
         self._progress.update(self._task, messages=f"{counts.messages_written:,} messages · ")
 
     def waiting(self, seconds: float, reason: str) -> None:
-        """Say why nothing moves."""
+        """Print the reason of a wait of a second or more."""
         if seconds >= 1:
             self._print(f"waiting {seconds:.0f} s: {reason}")
 
     def say(self, text: str) -> None:
-        """Say it above the bar."""
+        """Print a line above the bar."""
         self._print(text)
 
     def _print(self, text: str) -> None:
@@ -105,7 +106,7 @@ class Bars:
 
 
 class Lines:
-    """One plain line now and then, for log files."""
+    """A plain line every few seconds, for log files."""
 
     def __init__(self, title: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._title = title
@@ -124,13 +125,13 @@ class Lines:
         return None
 
     def planned(self, windows: int, sessions: int) -> None:
-        """Say what is ahead."""
+        """Print the totals."""
         self._windows, self._total, self._started = windows, sessions, self._monotonic()
-        within = f" in {windows} window{'s' if windows != 1 else ''}" if windows else ""
-        self._say(f"{sessions:,} sessions to read{within}")
+        within = f" in {counted(windows, 'window')}" if windows else ""
+        self._print(f"{counted(sessions, 'session')} to read{within}")
 
     def read(self, sessions: int) -> None:
-        """Say how far it is, every few seconds."""
+        """Print the progress, at most every few seconds."""
         with self._lock:
             self._read += sessions
             now = self._monotonic()
@@ -139,13 +140,14 @@ class Lines:
             self._last = now
             rate = self._read / max(now - self._started, 1e-3)
             left = max(0, self._total - self._read) / rate if rate else 0
-        parts = [f"{self._read:,} of {self._total:,} sessions" if self._total else f"{self._read:,} sessions"]
+        of_total = f"{self._read:,} of {self._total:,} sessions"
+        parts = [of_total if self._total else counted(self._read, "session")]
         if self._windows:
-            parts += [f"{self._done}/{self._windows} windows", f"{self._messages:,} messages"]
+            parts += [f"{self._done}/{self._windows} windows", f"{counted(self._messages, 'message')}"]
         parts.append(f"{rate:,.0f}/s")
-        if self._total:  # else nobody knows what is ahead
+        if self._total:  # else the time left is unknown
             parts.append(f"{left:.0f} s left")
-        self._say(", ".join(parts))
+        self._print(", ".join(parts))
 
     def window_done(self) -> None:
         """Count a window."""
@@ -157,13 +159,13 @@ class Lines:
         self._messages = counts.messages_written
 
     def waiting(self, seconds: float, reason: str) -> None:
-        """Say why nothing moves."""
+        """Print the reason of a wait of a second or more."""
         if seconds >= 1:
-            self._say(f"waiting {seconds:.0f} s: {reason}")
+            self._print(f"waiting {seconds:.0f} s: {reason}")
 
     def say(self, text: str) -> None:
-        """Say it."""
-        self._say(text)
+        """Print a line."""
+        self._print(text)
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         print(plain(f"{self._title}: {text}"), file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM: the first lets a command end in order, and says so at once; the second ends the process.
+"""Ctrl-C and SIGTERM: the first signal lets a command end in order, the second ends the process at once.
 
-Ending at once is as safe as `kill -9`, after which the next run goes on where this one was. `received` is the first
-signal, for the exit code.
+Ending at once is as safe as `kill -9`: the next run continues where this one stopped. `received` is the first signal,
+for the exit code.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ received: int | None = None
 
 
 @contextlib.contextmanager
-def listening(first_word: Callable[[], str]) -> Iterator[None]:
-    """Inside, both signals raise KeyboardInterrupt in the main thread. `first_word` is said then, unless it is empty.
+def listening(message: Callable[[], str]) -> Iterator[None]:
+    """While this context is open, both signals raise KeyboardInterrupt in the main thread.
 
-    A signal that whoever started us ignores, `nohup` or a shell in the background, stays ignored.
+    `message` gives the line to print at once; an empty one prints nothing. A signal that was ignored when the process
+    started stays ignored, as `nohup` and background shells require.
     """
     global received
     received = None
@@ -28,12 +29,12 @@ def listening(first_word: Callable[[], str]) -> Iterator[None]:
     def interrupted(number: int, frame: FrameType | None) -> None:
         global received
         if received is not None:
-            _say(
-                "\x1b[?25h" if sys.stderr is not None and sys.stderr.isatty() else ""
-            )  # a progress bar hides the cursor
+            if sys.stderr is not None and sys.stderr.isatty():
+                _write("\x1b[?25h")  # a progress bar hides the cursor
             os._exit(128 + number)
         received = number
-        _say(f"{word}\n" if (word := first_word()) else "")
+        if text := message():
+            _write(f"{text}\n")
         raise KeyboardInterrupt
 
     before = {
@@ -50,8 +51,8 @@ def listening(first_word: Callable[[], str]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _say(text: str) -> None:
-    """Past Python's own buffers, which may be in use at this very moment."""
-    if text and sys.stderr is not None:
+def _write(text: str) -> None:
+    """Write to stderr without Python's buffers, which the interrupted code may be using."""
+    if sys.stderr is not None:
         with contextlib.suppress(OSError, ValueError):
             os.write(sys.stderr.fileno(), text.encode())

@@ -1,7 +1,7 @@
-"""Conversations out of a JSONL file: whole sessions, or just `{"messages": [...]}` with anything beside it.
+"""Loading sessions from a JSON Lines file.
 
-A line is a whole session if it has both `id` and `createdAt`. Of any other, `messages` becomes a session, a few minutes
-after the previous one, and what else the line holds goes into its `metadata`.
+A line with both `id` and `createdAt` is a whole session. Of any other line, `messages` becomes a session, a few minutes
+after the previous one, and the other fields go into its `metadata`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _BATCH: Final = 500
 
 
 def load(store: Store, path: Path, org_id: str, *, until_us: int | None = None, seed: int = 1) -> int:
-    """Store what a JSONL file holds, in one transaction a batch; returns the number of sessions.
+    """Store the sessions of a file, one transaction per batch; returns their number.
 
-    Conversations without a time of their own end at `until_us` (now). Nothing is stored if any line is bad.
+    Conversations without times end at `until_us` (default: now). Nothing is stored if any line is bad.
     """
     lines = _read(path)
     now = store.now_us() if until_us is None else until_us
@@ -39,7 +39,7 @@ def load(store: Store, path: Path, org_id: str, *, until_us: int | None = None, 
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise _bad_line(path, number, str(error)) from error
         if row.id in ids or store.get(org_id, row.id) is not None:
-            raise _bad_line(path, number, f"a session with the id {row.id} exists already")
+            raise _bad_line(path, number, f"a session with the id {row.id} already exists")
         ids.add(row.id)
         rows.append(row)
     return sum(store.insert_many(rows[first : first + _BATCH]) for first in range(0, len(rows), _BATCH))
@@ -59,7 +59,7 @@ def _values(path: Path) -> Iterator[tuple[int, Any]]:
                 try:
                     yield number, decode(line)
                 except ValueError:
-                    raise _bad_line(path, number, "it is no JSON text") from None
+                    raise _bad_line(path, number, "it is not JSON") from None
 
 
 def _bad_line(path: Path, number: int, reason: str) -> EmulatorError:
@@ -71,12 +71,12 @@ def _bad_line(path: Path, number: int, reason: str) -> EmulatorError:
 
 def _row(value: Any, org_id: str, created_us: int, rng: random.Random) -> StoredSession:
     if not isinstance(value, dict):
-        raise TypeError("it is no JSON object")
+        raise TypeError("it is not a JSON object")
     messages = value.get("messages")
     if messages is not None and not (
         isinstance(messages, list) and all(isinstance(m, dict) for m in messages)
     ):
-        raise TypeError("its messages are no array of objects")
+        raise TypeError("its messages are not an array of objects")
     if "id" in value and "createdAt" in value:
         created = parse_iso(value["createdAt"])
         updated = parse_iso(value["updatedAt"]) if "updatedAt" in value else created

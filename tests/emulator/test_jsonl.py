@@ -1,4 +1,4 @@
-"""Loading conversations from JSONL."""
+"""Loading sessions and conversations from a JSON Lines file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vapi_emulator import EmulatorError
-from vapi_emulator.imported import load
+from vapi_emulator.jsonl import load
 from vapi_emulator.store import Store
 
 from .conftest import Client, FakeClock
@@ -30,8 +30,8 @@ def write(folder: Path, *lines: object) -> Path:
     return path
 
 
-def test_conversations_become_sessions_in_their_order(store: Store, tmp_path: Path) -> None:
-    """Messages unchanged, everything else in `metadata`, one after the other up to now; blank lines are skipped."""
+def test_conversations_become_sessions_in_the_order_of_the_file(store: Store, tmp_path: Path) -> None:
+    """Messages are unchanged, other fields are in `metadata`, the last session ends now; blank lines are skipped."""
     talks = [{"messages": [{"role": "user", "content": f"{n}"}], "task_id": n} for n in range(3)]
     assert load(store, write(tmp_path, talks[0], "", talks[1], talks[2]), ORG) == 3
     stored = store.sessions(ORG)
@@ -40,8 +40,8 @@ def test_conversations_become_sessions_in_their_order(store: Store, tmp_path: Pa
     assert stored[-1]["updatedAt"] < "2026-03-04T15:30:00.123Z"
 
 
-def test_whole_sessions_keep_id_and_times(store: Store, tmp_path: Path) -> None:
-    """Only the organisation becomes ours."""
+def test_whole_sessions_keep_their_id_and_times(store: Store, tmp_path: Path) -> None:
+    """Only the organisation is replaced."""
     session = {
         "id": "00000000-0000-4000-8000-000000000001",
         "orgId": "somebody-else",
@@ -56,10 +56,10 @@ def test_whole_sessions_keep_id_and_times(store: Store, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("{", "no JSON text"),
-        ("[]", "no JSON object"),
+        ("{", "not JSON"),
+        ("[]", "not a JSON object"),
         ('{"a": 1}', "no messages"),
-        ('{"messages": [1]}', "no array of objects"),
+        ('{"messages": [1]}', "not an array of objects"),
         ('{"id": "x", "createdAt": "yesterday"}', "yesterday"),
         ('{"id": "x", "createdAt": 5}', "str"),
     ],
@@ -67,14 +67,14 @@ def test_whole_sessions_keep_id_and_times(store: Store, tmp_path: Path) -> None:
 def test_a_bad_line_is_named_and_nothing_is_stored(
     store: Store, tmp_path: Path, line: str, reason: str
 ) -> None:
-    """The error tells the file, the line and the reason."""
+    """The error names the file, the line and the reason."""
     with pytest.raises(EmulatorError, match=rf"Line 2 of .*in\.jsonl.*{reason}"):
         load(store, write(tmp_path, {"messages": []}, line), ORG)
     assert store.count() == 0
 
 
-def test_an_id_twice_is_a_bad_line(store: Store, tmp_path: Path) -> None:
-    """In the file, or in the store."""
+def test_a_repeated_id_is_a_bad_line(store: Store, tmp_path: Path) -> None:
+    """Whether the id is in the file twice, or already in the store."""
     session = {"id": "00000000-0000-4000-8000-000000000001", "createdAt": "2026-01-02"}
     with pytest.raises(EmulatorError, match="Line 2"):
         load(store, write(tmp_path, session, session), ORG)
@@ -84,13 +84,13 @@ def test_an_id_twice_is_a_bad_line(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(store: Store, tmp_path: Path) -> None:
-    """With what the system says."""
+    """The error includes the reason given by the system."""
     with pytest.raises(EmulatorError, match=r"Cannot read .*nowhere\.jsonl: No such file"):
         load(store, tmp_path / "nowhere.jsonl", ORG)
 
 
 def test_real_conversations_load(store: Store, shared: Path) -> None:
-    """The corpus: every message of every conversation, unchanged."""
+    """Every message of every conversation in the corpus is stored unchanged."""
     path = shared / "corpus" / "airline-agent-conversations.jsonl"
     load(store, path, ORG)
     wanted = [json.loads(line)["messages"] for line in path.read_text().splitlines()]
@@ -98,7 +98,7 @@ def test_real_conversations_load(store: Store, shared: Path) -> None:
 
 
 def test_real_conversations_pass_through_http(client: Client, shared: Path) -> None:
-    """Posted one by one, each comes back with its text identical, by id and in the list."""
+    """Conversations posted one by one are unchanged in the list."""
     path = shared / "corpus" / "airline-agent-conversations.jsonl"
     wanted = [json.loads(line)["messages"] for line in path.read_text().splitlines()]
     posted = {}

@@ -1,0 +1,17 @@
+"""`vapi-sessions rebuild`."""
+
+from __future__ import annotations
+
+from vapi_sessions.cli.options import Warehouse, command_settings
+from vapi_sessions.cli.output import counted
+
+
+def rebuild(warehouse: Warehouse = None) -> None:
+    """Derive all tables again from raw/, and publish them."""
+    from vapi_sessions.cli.display import display
+    from vapi_sessions.operations.rebuild import rebuild as run
+
+    settings = command_settings(warehouse=warehouse)
+    with display("rebuild") as progress:
+        files, sessions = run(settings.warehouse, sanitizer=settings.sanitizer(), progress=progress)
+    print(f"Rebuilt {counted(sessions, 'session')} from {counted(files, 'raw file')}.")

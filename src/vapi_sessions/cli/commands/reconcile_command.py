@@ -1,0 +1,47 @@
+"""`vapi-sessions reconcile`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vapi_sessions.cli import options
+from vapi_sessions.cli.output import counted
+
+
+def reconcile(
+    warehouse: options.Warehouse = None,
+    base_url: options.BaseUrl = None,
+    recheck: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DURATION", help="Also re-read sessions created within this period, such as 48h."
+        ),
+    ] = None,
+    accept_deletions: Annotated[
+        bool,
+        typer.Option("--accept-deletions", help="Accept more deletions than the safety limit allows."),
+    ] = False,
+    settle: options.Settle = None,
+    page_size: options.PageSize = None,
+) -> None:
+    """Mark sessions that the source has deleted, and fetch missing ones. One deletion costs about twenty requests."""
+    from vapi_sessions.cli.display import display
+    from vapi_sessions.operations.reconcile import reconcile as run
+
+    settings = options.command_settings(
+        warehouse=warehouse, base_url=base_url, settle=settle, page_size=page_size
+    )
+    period = options.duration("--recheck", recheck) if recheck is not None else 0
+    with display("reconcile") as progress:
+        done = run(settings, recheck=period, accept_deletions=accept_deletions, progress=progress)
+    counts = done.counts
+    print(
+        f"{counts.deleted:,} marked as deleted, {counts.aged_out:,} as aged out, {counts.restored:,} restored, "
+        f"{counts.sessions_new:,} missing and added, {counts.sessions_changed:,} changed and updated"
+    )
+    print(
+        f"{counted(done.differing, 'differing window')} read, {counted(done.checked, 'id')} checked, "
+        f"in {done.seconds:.1f} s with {counted(done.requests, 'request')}"
+    )

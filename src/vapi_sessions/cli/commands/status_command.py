@@ -1,0 +1,90 @@
+"""`vapi-sessions status`."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vapi_sessions.cli import options
+from vapi_sessions.cli.output import counted, duration
+from vapi_sessions.errors import DifferenceError, plain
+
+if TYPE_CHECKING:
+    from vapi_sessions.operations.status import Status
+
+_LONGEST_LINE = 100_000
+
+
+def status(
+    warehouse: options.Warehouse = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the status as JSON.")] = False,
+    max_age: Annotated[
+        str | None,
+        typer.Option(metavar="DURATION", help="Exit with code 6 if the warehouse is older than this."),
+    ] = None,
+) -> None:
+    """Show how fresh and how complete the warehouse is."""
+    from vapi_sessions.operations.status import status as read_status
+
+    settings = options.command_settings(warehouse=warehouse)
+    limit = options.duration("--max-age", max_age) if max_age is not None else None
+    found = read_status(settings.warehouse, now=time.time_ns() // 1000)
+    if as_json:
+        print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        print_status(found)
+    if limit is not None and (found.age_seconds is None or found.age_seconds > limit / 1e6):
+        age = "never synced" if found.age_seconds is None else f"{duration(found.age_seconds)} old"
+        raise DifferenceError(f"The warehouse is {age}, more than {max_age}.", "Run vapi-sessions sync.")
+
+
+def print_status(status: Status) -> None:
+    """One fact a line, then the last runs."""
+    from vapi_sessions.operations.coordinator import describe
+
+    _line("warehouse", status.warehouse)
+    _line("organisation", status.org_id or "not seen yet")
+    _line("source", status.base_url or "-")
+    _line("history from", f"{status.origin} ({status.origin_reason})" if status.origin else "-")
+    age = f", {duration(status.age_seconds)} ago" if status.age_seconds is not None else ""
+    until = f"{status.watermark or 'nothing yet'}{age}"
+    if status.first_sync:
+        print(plain(f"first sync {status.first_sync}: complete until {until}"))
+    else:
+        _line("complete until", until)
+    _line("gaps", "; ".join(f"{lower} … {upper}" for lower, upper in status.gaps) or "none")
+    _line("rows", ", ".join(f"{count:,} {table}" for table, count in status.rows.items()))
+    _line(
+        "sessions",
+        f"{status.deleted_sessions:,} deleted, {status.aged_out_sessions:,} aged out, {status.pending_cost_sessions:,} with pending cost",
+    )
+    _line("published", status.snapshot or "never")
+    _line("sizes", ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in status.bytes.items()))
+    if count := status.unmerged_raw_files:
+        _line(
+            "unmerged", f"{counted(count, 'raw file')}; the next sync merges {'it' if count == 1 else 'them'}"
+        )
+    if warning := describe(status.unreadable):
+        _line("unreadable", warning)
+    if status.drift:
+        _line("drift", ", ".join(f"{name} ({count:,})" for name, count in status.drift.items()))
+    print("last runs")
+    for run in status.last_runs:
+        _print_run(run)
+
+
+def _line(name: str, value: str) -> None:
+    print(plain(f"{name:<16}{value}", _LONGEST_LINE))
+
+
+def _print_run(run: dict[str, Any]) -> None:
+    error = f": {run['error']}" if run["error"] else ""
+    print(
+        plain(
+            f"  {run['started_at']}  {run['command']:<8} {run['outcome']:<11} read {run['sessions_read'] or 0:,}, "
+            f"new {run['sessions_new'] or 0:,}, changed {run['sessions_changed'] or 0:,}, late {run['late_rows'] or 0:,}{error}"
+        )
+    )

@@ -1,0 +1,56 @@
+"""`vapi-sessions verify`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vapi_sessions.cli.options import BaseUrl, PageSize, Warehouse, command_settings
+from vapi_sessions.cli.output import counted, print_names, upper_bound
+from vapi_sessions.core.timestamps import show
+from vapi_sessions.errors import DifferenceError, plain
+
+if TYPE_CHECKING:
+    from vapi_sessions.operations.verify import Finding
+
+
+def verify(
+    warehouse: Warehouse = None,
+    base_url: BaseUrl = None,
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Compare the content and the rows of every session, not only counts."),
+    ] = False,
+    page_size: PageSize = None,
+) -> None:
+    """Compare the warehouse with the source and list the differences; exit with code 6 if there are any. Changes nothing."""
+    from vapi_sessions.cli.display import display
+    from vapi_sessions.operations.coordinator import describe
+    from vapi_sessions.operations.verify import verify as run
+
+    settings = command_settings(warehouse=warehouse, base_url=base_url, page_size=page_size)
+    with display("verify") as progress:
+        done = run(settings, deep=deep, progress=progress)
+    for finding in done.findings:
+        _print_finding(finding)
+    if unreadable := describe(done.unreadable):
+        print(plain(f"warning: {unreadable}"))
+    how, sessions = "row by row" if deep else "by counts", counted(done.sessions, "session")
+    if done.findings:
+        raise DifferenceError(
+            f"{counted(len(done.findings), 'difference')} among {sessions}, compared {how}.",
+            "The remedies are listed above, on stdout.",
+        )
+    print(
+        f"{sessions} agree{'s' if done.sessions == 1 else ''} with the source, compared {how}, "
+        f"for changes until {show(done.until)} ({counted(done.requests, 'request')}, {done.seconds:.1f} s)"
+    )
+
+
+def _print_finding(finding: Finding) -> None:
+    where = ""
+    if finding.window is not None:
+        where = f"created {show(finding.window.lower)} … {upper_bound(finding.window.upper)}: "
+    print(plain(f"{where}{finding.what}; remedy: {finding.remedy}"))
+    print_names(finding.ids)

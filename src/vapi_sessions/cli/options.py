@@ -1,0 +1,98 @@
+"""Options that several commands share, and the settings that follow from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from vapi_sessions.cli.output import warn
+from vapi_sessions.core.timestamps import parse_duration
+from vapi_sessions.errors import ConfigurationError
+from vapi_sessions.settings import Settings, load_settings
+
+Warehouse = Annotated[
+    str | None,  # a Path would turn "" into "." and "s3://b" into "s3:/b"
+    typer.Option(
+        "--warehouse", metavar="DIR", help="Warehouse directory (VAPI_WAREHOUSE; default: ./warehouse)."
+    ),
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--base-url",
+        metavar="URL",
+        help="Address of the API (VAPI_BASE_URL; default: https://api.vapi.ai).",
+    ),
+]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DATE",
+        help="Read only changes from this date on (ISO 8601, UTC). On the first sync: where history begins.",
+    ),
+]
+Until = Annotated[
+    str | None, typer.Option(metavar="DATE", help="Read only changes before this date (ISO 8601, UTC).")
+]
+Full = Annotated[
+    bool, typer.Option("--full", help="Read every session again; unchanged sessions are not stored again.")
+]
+Settle = Annotated[
+    str | None,
+    typer.Option(metavar="DURATION", help="How long the source may take to show a change (default: 60s)."),
+]
+Lookback = Annotated[
+    str | None,
+    typer.Option(metavar="DURATION", help="How far before the watermark to read again (default: 15m)."),
+]
+Concurrency = Annotated[
+    int | None, typer.Option(metavar="N", help="Number of parallel requests, 1 to 64 (default: 6).")
+]
+PageSize = Annotated[
+    int | None, typer.Option(metavar="N", help="Sessions per page, 1 to 1000 (default: 1000).")
+]
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalOptions:
+    """The options given before the command, and the command's name."""
+
+    warehouse: str | None = None
+    base_url: str | None = None
+    debug: bool = False
+    command: str | None = None
+
+
+#: Of the running command. Error handling reads them too, when typer's context is gone.
+current = GlobalOptions()
+
+
+def command_settings(
+    *, warehouse: str | None = None, base_url: str | None = None, **given: object
+) -> Settings:
+    """The settings of a command. Options after the command win over those before it, and both over the environment.
+
+    Warns about warehouse directories that other users can change. Raises ConfigurationError.
+    """
+    settings = load_settings(
+        warehouse=warehouse if warehouse is not None else current.warehouse,
+        base_url=base_url or current.base_url,
+        **given,
+    )
+    from vapi_sessions.warehouse.layout import Layout
+
+    for doubt in Layout(settings.warehouse).doubts():
+        warn(doubt)
+    return settings
+
+
+def duration(option: str, text: str) -> int:
+    """The microseconds of an option such as `15m`. Raises ConfigurationError, which names the option."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{option}: {error}.", f"See vapi-sessions COMMAND --help for {option}."
+        ) from None

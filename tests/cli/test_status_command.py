@@ -1,0 +1,48 @@
+"""`status`: as JSON, as text, and as an alarm."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from desk import OURS, Desk
+from vapi_sessions.schema import TABLES
+
+
+def test_status_as_json(desk: Desk) -> None:
+    """It has the organisation, the claim, the rows, the runs and the sizes."""
+    found = json.loads(desk.run("status", "--json").out)
+    assert (found["org_id"], found["base_url"]) == (OURS, desk.server.url)
+    assert found["warehouse"] == str(desk.warehouse)
+    assert found["gaps"] == []
+    assert found["origin_reason"] == "oldest session"
+    assert found["watermark"].endswith("Z")
+    assert found["age_seconds"] >= 0
+    for table in TABLES:
+        assert [(found["rows"][table.name],)] == desk.rows(f"SELECT count(*) FROM {table.name}")
+    assert [(run["outcome"], run["sessions_new"]) for run in found["last_runs"]] == [("done", 120)]
+    assert found["bytes"]["raw"] == sum(p.stat().st_size for p in (desk.warehouse / "raw").iterdir())
+    assert found["unmerged_raw_files"] == 0
+
+
+def test_status_as_text(desk: Desk) -> None:
+    """One fact per line."""
+    ran = desk.run("status")
+    facts = dict(line.split(maxsplit=1) for line in ran.out.splitlines() if not line.startswith(" "))
+    assert (ran.code, ran.err) == (0, "")
+    assert facts["organisation"] == OURS
+    assert facts["gaps"] == "none"
+    assert facts["rows"].startswith("120 sessions, ")
+
+
+@pytest.mark.parametrize(("age", "code"), [("7d", 0), ("0s", 6)])
+def test_status_exits_with_6_if_the_warehouse_is_too_old(desk: Desk, age: str, code: int) -> None:
+    """It still prints the status; the error names the remedy."""
+    ran = desk.run("status", "--json", "--max-age", age)
+    assert ran.code == code
+    assert json.loads(ran.out)["rows"]["sessions"] == 120
+    assert (ran.err == "") == (code == 0)
+    if code:
+        assert "more than 0s" in ran.message[0]
+        assert "vapi-sessions sync" in ran.message[1]

@@ -1,0 +1,52 @@
+"""`sync` and `rebuild`: their summaries, and where the key must not appear."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+import vapi_sessions
+from conftest import KEY, settings_for
+from desk import Desk, always
+from vapi_emulator.server import EmulatorServer
+from vapi_sessions.operations import sync
+
+
+def test_a_first_sync_prints_its_summary(tmp_path: Path, source: EmulatorServer) -> None:
+    """The summary is on stdout, progress on stderr, and the key on neither."""
+    desk = Desk(source, tmp_path / "new" / "warehouse")
+    desk.warehouse.parent.mkdir()
+    ran = desk.start("sync", "--page-size", "50")
+    assert ran.code == 0
+    assert re.match(r"120 sessions read: 120 new, 0 changed, [\d,]+ messages written, in ", ran.out)
+    assert "complete until 2" in ran.out
+    assert "sync: 120 sessions to read in " in ran.err
+    assert KEY not in ran.out + ran.err
+    assert desk.rows("SELECT count(*) FROM sessions") == [(120,)]
+
+
+def test_no_file_of_the_warehouse_contains_the_key(desk: Desk) -> None:
+    """Neither after a success nor after a failure."""
+    always("500")(desk)
+    desk.server.faults.script(None, None)
+    with pytest.raises(vapi_sessions.errors.VapiSessionsError):
+        sync.sync(
+            settings_for(desk.server, desk.warehouse, api_key=SecretStr(KEY)),
+            environment=sync.Environment(sleep=lambda seconds: None),
+        )
+    files = desk.files()
+    assert {"index.duckdb", "vapi.duckdb"} < files.keys()
+    assert [name for name, (content, _) in files.items() if KEY.encode() in content] == []
+
+
+def test_rebuild_prints_its_summary(desk: Desk) -> None:
+    """The contents are equal, and no other database is left."""
+    before = desk.contents()
+    ran = desk.run("rebuild")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == "Rebuilt 120 sessions from 1 raw file.\n"
+    assert {path.name for path in desk.warehouse.glob("*.duckdb*")} == {"index.duckdb", "vapi.duckdb"}
+    assert desk.contents() == before
