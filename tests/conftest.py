@@ -12,10 +12,12 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from clocks import Clock
 from constants import KEY
+from instances import Instances
 from published import NEW_VIEWS, looking, tables_of
 from simulation.connections import made_once
 from transports import Edited, RealTransport
@@ -52,6 +54,13 @@ def _default_signal_handlers() -> None:
 def _views_are_made_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(snapshots, "_new_views", made_once(NEW_VIEWS))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _instances_of_duckdb_are_used_again() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duckdb, "connect", Instances(duckdb.connect).connect)
         yield
 
 

@@ -19,7 +19,7 @@ from selection import first
 from vapi_emulator.faults import Fault
 from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import FaultSettings
-from vapi_sessions.cli import signals
+from vapi_sessions.core import threads
 from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.core.timestamps import MINUTE, SECOND, parse
 from vapi_sessions.errors import (
@@ -633,7 +633,7 @@ def test_an_interruption_while_windows_are_started_ends_those_that_run(
     """They are not read to their ends first: that could take hours."""
     _spread(world, 120)
     world.server.configure(faults=FaultSettings(latency_seconds=0.02))
-    monkeypatch.setattr(signals, "ThreadPoolExecutor", _InterruptedStart)
+    monkeypatch.setattr(threads, "ThreadPoolExecutor", _InterruptedStart)
     with pytest.raises(KeyboardInterrupt):
         world.sync(page_size=3, concurrency=4)
     assert len(world.here()) < 40

@@ -105,7 +105,7 @@ def test_what_a_killed_publication_left_goes_with_the_next_run(
     synced: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A draft, or a snapshot that has its name and that nobody was shown."""
-    for owner, attribute in ((publication, "write_part"), (publication.Index, "note_publication")):
+    for owner, attribute in ((publication, "write_part"), (publication.Index, "record_publication")):
         before = snapshots(synced)
         change(synced)
         revive = die(monkeypatch, owner, attribute)

@@ -183,7 +183,7 @@ def test_a_process_that_died_before_the_index_knew_does_no_harm(
     """A snapshot that carries its name but was not noted is made again, in the same second too."""
     three_months.merge(full("mar", 9, MARCH, updated=HOUR, name="new"))
     with monkeypatch.context() as patch:
-        patch.setattr(type(three_months.index), "note_publication", _die)
+        patch.setattr(type(three_months.index), "record_publication", _die)
         with pytest.raises(KeyboardInterrupt):
             three_months.publish()
     assert three_months.ask("SELECT count(*) FROM sessions WHERE name = 'new'") == [(0,)]

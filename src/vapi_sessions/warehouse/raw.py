@@ -27,7 +27,7 @@ from vapi_sessions.privacy.sanitizer import STATE, hash_part
 from vapi_sessions.transform.headers import UnreadableRow, read_session, well_formed
 from vapi_sessions.transform.resolve import Observation, Unreadable, unreadable
 
-_PROGRESS: Final = b"vapi_sessions.operations.progress"
+_PROGRESS: Final = b"vapi_sessions.progress"
 _ROWS_AT_ONCE: Final = 2_000
 
 
