@@ -82,7 +82,7 @@ format: setup  ## fix and format with ruff
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: setup  ## write tables and views into the documentation
+docs: setup  ## write tables, columns and views into docs/
 	@$(BIN)/python tests/write_docs.py
 
 lock: setup  ## resolve the dependencies again (LOCK_FLAGS=--upgrade)

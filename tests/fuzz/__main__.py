@@ -12,7 +12,7 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-parser = argparse.ArgumentParser(prog="tests.fuzz")
+parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
 parser.add_argument("--seconds", type=float, default=60, help="play seeds for this time (60)")
 parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
 parser.add_argument("--seed", type=int, help="play only this seed")
