@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vapi_sessions.core.wording import count
+from vapi_sessions.core.wording import counted
 
 
 @pytest.mark.parametrize(
@@ -12,9 +12,9 @@ from vapi_sessions.core.wording import count
 )
 def test_a_number_agrees_with_its_noun(number: int, text: str) -> None:
     """One session, and more sessions."""
-    assert count(number, "session") == text
+    assert counted(number, "session") == text
 
 
 def test_a_noun_may_have_another_plural() -> None:
     """It is given."""
-    assert count(2, "session was", "sessions were") == "2 sessions were"
+    assert counted(2, "session was", "sessions were") == "2 sessions were"

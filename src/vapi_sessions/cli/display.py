@@ -20,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from vapi_sessions.cli.output import counted
+from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import plain
 from vapi_sessions.operations.progress import Counts
 

@@ -9,11 +9,6 @@ from vapi_sessions.core.timestamps import show
 from vapi_sessions.errors import plain
 
 
-def counted(count: int, noun: str) -> str:
-    """`1 session`, `2,000 sessions`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def duration(seconds: float) -> str:
     """`2.5 h`, `40 s`: one number, in the largest unit of which there are at least two."""
     if seconds < 1:

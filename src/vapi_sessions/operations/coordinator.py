@@ -11,7 +11,7 @@ from vapi_sessions.core.intervals import IntervalSet, Window
 from vapi_sessions.core.ledger import RequestNumbers
 from vapi_sessions.core.records import Batch, WindowRecord
 from vapi_sessions.core.timestamps import to_datetime
-from vapi_sessions.core.wording import count
+from vapi_sessions.core.wording import counted
 from vapi_sessions.operations.footer import encode_progress
 from vapi_sessions.operations.progress import Counts, Progress, Silent
 from vapi_sessions.operations.window_buffer import PageSanitizer, RequestStamp, Stored, WindowBuffer
@@ -274,4 +274,4 @@ def describe(aside: Mapping[str, str]) -> str:
     named = ", ".join(f"{name} ({problem})" for name, problem in sorted(aside.items())[:_NAMED])
     more = f", and {len(aside) - _NAMED:,} more" if len(aside) > _NAMED else ""
     kept = "is kept aside" if len(aside) == 1 else "are kept aside"
-    return f"{count(len(aside), 'session')} cannot be read and {kept} in raw/: {named}{more}"
+    return f"{counted(len(aside), 'session')} cannot be read and {kept} in raw/: {named}{more}"

@@ -189,5 +189,3 @@ def put_in_place(layout: Layout, draft: Path) -> None:
     replace_derived(draft, layout.index)
     sync_directory(layout.root)
     faultpoints.reach("index.swapped")
-
-

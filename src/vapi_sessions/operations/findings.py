@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from vapi_sessions.core.intervals import Window
-from vapi_sessions.core.wording import count
+from vapi_sessions.core.wording import counted
 
 #: Ids or files that a finding names, at most.
 IDS_NAMED: Final = 20
@@ -29,4 +29,4 @@ class Finding:
 
 def sessions_finding(window: Window, what: str, ids: Collection[str], remedy: str) -> Finding:
     """A finding about sessions of a window: counts all of them and names the first."""
-    return Finding(window, f"{count(len(ids), 'session')} {what}", tuple(sorted(ids)[:IDS_NAMED]), remedy)
+    return Finding(window, f"{counted(len(ids), 'session')} {what}", tuple(sorted(ids)[:IDS_NAMED]), remedy)

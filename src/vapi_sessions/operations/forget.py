@@ -211,9 +211,7 @@ def _tighten(
     say: Callable[[str], None],
 ) -> bool:
     with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
-        stricter = policy_change.check_sanitizer(
-            index.state(), sanitizer, empty=index.is_empty()
-        )
+        stricter = policy_change.check_sanitizer(index.state(), sanitizer, empty=index.is_empty())
     if stricter:
         say(policy_change.stricter_message(sanitizer))
         policy_change.tighten(layout, sanitizer, clocks, suppression)

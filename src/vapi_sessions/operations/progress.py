@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from vapi_sessions.core.wording import count
+from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import plain
 
 
@@ -79,7 +79,7 @@ class LogProgress(Silent):
 
     def planned(self, windows: int, sessions: int) -> None:
         """Log the plan."""
-        self._say(f"{count(sessions, 'session')} to read in {count(windows, 'window')}")
+        self._say(f"{counted(sessions, 'session')} to read in {counted(windows, 'window')}")
 
     def waiting(self, seconds: float, reason: str) -> None:
         """Log a wait that is long enough to be noticed."""

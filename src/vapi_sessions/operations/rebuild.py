@@ -7,7 +7,7 @@ from pathlib import Path
 from vapi_sessions.core import faultpoints
 from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.memory import fewer_collections
-from vapi_sessions.core.wording import count
+from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
 from vapi_sessions.operations import erasure, policy_change
 from vapi_sessions.operations.progress import Progress, Silent
@@ -72,7 +72,7 @@ def rebuild(
             with disk_errors(draft):
                 draft.unlink()
             raise WarehouseDamagedError(
-                f"{layout.raw} has {count(sessions, 'session')}, and {published:,} are published: files of it are missing.",
+                f"{layout.raw} has {counted(sessions, 'session')}, and {published:,} are published: files of it are missing.",
                 "Restore them from a backup. To go on without them, move vapi.duckdb away and rebuild again.",
             )
         faultpoints.reach("rebuild.derived")

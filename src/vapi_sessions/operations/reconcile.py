@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from vapi_sessions.core import faultpoints
 from vapi_sessions.core.intervals import BEGINNING, Window
 from vapi_sessions.core.timestamps import DAY, floor_ms, show
-from vapi_sessions.core.wording import count
+from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import (
     CircuitBreakerError,
     ConfigurationError,
@@ -30,7 +30,7 @@ from vapi_sessions.operations.window_buffer import RequestStamp
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.environment import Environment
 from vapi_sessions.source.list_query import Query
-from vapi_sessions.source.pagination import PATIENCE, counted
+from vapi_sessions.source.pagination import PATIENCE, count_rows
 from vapi_sessions.source.planning import ask_for_the_oldest
 from vapi_sessions.transform.headers import Row
 from vapi_sessions.transform.resolve import Kind, Known, Unreadable
@@ -150,14 +150,14 @@ class _Reconciliation:
         for _ in range(1 + PATIENCE):
             # Without a lower bound: a source with a retention may reject one that is older.
             query = Query(created=Window(BEGINNING, self._oldest), limit=1)
-            listed, page = counted(self._source.list, query, self._run.settings.page_size)
+            listed, page = count_rows(self._source.list, query, self._run.settings.page_size)
             if not listed:
                 break
             # A session that appeared meanwhile with an earlier createdAt is the oldest now.
             self._oldest = min([self._oldest, *(floor_ms(row.created_at) for row in page.rows)])
         else:
             raise SourceInconsistentError(
-                f"The source lists {count(listed, 'session')} before its oldest one ({show(self._oldest)}).",
+                f"The source lists {counted(listed, 'session')} before its oldest one ({show(self._oldest)}).",
                 "Nothing was marked. Run again; if it persists, look for a cache or proxy between here and the source.",
             )
         if ours >= self._oldest:

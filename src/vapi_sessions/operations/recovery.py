@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vapi_sessions.core.records import Batch
-from vapi_sessions.core.wording import count
+from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.operations.footer import decode_progress
 from vapi_sessions.operations.window_buffer import sightings
@@ -36,7 +36,7 @@ class Recovery:
         names = ", ".join(self.torn[:3]) + (", …" if len(self.torn) > 3 else "")
         one = len(self.torn) == 1
         return (
-            f"{count(len(self.torn), 'raw file')} {'is torn and was' if one else 'are torn and were'} put aside ({names}): "
+            f"{counted(len(self.torn), 'raw file')} {'is torn and was' if one else 'are torn and were'} put aside ({names}): "
             "sessions that the source still lists are read again"
         )
 

@@ -23,7 +23,7 @@ from vapi_sessions.core.memory import give_back
 from vapi_sessions.core.records import Outcome, RunRecord
 from vapi_sessions.core.threads import side_by_side
 from vapi_sessions.core.timestamps import to_datetime
-from vapi_sessions.core.wording import count
+from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import SourceUnavailableError, VapiSessionsError
 from vapi_sessions.operations.coordinator import Coordinator, RunFacts, describe
 from vapi_sessions.operations.progress import Counts, Progress, Silent
@@ -152,7 +152,9 @@ class Run:
             Changes(plan.org_id, unsettled=plan.unsettled, windows=resumed, state=state, supersede=True)
         )
         if resumed:
-            self.progress.say(f"resuming {count(len(resumed), 'window')} that an earlier run did not finish")
+            self.progress.say(
+                f"resuming {counted(len(resumed), 'window')} that an earlier run did not finish"
+            )
         self.progress.planned(len(plan.windows), plan.sessions)
         return plan
 

@@ -12,7 +12,7 @@ from typing import Final
 from vapi_sessions.core import faultpoints
 from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.records import Batch
-from vapi_sessions.core.wording import count
+from vapi_sessions.core.wording import counted
 from vapi_sessions.operations.erasure import put_in_place
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.schema import TABLE_NAMES
@@ -66,14 +66,12 @@ def take_over(layout: Layout, suppression: Suppression, clocks: Clocks, say: Cal
         more = f", and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
         their = "its newest state; its rows stay" if len(ids) == 1 else "their newest states; their rows stay"
         say(
-            f"warning: raw/ does not have {count(len(ids), 'session')} or {their} as they were: "
+            f"warning: raw/ does not have {counted(len(ids), 'session')} or {their} as they were: "
             f"{', '.join(ids[:_NAMED])}{more}"
         )
 
 
-def _adopt_rows(
-    index: Index, layout: Layout, staging: Staging, ids: list[str], clocks: Clocks
-) -> None:
+def _adopt_rows(index: Index, layout: Layout, staging: Staging, ids: list[str], clocks: Clocks) -> None:
     """Stage the old rows of these sessions as a batch that has no raw file, and record it."""
     number = index.next_batch()
     tables, held = adopt.earlier_rows(index, layout.earlier, ids, number)

@@ -13,7 +13,7 @@ from vapi_sessions.core import resources
 from vapi_sessions.core.intervals import IntervalSet, Window
 from vapi_sessions.core.ledger import Ledger
 from vapi_sessions.core.timestamps import floor_ms
-from vapi_sessions.core.wording import count
+from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
 from vapi_sessions.operations.findings import IDS_NAMED, REBUILD, SYNC, Finding
 from vapi_sessions.operations.progress import Progress, Silent
@@ -97,7 +97,7 @@ def verify(
                         *_failed_checks(rows),
                         *comparison.findings(deep=deep),
                     ]
-                    (sessions,) = rows("SELECT count(*) FROM sessions")[0]
+                    (sessions,) = rows("SELECT counted(*) FROM sessions")[0]
             except WarehouseDamagedError:
                 if not findings:
                     raise
@@ -125,7 +125,7 @@ def _files(rows: Any, layout: Layout) -> Iterator[Finding]:
             damage.add(layout, [path.name for path in bad])
         names = tuple(str(path.relative_to(layout.root)) for path in bad[:IDS_NAMED])
         are = "is" if len(bad) == 1 else "are"
-        yield Finding(None, f"{count(len(bad), 'published file')} {are} missing or damaged", names, SYNC)
+        yield Finding(None, f"{counted(len(bad), 'published file')} {are} missing or damaged", names, SYNC)
 
 
 def _forgotten(rows: Any, layout: Layout, suppression: Suppression) -> Iterator[Finding]:
@@ -138,7 +138,7 @@ def _forgotten(rows: Any, layout: Layout, suppression: Suppression) -> Iterator[
     published = rows("SELECT session_id FROM sessions UNION SELECT session_id FROM sync.unreadable")
     ids = {session_id for (session_id,) in published if holds(session_id)} | erase.in_raw(layout, holds)
     if ids:
-        what = f"{count(len(ids), 'session was', 'sessions were')} forgotten and still held"
+        what = f"{counted(len(ids), 'session was', 'sessions were')} forgotten and still held"
         yield Finding(None, what, tuple(sorted(ids)[:IDS_NAMED]), SYNC)
     elif stale := erase.snapshots_with(layout, holds):
         names = tuple(path.name for path in stale[:IDS_NAMED])
@@ -152,7 +152,7 @@ def _failed_checks(rows: Any) -> Iterator[Finding]:
         if found:
             yield Finding(
                 None,
-                f"the check {file.stem} finds {count(len(found), 'row')}",
+                f"the check {file.stem} finds {counted(len(found), 'row')}",
                 tuple(str(row[0]) for row in found[:IDS_NAMED]),
                 REBUILD,
             )

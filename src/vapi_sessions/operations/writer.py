@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from vapi_sessions.core.memory import fewer_collections
-from vapi_sessions.core.wording import count
+from vapi_sessions.core.wording import counted
 from vapi_sessions.operations import erasure, policy_change
 from vapi_sessions.operations.progress import Progress
 from vapi_sessions.operations.recovery import recover
@@ -80,7 +80,7 @@ class Writer:
         if recovery.warning:
             self._progress.say(recovery.warning)
         if recovery.merged:
-            files = count(recovery.merged, "raw file")
+            files = counted(recovery.merged, "raw file")
             self._progress.say(f"merged {files} that an earlier run had fetched and not merged")
 
     def _complete_forget(self) -> None:

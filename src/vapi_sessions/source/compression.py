@@ -29,7 +29,7 @@ class EncodingError(Exception):
 
 
 class Decoder:
-    """Decodes one body of at most `most` bytes, counted both before and after decoding.
+    """Decodes one body of at most `most` bytes, count_rows both before and after decoding.
 
     Raises EncodingError for an encoding that was not offered, and for several nested ones.
     """

@@ -165,13 +165,13 @@ def _is_the_end(shown: int, distinct: int, total: int, limit: int) -> bool:
 
 def _any_before(fetch: FetchPage, cursor: Cursor, position: int, limit: int) -> bool:
     created = Window(BEGINNING if cursor.created_from is None else cursor.created_from, position)
-    return counted(fetch, Query(updated=cursor.window, created=created, limit=1), limit)[0] > 0
+    return count_rows(fetch, Query(updated=cursor.window, created=created, limit=1), limit)[0] > 0
 
 
-def counted(fetch: FetchPage, query: Query, limit: int) -> tuple[int, Page]:
+def count_rows(fetch: FetchPage, query: Query, limit: int) -> tuple[int, Page]:
     """The number of sessions the source counts, and the response; a count of 0 is confirmed by further requests.
 
-    A session without a `createdAt` was created neither before nor after anything, so it is not counted. If there is one, a page
+    A session without a `createdAt` was created neither before nor after anything, so it is not count_rows. If there is one, a page
     of `limit` rows is requested instead.
     """
     page = _confirmed(fetch, query)

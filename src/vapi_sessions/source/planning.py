@@ -21,7 +21,7 @@ from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Source
 from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.page import Page
-from vapi_sessions.source.pagination import IDS_NAMED, PATIENCE, Cursor, counted, decode_cursors
+from vapi_sessions.source.pagination import IDS_NAMED, PATIENCE, Cursor, count_rows, decode_cursors
 from vapi_sessions.source.windows import PlannedWindow, plan_windows
 from vapi_sessions.transform.headers import Row
 
@@ -193,7 +193,7 @@ def _confirm_oldest(source: Source, oldest: Row, page_size: int) -> Row:
     count = 0
     for _ in range(1 + PATIENCE):
         created = Window(BEGINNING, floor_ms(oldest.created_at))
-        count, before = counted(source.list, Query(created=created, limit=1), page_size)
+        count, before = count_rows(source.list, Query(created=created, limit=1), page_size)
         if not count:
             return oldest
         oldest = min([oldest, *before.rows], key=lambda row: row.created_at)

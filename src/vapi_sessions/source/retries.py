@@ -113,7 +113,7 @@ class Retries:
 class _Budget:
     """How often one request may fail, and how long it waits in between.
 
-    Responses of 429 are counted for all requests together: as long as any request succeeds, the others only wait for their turn.
+    Responses of 429 are count_rows for all requests together: as long as any request succeeds, the others only wait for their turn.
     """
 
     def __init__(self, retries: Retries) -> None:

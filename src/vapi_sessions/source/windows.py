@@ -60,7 +60,7 @@ def plan_windows(
     """Windows that together cover `spans`, oldest first, none empty.
 
     `count_all` counts several windows, `concurrency` of them in parallel. A window is cut at equal times, into two parts or as
-    many as can be counted in parallel, until it has no more sessions than its share. The count of the last part follows by
+    many as can be count_rows in parallel, until it has no more sessions than its share. The count of the last part follows by
     subtraction, so traffic can make it slightly wrong: a plan may be uneven, only the walk must be exact.
 
     If that does not separate the sessions, because a long history is crowded into an hour, the cut is made at a sample:
@@ -110,7 +110,7 @@ def plan_windows(
 
 
 def _cuts(wanted: int, at_once: int) -> int:
-    """The number of cuts: all that are wanted, or as many parts as can be counted in parallel, which are then cut again."""
+    """The number of cuts: all that are wanted, or as many parts as can be count_rows in parallel, which are then cut again."""
     return wanted if wanted <= at_once else max(1, at_once - 1)
 
 

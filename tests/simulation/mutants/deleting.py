@@ -71,7 +71,9 @@ def partial(planting: Planting) -> None:
         missing = {key: created for key, created in reconciliation._missing.items() if key not in before}
         for key, known in reconciliation._run.index.known(missing).items():
             seq = reconciliation._run.numbers.take()
-            reconciliation._coordinator.tombstone(key, "deleted", known, RequestStamp(reconciliation._now, seq))
+            reconciliation._coordinator.tombstone(
+                key, "deleted", known, RequestStamp(reconciliation._now, seq)
+            )
 
     planting.around(pagination, "walk", first_page)
     planting.around(reconcile._Reconciliation, "_read", read)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from vapi_sessions.cli.options import Warehouse, command_settings
-from vapi_sessions.cli.output import counted, print_names, warn
+from vapi_sessions.cli.output import print_names, warn
 from vapi_sessions.core.timestamps import show
+from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -16,8 +16,9 @@ from vapi_sessions.cli.options import (
     Warehouse,
     command_settings,
 )
-from vapi_sessions.cli.output import counted, duration, upper_bound
+from vapi_sessions.cli.output import duration, upper_bound
 from vapi_sessions.core.timestamps import show
+from vapi_sessions.core.wording import counted
 
 if TYPE_CHECKING:
     from vapi_sessions.operations.preview import Preview

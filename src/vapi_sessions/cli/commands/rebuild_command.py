@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vapi_sessions.cli.options import Warehouse, command_settings
-from vapi_sessions.cli.output import counted
+from vapi_sessions.core.wording import counted
 
 
 def rebuild(warehouse: Warehouse = None) -> None:

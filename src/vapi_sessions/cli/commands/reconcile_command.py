@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from vapi_sessions.cli import options
-from vapi_sessions.cli.output import counted
+from vapi_sessions.core.wording import counted
 
 
 def reconcile(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vapi_sessions.cli import options
-from vapi_sessions.cli.output import counted, duration
+from vapi_sessions.cli.output import duration
 from vapi_sessions.errors import DifferenceError, plain
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from vapi_sessions.cli.options import (
     Warehouse,
     command_settings,
 )
-from vapi_sessions.cli.output import counted, warn
+from vapi_sessions.cli.output import warn
 from vapi_sessions.core.timestamps import show
+from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import plain
 
 if TYPE_CHECKING:

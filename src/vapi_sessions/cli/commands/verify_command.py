@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vapi_sessions.cli.options import BaseUrl, PageSize, Warehouse, command_settings
-from vapi_sessions.cli.output import counted, print_names, upper_bound
+from vapi_sessions.cli.output import print_names, upper_bound
 from vapi_sessions.core.timestamps import show
+from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import DifferenceError, plain
 
 if TYPE_CHECKING:
-    from vapi_sessions.operations.verify import Finding
+    from vapi_sessions.operations.findings import Finding
 
 
 def verify(
