@@ -18,9 +18,8 @@ import pytest
 from clocks import Clock
 from constants import KEY
 from instances import Instances
-from published import NEW_VIEWS, looking, tables_of
+from published import NEW_VIEWS
 from simulation.connections import made_once
-from transports import Edited, RealTransport
 from vapi_emulator.generate import History, fill
 from vapi_emulator.live import LiveTraffic
 from vapi_emulator.server import EmulatorServer
@@ -28,10 +27,7 @@ from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings
 from vapi_sessions.core import child
 from vapi_sessions.operations import schedule, sync
 from vapi_sessions.warehouse import views
-from worlds import Notes, Times, World, new_world, settings_for
-
-# Test modules import these from here until their imports are rewritten.
-__all__ = ["NEW_VIEWS", "Edited", "Notes", "RealTransport", "Times", "looking", "new_world", "tables_of"]
+from worlds import World, settings_for
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import command
 from command import Ran
-from conftest import KEY, looking, tables_of
+from constants import KEY
+from published import looking, tables_of
 from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import FaultSettings
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from models import EPOCH, observation
+from batches import observation
+from constants import EPOCH
 from vapi_sessions.core.timestamps import MINUTE
 from vapi_sessions.operations.window_buffer import sightings
 from vapi_sessions.transform.flatten import merge_growth, message_count

@@ -32,7 +32,7 @@ from vapi_sessions.source.environment import Environment
 Times = Callable[[int], tuple[int, int]]
 
 
-class Notes(Silent):
+class RecordedProgress(Silent):
     """Keeps the messages of a run."""
 
     def __init__(self) -> None:

@@ -13,13 +13,14 @@ from typing import Any, Final
 import pytest
 
 from broken_streams import closed_pipe, full_device, not_for_writing
-from conftest import KEY, settings_for
+from constants import KEY
 from desk import OURS, THEIR_KEY, THEIRS, Desk, contents
 from shell import Shell
 from vapi_emulator.generate import History, fill
 from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import EmulatorSettings, FaultSettings
 from vapi_sessions.operations import sync
+from worlds import settings_for
 
 BROKEN: Final = (closed_pipe, full_device, not_for_writing)
 

@@ -15,13 +15,13 @@ import pytest
 from rich.console import Console
 
 import command
-from conftest import World
 from selection import first, some
 from vapi_sessions.cli import streams
 from vapi_sessions.cli.display import Bars, Lines
 from vapi_sessions.errors import LONGEST, ConfigurationError, VapiSessionsError, plain
 from vapi_sessions.operations.progress import LogProgress
 from vapi_sessions.warehouse import query
+from worlds import World
 
 #: Sets the title of a terminal, clears it, overwrites the line, and reverses the direction of the rest.
 EVIL: Final = "a\x1b]0;owned\x07\x1b[2J\x9b31m\rerror\b\x7f\u202eevil\u2066\nerror: none"

@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from command import Ran
-from conftest import KEY
+from constants import KEY
 from desk import OURS, THEIR_KEY, THEIRS, Desk, always
 from vapi_sessions.operations import rebuild as rebuilding
 

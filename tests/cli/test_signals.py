@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 import vapi_sessions
-from conftest import settings_for
 from vapi_emulator.faults import Fault
 from vapi_emulator.generate import History, fill
 from vapi_emulator.server import EmulatorServer
 from vapi_sessions.operations import sync
 from vapi_sessions.operations.preview import preview
 from vapi_sessions.warehouse.layout import Layout, writer_lock
+from worlds import settings_for
 
 COMMAND = Path(sys.executable).with_name("vapi-sessions")
 SESSIONS = 120

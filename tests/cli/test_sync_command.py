@@ -9,10 +9,11 @@ import pytest
 from pydantic import SecretStr
 
 import vapi_sessions
-from conftest import KEY, settings_for
+from constants import KEY
 from desk import Desk, always
 from vapi_emulator.server import EmulatorServer
 from vapi_sessions.operations import sync
+from worlds import settings_for
 
 
 def test_a_first_sync_prints_its_summary(tmp_path: Path, source: EmulatorServer) -> None:

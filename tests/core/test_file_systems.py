@@ -19,7 +19,7 @@ from vapi_sessions.core import files
 from vapi_sessions.errors import WarehouseBusyError, WarehouseError
 from vapi_sessions.operations import forget
 from vapi_sessions.warehouse.layout import Layout, writer_lock
-from worlds import Notes
+from worlds import RecordedProgress
 
 if TYPE_CHECKING:
     from worlds import World
@@ -109,7 +109,7 @@ def test_without_symbolic_links_there_is_no_latest_and_one_message(two: World, r
     latest = two.warehouse / "parquet" / "latest"
     assert latest.is_symlink()
     refuse("symlink", errno.EPERM)
-    notes = Notes()
+    notes = RecordedProgress()
     for _ in range(2):
         change(two)
         two.sync(progress=notes)

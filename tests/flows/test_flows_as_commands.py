@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import KEY
+from constants import KEY
 from vapi_sessions.cli import app
 from vapi_sessions.errors import SourceRefusedError, WarehouseBusyError
 from vapi_sessions.operations.schedule import load_flow

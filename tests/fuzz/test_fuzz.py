@@ -7,12 +7,12 @@ import json
 
 import pytest
 
-from conftest import World
 from selection import first
 from vapi_emulator.stored import make_row
 from vapi_sessions.core import json_text
 from vapi_sessions.core.timestamps import MILLISECOND, SECOND, show
 from vapi_sessions.warehouse import query
+from worlds import World
 
 from .run import fuzz
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from conftest import World
 from vapi_sessions.core.timestamps import SECOND
 from vapi_sessions.schema import TABLES
+from worlds import World
 
 Damage = Callable[[bytes], bytes]
 

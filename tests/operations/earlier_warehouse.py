@@ -15,12 +15,14 @@ from typing import Any, Final
 
 import duckdb
 
-from conftest import KEY, Clock, Notes, World
+from clocks import Clock
+from constants import KEY
 from vapi_emulator.server import EmulatorServer
 from vapi_emulator.stored import make_row
 from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings
 from vapi_sessions.core.timestamps import parse
 from vapi_sessions.operations.sync import Summary
+from worlds import RecordedProgress, World
 
 ARCHIVE: Final = Path(__file__).with_name("warehouses") / "0.1.0.tar.xz"
 POLICY: Final = {"personal_data": "pseudonymise", "pseudonym_key": "a key of enough characters"}
@@ -50,7 +52,7 @@ class Earlier:
 
     def sync(self) -> tuple[Summary, list[str]]:
         """One sync under its policy, and the messages."""
-        notes = Notes()
+        notes = RecordedProgress()
         return self.world.sync(progress=notes, **POLICY), notes.said
 
 

@@ -7,9 +7,9 @@ from typing import Any, Final, cast
 
 import httpx
 
-from conftest import World
 from vapi_emulator.stored import decode
 from vapi_sessions.operations.reconcile import Reconciled, reconcile
+from worlds import World
 
 DELETED: Final = "SELECT session_id FROM sessions WHERE deleted_at IS NOT NULL ORDER BY 1"
 AGED_OUT: Final = "SELECT session_id FROM sessions WHERE aged_out_at IS NOT NULL ORDER BY 1"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from conftest import World
 from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.core.timestamps import SECOND
+from worlds import World
 
 
 def spread(world: World, count: int, *, days: float = 5, until_hours: float = 2) -> list[str]:

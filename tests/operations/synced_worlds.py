@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from conftest import World, new_world
 from vapi_sessions.core.timestamps import SECOND
+from worlds import World, new_world
 
 
 def synced_world(fill: Callable[[World], Iterator[None]]) -> tuple[Any, Any]:

@@ -13,12 +13,12 @@ import pytest
 from damaging import change, three_months
 from synced_worlds import synced_world
 
-from conftest import World
 from vapi_sessions.errors import WarehouseBusyError
 from vapi_sessions.operations.reconcile import reconcile
 from vapi_sessions.operations.sync import sync
 from vapi_sessions.source.environment import Environment
 from vapi_sessions.warehouse.database import LOCK_PATIENCE
+from worlds import World
 
 template, world = synced_world(three_months)
 

@@ -24,9 +24,9 @@ import pytest
 from fault_cases import RUNS, SOME_RUNS
 
 import vapi_sessions
-from conftest import RealTransport, settings_for
 from forks import KILLED, Forks
 from selection import first, some
+from transports import RealTransport
 from vapi_emulator.generate import History, fill
 from vapi_emulator.server import EmulatorServer
 from vapi_sessions.core.timestamps import HOUR, parse, show
@@ -35,6 +35,7 @@ from vapi_sessions.operations.sync import sync
 from vapi_sessions.schema import TABLES
 from vapi_sessions.source.environment import Environment
 from vapi_sessions.warehouse import raw
+from worlds import settings_for
 
 #: Columns that may differ between two warehouses of the same data: when it was read.
 OUR_TIMES: Final = {"synced_at", "first_synced_at"}

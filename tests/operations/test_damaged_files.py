@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from synced_worlds import synced_world
 
-from conftest import World
 from vapi_sessions import schema
 from vapi_sessions.core.timestamps import SECOND
 from vapi_sessions.errors import WarehouseDamagedError
@@ -21,6 +20,7 @@ from vapi_sessions.operations.findings import Finding
 from vapi_sessions.operations.verify import verify
 from vapi_sessions.warehouse import damage
 from vapi_sessions.warehouse.layout import Layout
+from worlds import World
 
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 #: A row in every table.

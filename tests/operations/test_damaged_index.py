@@ -13,12 +13,12 @@ import pytest
 from damaging import GARBAGE, OTHER_HALF_ZEROS, Damage, change, contents, damage, three_months
 from synced_worlds import synced_world
 
-from conftest import World
 from selection import first
 from vapi_sessions.core.timestamps import HOUR
 from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
 from vapi_sessions.operations.progress import Counts, Silent
 from vapi_sessions.operations.status import status
+from worlds import World
 
 template, world = synced_world(three_months)
 

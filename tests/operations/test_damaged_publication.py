@@ -13,8 +13,8 @@ import pytest
 from damaging import GARBAGE, change, contents, damage, three_months
 from synced_worlds import synced_world
 
-from conftest import World
 from selection import some
+from worlds import World
 
 template, world = synced_world(three_months)
 

@@ -11,12 +11,13 @@ import httpx
 import pytest
 
 import command
-from conftest import KEY, World
+from constants import KEY
 from forks import KILLED, Forks
 from vapi_sessions.core import resources
 from vapi_sessions.core.timestamps import SECOND
 from vapi_sessions.operations import coordinator
 from vapi_sessions.warehouse import raw
+from worlds import World
 
 SESSIONS = 120
 #: Bytes of staged rows: about a tenth of what these sessions have.

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from town import BOB, Town, town_fixtures
 
-from conftest import World
 from searching import found_in
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.operations.forget import Whom
 from vapi_sessions.operations.reconcile import reconcile
 from vapi_sessions.operations.verify import verify
+from worlds import World
 
 template, town = town_fixtures()
 

@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import command
-from conftest import World, new_world
 from searching import found_in
 from vapi_sessions.core import faultpoints, files
 from vapi_sessions.operations.forget import Whom, forget
 from vapi_sessions.warehouse import erase
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.suppression import Suppression
+from worlds import World, new_world
 
 NUMBER = "+14155550109"
 TRACES = ("bob-himself", "Bob Roe", "5550109")

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 import command
-from conftest import World
 from searching import found_in
 from selection import first, some
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.operations.forget import Forgotten, Whom, forget
 from vapi_sessions.warehouse import suppression
+from worlds import World
 
 BOB: dict[str, Any] = {
     "name": "Bob Roe",

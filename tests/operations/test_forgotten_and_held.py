@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Notes, World
 from searching import found_in
 from selection import some
 from vapi_sessions.core import faultpoints
@@ -18,6 +17,7 @@ from vapi_sessions.operations.verify import verify
 from vapi_sessions.warehouse import raw, suppression
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.suppression import Suppression
+from worlds import RecordedProgress, World
 
 BOB = {"number": "+14155550109", "email": "bob@mail.test", "name": "Bob Roe"}
 ANN = {"number": "+14155550111", "email": "ann@mail.test", "name": "Ann Lee"}
@@ -56,7 +56,7 @@ def test_a_customer_whose_identifiers_were_dropped_is_erased_by_a_full_sync(worl
     done = erase(world, NUMBER, **DROP)
     assert (done.ids, done.dropped, done.customers[0].sessions) == ((), 1, 0)
     assert "of a customer who was forgotten" in findings(world, deep=True, **DROP)[0]
-    notes = Notes()
+    notes = RecordedProgress()
     world.sync(full=True, progress=notes, **DROP)
     assert any("erased 1 session that was forgotten" in text for text in notes.said)
     assert found_in(world.warehouse, bob, "bob-himself") == {}

@@ -12,10 +12,10 @@ import pytest
 from damaging import change, contents, three_months
 from synced_worlds import synced_world
 
-from conftest import World
 from selection import first
 from vapi_sessions.core import faultpoints
 from vapi_sessions.errors import WarehouseError
+from worlds import World
 
 template, world = synced_world(three_months)
 

@@ -14,7 +14,7 @@ from vapi_sessions.core.timestamps import SECOND
 from vapi_sessions.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from conftest import World
+    from worlds import World
 
 EMPTY = "0e111a70-0000-4000-8000-00000000000a"
 BUSY = "0e111a70-0000-4000-8000-00000000000b"

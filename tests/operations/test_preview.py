@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from conftest import World
 from vapi_sessions.operations.preview import preview
+from worlds import World
 
 
 def test_a_preview_requests_counts_only(world: World) -> None:

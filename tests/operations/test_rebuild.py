@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sync_sessions import spread
 
-from conftest import Clock, World
+from clocks import Clock
 from selection import first
 from vapi_emulator.server import EmulatorServer
 from vapi_sessions.core.intervals import IntervalSet
@@ -17,6 +17,7 @@ from vapi_sessions.errors import (
     ConfigurationError,
     WarehouseDamagedError,
 )
+from worlds import World
 
 
 @pytest.fixture(scope="module")

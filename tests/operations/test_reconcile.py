@@ -9,11 +9,12 @@ import pytest
 from reconciling import DELETED, delete, run, tombstones
 from synced_worlds import hourly, ids, synced_world
 
-from conftest import RealTransport, World
+from transports import RealTransport
 from vapi_sessions.core.timestamps import DAY, MILLISECOND, SECOND, parse
 from vapi_sessions.errors import (
     ConfigurationError,
 )
+from worlds import World
 
 template, world = synced_world(hourly(120, newest_hours=2))
 

@@ -12,11 +12,11 @@ import pytest
 from reconciling import delete, run
 from synced_worlds import hourly, ids, synced_world
 
-from conftest import World
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import MILLISECOND
 from vapi_sessions.operations.compare import differences
 from vapi_sessions.warehouse.live_sessions import LiveSessions
+from worlds import World
 
 template, world = synced_world(hourly(120, newest_hours=2))
 

@@ -6,12 +6,12 @@ import pytest
 from reconciling import AGED_OUT, DELETED, delete, run, tombstones
 from synced_worlds import hourly, ids, synced_world
 
-from conftest import World
 from selection import first
 from vapi_sessions.errors import (
     CircuitBreakerError,
 )
 from vapi_sessions.operations.reconcile import most_at_once
+from worlds import World
 
 template, world = synced_world(hourly(120, newest_hours=2))
 

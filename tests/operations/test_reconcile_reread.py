@@ -6,9 +6,9 @@ import pytest
 from reconciling import run
 from synced_worlds import hourly, ids, synced_world
 
-from conftest import World
 from vapi_sessions.core.timestamps import DAY, HOUR, SECOND
 from vapi_sessions.operations import reconcile as reconcile_module
+from worlds import World
 
 template, world = synced_world(hourly(120, newest_hours=2))
 

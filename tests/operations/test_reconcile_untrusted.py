@@ -11,14 +11,15 @@ from pydantic import SecretStr
 from reconciling import DELETED, delete, run, tombstones
 from synced_worlds import hourly, ids, synced_world
 
-from conftest import Notes, RealTransport, World
 from selection import first
+from transports import RealTransport
 from vapi_sessions.errors import (
     ConfigurationError,
     SourceInconsistentError,
     SourceUnavailableError,
     VapiSessionsError,
 )
+from worlds import RecordedProgress, World
 
 template, world = synced_world(hourly(120, newest_hours=2))
 
@@ -36,7 +37,7 @@ def test_another_organisations_key_marks_nothing(world: World) -> None:
 def test_a_source_without_sessions_marks_nothing(world: World) -> None:
     """An empty list is no proof: the key may be another organisation's."""
     world.server.store.clear()
-    notes = Notes()
+    notes = RecordedProgress()
     done = run(world, progress=notes)
     assert (done.counts.deleted, done.counts.aged_out, done.checked) == (0, 0, 0)
     assert notes.said == ["the source shows no session at all: nothing is marked"]

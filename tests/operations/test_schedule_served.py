@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 import vapi_sessions
-from conftest import KEY
+from constants import KEY
 from vapi_emulator.generate import History, fill
 from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings, FaultSettings

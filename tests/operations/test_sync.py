@@ -10,7 +10,6 @@ import httpx
 import pytest
 from sync_sessions import spread
 
-from conftest import World
 from selection import first
 from vapi_sessions.core.timestamps import MINUTE
 from vapi_sessions.errors import (
@@ -21,6 +20,7 @@ from vapi_sessions.operations.sync import sync
 from vapi_sessions.schema import TABLES
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout
+from worlds import World
 
 
 def test_the_first_sync_fetches_all_sessions_and_claims_all_time(world: World) -> None:

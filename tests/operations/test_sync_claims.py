@@ -6,12 +6,12 @@ import httpx
 import pytest
 from sync_sessions import is_unclaimed, spread
 
-from conftest import World
 from selection import first
 from vapi_sessions.core.timestamps import MINUTE, SECOND
 from vapi_sessions.errors import (
     SourceInconsistentError,
 )
+from worlds import World
 
 
 def test_a_change_that_becomes_visible_late_is_found_within_the_lookback(world: World) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pyarrow.parquet as pq
 
-from conftest import World
 from vapi_sessions.core.timestamps import MINUTE, SECOND, parse
+from worlds import World
 
 
 def test_without_a_change_only_the_lookback_is_read_and_nothing_is_written(world: World) -> None:

@@ -8,7 +8,6 @@ import httpx
 import pytest
 from sync_sessions import is_unclaimed, spread
 
-from conftest import World
 from selection import first
 from vapi_emulator.faults import Fault
 from vapi_emulator.switches import FaultSettings
@@ -17,6 +16,7 @@ from vapi_sessions.errors import (
     SourceUnavailableError,
     VapiSessionsError,
 )
+from worlds import World
 
 
 @pytest.mark.parametrize(

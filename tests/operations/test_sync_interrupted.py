@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sync_sessions import is_unclaimed, spread
 
-from conftest import World
 from selection import first
 from vapi_emulator.switches import FaultSettings
 from vapi_sessions.core import threads
 from vapi_sessions.operations.progress import Counts, Silent
+from worlds import World
 
 
 class _InterruptedAfter(Silent):

@@ -6,7 +6,7 @@ from typing import Any
 
 from sync_sessions import spread
 
-from conftest import World
+from worlds import World
 
 
 def _talk(*texts: str) -> list[dict[str, Any]]:

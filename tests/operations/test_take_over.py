@@ -12,7 +12,6 @@ import pytest
 from earlier_warehouse import POLICY, Earlier, copy_of, unpack
 from fault_cases import TAKE_OVER
 
-from conftest import World
 from forks import KILLED, Forks
 from searching import found_in
 from selection import first
@@ -25,6 +24,7 @@ from vapi_sessions.operations.verify import verify
 from vapi_sessions.warehouse import raw
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.suppression import Suppression
+from worlds import World
 
 #: From schema version 2 to 1, an earlier state of 0.1.0 before its release.
 SCHEMA_1: Final = (

@@ -11,7 +11,7 @@ from vapi_sessions.core.timestamps import DAY, SECOND
 from vapi_sessions.errors import SourceInconsistentError
 
 if TYPE_CHECKING:
-    from conftest import Times, World
+    from worlds import Times, World
 
 
 def _moments(world: World, shared: set[str], *, inside: bool = False) -> Times:

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from fault_cases import TIGHTEN
 
-from conftest import Notes, World, new_world
 from searching import found_in
 from selection import first
 from vapi_sessions.core import faultpoints
 from vapi_sessions.errors import ConfigurationError, WarehouseError
 from vapi_sessions.privacy import redaction
 from vapi_sessions.warehouse import raw
+from worlds import RecordedProgress, World, new_world
 
 KEY = "0123456789abcdef0123"
 PSEUDONYMISE = {"personal_data": "pseudonymise", "pseudonym_key": KEY}
@@ -73,7 +73,7 @@ def test_a_stricter_policy_rewrites_everything_that_is_stored(kept: World) -> No
     kept.put_aside()
     kept.sync(full=True)
     kept.forget_requests()
-    notes = Notes()
+    notes = RecordedProgress()
     kept.sync(progress=notes, **DROP)
     assert any("became stricter" in text for text in notes.said)
     assert found_in(kept.warehouse, *PERSONAL) == {}
@@ -113,7 +113,7 @@ def test_another_pseudonym_key_is_refused_by_a_sync(kept: World) -> None:
 def test_a_looser_policy_leaves_stored_sessions_with_a_message(kept: World) -> None:
     """Dropped values are gone until a session is read again; those of new sessions are kept."""
     kept.sync(**DROP)
-    notes = Notes()
+    notes = RecordedProgress()
     kept.clock.forward(hours=2)
     kept.sync(**DROP)  # now the lookback reaches none of the sessions
     at = kept.ago(seconds=5)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 import command
-from conftest import World
 from searching import found_in
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.operations.forget import Whom, forget
 from vapi_sessions.warehouse import suppression
+from worlds import World
 
 ANN = {"number": "+14155550104", "name": "Ann Lee"}
 TRACES = ("5550104", "Ann Lee")

@@ -14,13 +14,13 @@ import pytest
 from damaging import GARBAGE, ROT, Damage, change, contents, damage, raw_files, three_months
 from synced_worlds import synced_world
 
-from conftest import Notes, World
 from selection import first
 from vapi_emulator.stored import decode
 from vapi_sessions.core.timestamps import DAY
 from vapi_sessions.operations import coordinator
 from vapi_sessions.operations.rebuild import rebuild
 from vapi_sessions.operations.reconcile import reconcile
+from worlds import RecordedProgress, World
 
 template, world = synced_world(three_months)
 
@@ -49,7 +49,7 @@ def test_sessions_of_an_unmerged_torn_file_are_read_again(
     (file,) = set(raw_files(world)) - old
     tear(file)
 
-    notes = Notes()
+    notes = RecordedProgress()
     summary = world.sync(progress=notes)
 
     assert [line for line in notes.said if "1 raw file is torn" in line and file.name in line]
@@ -71,7 +71,7 @@ def test_a_merged_torn_file_matters_to_a_rebuild_only(world: World, which: int, 
     world.sync()
     assert contents(world) == whole
 
-    notes = Notes()
+    notes = RecordedProgress()
     files, sessions = rebuild(world.warehouse, environment=world.environment(), progress=notes)
 
     assert (files, sessions) == (2, 40)

@@ -10,8 +10,8 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import Edited, Notes, World
 from selection import first
+from transports import Edited
 from vapi_sessions.errors import ConfigurationError, SourceUnavailableError
 from vapi_sessions.operations.forget import Whom, forget
 from vapi_sessions.operations.reconcile import Reconciled, reconcile
@@ -20,6 +20,7 @@ from vapi_sessions.operations.sync import Summary, sync
 from vapi_sessions.operations.verify import Verified, verify
 from vapi_sessions.source.environment import Environment
 from vapi_sessions.warehouse.raw import files
+from worlds import RecordedProgress, World
 
 Session = dict[str, Any]
 SECRET = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"
@@ -46,7 +47,7 @@ class Poisoned:
 
     def sync(self, **given: object) -> tuple[Summary, list[str]]:
         """One sync, and its messages."""
-        notes = Notes()
+        notes = RecordedProgress()
         settings = self.world.settings(page_size=7, **given)
         return sync(settings, environment=self.environment, progress=notes), notes.said
 

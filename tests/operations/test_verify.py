@@ -10,10 +10,10 @@ from synced_worlds import hourly, ids, synced_world
 from verifying import change_silently, falsify, lose, only, run
 
 import command
-from conftest import World
 from selection import first
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.operations.reconcile import reconcile
+from worlds import World
 
 template, world = synced_world(hourly(300, newest_hours=1))
 

@@ -9,10 +9,10 @@ import pytest
 from synced_worlds import hourly, ids, synced_world
 from verifying import change_silently, created, falsify, heal, lose, only, plant, run, table_of
 
-from conftest import World
 from selection import first
 from vapi_emulator.stored import make_row
 from vapi_sessions.core.timestamps import SECOND, show
+from worlds import World
 
 template, world = synced_world(hourly(300, newest_hours=1))
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from models import EPOCH, observation
+from batches import observation
+from constants import EPOCH
 from vapi_sessions.core.timestamps import MINUTE
 from vapi_sessions.operations.window_buffer import RequestStamp, Stored, WindowBuffer
 from vapi_sessions.transform.flatten import Head, flatten

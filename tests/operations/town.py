@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import pytest
 
-from conftest import World, new_world
 from searching import found_in
 from vapi_sessions.operations.forget import Forgotten, Whom, forget
+from worlds import World, new_world
 
 BOB: Final = {"number": "+15550109999", "email": "bob@mail.test", "name": "Bob Roe", "externalId": "crm-bob"}
 ANN: Final = {"number": "+15550101111", "email": "ann@mail.test", "name": "Ann Lee", "externalId": "crm-ann"}

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import duckdb
 import pyarrow.parquet as pq
 
-from conftest import World
 from vapi_sessions.core.timestamps import parse
 from vapi_sessions.operations.findings import Finding
 from vapi_sessions.operations.reconcile import reconcile
@@ -15,6 +14,7 @@ from vapi_sessions.operations.verify import Verified, verify
 from vapi_sessions.schema import TABLES
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout, writer_lock
+from worlds import World
 
 
 def run(world: World, *, deep: bool = False, **given: object) -> Verified:

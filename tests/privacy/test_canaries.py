@@ -15,12 +15,13 @@ import pytest
 import command
 import contract
 from beside import CONTRACT, needs_contract
-from conftest import KEY, World
+from constants import KEY
 from contract import ConflictError, TextField, plant
 from searching import found_in
 from vapi_emulator.stored import make_row
 from vapi_sessions.privacy import redaction
 from vapi_sessions.warehouse import query
+from worlds import World
 from write_contract import REDUCED, reduced
 
 CANARY = r"c4n4ry\d{5}z"

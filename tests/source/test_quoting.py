@@ -23,7 +23,7 @@ from vapi_sessions.operations import sync
 from vapi_sessions.privacy.own_key import OwnKey
 from vapi_sessions.source.environment import Environment
 from vapi_sessions.source.list_query import Query
-from worlds import Notes, World
+from worlds import RecordedProgress, World
 
 UUID: Final = "3f2b8c1d-9a7e-4f10-b2c3-d4e5f6a7b8c9"
 
@@ -175,7 +175,7 @@ def test_the_record_of_a_failed_run_has_the_cleaned_message(world: World) -> Non
     environment = Environment(
         now=world.clock.us, monotonic=world.clock.monotonic, sleep=world.clock.sleep, transport=Refusing()
     )
-    notes = Notes()
+    notes = RecordedProgress()
     with pytest.raises(SourceRefusedError) as caught:
         sync.sync(world.settings(), environment=environment, progress=notes)
     ((error,),) = world.rows("SELECT error FROM sync.runs WHERE outcome = 'failed'")

@@ -12,9 +12,9 @@ import pytest
 
 import vapi_sessions
 from beside import CORPUS, needs_corpus
-from conftest import settings_for
 from vapi_emulator.server import EmulatorServer
 from vapi_sessions.operations import sync
+from worlds import settings_for
 
 if TYPE_CHECKING:
     import duckdb

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import EPOCH, observation, seen_first
+from batches import observation, seen_first
+from constants import EPOCH
 from sample_observations import EDGES, OBSERVATIONS, Warehouse, cut, merge, merged, resolved
 from selection import examples
 from vapi_sessions import schema

@@ -11,12 +11,13 @@ from uuid import UUID
 import pytest
 
 import vapi_sessions
-from conftest import Edited, World
-from models import ORG
+from constants import ORG
+from transports import Edited
 from vapi_sessions.cli.commands.status_command import print_status
 from vapi_sessions.operations import sync
 from vapi_sessions.operations.status import status
 from vapi_sessions.transform.flatten import Version, flatten
+from worlds import World
 
 #: Sessions with fields without a column, and with values that their column cannot hold.
 SESSIONS: list[dict[str, Any]] = [

@@ -8,7 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import EPOCH, observation
+from batches import observation
+from constants import EPOCH
 from sample_observations import EDGES, OBSERVATIONS, Warehouse, cut, merge, merged, resolved, the_join
 from selection import examples
 from vapi_sessions.core.timestamps import MINUTE

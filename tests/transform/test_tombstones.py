@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from models import EPOCH, observation
+from batches import observation
+from constants import EPOCH
 from sample_observations import merge, merged, resolved
 from vapi_sessions.core.timestamps import MINUTE
 from vapi_sessions.transform.resolve import Tombstone

@@ -25,7 +25,7 @@ from pathlib import Path
 from vapi_sessions.forget import Whom, forget
 from vapi_sessions.reconcile import reconcile
 
-from conftest import World, new_world
+from worlds import World, new_world
 
 POLICY = {"personal_data": "pseudonymise", "pseudonym_key": "a key of enough characters"}
 RETENTION = 32.0
