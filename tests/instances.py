@@ -9,8 +9,6 @@ from typing import Any
 
 import duckdb
 
-from simulation.connections import Parsed
-
 
 class Instances:
     """Lends each instance to one writer at a time. Everything else gets a connection of its own."""
@@ -21,7 +19,7 @@ class Instances:
 
     def connect(self, *given: Any, **named: Any) -> Any:
         """As `duckdb.connect`; what has a directory for temporary files is a writer."""
-        config = {**named.get("config", {}), "python_scan_all_frames": "true"}
+        config = dict(named.get("config", {}))
         scratch = config.pop("temp_directory", "")
         if given or not scratch:
             return self._connect(*given, **named)
@@ -35,14 +33,17 @@ class Instances:
         return _Lent(instance, free)
 
 
-class _Lent(Parsed):
+class _Lent:
     """A connection to a lent instance. Closing it detaches its databases and gives the instance back."""
 
     def __init__(self, instance: Any, free: list[Any]) -> None:
-        super().__init__(instance.cursor())
+        self._inner = instance.cursor()
         self._instance = instance
         self._free = free
         self._closed = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
 
     def close(self) -> None:
         """Twice does no harm, as with DuckDB's own."""

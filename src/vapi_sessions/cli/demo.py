@@ -120,8 +120,8 @@ def _print_answers(warehouse: Path) -> None:
             return db.execute(sql).fetchall()
 
         sessions, messages, calls, cost, pending = rows(
-            "SELECT counted(*), sum(message_count)::BIGINT, sum(tool_call_count)::BIGINT, sum(cost_usd), "
-            "counted(*) FILTER (cost_usd IS NULL) FROM sessions"
+            "SELECT count(*), sum(message_count)::BIGINT, sum(tool_call_count)::BIGINT, sum(cost_usd), "
+            "count(*) FILTER (cost_usd IS NULL) FROM sessions"
         )[0]
         print(
             f"  {counted(sessions, 'session')}, {counted(messages, 'message')}, {counted(calls, 'tool call')}, ${cost:,.2f} "
@@ -129,7 +129,7 @@ def _print_answers(warehouse: Path) -> None:
         )
         print("  cost by day (the last 7)")
         for day, count, usd in rows(
-            "SELECT strftime(created_at AT TIME ZONE 'UTC', '%Y-%m-%d') AS day, counted(*), sum(cost_usd) FROM sessions "
+            "SELECT strftime(created_at AT TIME ZONE 'UTC', '%Y-%m-%d') AS day, count(*), sum(cost_usd) FROM sessions "
             "GROUP BY day ORDER BY day DESC LIMIT 7"
         ):
             print(f"    {day}  {counted(count, 'session'):>15}  ${usd or 0:>9,.2f}")
@@ -140,6 +140,6 @@ def _print_answers(warehouse: Path) -> None:
         ):
             print(f"    {f'{provider} {model}':<40} ${usd or 0:>9,.2f}")
         for name, count in rows(
-            "SELECT function_name, counted(*) AS calls FROM tool_calls GROUP BY ALL ORDER BY calls DESC, function_name LIMIT 1"
+            "SELECT function_name, count(*) AS calls FROM tool_calls GROUP BY ALL ORDER BY calls DESC, function_name LIMIT 1"
         ):
             print(f"  most used tool: {name} ({counted(count, 'call')})")

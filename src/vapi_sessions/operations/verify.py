@@ -97,7 +97,7 @@ def verify(
                         *_failed_checks(rows),
                         *comparison.findings(deep=deep),
                     ]
-                    (sessions,) = rows("SELECT counted(*) FROM sessions")[0]
+                    (sessions,) = rows("SELECT count(*) FROM sessions")[0]
             except WarehouseDamagedError:
                 if not findings:
                     raise

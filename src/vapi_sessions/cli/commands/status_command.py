@@ -10,6 +10,7 @@ import typer
 
 from vapi_sessions.cli import options
 from vapi_sessions.cli.output import duration
+from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import DifferenceError, plain
 
 if TYPE_CHECKING:
