@@ -56,7 +56,7 @@ def forget(
     ] = None,
     mentions: Annotated[
         bool,
-        typer.Option("--mentions", help="Also erase other customers' sessions that mention such a customer."),
+        typer.Option("--mentions", help="Also erase other customers' sessions that mention the customer."),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be erased, and erase nothing.")

@@ -26,7 +26,7 @@ def reconcile(
     settle: options.Settle = None,
     page_size: options.PageSize = None,
 ) -> None:
-    """Mark sessions that the source has deleted, and fetch missing ones. One deletion costs about twenty requests."""
+    """Mark sessions that were deleted at the source, and fetch missing ones. One deletion costs about twenty requests."""
     from vapi_sessions.cli.display import display
     from vapi_sessions.operations.reconcile import reconcile as run
 
