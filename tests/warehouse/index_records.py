@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from models import EPOCH, ORG
+from constants import EPOCH, ORG
 from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.core.records import RunRecord, WindowRecord
 from vapi_sessions.core.timestamps import HOUR, MINUTE, to_datetime

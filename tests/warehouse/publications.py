@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from conftest import looking
-from models import EPOCH, Warehouse, observation
+from batches import Warehouse, observation
+from constants import EPOCH
+from published import looking
 from vapi_sessions import schema
 from vapi_sessions.core.timestamps import DAY, SECOND
 from vapi_sessions.transform.resolve import Observation

@@ -9,7 +9,7 @@ import pyarrow as pa
 from publications import Tables, by_key
 from test_resolve import the_join
 
-from models import seen_first
+from batches import seen_first
 from vapi_sessions import schema
 from vapi_sessions.transform.flatten import flatten
 from vapi_sessions.transform.resolve import Observation

@@ -16,12 +16,14 @@ import polars as pl
 import pytest
 
 import vapi_sessions
-from conftest import KEY, Clock, World
+from clocks import Clock
+from constants import KEY
 from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings
 from vapi_sessions.core.timestamps import SECOND
 from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.warehouse.reader import reading
+from worlds import World
 
 COUNT = "SELECT count(*) FROM sessions"
 #: A view uses the tables' views without a catalog.

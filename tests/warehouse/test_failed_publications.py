@@ -14,7 +14,7 @@ from vapi_sessions.warehouse import retention, snapshot_writer, snapshots
 from vapi_sessions.warehouse.index import Index
 
 if TYPE_CHECKING:
-    from conftest import World
+    from worlds import World
 from selection import first
 
 #: Functions in which a publication can fail.

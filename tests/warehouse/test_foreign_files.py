@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from conftest import Notes
 from selection import first
 from vapi_sessions.errors import WarehouseError
 from vapi_sessions.operations import forget
@@ -16,9 +15,10 @@ from vapi_sessions.operations import rebuild as rebuilding
 from vapi_sessions.operations.status import status
 from vapi_sessions.warehouse import erase
 from vapi_sessions.warehouse.layout import Layout
+from worlds import Notes
 
 if TYPE_CHECKING:
-    from conftest import World
+    from worlds import World
 
 APPLE_DOUBLE: Final = b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(4000)
 

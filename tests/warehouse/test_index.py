@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from index_records import PROGRESS
 
-from models import EPOCH, Warehouse, observation
+from batches import Warehouse, observation
+from constants import EPOCH
 from selection import examples
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE, SECOND, to_datetime

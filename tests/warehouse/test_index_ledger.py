@@ -9,7 +9,8 @@ import pytest
 from index_records import RUN, WINDOW
 from msgspec import structs
 
-from models import EPOCH, ORG, Warehouse
+from batches import Warehouse
+from constants import EPOCH, ORG
 from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.core.timestamps import HOUR, SECOND
 from vapi_sessions.warehouse.index import Changes

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from models import EPOCH, Warehouse, observation
+from batches import Warehouse, observation
+from constants import EPOCH
 from vapi_sessions import schema
 from vapi_sessions.core.timestamps import to_datetime
 from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
@@ -100,7 +101,7 @@ def test_reading_an_index_writes_nothing(tmp_path: Path) -> None:
     """Not even the log of a killed process into the file. The rows in the log are visible."""
     root = tmp_path / "w"
     code = (
-        "import os, sys; from pathlib import Path; from models import Warehouse, observation\n"
+        "import os, sys; from pathlib import Path; from batches import Warehouse, observation\n"
         "w = Warehouse(Path(sys.argv[1])); w.merge(observation('a', 1)); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code, str(root)], check=False, cwd=Path(__file__).parents[1])

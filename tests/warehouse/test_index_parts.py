@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from models import EPOCH, Warehouse, observation
+from batches import Warehouse, observation
+from constants import EPOCH
 from vapi_sessions.core.records import Part
 from vapi_sessions.core.timestamps import DAY, HOUR, to_datetime
 from vapi_sessions.schema import TABLE_NAMES

@@ -14,7 +14,8 @@ import pytest
 from index_records import PROGRESS, WINDOW
 from msgspec import structs
 
-from models import EPOCH, ORG, Warehouse, observation
+from batches import Warehouse, observation
+from constants import EPOCH, ORG
 from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.core.records import Batch
 from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE
@@ -129,7 +130,7 @@ def test_a_committed_merge_survives_a_kill(tmp_path: Path) -> None:
     """There was no checkpoint before the process ended."""
     root = tmp_path / "warehouse"
     code = (
-        "import os, sys; from pathlib import Path; from models import Warehouse, observation\n"
+        "import os, sys; from pathlib import Path; from batches import Warehouse, observation\n"
         "w = Warehouse(Path(sys.argv[1])); w.merge(observation('a', 1, messages=2)); os._exit(9)"
     )
     ended = subprocess.run(

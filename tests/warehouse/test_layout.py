@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 import command
-from conftest import KEY, World
+from constants import KEY
 from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
 from vapi_sessions.warehouse.layout import Layout
+from worlds import World
 
 
 @pytest.fixture

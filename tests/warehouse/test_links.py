@@ -15,7 +15,6 @@ from typing import Final
 import pytest
 
 import vapi_sessions
-from conftest import World
 from selection import first, some
 from vapi_sessions.core import files
 from vapi_sessions.errors import WarehouseError
@@ -27,6 +26,7 @@ from vapi_sessions.operations.verify import verify
 from vapi_sessions.warehouse import query, raw
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 from vapi_sessions.warehouse.schedule_lock import scheduling
+from worlds import World
 
 #: Our own paths in a warehouse.
 DIRECTORIES: Final = (".tmp", "raw", "parquet", "staging")

@@ -11,7 +11,6 @@ import duckdb
 import pytest
 
 import vapi_sessions
-from conftest import World
 from vapi_sessions.core.paths import literal
 from vapi_sessions.core.timestamps import SECOND
 from vapi_sessions.operations.forget import Whom, forget
@@ -21,6 +20,7 @@ from vapi_sessions.operations.status import status
 from vapi_sessions.operations.verify import verify
 from vapi_sessions.warehouse import query
 from vapi_sessions.warehouse.layout import Layout
+from worlds import World
 
 NAMES: Final = (
     "[prod]", "[a-z]", "[!a]", "[[]", "]", "data*", "**", "*", "{a,b}", "acme:prod", "md:x", "s3:", "file:x", "http:",

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import EPOCH, observation
+from batches import observation
+from constants import EPOCH
 from selection import examples
 from vapi_sessions.core.records import Part
 from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE, month_of

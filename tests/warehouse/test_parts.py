@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from publications import NAMES, PublishedWarehouse, full, full_disk
 from published_rows import expected_tables
 
-from models import EPOCH, observation
+from batches import observation
+from constants import EPOCH
 from sample_observations import EDGES, OBSERVATIONS, cut
 from selection import examples
 from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE

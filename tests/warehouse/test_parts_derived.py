@@ -12,7 +12,7 @@ import pytest
 from publications import NAMES, PublishedWarehouse, full, small_parts
 from published_rows import expected_tables
 
-from models import EPOCH
+from constants import EPOCH
 from vapi_sessions.core.timestamps import DAY, HOUR, show
 from vapi_sessions.errors import WarehouseDamagedError
 

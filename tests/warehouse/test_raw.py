@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import EPOCH, observation
+from batches import observation
+from constants import EPOCH
 from selection import examples
 from vapi_sessions import schema
 from vapi_sessions.core.timestamps import MINUTE

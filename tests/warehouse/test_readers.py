@@ -22,7 +22,7 @@ from vapi_sessions.errors import ConfigurationError, WarehouseError
 if TYPE_CHECKING:
     import duckdb
 
-    from conftest import World
+    from worlds import World
 
 #: A program that prints the rows of each query on stdin, and keeps its connection open.
 ANSWERING = """

@@ -13,8 +13,7 @@ import pyarrow as pa
 import pytest
 
 import vapi_sessions
-from conftest import World
-from models import Warehouse, observation
+from batches import Warehouse, observation
 from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
 from vapi_sessions.operations.status import status
 from vapi_sessions.warehouse import raw, reader
@@ -24,6 +23,7 @@ from vapi_sessions.warehouse.index_tables import parts_of
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.part_files import lost_files
 from vapi_sessions.warehouse.suppression import Suppression
+from worlds import World
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from publications import (
     with_three_months,
 )
 
-from conftest import NEW_VIEWS
+from published import NEW_VIEWS
 from selection import first
 from vapi_sessions.core.timestamps import HOUR
 from vapi_sessions.errors import WarehouseError

@@ -18,7 +18,8 @@ from publications import (
     with_three_months,
 )
 
-from models import EPOCH, observation
+from batches import observation
+from constants import EPOCH
 from vapi_sessions.core.timestamps import DAY, HOUR
 
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import World
-from models import EPOCH, Warehouse, observation
+from batches import Warehouse, observation
+from constants import EPOCH
 from selection import examples
 from vapi_sessions import schema
 from vapi_sessions.core.timestamps import MINUTE, SECOND
@@ -24,6 +24,7 @@ from vapi_sessions.warehouse import staging as staging_module
 from vapi_sessions.warehouse.derive import in_order, version
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.staging import StagedBatch, Staging
+from worlds import World
 
 
 def session(number: int, created: int, children: int) -> Observation:

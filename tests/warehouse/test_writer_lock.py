@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from models import Warehouse
+from batches import Warehouse
 from vapi_sessions import schema
 from vapi_sessions.errors import WarehouseBusyError
 from vapi_sessions.warehouse.database import LOCK_PATIENCE
