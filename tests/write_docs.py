@@ -6,6 +6,7 @@ from pathlib import Path
 
 from vapi_sessions import schema
 from vapi_sessions.core import resources
+from vapi_sessions.warehouse.index_schema import SYNC_TABLES
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -30,7 +31,7 @@ def views() -> str:
 def ledger() -> str:
     """The tables of the schema `sync`, with their columns."""
     lines = ["| table | holds | columns |", "|---|---|---|"]
-    for table in schema.SYNC_TABLES:
+    for table in SYNC_TABLES:
         columns = ", ".join(f"`{column.name}`" for column in table.columns)
         lines.append(f"| `sync.{table.name}` | {table.description} | {columns} |")
     return "\n".join(lines)

@@ -102,7 +102,7 @@ def test_a_file_that_may_not_grow(one_file: tuple[Layout, Index], small: Callabl
     before = list(layout.raw.iterdir())
     small(40_000)
     with pytest.raises(
-        WarehouseError, match=r"index\.duckdb(\.wal)? would become larger .*File too large"
+        WarehouseError, match=r"index\.duckdb(\.wal)? would exceed the maximum file size .*File too large"
     ) as caught:
         index.run("CREATE TABLE t AS SELECT random()::VARCHAR AS text FROM range(20000)")
     assert not isinstance(caught.value, WarehouseDamagedError)

@@ -12,7 +12,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import duckdb
 import pyarrow as pa
 
 from vapi_sessions import schema
@@ -57,11 +56,13 @@ class Index(IndexTables):
     """An open index. For one thread at a time; use as a context manager, inside the writer's lock."""
 
     def _prepare(self, *, read_only: bool) -> None:
-        try:
-            version = self.state().get("schema_version", "")
-        except duckdb.CatalogException:
+        tables = (
+            "SELECT 1 FROM duckdb_tables() WHERE database_name = current_database() AND table_name = 'state'"
+        )
+        if not self.rows(f"{tables} LIMIT 1"):
             self._create_tables()
             return
+        version = self.state().get("schema_version", "")
         earlier = version.isdecimal() and int(version) < schema.SCHEMA_VERSION  # has the same ledger
         if version != str(schema.SCHEMA_VERSION) and not (read_only and earlier):
             raise WarehouseError(
