@@ -42,7 +42,7 @@ IO: Final = (
     "ssl",
     "subprocess",
     "tempfile",
-    "urllib",
+    "urllib.request",
 )
 #: Lines of a module that can be read in a sitting.
 MOST_LINES: Final = 400

@@ -1,7 +1,7 @@
 """An emulator of Vapi's Sessions API, with configurable data, latency, rate limits and faults.
 
     command ─▶ foreground ─▶ server ─▶ api ─▶ layers, parameters, bodies ─▶ state ─▶ injector ─▶ switches ─▶ faults
-                   │            └────▶ live ─┐                                └────▶ store ─▶ list_query, tables, stored
+                   │            └────▶ live ─┐                                └────▶ store ─▶ listing, tables, stored
                    └─▶ generate, jsonl ──────┴─▶ conversations ─▶ talk ─▶ texts, planted
 
 Only the command line and the tests import this package.

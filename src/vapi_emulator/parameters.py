@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
-from vapi_emulator.list_query import ListQuery
+from vapi_emulator.listing import ListQuery
 from vapi_emulator.stored import canonical
 from vapi_emulator.switches import EmulatorSettings
 from vapi_emulator.times import from_us, iso_ms, parse_iso

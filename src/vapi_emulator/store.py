@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple, cast
 
 from vapi_emulator import EmulatorError, tables
-from vapi_emulator.list_query import ListPage, ListQuery, read_page
+from vapi_emulator.listing import ListPage, ListQuery, read_page
 from vapi_emulator.stored import Session, StoredSession, decode, make_row
 from vapi_emulator.times import SECOND_US, Clock, parse_iso, system_clock, to_us
 

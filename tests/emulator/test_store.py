@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from vapi_emulator import EmulatorError
-from vapi_emulator.list_query import ListQuery
+from vapi_emulator.listing import ListQuery
 from vapi_emulator.store import Store
 from vapi_emulator.stored import StoredSession, decode, encode, make_row
 

@@ -219,7 +219,7 @@ def test_an_organisation_with_unreadable_sessions_only_is_an_error(world: World)
     environment = Environment(
         world.clock.us, world.clock.monotonic, world.clock.sleep, Edited(without("orgId"))
     )
-    with pytest.raises(SourceUnavailableError, match="None of the first 3 session"):
+    with pytest.raises(SourceUnavailableError, match="The source lists only unreadable sessions first"):
         sync(world.settings(), environment=environment)
 
 
