@@ -20,9 +20,9 @@ import json, os, sys
 from vapi_sessions.cli import app
 from vapi_sessions.core import faultpoints
 from vapi_sessions.operations import coordinator, rebuild, reconcile, sync
-from vapi_sessions.warehouse import part_ranges
+from vapi_sessions.warehouse import part_sizes
 coordinator.BATCH_BYTES = int(os.environ.get("BATCH_BYTES", 40_000))
-part_ranges.SESSIONS_A_PART, part_ranges.SESSIONS_A_NEW_PART = 30, 10
+part_sizes.SESSIONS_A_PART, part_sizes.SESSIONS_A_NEW_PART = 30, 10
 coordinator.STAGED_MOST = int(os.environ.get("STAGED_MOST", coordinator.STAGED_MOST))
 for line in sys.stdin:
     arguments, point, said = json.loads(line)

@@ -14,7 +14,7 @@ import duckdb
 from vapi_sessions.operations import compare, coordinator, reconcile, sync
 from vapi_sessions.privacy import redaction
 from vapi_sessions.source import pagination, windows
-from vapi_sessions.warehouse import part_ranges, snapshot_writer, snapshots, views
+from vapi_sessions.warehouse import part_sizes, snapshot_writer, snapshots, views
 from vapi_sessions.warehouse.index import Index
 
 from . import connections
@@ -35,9 +35,9 @@ def scaled_down(world: World) -> Iterator[None]:
             (coordinator, "BATCH_BYTES", knobs["batch_bytes"]),
             (windows, "PAGES_A_WINDOW", knobs["pages_a_window"]),
             (compare, "SMALL", knobs["small"]),
-            (part_ranges, "SESSIONS_A_PART", knobs["sessions_a_part"]),
-            (part_ranges, "SESSIONS_A_NEW_PART", max(2, knobs["sessions_a_part"] // 2)),
-            (part_ranges, "PUT_TOGETHER", 2),
+            (part_sizes, "SESSIONS_A_PART", knobs["sessions_a_part"]),
+            (part_sizes, "SESSIONS_A_NEW_PART", max(2, knobs["sessions_a_part"] // 2)),
+            (part_sizes, "PUT_TOGETHER", 2),
             (coordinator, "STAGED_MOST", knobs["staged_most"]),
             (snapshot_writer, "THREADS", 1),
             (pagination, "IDS_A_REQUEST", knobs["ids_a_request"]),

@@ -8,7 +8,7 @@ import pytest
 
 from clocks import FakeTime
 from constants import EPOCH
-from vapi_sessions.source.pace import LONGEST_WAIT, Pace
+from vapi_sessions.source.rate_limits import LONGEST_WAIT, Pace
 
 
 @pytest.fixture

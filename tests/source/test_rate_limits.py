@@ -14,7 +14,7 @@ from vapi_emulator.switches import FaultSettings
 from vapi_sessions.core.timestamps import HOUR, MINUTE, SECOND, to_datetime
 from vapi_sessions.errors import SourceUnavailableError
 from vapi_sessions.source.list_query import Query
-from vapi_sessions.source.pace import LONGEST_WAIT, MOST_JITTER, Pace
+from vapi_sessions.source.rate_limits import LONGEST_WAIT, MOST_JITTER, Pace
 from vapi_sessions.source.retries import ATTEMPTS, PATIENCE
 from worlds import World
 

@@ -8,7 +8,7 @@ from scripted import GOOD, Client, Scripted, api_error, ask, failure, raw_respon
 
 from vapi_sessions.errors import SourceUnavailableError
 from vapi_sessions.source.list_query import Query
-from vapi_sessions.source.pace import LONGEST_WAIT
+from vapi_sessions.source.rate_limits import LONGEST_WAIT
 from vapi_sessions.source.retries import ATTEMPTS, FIRST_ATTEMPTS
 
 LOCKOUT = 21.0  # seconds; observed, without a Retry-After header

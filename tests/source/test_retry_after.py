@@ -12,7 +12,7 @@ from constants import EPOCH
 from vapi_sessions.core.timestamps import HOUR, MINUTE, SECOND, to_datetime
 from vapi_sessions.errors import SourceUnavailableError
 from vapi_sessions.source.list_query import Query
-from vapi_sessions.source.pace import MOST_JITTER
+from vapi_sessions.source.rate_limits import MOST_JITTER
 from vapi_sessions.source.retries import ATTEMPTS
 from vapi_sessions.source.statuses import LONGEST_RETRY_AFTER
 

@@ -15,7 +15,7 @@ from published import looking
 from vapi_sessions import schema
 from vapi_sessions.core.timestamps import DAY, SECOND
 from vapi_sessions.transform.resolve import Observation
-from vapi_sessions.warehouse import part_ranges
+from vapi_sessions.warehouse import part_sizes
 from vapi_sessions.warehouse.snapshots import Publisher
 
 #: The tables, in their order.
@@ -116,8 +116,8 @@ def with_three_months(warehouse: PublishedWarehouse) -> PublishedWarehouse:
 
 def small_parts(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """Allow at most this many sessions in a part, among the newest sessions too."""
-    monkeypatch.setattr(part_ranges, "SESSIONS_A_PART", most)
-    monkeypatch.setattr(part_ranges, "SESSIONS_A_NEW_PART", most)
+    monkeypatch.setattr(part_sizes, "SESSIONS_A_PART", most)
+    monkeypatch.setattr(part_sizes, "SESSIONS_A_NEW_PART", most)
 
 
 def full_disk(*given: object, **named: object) -> Any:

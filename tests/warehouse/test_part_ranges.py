@@ -19,9 +19,9 @@ from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE, month_of
 from vapi_sessions.operations.window_buffer import sightings
 from vapi_sessions.schema import TABLE_NAMES
 from vapi_sessions.transform.resolve import resolve
-from vapi_sessions.warehouse import part_ranges
+from vapi_sessions.warehouse import part_sizes
 from vapi_sessions.warehouse.index import Changes, Index
-from vapi_sessions.warehouse.part_ranges import Rewrite
+from vapi_sessions.warehouse.part_sizes import Rewrite
 
 #: Much smaller limits than the real ones, so that a few sessions fill a month.
 MOST, MOST_NEW, TOGETHER = 8, 2, 3
@@ -48,7 +48,7 @@ class PlannedIndex(Index):
 
     def plan(self) -> list[Rewrite]:
         """The parts that a publication would write."""
-        return part_ranges.plan_parts(self, self.parts())
+        return part_sizes.plan_parts(self, self.parts())
 
     def publish(self) -> list[Rewrite]:
         """Record the plan as published."""
@@ -68,9 +68,9 @@ class PlannedIndex(Index):
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(part_ranges, "SESSIONS_A_PART", MOST)
-    monkeypatch.setattr(part_ranges, "SESSIONS_A_NEW_PART", MOST_NEW)
-    monkeypatch.setattr(part_ranges, "PUT_TOGETHER", TOGETHER)
+    monkeypatch.setattr(part_sizes, "SESSIONS_A_PART", MOST)
+    monkeypatch.setattr(part_sizes, "SESSIONS_A_NEW_PART", MOST_NEW)
+    monkeypatch.setattr(part_sizes, "PUT_TOGETHER", TOGETHER)
 
 
 @pytest.fixture
@@ -224,7 +224,7 @@ def test_parts_that_are_new_or_few_or_too_large_are_not_merged() -> None:
     """Nor are parts of two months, or with a gap between them."""
 
     def sizes(parts: list[Part], newest_from: int) -> list[int]:
-        return [len(group) for group in part_ranges._groups(parts, newest_from)]
+        return [len(group) for group in part_sizes._groups(parts, newest_from)]
 
     small = [Part(EPOCH + n * HOUR, EPOCH + (n + 1) * HOUR, 1, {}) for n in range(5)]
     assert sizes(small, EPOCH + DAY) == [5]

@@ -27,7 +27,7 @@ from vapi_sessions.warehouse.database_errors import published_errors
 from vapi_sessions.warehouse.index_tables import parts_of
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.live_sessions import LiveSessions
-from vapi_sessions.warehouse.part_files import published_files
+from vapi_sessions.warehouse.published_files import published_files
 from vapi_sessions.warehouse.suppression import Suppression
 
 

@@ -29,11 +29,11 @@ from vapi_sessions.source.connection_errors import ConnectionErrors
 from vapi_sessions.source.connection_pool import ConnectionPool
 from vapi_sessions.source.environment import Environment
 from vapi_sessions.source.list_query import Query
-from vapi_sessions.source.pace import Pace
 from vapi_sessions.source.page import Page, read_page
 from vapi_sessions.source.page_sizes import PageSizes
 from vapi_sessions.source.proxies import proxy_for
 from vapi_sessions.source.quoting import Quoter
+from vapi_sessions.source.rate_limits import Pace
 from vapi_sessions.source.retries import Retries, RetryableError, Traffic
 from vapi_sessions.source.statuses import Statuses, is_from_source, server_time
 from vapi_sessions.transform.headers import Row, UnreadableRow, read_session

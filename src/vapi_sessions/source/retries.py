@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 import tenacity
 
 from vapi_sessions.errors import SourceUnavailableError, VapiSessionsError
-from vapi_sessions.source.pace import LONGEST_WAIT, Pace
+from vapi_sessions.source.rate_limits import LONGEST_WAIT, Pace
 
 #: Waits of 0.5, 1, 2, 4, 8, 16, 30 and 30 s: 91 s in total. For a rate limit, this many episodes in a row: until the next
 #: minute, then 15 s and seven times 30 s.

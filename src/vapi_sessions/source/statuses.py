@@ -12,9 +12,9 @@ from vapi_sessions.core import timestamps
 from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError
 from vapi_sessions.source.connection import Response
 from vapi_sessions.source.intermediaries import Intermediary, intermediary_of
-from vapi_sessions.source.pace import Pace
 from vapi_sessions.source.proxies import Proxy, password_error
 from vapi_sessions.source.quoting import Quoter
+from vapi_sessions.source.rate_limits import Pace
 from vapi_sessions.source.retries import RetryableError
 
 #: Seconds. A longer `Retry-After` is reported as an error instead of being waited for.

@@ -19,11 +19,14 @@ import pyarrow.compute as pc
 from vapi_sessions import schema
 from vapi_sessions.core.json_text import quote
 from vapi_sessions.core.timestamps import parse
-from vapi_sessions.transform import columns as rows
+from vapi_sessions.transform.columns import Columns, positions, repeat_each
+from vapi_sessions.transform.costs import costs as cost_rows
 from vapi_sessions.transform.decoders import ObjectColumns, ObjectDecoder, with_part
 from vapi_sessions.transform.mapping import SESSION
 from vapi_sessions.transform.messages import messages as message_rows
+from vapi_sessions.transform.sessions import sessions as session_columns
 from vapi_sessions.transform.shapes import ABSENT, RETYPED
+from vapi_sessions.transform.structured_outputs import outputs as output_rows
 
 Growth = tuple[tuple[int, int], ...]
 
@@ -119,10 +122,10 @@ def flatten(versions: Sequence[Version]) -> Flat:
 def flatten_with(decoder: ObjectDecoder, versions: Sequence[Version]) -> Flat:
     """Like `flatten`, with a given decoder, which afterwards has the number of objects that it read leniently."""
     found = decoder.columns_of(SESSION, [[_decoded(decoder, version.body) for version in versions]])
-    messages, costs, outputs = message_rows(found), rows.costs(found), rows.outputs(found)
+    messages, costs, outputs = message_rows(found), cost_rows(found), output_rows(found)
     created_at = [version.created_at for version in versions]
     _keep_contradictions(found, versions)
-    sessions = rows.sessions(found, created_at, costs)
+    sessions = session_columns(found, created_at, costs)
     counts = messages.rows[0]
     sessions |= {
         "session_id": [version.session_id for version in versions],
@@ -136,7 +139,7 @@ def flatten_with(decoder: ObjectDecoder, versions: Sequence[Version]) -> Flat:
         "content_hash": [version.content_hash for version in versions],
         "synced_at": [version.requested_at for version in versions],
     }
-    messages.rows[1]["message_index"] = rows.positions(counts)
+    messages.rows[1]["message_index"] = positions(counts)
     tables = {"sessions": _table(schema.SESSIONS, sessions, len(versions))}
     ids, created = tables["sessions"]["session_id"], tables["sessions"]["created_at"]
     for table, (own, columns) in {
@@ -145,7 +148,7 @@ def flatten_with(decoder: ObjectDecoder, versions: Sequence[Version]) -> Flat:
         schema.COSTS: costs,
         schema.STRUCTURED_OUTPUTS: outputs,
     }.items():
-        owner = rows.repeat_each(own)
+        owner = repeat_each(own)
         columns |= {"session_id": ids.take(owner), "session_created_at": created.take(owner)}
         tables[table.name] = _table(table, columns, len(owner))
     heads = [
@@ -231,7 +234,7 @@ def _parsed_time(text: str) -> int | None:
         return None
 
 
-def _table(table: schema.Table, columns: rows.Columns, count: int) -> pa.Table:
+def _table(table: schema.Table, columns: Columns, count: int) -> pa.Table:
     """A table with these columns; other columns of the schema are null."""
     return pa.Table.from_arrays(
         [_array(columns.get(f.name), f.type, count) for f in table.arrow], schema=table.arrow

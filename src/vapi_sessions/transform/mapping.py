@@ -1,7 +1,7 @@
 """The mapping of the source's fields to columns. To add a session field or a cost field, add it here and to `schema.py`.
 
-A field with a column needs nothing else. A field without one is handled in `columns` or `messages`. Fields that are not declared are
-kept in `extra` and counted as drift. Roles and cost types that are not listed are counted, too.
+A field with a column needs nothing else. A field without one is handled in the module of its table (`sessions`, `messages`, `costs`). Fields that are not declared are
+kept in `extra` and counted as drift. Roles that are not listed are counted, too, and so are cost types (`costs`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from vapi_sessions.transform.shapes import (
 )
 
 #: Others are counted as drift.
-KNOWN_COST_TYPES: Final = frozenset({"model", "analysis", "session"})
 KNOWN_ROLES: Final = frozenset(
     {"system", "user", "assistant", "bot", "tool", "developer", "tool_calls", "tool_call_result", "function"}
 )
@@ -99,7 +98,7 @@ SESSION: Final = Shape(
     Field("customer", JSON),
     Field("messages", JSON),
     Field("costs", JSON),
-    # Stored in raw only, except for names that have a column (`columns.sessions`).
+    # Stored in raw only, except for names that have a column (`sessions`).
     Field("assistant", JSON),
     Field("assistantOverrides", JSON),
     Field("squad", JSON),

@@ -16,9 +16,9 @@ from vapi_sessions.core.timestamps import show, to_datetime
 from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.warehouse.derive import derive
 from vapi_sessions.warehouse.index import Index
-from vapi_sessions.warehouse.part_files import part_file
-from vapi_sessions.warehouse.part_ranges import Rewrite
+from vapi_sessions.warehouse.part_sizes import Rewrite
 from vapi_sessions.warehouse.parts import Heads, PartInputs, UntrustedError, write_empty, write_part
+from vapi_sessions.warehouse.published_files import part_file
 from vapi_sessions.warehouse.staging import StagedBatch, Staging
 
 #: Files that are written at the same time. Most of the work is done outside of the Python interpreter.

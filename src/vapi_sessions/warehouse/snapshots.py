@@ -3,7 +3,7 @@
 A snapshot never changes after it has its name, and the next one links its unchanged files. Readers keep the files that they
 opened, so publications and readers do not block each other.
 
-`part_ranges` decides which parts are written, `snapshot_writer` and `parts` write them, `views` builds `vapi.duckdb`, and
+`part_sizes` decides which parts are written, `snapshot_writer` and `parts` write them, `views` builds `vapi.duckdb`, and
 `retention` removes old snapshots.
 """
 
@@ -23,8 +23,8 @@ from vapi_sessions.core.timestamps import to_datetime
 from vapi_sessions.warehouse import damage
 from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.part_files import has_every_table, lost_files
-from vapi_sessions.warehouse.part_ranges import plan_parts
+from vapi_sessions.warehouse.part_sizes import plan_parts
+from vapi_sessions.warehouse.published_files import has_every_table, lost_files
 from vapi_sessions.warehouse.retention import (
     discard,
     generation,
