@@ -1,4 +1,8 @@
-"""The rows of costs."""
+"""The rows of costs.
+
+A field with a column is declared in its shape and in `schema.py`, and needs nothing else. Fields that are not declared are kept in `extra`
+and counted as drift. So are cost types that are not in `KNOWN_COST_TYPES`.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,27 @@ from typing import Final, NamedTuple
 
 from vapi_sessions.transform.columns import Children, positions
 from vapi_sessions.transform.decoders import ObjectColumns, ObjectDecoder, extra
-from vapi_sessions.transform.mapping import COST, MODEL
+from vapi_sessions.transform.shapes import BOOLEAN, DOUBLE, INTEGER, JSON, TEXT, Field, Shape
 
 #: Others are counted as drift.
 KNOWN_COST_TYPES: Final = frozenset({"model", "analysis", "session"})
+
+MODEL: Final = Shape(
+    "cost.model.", Field("provider", TEXT, "model_provider"), Field("model", TEXT, "model_name")
+)
+COST: Final = Shape(
+    "cost.",
+    Field("type", TEXT, "type"),
+    Field("analysisType", TEXT, "analysis_type"),
+    Field("model", JSON),
+    Field("promptTokens", INTEGER, "prompt_tokens"),
+    Field("completionTokens", INTEGER, "completion_tokens"),
+    Field("cachedPromptTokens", INTEGER, "cached_prompt_tokens"),
+    Field("reasoningTokens", INTEGER, "reasoning_tokens"),
+    Field("seconds", DOUBLE, "billed_seconds"),
+    Field("usageComplete", BOOLEAN, "usage_complete"),
+    Field("cost", DOUBLE, "cost_usd"),
+)
 
 
 def costs(sessions: ObjectColumns) -> Children:

@@ -31,7 +31,6 @@ from msgspec import Raw
 from msgspec.structs import astuple
 
 from vapi_sessions.core.json_text import MARK, decode, elements, is_mark, members, quote
-from vapi_sessions.transform.mapping import SESSION
 from vapi_sessions.transform.shapes import RETYPED, Field, Shape
 
 
@@ -53,6 +52,8 @@ class Drift:
         self.counts[key if key in self.counts or len(self.counts) < self._LIMIT else "other"] += by
 
 
+#: What names a member of the session itself.
+_SESSION: Final = "session."
 _objects: Final = msgspec.json.Decoder(list[dict[str, Raw]]).decode
 
 
@@ -134,7 +135,7 @@ class ObjectDecoder:
         """The parts of an `extra` with a member of the source added, which is counted. A null is not added."""
         if text == "null":
             return parts
-        if name == MARK and shape is SESSION and is_mark(found := decode(text)):
+        if name == MARK and shape.drift_prefix == _SESSION and is_mark(found := decode(text)):
             for kind in found:
                 self.drift.add(f"{shape.drift_prefix}{MARK}.", kind)
             return with_part(parts, MARK, text)

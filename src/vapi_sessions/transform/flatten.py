@@ -1,7 +1,7 @@
 """Flattens versions of sessions into the rows of every table, as Arrow.
 
-`decoders` decodes the bodies by `mapping`, `columns` and `messages` make columns of the members. This module adds the columns that do not
-come from the body. Bodies are well-formed JSON, as `json_text.normalised` returns it.
+`sessions`, `messages`, `costs` and `structured_outputs` declare the members and make columns of them; `decoders` reads the JSON. This
+module adds the columns that do not come from the body. Bodies are well-formed JSON, as `json_text.normalised` returns it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from vapi_sessions.core.timestamps import parse
 from vapi_sessions.transform.columns import Columns, positions, repeat_each
 from vapi_sessions.transform.costs import costs as cost_rows
 from vapi_sessions.transform.decoders import ObjectColumns, ObjectDecoder, with_part
-from vapi_sessions.transform.mapping import SESSION
 from vapi_sessions.transform.messages import messages as message_rows
+from vapi_sessions.transform.sessions import SESSION
 from vapi_sessions.transform.sessions import sessions as session_columns
 from vapi_sessions.transform.shapes import ABSENT, RETYPED
 from vapi_sessions.transform.structured_outputs import outputs as output_rows

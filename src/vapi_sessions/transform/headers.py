@@ -13,7 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from vapi_sessions.core import json_text, timestamps
-from vapi_sessions.transform.mapping import MESSAGE, SESSION
+from vapi_sessions.transform.messages import MESSAGE
+from vapi_sessions.transform.sessions import SESSION
 from vapi_sessions.transform.shapes import ABSENT, Shape
 
 

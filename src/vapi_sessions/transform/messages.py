@@ -24,12 +24,54 @@ from vapi_sessions.transform.columns import (
     string,
 )
 from vapi_sessions.transform.decoders import ObjectColumns
-from vapi_sessions.transform.mapping import CALL, FUNCTION, KNOWN_ROLES, MESSAGE
-from vapi_sessions.transform.shapes import ABSENT, RETYPED, ROUNDED
+from vapi_sessions.transform.shapes import (
+    ABSENT,
+    CONTENT,
+    DOUBLE,
+    JSON,
+    MILLIS,
+    RETYPED,
+    ROUNDED,
+    TEXT,
+    Field,
+    Shape,
+    nested,
+)
 
+#: Others are counted as drift.
+KNOWN_ROLES: Final = frozenset(
+    {"system", "user", "assistant", "bot", "tool", "developer", "tool_calls", "tool_call_result", "function"}
+)
 RESULT_ROLES: Final = pa.array(["function", "tool", "tool_call_result"], pa.string())
 ASSISTANT_ROLES: Final = pa.array(["assistant", "bot"], pa.string())
 _TIMESTAMP: Final = pa.timestamp("us", "UTC")
+
+FUNCTION: Final = Shape("tool_call.function.", Field("name", TEXT), Field("arguments", JSON))
+CALL: Final = Shape(
+    "tool_call.",
+    Field("id", TEXT, "tool_call_id"),
+    Field("type", TEXT, "type"),
+    nested("function", FUNCTION),
+)
+MESSAGE: Final = Shape(
+    "message.",
+    Field("role", TEXT, "role"),
+    Field("content", CONTENT),
+    Field("message", TEXT),
+    Field("name", TEXT, "name"),
+    Field("tool_call_id", TEXT),
+    Field("toolCallId", TEXT),
+    nested("tool_calls", CALL, many=True),
+    nested("toolCalls", CALL, many=True),
+    Field("result", JSON),
+    Field("refusal", TEXT, "refusal"),
+    Field("time", MILLIS),
+    Field("endTime", MILLIS),
+    Field("secondsFromStart", DOUBLE, "seconds_from_start"),
+    Field("duration", DOUBLE, "duration_seconds"),
+    Field("confidence", DOUBLE, "confidence"),
+    Field("metadata", JSON, "metadata"),
+)
 
 
 @dataclass(frozen=True, slots=True)

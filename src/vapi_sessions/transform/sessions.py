@@ -1,4 +1,8 @@
-"""The columns of sessions."""
+"""The columns of sessions.
+
+A field with a column is declared in its shape and in `schema.py`, and needs nothing else. Fields that are not declared are kept in `extra`
+and counted as drift.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,57 @@ from vapi_sessions.core.json_text import members
 from vapi_sessions.transform.columns import Children, Columns, json_or_none, string
 from vapi_sessions.transform.costs import first_models
 from vapi_sessions.transform.decoders import ObjectColumns
-from vapi_sessions.transform.mapping import CUSTOMER
-from vapi_sessions.transform.shapes import ABSENT, MAX_TIME, MIN_TIME
+from vapi_sessions.transform.shapes import (
+    ABSENT,
+    DOUBLE,
+    INTEGER,
+    JSON,
+    MAX_TIME,
+    MIN_TIME,
+    TEXT,
+    Field,
+    Shape,
+)
 
 #: The contract's default for `expirationSeconds`.
 DEFAULT_EXPIRATION: Final = 86_400
+
+CUSTOMER: Final = Shape(
+    "session.customer.",
+    Field("name", TEXT, "customer_name"),
+    Field("number", TEXT, "customer_number"),
+    Field("email", TEXT, "customer_email"),
+    Field("sipUri", TEXT, "customer_sip_uri"),
+    Field("externalId", TEXT, "customer_external_id"),
+    # Stored in raw only.
+    Field("assistantOverrides", JSON),
+    Field("squadOverrides", JSON),
+)
+SESSION: Final = Shape(
+    "session.",
+    Field("id", TEXT),
+    Field("orgId", TEXT),
+    Field("createdAt", TEXT),
+    Field("updatedAt", TEXT),
+    Field("name", TEXT, "name"),
+    Field("status", TEXT, "status"),
+    Field("expirationSeconds", INTEGER, "expiration_seconds"),
+    Field("assistantId", TEXT, "assistant_id"),
+    Field("squadId", TEXT, "squad_id"),
+    Field("customerId", TEXT, "customer_id"),
+    Field("phoneNumberId", TEXT, "phone_number_id"),
+    Field("cost", DOUBLE, "cost_usd"),
+    Field("artifact", JSON, "artifact"),
+    Field("metadata", JSON, "metadata"),
+    Field("customer", JSON),
+    Field("messages", JSON),
+    Field("costs", JSON),
+    # Stored in raw only, except for names that have a column.
+    Field("assistant", JSON),
+    Field("assistantOverrides", JSON),
+    Field("squad", JSON),
+    Field("phoneNumber", JSON),
+)
 
 
 def sessions(found: ObjectColumns, created: Sequence[int], costs: Children) -> Columns:

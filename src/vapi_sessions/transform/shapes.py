@@ -1,4 +1,4 @@
-"""Types of fields, and shapes: the declared fields of one kind of object. `mapping` has the declarations."""
+"""Types of fields, and shapes: the declared fields of one kind of object. `sessions`, `messages` and `costs` declare them."""
 
 from __future__ import annotations
 
