@@ -85,9 +85,10 @@ def next_steps(warehouse: Path) -> list[str]:
     ]
     notebook = resources.directory("notebooks") / "first_look.ipynb"
     if notebook.exists():  # in a checkout
+        needed = notebook.parents[1] / "requirements" / "notebook.txt"
         lines += [
             "The notebook (the first line is needed once):",
-            f"  {python} -m pip install jupyterlab",
+            f"  {python} -m pip install --requirement {shlex.quote(str(needed))}",
             f"  VAPI_WAREHOUSE={place} {python} -m jupyterlab {shlex.quote(str(notebook))}",
         ]
     return [

@@ -25,7 +25,7 @@ def verify(
     ] = False,
     page_size: PageSize = None,
 ) -> None:
-    """Compare the warehouse with the source and list the differences; exit with code 6 if there are any. Changes nothing."""
+    """Compare the warehouse with the source and list the differences; exit with code 6 if there are any."""
     from vapi_sessions.cli.display import display
     from vapi_sessions.operations.coordinator import describe
     from vapi_sessions.operations.verify import verify as run
