@@ -16,6 +16,8 @@ from forks import KILLED, Forks
 from vapi_sessions.core import resources
 from vapi_sessions.core.timestamps import SECOND
 from vapi_sessions.operations import coordinator
+from vapi_sessions.operations.status import status
+from vapi_sessions.operations.sync import Run
 from vapi_sessions.warehouse import raw
 from worlds import World
 
@@ -114,6 +116,19 @@ def test_an_interrupted_first_sync_is_published_as_unfinished(world: World) -> N
     assert summary.counts.sessions_read <= SESSIONS - arrived + 3
     assert world.here() == world.there()
     assert json.loads(_status(world, {}, "--json"))["first_sync"] is None
+
+
+@pytest.mark.parametrize("name", ["sync", "sync flow", "backfill flow"])
+def test_a_failed_first_sync_of_any_kind_is_unfinished(world: World, name: str) -> None:
+    """Syncs of flows count like those of the command line."""
+    with (
+        pytest.raises(RuntimeError),
+        Run(world.settings(), environment=world.environment(), command=name) as run,
+    ):
+        run.plan()
+        run.fetch(0)
+        raise RuntimeError
+    assert status(world.warehouse, now=world.clock.us()).first_sync == "not finished"
 
 
 @pytest.mark.proof

@@ -9,12 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from vapi_sessions import schema
-from vapi_sessions.core.intervals import IntervalSet
-from vapi_sessions.core.ledger import Ledger
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.warehouse import raw, reader
 from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.published_state import PublishedState
 
 #: Fields without a column that are listed, the most frequent first: a source may invent any number of names.
 _FIELDS: Final = 300
@@ -59,54 +57,14 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
     """
     layout = Layout(warehouse)
     with reader.reading(warehouse) as db:
-
-        def rows(sql: str) -> list[tuple[Any, ...]]:
-            return db.execute(sql).fetchall()
-
         reader.check_version(db, warehouse)
-        facts = dict(rows("SELECT key, value FROM sync.state"))
-        ledger = Ledger(
-            org_id=facts.get("org_id"),
-            origin=int(facts["origin"]) if "origin" in facts else None,
-            completed=IntervalSet(
-                rows("SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals")
-            ),
-        )
-        counts = {
-            table.name: int(rows(f"SELECT count(*) FROM {table.name}")[0][0]) for table in schema.TABLES
-        }
-        gone = rows(
-            "SELECT count(deleted_at), count(aged_out_at), count(*) FILTER (cost_usd IS NULL) FROM sessions"
-        )[0]
-        columns = (
-            "run_id",
-            "command",
-            "started_at",
-            "finished_at",
-            "outcome",
-            "error",
-            "requests",
-            "sessions_read",
-            "sessions_new",
-            "sessions_changed",
-            "late_rows",
-            "silent_changes",
-        )
-        last = rows(
-            "SELECT run_id, command, epoch_us(started_at), epoch_us(finished_at), outcome, error, requests, sessions_read, "
-            f"sessions_new, sessions_changed, late_rows, silent_changes FROM sync.runs ORDER BY started_at DESC LIMIT {runs:d}"
-        )
-        syncs = [
-            outcome
-            for (outcome,) in rows(
-                "SELECT outcome FROM sync.runs WHERE command IN ('sync', 'backfill') ORDER BY started_at DESC"
-            )
-        ]
-        drift = dict(
-            rows(f"SELECT field, row_count FROM drift ORDER BY row_count DESC, field LIMIT {_FIELDS:d}")
-        )
-        unreadable = dict(rows("SELECT session_id, problem FROM sync.unreadable ORDER BY session_id"))
-        merged = {file for (file,) in rows("SELECT file FROM sync.batches")}
+        state = PublishedState(db)
+        facts, ledger = state.facts, state.ledger()
+        counts = state.row_counts()
+        deleted, aged_out, pending = state.session_states()
+        last, outcomes = state.runs(runs), state.sync_outcomes()
+        drift = state.drift(_FIELDS)
+        unreadable, merged = state.unreadable(), state.merged_files()
     watermark = ledger.watermark
     return Status(
         warehouse=str(warehouse.resolve()),
@@ -115,23 +73,23 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
         origin=show(ledger.origin) if ledger.origin is not None else None,
         origin_reason=facts.get("origin_reason"),
         watermark=show(watermark) if watermark is not None else None,
-        first_sync=_first_sync(syncs),
+        first_sync=_first_sync(outcomes),
         age_seconds=(now - watermark) / 1e6 if watermark is not None else None,
         gaps=[(show(lower), show(upper)) for lower, upper in ledger.gaps],
         published_at=show(int(facts["published_at"])) if "published_at" in facts else None,
         snapshot=facts.get("snapshot"),
         rows=counts,
-        deleted_sessions=gone[0],
-        aged_out_sessions=gone[1],
-        pending_cost_sessions=gone[2],
+        deleted_sessions=deleted,
+        aged_out_sessions=aged_out,
+        pending_cost_sessions=pending,
         unmerged_raw_files=sum(path.name not in merged for path in raw.files(layout.raw)),
         unreadable=unreadable,
         last_runs=[
             {
                 name: show(value) if name.endswith("_at") and value is not None else value
-                for name, value in zip(columns, row, strict=True)
+                for name, value in run.items()
             }
-            for row in last
+            for run in last
         ],
         drift=drift,
         bytes={

@@ -1,4 +1,4 @@
-"""`vapi-sessions verify`: whether the published warehouse and the source agree, by counts or row by row. Changes nothing."""
+"""`vapi-sessions verify`: whether the published warehouse and the source agree, by counts or row by row."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import functools
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from vapi_sessions.core import resources
-from vapi_sessions.core.intervals import IntervalSet, Window
-from vapi_sessions.core.ledger import Ledger
+from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import floor_ms
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
@@ -24,10 +22,9 @@ from vapi_sessions.source.environment import Environment
 from vapi_sessions.warehouse import damage, erase, reader
 from vapi_sessions.warehouse.customers import CustomersHeld
 from vapi_sessions.warehouse.database_errors import published_errors
-from vapi_sessions.warehouse.index_tables import parts_of
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.live_sessions import LiveSessions
 from vapi_sessions.warehouse.published_files import published_files
+from vapi_sessions.warehouse.published_state import PublishedState
 from vapi_sessions.warehouse.suppression import Suppression
 
 
@@ -60,12 +57,9 @@ def verify(
     environment, progress = environment or Environment(), progress or Silent()
     key = settings.key()
     with reader.reading(settings.warehouse) as db:
-
-        def rows(sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
-            return db.execute(sql, list(parameters)).fetchall()
-
         reader.check_version(db, settings.warehouse)
-        ledger = _ledger(rows)
+        state = PublishedState(db)
+        ledger = state.ledger()
         if ledger.watermark is None or ledger.org_id is None:
             raise ConfigurationError("Nothing was read completely yet.", "Run vapi-sessions sync first.")
         with Source(
@@ -77,32 +71,32 @@ def verify(
             on_wait=progress.waiting,
         ) as source:
             started = environment.monotonic()
-            since = rows("SELECT value FROM sync.state WHERE key = 'origin_reason'") == [("since",)]
+            since = state.facts.get("origin_reason") == "since"
             layout = Layout(settings.warehouse)
             suppression = Suppression.open(layout, region=settings.phone_region)
-            for (snapshot,) in rows("SELECT value FROM sync.state WHERE key = 'snapshot'"):
+            if snapshot := state.facts.get("snapshot"):
                 suppression.trust(CustomersHeld(layout.parquet / snapshot))
             # Of sessions created before the first sync's `--since` only those that changed later are held.
             window = Window(floor_ms(ledger.origin or 0) if since else 0, floor_ms(ledger.watermark))
-            unreadable = dict(rows("SELECT session_id, problem FROM sync.unreadable"))
+            unreadable = state.unreadable()
             published = Published(
-                db, LiveSessions(rows, suppression), suppression, ledger.org_id, window, unreadable
+                db, state.live_sessions(suppression), suppression, ledger.org_id, window, unreadable
             )
             comparison = SourceComparison(published, source, settings, progress)
-            findings = list(_files(rows, layout))
+            findings = list(_files(state, layout))
             try:
                 with published_errors(settings.warehouse):
                     findings += [
-                        *_forgotten(rows, layout, suppression),
-                        *_failed_checks(rows),
+                        *_forgotten(state, layout, suppression),
+                        *_failed_checks(state),
                         *comparison.findings(deep=deep),
                     ]
-                    (sessions,) = rows("SELECT count(*) FROM sessions")[0]
+                    sessions = state.row_counts()["sessions"]
             except WarehouseDamagedError:
                 if not findings:
                     raise
                 # The damaged files are named, with the remedy. The rest can be compared afterwards.
-                sessions = sum(part.sessions for part in parts_of(rows))
+                sessions = sum(part.sessions for part in state.parts())
             return Verified(
                 tuple(findings),
                 sessions,
@@ -113,12 +107,11 @@ def verify(
             )
 
 
-def _files(rows: Any, layout: Layout) -> Iterator[Finding]:
+def _files(state: PublishedState, layout: Layout) -> Iterator[Finding]:
     """Published files that are missing, torn, or have a page with a wrong checksum. They are recorded for the next writer."""
-    facts = dict(rows("SELECT key, value FROM sync.state WHERE key = 'snapshot'"))
-    if "snapshot" not in facts:
+    if "snapshot" not in state.facts:
         return
-    files = published_files(parts_of(rows), layout.parquet / facts["snapshot"])
+    files = published_files(state.parts(), layout.parquet / state.facts["snapshot"])
     bad = [path for _, _, path in files if not damage.is_sound(path)]
     if bad:
         with contextlib.suppress(OSError):  # the warehouse may be read-only
@@ -128,15 +121,15 @@ def _files(rows: Any, layout: Layout) -> Iterator[Finding]:
         yield Finding(None, f"{counted(len(bad), 'published file')} {are} missing or damaged", names, SYNC)
 
 
-def _forgotten(rows: Any, layout: Layout, suppression: Suppression) -> Iterator[Finding]:
+def _forgotten(state: PublishedState, layout: Layout, suppression: Suppression) -> Iterator[Finding]:
     """Sessions that are on the suppression list and still in published files or in the writer's."""
     if suppression.pending:
         yield Finding(None, "a forget was begun and not completed", (), SYNC)
     if suppression.empty:
         return
     holds = functools.cache(suppression.holds)
-    published = rows("SELECT session_id FROM sessions UNION SELECT session_id FROM sync.unreadable")
-    ids = {session_id for (session_id,) in published if holds(session_id)} | erase.in_raw(layout, holds)
+    ids = {session_id for session_id in state.session_ids() if holds(session_id)}
+    ids |= erase.in_raw(layout, holds)
     if ids:
         what = f"{counted(len(ids), 'session was', 'sessions were')} forgotten and still held"
         yield Finding(None, what, tuple(sorted(ids)[:IDS_NAMED]), SYNC)
@@ -145,10 +138,10 @@ def _forgotten(rows: Any, layout: Layout, suppression: Suppression) -> Iterator[
         yield Finding(None, "published snapshots hold what was forgotten, or are damaged", names, SYNC)
 
 
-def _failed_checks(rows: Any) -> Iterator[Finding]:
+def _failed_checks(state: PublishedState) -> Iterator[Finding]:
     """The checks of `sql/checks` that return rows."""
     for file in resources.sql_files("checks"):
-        found = rows(file.read_text("utf-8"))
+        found = state.failed_rows(file)
         if found:
             yield Finding(
                 None,
@@ -156,14 +149,3 @@ def _failed_checks(rows: Any) -> Iterator[Finding]:
                 tuple(str(row[0]) for row in found[:IDS_NAMED]),
                 REBUILD,
             )
-
-
-def _ledger(rows: Any) -> Ledger:
-    facts = dict(rows("SELECT key, value FROM sync.state"))
-    return Ledger(
-        org_id=facts.get("org_id"),
-        origin=int(facts["origin"]) if "origin" in facts else None,
-        completed=IntervalSet(
-            rows("SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals")
-        ),
-    )

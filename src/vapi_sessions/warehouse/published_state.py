@@ -1,0 +1,111 @@
+"""What the published database says of a warehouse: facts, ledger, runs, counts. Used by the commands that only read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from vapi_sessions import schema
+from vapi_sessions.core.intervals import IntervalSet
+from vapi_sessions.core.ledger import Ledger
+from vapi_sessions.core.records import Part
+from vapi_sessions.warehouse.index_tables import parts_of
+from vapi_sessions.warehouse.live_sessions import LiveSessions
+from vapi_sessions.warehouse.suppression import Suppression
+
+_RUN_COLUMNS: Final = (
+    "run_id",
+    "command",
+    "started_at",
+    "finished_at",
+    "outcome",
+    "error",
+    "requests",
+    "sessions_read",
+    "sessions_new",
+    "sessions_changed",
+    "late_rows",
+    "silent_changes",
+)
+
+
+@dataclass(frozen=True)
+class PublishedState:
+    """One published state, through a connection of `reader.reading`. `facts`: all of `sync.state`."""
+
+    db: duckdb.DuckDBPyConnection
+    facts: dict[str, str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "facts", dict(self._rows("SELECT key, value FROM sync.state")))
+
+    def ledger(self) -> Ledger:
+        """Organisation, origin and completed intervals (µs)."""
+        origin = self.facts.get("origin")
+        intervals = self._rows("SELECT epoch_us(lower_bound), epoch_us(upper_bound) FROM sync.intervals")
+        return Ledger(
+            org_id=self.facts.get("org_id"),
+            origin=None if origin is None else int(origin),
+            completed=IntervalSet(intervals),
+        )
+
+    def parts(self) -> list[Part]:
+        """The published parts."""
+        return parts_of(self._rows)
+
+    def live_sessions(self, suppression: Suppression) -> LiveSessions:
+        """The sessions that the source should still list."""
+        return LiveSessions(self._rows, suppression)
+
+    def unreadable(self) -> dict[str, str]:
+        """Unreadable sessions that are kept aside: name to problem."""
+        return dict(self._rows("SELECT session_id, problem FROM sync.unreadable ORDER BY session_id"))
+
+    def session_ids(self) -> list[str]:
+        """All sessions, unreadable ones included."""
+        found = self._rows("SELECT session_id FROM sessions UNION SELECT session_id FROM sync.unreadable")
+        return [session_id for (session_id,) in found]
+
+    def row_counts(self) -> dict[str, int]:
+        """The number of rows of each table."""
+        return {
+            table.name: int(self._rows(f"SELECT count(*) FROM {table.name}")[0][0]) for table in schema.TABLES
+        }
+
+    def session_states(self) -> tuple[int, int, int]:
+        """The numbers of deleted sessions, of aged-out ones, and of those with pending cost."""
+        sql = "SELECT count(deleted_at), count(aged_out_at), count(*) FILTER (cost_usd IS NULL) FROM sessions"
+        deleted, aged_out, pending = self._rows(sql)[0]
+        return deleted, aged_out, pending
+
+    def drift(self, most: int) -> dict[str, int]:
+        """Rows by field without a column, the most frequent fields first."""
+        return dict(
+            self._rows(f"SELECT field, row_count FROM drift ORDER BY row_count DESC, field LIMIT {most:d}")
+        )
+
+    def runs(self, most: int) -> list[dict[str, Any]]:
+        """The last runs, the newest first. Moments are µs."""
+        shown = ", ".join(f"epoch_us({name})" if name.endswith("_at") else name for name in _RUN_COLUMNS)
+        found = self._rows(f"SELECT {shown} FROM sync.runs ORDER BY started_at DESC LIMIT {most:d}")
+        return [dict(zip(_RUN_COLUMNS, row, strict=True)) for row in found]
+
+    def sync_outcomes(self) -> list[str]:
+        """The outcomes of all syncs and backfills, those of flows included, the newest first."""
+        sql = "SELECT outcome FROM sync.runs WHERE split_part(command, ' ', 1) IN ('sync', 'backfill') ORDER BY started_at DESC"
+        return [outcome for (outcome,) in self._rows(sql)]
+
+    def merged_files(self) -> set[str]:
+        """The raw files that the published ledger names."""
+        return {file for (file,) in self._rows("SELECT file FROM sync.batches")}
+
+    def failed_rows(self, check: Path) -> Sequence[tuple[Any, ...]]:
+        """The rows that a check of `sql/checks` finds."""
+        return self._rows(check.read_text("utf-8"))
+
+    def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        return self.db.execute(sql, list(parameters)).fetchall()
