@@ -121,13 +121,15 @@ def test_an_interrupted_first_sync_is_published_as_unfinished(world: World) -> N
 @pytest.mark.parametrize("name", ["sync", "sync flow", "backfill flow"])
 def test_a_failed_first_sync_of_any_kind_is_unfinished(world: World, name: str) -> None:
     """Syncs of flows count like those of the command line."""
-    with (
-        pytest.raises(RuntimeError),
-        Run(world.settings(), environment=world.environment(), command=name) as run,
-    ):
-        run.plan()
-        run.fetch(0)
-        raise RuntimeError
+
+    def fail() -> None:
+        with Run(world.settings(), environment=world.environment(), command=name) as run:
+            run.plan()
+            run.fetch(0)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert status(world.warehouse, now=world.clock.us()).first_sync == "not finished"
 
 
