@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 from publications import Tables, by_key
-from test_resolve import the_join
 
 from batches import seen_first
+from sample_observations import the_join
 from vapi_sessions import schema
 from vapi_sessions.transform.flatten import flatten
 from vapi_sessions.transform.resolve import Observation
