@@ -89,7 +89,9 @@ def emulate(
             show_default=False,
         ),
     ] = None,
-    days: Annotated[float, typer.Option(help="Number of days, up to now, that they are spread over.")] = 30.0,
+    days: Annotated[
+        float, typer.Option(help="Number of days, up to now, over which sessions are spread.")
+    ] = 30.0,
     seed: Annotated[int, typer.Option(help="Random seed: the same seed generates the same history.")] = 1,
     load_file: Annotated[
         Path | None,
@@ -119,7 +121,7 @@ def emulate(
             show_default=False,
         ),
     ] = None,
-    oddities: Annotated[bool, typer.Option(help="Include shapes that the contract does not declare.")] = True,
+    oddities: Annotated[bool, typer.Option(help="Include shapes missing from Vapi's OpenAPI file.")] = True,
     latency: Annotated[
         float,
         typer.Option(
@@ -195,7 +197,7 @@ def emulate(
     ] = None,
     retention_style: Annotated[
         RetentionStyle,
-        typer.Option(help="Response to a request beyond the retention.", rich_help_panel=_SETTINGS),
+        typer.Option(help="Response to times before the retention.", rich_help_panel=_SETTINGS),
     ] = "silent",
     unknown_parameters: Annotated[
         UnknownParameters, typer.Option(help="Response to unknown parameters.", rich_help_panel=_SETTINGS)
@@ -204,7 +206,7 @@ def emulate(
         Ties, typer.Option(help="Order of sessions with equal sort keys.", rich_help_panel=_SETTINGS)
     ] = "stable",
     name_filter: Annotated[
-        NameFilter, typer.Option(help="Field that the parameter name filters.", rich_help_panel=_SETTINGS)
+        NameFilter, typer.Option(help="Field that ?name= filters.", rich_help_panel=_SETTINGS)
     ] = "session",
     page_cap: Annotated[
         int | None,

@@ -41,7 +41,7 @@ Full = Annotated[
 ]
 Settle = Annotated[
     str | None,
-    typer.Option(metavar="DURATION", help="How long the source may take to show a change (default: 60s)."),
+    typer.Option(metavar="DURATION", help="Leave changes newer than this for the next sync (default: 60s)."),
 ]
 Lookback = Annotated[
     str | None,

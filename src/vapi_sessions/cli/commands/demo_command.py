@@ -17,7 +17,9 @@ def demo(
     sessions: Annotated[
         int, typer.Option(min=1, max=200_000, help="Number of sessions to generate.")
     ] = 2_000,
-    days: Annotated[int, typer.Option(min=1, max=3650, help="Number of days they are spread over.")] = 30,
+    days: Annotated[
+        int, typer.Option(min=1, max=3650, help="Number of days over which sessions are spread.")
+    ] = 30,
     seed: Annotated[int, typer.Option(help="Random seed: the same seed generates the same history.")] = 1,
 ) -> None:
     """Try everything without an account: emulate Vapi, sync, simulate traffic, sync again, show first answers."""

@@ -38,7 +38,7 @@ def sync(
     concurrency: Concurrency = None,
     page_size: PageSize = None,
 ) -> None:
-    """Fetch all sessions on the first run, then only changes. The API key is read from VAPI_API_KEY."""
+    """Fetch all sessions on the first run, then only changes. Needs VAPI_API_KEY or VAPI_API_KEY_FILE."""
     from vapi_sessions.cli.display import display
     from vapi_sessions.operations import sync as operation
 
