@@ -77,7 +77,9 @@ def main() -> NoReturn:
     """Run the command line and exit."""
     with signals.listening(exit_codes.first_interrupt):
         emulator = bool({"emulate", "-h", "--help"} & set(sys.argv[1:])) or len(sys.argv) == 1
-        code = exit_codes.exit_code(lambda: _commands(emulator=emulator)(standalone_mode=False))
+        code = exit_codes.exit_code(
+            lambda: _commands(emulator=emulator)(prog_name="vapi-sessions", standalone_mode=False)
+        )
         code = exit_codes.after_output(code)
     sys.exit(code)
 
