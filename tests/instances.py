@@ -45,6 +45,12 @@ class _Lent:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
+    def __enter__(self) -> _Lent:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Twice does no harm, as with DuckDB's own."""
         if self._closed:
