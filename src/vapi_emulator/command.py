@@ -31,7 +31,7 @@ from vapi_emulator.switches import (
 )
 from vapi_emulator.talk import fixed_id
 
-_SETTINGS: Final = "Behaviour that the contract leaves open"
+_SETTINGS: Final = "Behaviour that Vapi's API contract leaves open"
 _FAULTS: Final = "Faults"
 
 
@@ -121,7 +121,9 @@ def emulate(
             show_default=False,
         ),
     ] = None,
-    oddities: Annotated[bool, typer.Option(help="Include shapes missing from Vapi's OpenAPI file.")] = True,
+    oddities: Annotated[
+        bool, typer.Option(help="Include data shapes missing from Vapi's OpenAPI file.")
+    ] = True,
     latency: Annotated[
         float,
         typer.Option(
@@ -151,7 +153,7 @@ def emulate(
         typer.Option(
             min=0,
             metavar="S",
-            help="How long all requests get a 429 after --rate-limit was exceeded, in seconds.",
+            help="How long all requests get a 429 after --rate-limit is exceeded, in seconds.",
             rich_help_panel=_FAULTS,
         ),
     ] = 0.0,
@@ -178,7 +180,7 @@ def emulate(
     expires_after: Annotated[
         ExpiresAfter,
         typer.Option(
-            help="Count expirationSeconds from the creation, or from the last change.",
+            help="Count expirationSeconds from creation, or from the last change.",
             rich_help_panel=_SETTINGS,
         ),
     ] = "creation",
@@ -197,7 +199,7 @@ def emulate(
     ] = None,
     retention_style: Annotated[
         RetentionStyle,
-        typer.Option(help="Response to times before the retention.", rich_help_panel=_SETTINGS),
+        typer.Option(help="Response to times before the retention period.", rich_help_panel=_SETTINGS),
     ] = "silent",
     unknown_parameters: Annotated[
         UnknownParameters, typer.Option(help="Response to unknown parameters.", rich_help_panel=_SETTINGS)
@@ -206,7 +208,7 @@ def emulate(
         Ties, typer.Option(help="Order of sessions with equal sort keys.", rich_help_panel=_SETTINGS)
     ] = "stable",
     name_filter: Annotated[
-        NameFilter, typer.Option(help="Field that ?name= filters.", rich_help_panel=_SETTINGS)
+        NameFilter, typer.Option(help="Field that ?name= filters by.", rich_help_panel=_SETTINGS)
     ] = "session",
     page_cap: Annotated[
         int | None,

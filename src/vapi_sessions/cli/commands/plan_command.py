@@ -35,7 +35,7 @@ def plan(
     concurrency: Concurrency = None,
     page_size: PageSize = None,
 ) -> None:
-    """Show what a sync would do. Changes nothing; requests only counts."""
+    """Show what a sync would do. Changes nothing; asks the API only for counts."""
     from vapi_sessions.operations.preview import preview
 
     settings = command_settings(
