@@ -55,9 +55,11 @@ def _views_are_made_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _instances_of_duckdb_are_used_again() -> Iterator[None]:
+    instances = Instances(duckdb.connect)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(duckdb, "connect", Instances(duckdb.connect).connect)
+        patch.setattr(duckdb, "connect", instances.connect)
         yield
+    instances.close()
 
 
 @pytest.fixture

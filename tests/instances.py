@@ -32,6 +32,12 @@ class Instances:
             instance = self._connect(**named)
         return _Lent(instance, free)
 
+    def close(self) -> None:
+        """Close every instance that is not lent."""
+        for instance in (instance for free in self._free.values() for instance in free):
+            instance.close()
+        self._free.clear()
+
 
 class _Lent:
     """A connection to a lent instance. Closing it detaches its databases and gives the instance back."""
