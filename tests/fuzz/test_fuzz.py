@@ -7,7 +7,6 @@ import json
 
 import pytest
 
-from selection import first
 from vapi_emulator.stored import make_row
 from vapi_sessions.core import json_text
 from vapi_sessions.core.timestamps import MILLISECOND, SECOND, show
@@ -17,11 +16,11 @@ from worlds import World
 from .run import fuzz
 
 
-@pytest.mark.parametrize("seeds", first([range(1), range(1, 12)]), ids=["one world", "more"])
-def test_mutated_pages_do_no_harm(seeds: range) -> None:
+@pytest.mark.proof
+def test_mutated_pages_do_no_harm() -> None:
     """A few seeds; `make soak` plays seeds for a minute."""
-    worlds, sessions = fuzz(seeds)
-    assert worlds == len(seeds)
+    worlds, sessions = fuzz(range(12))
+    assert worlds == 12
     assert sessions > 10 * worlds
 
 
@@ -64,6 +63,7 @@ def _everything_arrives(world: World, *bombs: str) -> None:
     assert not (world.warehouse.parent / "etc").exists()
 
 
+@pytest.mark.proof
 def test_bombs_in_one_batch_keep_no_session_from_being_stored(world: World) -> None:
     """One bomb on each page."""
     _everything_arrives(world, *BOMBS)

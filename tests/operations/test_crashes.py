@@ -214,6 +214,7 @@ def _check_tidy(warehouse: Path) -> None:
         assert watermark == bound
 
 
+@pytest.mark.proof
 def test_a_first_sync_that_is_killed_five_times_ends_well(scene: Scene, tmp_path: Path) -> None:
     """Five deaths in a row at different steps, and no page that is in raw/ is read a second time."""
     warehouse = tmp_path / "warehouse"

@@ -127,7 +127,7 @@ def test_the_next_sync_derives_a_missing_index_again(world: World) -> None:
     assert summary.watermark == summary.bound
 
 
-@pytest.mark.parametrize(("version", "remedy"), [("2", "sync"), ("99", "rebuild")])
+@pytest.mark.parametrize(("version", "remedy"), first([("99", "rebuild"), ("2", "sync")]))
 def test_another_schema_version_is_reported_with_the_remedy(world: World, version: str, remedy: str) -> None:
     """By `status` and every command that cannot continue; the remedy restores everything in this version's schema.
 

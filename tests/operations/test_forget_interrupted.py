@@ -26,7 +26,6 @@ template, town = town_fixtures()
             *((point, by) for point in ("forget.noted", "erase.index") for by in ("forget", "rebuild")),
         ],
         ("erase.raw_written", "sync"),
-        ("erase.index", "forget"),
     ),
 )
 def test_a_killed_forget_is_completed(town: Town, point: str, by: str) -> None:

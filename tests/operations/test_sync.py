@@ -41,6 +41,7 @@ def _tables(world: World) -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
+@pytest.mark.proof
 def test_batches_that_overlap_in_time_give_the_same_warehouse(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,8 +146,7 @@ def test_a_sync_marks_no_session_as_deleted(world: World) -> None:
             {"sub_millisecond": False},
             {"ties": "shuffled"},
             {"refuse_default_user_agents": True},
-        ],
-        3,
+        ]
     ),
     ids=lambda switches: "+".join(switches),
 )

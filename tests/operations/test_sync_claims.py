@@ -101,7 +101,7 @@ def test_a_session_that_appears_before_the_oldest_one_becomes_the_oldest(world: 
     assert world.ledger()[0][0] == world.ago(hours=9)
 
 
-@pytest.mark.parametrize("parameter", first(["updatedAtGe", "sortOrder", "updatedAtLt", "createdAtGe"], 2))
+@pytest.mark.parametrize("parameter", first(["updatedAtGe", "sortOrder", "updatedAtLt", "createdAtGe"]))
 def test_a_source_that_ignores_a_parameter_stops_the_sync(world: World, parameter: str) -> None:
     """A proxy that drops a filter or the order would falsify the reading: the sync notices it and claims nothing."""
     world.server.configure(ignored_parameters=frozenset({parameter}))

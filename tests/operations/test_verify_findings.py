@@ -20,7 +20,7 @@ template, world = synced_world(hourly(300, newest_hours=1))
 NEW_ID = "ffffffff-0000-4000-8000-000000000000"
 
 
-@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("deep", first([False, True]))
 def test_a_lost_session_is_found(world: World, deep: bool) -> None:
     """By its window and its id, although all time is claimed; the remedy restores it."""
     lost = ids(world)[123]
@@ -161,6 +161,7 @@ def test_a_deletion_at_the_source_is_found(world: World) -> None:
     assert run(world).findings == ()
 
 
+@pytest.mark.proof
 def test_two_differences_with_equal_counts_are_found_row_by_row(world: World) -> None:
     """One session lost here, one deleted there: the totals agree, the rows do not."""
     lose(world, [ids(world)[20]])

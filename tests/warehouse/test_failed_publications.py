@@ -55,7 +55,7 @@ def synced(world: World) -> World:
     return world
 
 
-@pytest.mark.parametrize(("owner", "name"), first(FUNCTIONS, 2))
+@pytest.mark.parametrize(("owner", "name"), first(FUNCTIONS))
 def test_failed_publications_leave_at_most_one_snapshot(
     synced: World, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
 ) -> None:

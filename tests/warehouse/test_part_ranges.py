@@ -129,7 +129,7 @@ ROUNDS = st.lists(
 
 
 @given(ROUNDS, st.booleans())
-@examples(60)
+@examples(60, share=6)
 def test_ranges_have_no_gap_and_no_overlap(
     shared: PlannedIndex, rounds: list[list[tuple[int, int]]], ascending: bool
 ) -> None:
