@@ -15,7 +15,8 @@ from vapi_sessions.warehouse.database_errors import database_errors
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.index_schema import SYNC_TABLES
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.view_files import UTC, view_files
+from vapi_sessions.warehouse.time_zone import time_zone
+from vapi_sessions.warehouse.view_files import view_files
 
 #: The DuckDB variable that tells the views of `vapi.duckdb` where a warehouse was moved to. Only people who open that file
 #: directly need it: `connect` creates its own views.
@@ -27,7 +28,7 @@ OLDEST_DUCKDB: Final = "v1.0.0"
 def publish_views(index: Index, layout: Layout, snapshot: str) -> None:
     """Build a new `vapi.duckdb` and rename it over the old one. Raises WarehouseError, OSError."""
     draft = layout.scratch / "vapi.duckdb"
-    zone = index.state().get("time_zone", UTC)
+    zone = time_zone(index.state())
     for leftover in (draft, _log_of(draft)):  # of a process that was killed
         leftover.unlink(missing_ok=True)
     with database_errors(draft), new_views(index, draft, zone) as origin:
