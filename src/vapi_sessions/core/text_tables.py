@@ -1,0 +1,172 @@
+"""Text in columns: how wide each may be in a given width, and the table that Rich draws of it."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TextIO
+
+#: The width where there is neither a terminal nor `COLUMNS`: nothing is wrapped.
+UNLIMITED: Final = sys.maxsize
+#: No column of text and no header is made narrower than this.
+_NARROWEST: Final = 16
+#: The lines between columns, and a space on both sides of a value.
+_BESIDE_A_VALUE: Final = 3
+_PIECE: Final = re.compile(r"[^_\s]*[_\s]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Names of columns and rows of text. Numeric columns are aligned to the right and never wrapped."""
+
+    names: Sequence[str]
+    numeric: Sequence[bool]
+    rows: Sequence[Sequence[str]]
+
+
+def columns_of(out: TextIO) -> int:
+    """The width to write to `out`: `COLUMNS`, else that of the terminal, else `UNLIMITED`."""
+    if not out.isatty() and "COLUMNS" not in os.environ:
+        return UNLIMITED
+    return shutil.get_terminal_size((UNLIMITED, 1)).columns
+
+
+def boxes(table: Table, total: int) -> list[str]:
+    """The table with boxes around the values, in lines of at most `total` characters; empty if that is not possible.
+
+    Headers are broken first, at underscores; then the widest columns of text become narrower. If that is not enough, there are
+    several tables, each with the first column and some of the others.
+    """
+    whole = _widths(table, total)
+    if whole is not None:
+        return [_drawn(table, whole)]
+    needs = _needs(table)
+    parts: list[list[int]] = []
+    for n in range(1, len(needs)):
+        if parts and sum(needs[m] for m in parts[-1]) + needs[n] <= _room(total, len(parts[-1]) + 1):
+            parts[-1].append(n)
+        else:
+            parts.append([0, n])
+    drawn = []
+    for part in (_part(table, columns) for columns in parts):
+        widths = _widths(part, total)
+        if widths is None:
+            return []
+        drawn.append(_drawn(part, widths))
+    return drawn
+
+
+def vertical(names: Sequence[str], values: Sequence[str]) -> str:
+    """One `name = value` a line. Further lines of a value are indented."""
+    indent = min(max(map(_width, names), default=0), 40)
+    further = "\n" + " " * (indent + 3)
+    return "".join(
+        " " * (indent - _width(name)) + f"{name} = " + value.replace("\n", further) + "\n"
+        for name, value in zip(names, values, strict=True)
+    )
+
+
+def _widths(table: Table, total: int) -> list[int] | None:
+    """The widths of the columns in one table of at most `total` characters; None if they do not fit."""
+    room = _room(total, len(table.names))
+    needs = _needs(table)
+    natural = list(map(max, needs, map(_width, table.names)))
+    least = [
+        need if numeric else max(_header_width(name), min(_NARROWEST, need))
+        for need, name, numeric in zip(needs, table.names, table.numeric, strict=True)
+    ]
+    if sum(natural) <= room:
+        return natural
+    if sum(needs) <= room:
+        return _shrunk(natural, needs, room)
+    return _shrunk(needs, least, room) if sum(least) <= room else None
+
+
+def _needs(table: Table) -> list[int]:
+    """The widths of the columns if only headers are broken."""
+    return [
+        max(_header_width(name), max((_width(row[n]) for row in table.rows), default=0))
+        for n, name in enumerate(table.names)
+    ]
+
+
+def _header_width(name: str) -> int:
+    return min(_NARROWEST, max(map(_width, _pieces(name))))
+
+
+def _room(total: int, columns: int) -> int:
+    return total - _BESIDE_A_VALUE * columns - 1
+
+
+def _part(table: Table, columns: Sequence[int]) -> Table:
+    def of(row: Sequence[Any]) -> list[Any]:
+        return [row[n] for n in columns]
+
+    return Table(of(table.names), of(table.numeric), list(map(of, table.rows)))
+
+
+def _drawn(table: Table, columns: Sequence[int]) -> str:
+    """Rows are separated by lines if one of them needs more than one."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    tall = any(
+        _width(value) > width or "\n" in value
+        for row in table.rows
+        for value, width in zip(row, columns, strict=True)
+    )
+    grid = RichTable(box=box.SQUARE, show_lines=tall)
+    for name, numeric, width in zip(table.names, table.numeric, columns, strict=True):
+        header = Text(_broken(name, width))
+        grid.add_column(header, justify="right" if numeric else "left", width=width, overflow="fold")
+    for row in table.rows:
+        grid.add_row(*map(Text, row))  # Text: what looks like markup is data
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=sum(columns) + _BESIDE_A_VALUE * len(columns) + 1,
+        color_system=None,
+        force_terminal=False,
+        force_jupyter=False,
+        legacy_windows=False,
+    )
+    console.print(grid)
+    return out.getvalue()
+
+
+def _width(text: str) -> int:
+    """The cells that a text needs: wide characters need two."""
+    if text.isascii() and "\n" not in text:
+        return len(text)
+    from rich.cells import cell_len
+
+    return max(map(cell_len, text.split("\n")))
+
+
+def _pieces(name: str) -> list[str]:
+    return _PIECE.findall(name)
+
+
+def _broken(name: str, width: int) -> str:
+    """A header of several lines, each of at most `width` if its pieces allow that."""
+    lines = [""]
+    for piece in _pieces(name):
+        if lines[-1] and _width(lines[-1] + piece) > width:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines)
+
+
+def _shrunk(natural: list[int], least: list[int], room: int) -> list[int]:
+    """The widest columns made narrower, down to their least, until all fit into `room`."""
+    level = max(natural)
+    while sum(found := [max(low, min(wide, level)) for wide, low in zip(natural, least, strict=True)]) > room:
+        level -= 1
+    return found
