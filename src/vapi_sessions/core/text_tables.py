@@ -9,7 +9,10 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
 
 #: The width where there is neither a terminal nor `COLUMNS`: nothing is wrapped.
 UNLIMITED: Final = sys.maxsize
@@ -17,11 +20,14 @@ UNLIMITED: Final = sys.maxsize
 _NARROWEST: Final = 16
 #: The lines between columns, and a space on both sides of a value.
 _BESIDE_A_VALUE: Final = 3
+#: Between columns of a listing, and the most of all but the last of them.
+_BETWEEN: Final = 2
+_LONGEST_LABEL: Final = 36
 _PIECE: Final = re.compile(r"[^_\s]*[_\s]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class Grid:
     """Names of columns and rows of text. Numeric columns are aligned to the right and never wrapped."""
 
     names: Sequence[str]
@@ -29,14 +35,14 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-def columns_of(out: TextIO) -> int:
-    """The width to write to `out`: `COLUMNS`, else that of the terminal, else `UNLIMITED`."""
+def columns_of(out: TextIO, otherwise: int = UNLIMITED) -> int:
+    """The width to write to `out`: `COLUMNS`, else that of the terminal, else `otherwise`."""
     if not out.isatty() and "COLUMNS" not in os.environ:
-        return UNLIMITED
-    return shutil.get_terminal_size((UNLIMITED, 1)).columns
+        return otherwise
+    return shutil.get_terminal_size((otherwise, 1)).columns
 
 
-def boxes(table: Table, total: int) -> list[str]:
+def boxes(table: Grid, total: int) -> list[str]:
     """The table with boxes around the values, in lines of at most `total` characters; empty if that is not possible.
 
     Headers are broken first, at underscores; then the widest columns of text become narrower. If that is not enough, there are
@@ -61,6 +67,25 @@ def boxes(table: Table, total: int) -> list[str]:
     return drawn
 
 
+def listing(rows: Sequence[Sequence[str]], total: int) -> str:
+    """Rows of text without lines. The last column is wrapped to end within `total` characters; the others are if they are long."""
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    *others, _ = zip(*rows, strict=True)
+    widths = [min(_LONGEST_LABEL, max(map(_width, column))) for column in others]
+    left = max(_NARROWEST, total - sum(widths) - _BETWEEN * len(widths))
+    grid = RichTable.grid(padding=(0, _BETWEEN, 0, 0))
+    for width in (*widths, left):
+        grid.add_column(width=width, overflow="fold")
+    for row in rows:
+        grid.add_row(*map(Text, row))
+    return "".join(
+        f"{line.rstrip()}\n"
+        for line in _printed(grid, sum(widths) + left + _BETWEEN * len(rows[0])).splitlines()
+    )
+
+
 def vertical(names: Sequence[str], values: Sequence[str]) -> str:
     """One `name = value` a line. Further lines of a value are indented."""
     indent = min(max(map(_width, names), default=0), 40)
@@ -71,7 +96,7 @@ def vertical(names: Sequence[str], values: Sequence[str]) -> str:
     )
 
 
-def _widths(table: Table, total: int) -> list[int] | None:
+def _widths(table: Grid, total: int) -> list[int] | None:
     """The widths of the columns in one table of at most `total` characters; None if they do not fit."""
     room = _room(total, len(table.names))
     needs = _needs(table)
@@ -87,7 +112,7 @@ def _widths(table: Table, total: int) -> list[int] | None:
     return _shrunk(needs, least, room) if sum(least) <= room else None
 
 
-def _needs(table: Table) -> list[int]:
+def _needs(table: Grid) -> list[int]:
     """The widths of the columns if only headers are broken."""
     return [
         max(_header_width(name), max((_width(row[n]) for row in table.rows), default=0))
@@ -103,17 +128,16 @@ def _room(total: int, columns: int) -> int:
     return total - _BESIDE_A_VALUE * columns - 1
 
 
-def _part(table: Table, columns: Sequence[int]) -> Table:
+def _part(table: Grid, columns: Sequence[int]) -> Grid:
     def of(row: Sequence[Any]) -> list[Any]:
         return [row[n] for n in columns]
 
-    return Table(of(table.names), of(table.numeric), list(map(of, table.rows)))
+    return Grid(of(table.names), of(table.numeric), list(map(of, table.rows)))
 
 
-def _drawn(table: Table, columns: Sequence[int]) -> str:
+def _drawn(table: Grid, columns: Sequence[int]) -> str:
     """Rows are separated by lines if one of them needs more than one."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
@@ -128,10 +152,16 @@ def _drawn(table: Table, columns: Sequence[int]) -> str:
         grid.add_column(header, justify="right" if numeric else "left", width=width, overflow="fold")
     for row in table.rows:
         grid.add_row(*map(Text, row))  # Text: what looks like markup is data
+    return _printed(grid, sum(columns) + _BESIDE_A_VALUE * len(columns) + 1)
+
+
+def _printed(grid: RichTable, width: int) -> str:
+    from rich.console import Console
+
     out = io.StringIO()
     console = Console(
         file=out,
-        width=sum(columns) + _BESIDE_A_VALUE * len(columns) + 1,
+        width=width,
         color_system=None,
         force_terminal=False,
         force_jupyter=False,

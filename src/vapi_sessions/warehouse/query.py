@@ -56,14 +56,14 @@ def _write_text(db: duckdb.DuckDBPyConnection, query: str, output: str | None, o
     relation = db.sql(query)
     if relation is None:  # only comments
         return None
-    source = query_text.Source(distinct(relation.columns), relation)
+    answer = query_text.Answer(distinct(relation.columns), relation)
     if output == "line":
-        query_text.write_lines(source, source.rows(db, _ROWS_AT_ONCE), out)
+        query_text.write_lines(answer, answer.rows(db, _ROWS_AT_ONCE), out)
     elif output == "markdown":
-        query_text.write_markdown(source, source.rows(db, _ROWS_AT_ONCE), out)
+        query_text.write_markdown(answer, answer.rows(db, _ROWS_AT_ONCE), out)
     else:
         return query_text.write_table(
-            source, source.rows(db, _ROWS_AT_ONCE, query_text.LONGEST), out, chosen=output is not None
+            answer, answer.rows(db, _ROWS_AT_ONCE, query_text.LONGEST), out, chosen=output is not None
         )
     return None
 

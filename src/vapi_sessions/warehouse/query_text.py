@@ -33,7 +33,7 @@ Batches = Iterator[list[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Answer:
     """A result that has not been read: its columns, of distinct names, and the relation that gives its rows."""
 
     names: list[str]
@@ -60,7 +60,7 @@ class Source:
                 yield ["NULL" if value is None else _shown(value, most) for value in row]
 
 
-def write_table(source: Source, rows: Iterable[list[str]], out: TextIO, *, chosen: bool) -> str | None:
+def write_table(answer: Answer, rows: Iterable[list[str]], out: TextIO, *, chosen: bool) -> str | None:
     """Write 200 of the rows as a table, or as several if the columns do not fit side by side.
 
     If it was not `chosen` and lines are shorter than several tables, lines are written; returns a note for the user then.
@@ -71,9 +71,9 @@ def write_table(source: Source, rows: Iterable[list[str]], out: TextIO, *, chose
     for count, row in enumerate(rows, start=1):
         (first if count <= _AT_EACH_END else last).append(row)
     shown = len(first) + len(last)
-    names = [_name(name) for name in source.names]
+    names = [_name(name) for name in answer.names]
     gap = [["…"] * len(names)] if shown < count else []
-    table = text_tables.Table(names, source.numeric, [*first, *gap, *last])
+    table = text_tables.Grid(names, answer.numeric, [*first, *gap, *last])
     total = text_tables.columns_of(out)
     texts = text_tables.boxes(table, total)
     note = None
@@ -92,9 +92,9 @@ def write_table(source: Source, rows: Iterable[list[str]], out: TextIO, *, chose
     return note
 
 
-def write_lines(source: Source, rows: Iterable[list[str]], out: TextIO) -> None:
+def write_lines(answer: Answer, rows: Iterable[list[str]], out: TextIO) -> None:
     """Write every row as it arrives, one `name = value` a line, with an empty line between rows."""
-    names = [_name(name) for name in source.names]
+    names = [_name(name) for name in answer.names]
     between = ""
     for row in rows:
         out.write(between + text_tables.vertical(names, row))
@@ -103,10 +103,10 @@ def write_lines(source: Source, rows: Iterable[list[str]], out: TextIO) -> None:
         out.write("(0 rows)\n")
 
 
-def write_markdown(source: Source, rows: Iterable[list[str]], out: TextIO) -> None:
+def write_markdown(answer: Answer, rows: Iterable[list[str]], out: TextIO) -> None:
     """Write every row as it arrives, as a table of GitHub's Markdown. What Markdown would interpret is escaped."""
-    _write_markdown_row(map(_name, source.names), out)
-    out.write("|" + "".join(" ---: |" if numeric else " --- |" for numeric in source.numeric) + "\n")
+    _write_markdown_row(map(_name, answer.names), out)
+    out.write("|" + "".join(" ---: |" if numeric else " --- |" for numeric in answer.numeric) + "\n")
     for row in rows:
         _write_markdown_row(row, out)
 
