@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table as RichTable
 
 #: The width where there is neither a terminal nor `COLUMNS`: nothing is wrapped.
@@ -42,11 +43,11 @@ def columns_of(out: TextIO, otherwise: int = UNLIMITED) -> int:
     return shutil.get_terminal_size((otherwise, 1)).columns
 
 
-def boxes(table: Grid, total: int) -> list[str]:
+def boxes(table: Grid, total: int, most: int) -> list[str]:
     """The table with boxes around the values, in lines of at most `total` characters; empty if that is not possible.
 
     Headers are broken first, at underscores; then the widest columns of text become narrower. If that is not enough, there are
-    several tables, each with the first column and some of the others.
+    several tables, at most `most`, each with the first column and some of the others.
     """
     whole = _widths(table, total)
     if whole is not None:
@@ -58,6 +59,8 @@ def boxes(table: Grid, total: int) -> list[str]:
             parts[-1].append(n)
         else:
             parts.append([0, n])
+    if len(parts) > most:
+        return []
     drawn = []
     for part in (_part(table, columns) for columns in parts):
         widths = _widths(part, total)
@@ -86,14 +89,23 @@ def listing(rows: Sequence[Sequence[str]], total: int) -> str:
     )
 
 
-def vertical(names: Sequence[str], values: Sequence[str]) -> str:
-    """One `name = value` a line. Further lines of a value are indented."""
-    indent = min(max(map(_width, names), default=0), 40)
+def vertical(names: Sequence[str], values: Sequence[str], total: int) -> str:
+    """One `name = value` a line. Values that are too long, or have several lines, continue below their first line."""
+    indent = min(max(map(_width, names), default=0), _LONGEST_LABEL)
+    room = max(_NARROWEST, total - indent - 3)
     further = "\n" + " " * (indent + 3)
     return "".join(
-        " " * (indent - _width(name)) + f"{name} = " + value.replace("\n", further) + "\n"
+        " " * (indent - _width(name)) + f"{name} = " + further.join(_lines(value, room)) + "\n"
         for name, value in zip(names, values, strict=True)
     )
+
+
+def _lines(text: str, room: int) -> list[str]:
+    if _width(text) <= room:
+        return text.split("\n")
+    from rich.text import Text
+
+    return [line.plain.rstrip() for line in Text(text).wrap(_console(room), room, overflow="fold")]
 
 
 def _widths(table: Grid, total: int) -> list[int] | None:
@@ -156,10 +168,16 @@ def _drawn(table: Grid, columns: Sequence[int]) -> str:
 
 
 def _printed(grid: RichTable, width: int) -> str:
+    out = io.StringIO()
+    _console(width, out).print(grid)
+    return out.getvalue()
+
+
+def _console(width: int, out: TextIO | None = None) -> Console:
+    """A console that writes plain text, whatever the environment says."""
     from rich.console import Console
 
-    out = io.StringIO()
-    console = Console(
+    return Console(
         file=out,
         width=width,
         color_system=None,
@@ -167,8 +185,6 @@ def _printed(grid: RichTable, width: int) -> str:
         force_jupyter=False,
         legacy_windows=False,
     )
-    console.print(grid)
-    return out.getvalue()
 
 
 def _width(text: str) -> int:

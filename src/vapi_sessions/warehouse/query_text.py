@@ -18,6 +18,8 @@ from vapi_sessions.core import text_tables
 #: Rows that a table reads, and those of them that it shows: the first and the last hundred.
 _READ: Final = 10_000
 _AT_EACH_END: Final = 100
+#: Tables beside which nobody finds a row again.
+_MOST_TABLES: Final = 4
 #: Characters of a value in a table.
 LONGEST: Final = 1_000
 #: The lines of a table, and their replacements for encodings without them.
@@ -75,18 +77,15 @@ def write_table(answer: Answer, rows: Iterable[list[str]], out: TextIO, *, chose
     gap = [["…"] * len(names)] if shown < count else []
     table = text_tables.Grid(names, answer.numeric, [*first, *gap, *last])
     total = text_tables.columns_of(out)
-    texts = text_tables.boxes(table, total)
+    texts = text_tables.boxes(table, total, len(names) if chosen else _MOST_TABLES)
     note = None
     if not texts and chosen:
-        texts = text_tables.boxes(table, text_tables.UNLIMITED)
-    if len(texts) != 1 and not chosen:
-        lines = "\n".join([*(text_tables.vertical(names, row) for row in table.rows), ""])
+        texts = text_tables.boxes(table, text_tables.UNLIMITED, 1)
+    if len(texts) != 1 and not chosen and table.rows:
+        lines = "\n".join([*(text_tables.vertical(names, row, total) for row in table.rows), ""])
         if not texts or lines.count("\n") < sum(text.count("\n") for text in texts):
             texts = [lines]
-            note = (
-                f"{len(names)} columns do not fit into {total} characters, so each row is shown as lines. "
-                "Name fewer columns, or choose --format table."
-            )
+            note = f"{len(names)} columns do not fit into {total} characters; --format table shows tables."
     parts = f", {len(names)} columns in {len(texts)} tables" if len(texts) > 1 else ""
     out.write(_encodable(f"{''.join(texts)}({_rows(count, shown)}{parts})\n", out))
     return note
@@ -94,10 +93,10 @@ def write_table(answer: Answer, rows: Iterable[list[str]], out: TextIO, *, chose
 
 def write_lines(answer: Answer, rows: Iterable[list[str]], out: TextIO) -> None:
     """Write every row as it arrives, one `name = value` a line, with an empty line between rows."""
-    names = [_name(name) for name in answer.names]
+    names, total = [_name(name) for name in answer.names], text_tables.columns_of(out)
     between = ""
     for row in rows:
-        out.write(between + text_tables.vertical(names, row))
+        out.write(between + text_tables.vertical(names, row, total))
         between = "\n"
     if not between:
         out.write("(0 rows)\n")
