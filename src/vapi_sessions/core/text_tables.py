@@ -75,18 +75,17 @@ def listing(rows: Sequence[Sequence[str]], total: int) -> str:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    *others, _ = zip(*rows, strict=True)
-    widths = [min(_LONGEST_LABEL, max(map(_width, column))) for column in others]
-    left = max(_NARROWEST, total - sum(widths) - _BETWEEN * len(widths))
+    *others, last = (max(map(_width, column)) for column in zip(*rows, strict=True))
+    widths = [min(_LONGEST_LABEL, wide) for wide in others]
+    left = total - sum(widths) - _BETWEEN * len(widths)
+    widths.append(min(last, max(_NARROWEST, left)))
     grid = RichTable.grid(padding=(0, _BETWEEN, 0, 0))
-    for width in (*widths, left):
+    for width in widths:
         grid.add_column(width=width, overflow="fold")
     for row in rows:
         grid.add_row(*map(Text, row))
-    return "".join(
-        f"{line.rstrip()}\n"
-        for line in _printed(grid, sum(widths) + left + _BETWEEN * len(rows[0])).splitlines()
-    )
+    lines = _printed(grid, sum(widths) + _BETWEEN * len(widths)).splitlines()
+    return "".join(f"{line.rstrip()}\n" for line in lines)
 
 
 def vertical(names: Sequence[str], values: Sequence[str], total: int) -> str:

@@ -23,15 +23,15 @@ def sql(
         typer.Option(
             "--file",
             metavar="FILE",
-            help="Run the SQL statements in this file (UTF-8) instead, and show the last result.",
+            help="Run the SQL statements in this file (UTF-8) and show the last result; - reads stdin.",
         ),
     ] = None,
     output: Annotated[
         str | None,
         typer.Option(
             "--format",
-            metavar="table|line|markdown|csv|json",
-            help="Output format (default: a table, or lines if its columns do not fit the terminal or COLUMNS).",
+            metavar="FORMAT",
+            help="table, line, markdown, csv or json (default: table, or line where a table does not fit the terminal).",
         ),
     ] = None,
     warehouse: Warehouse = None,
