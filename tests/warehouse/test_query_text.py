@@ -97,6 +97,16 @@ def test_values_look_as_duckdb_writes_them(demo_warehouse: Path) -> None:
     ]  # fmt: skip
 
 
+def test_numbers_are_aligned_to_the_right(demo_warehouse: Path) -> None:
+    """Of every numeric type; digits that are a text are not."""
+    kinds = ("UTINYINT", "INTEGER", "HUGEINT", "UBIGINT", "FLOAT", "DOUBLE", "DECIMAL(9,0)")
+    selected = ", ".join(f"range::{kind} AS number_{n}" for n, kind in enumerate(kinds))
+    text, _ = shown(demo_warehouse, f"SELECT {selected}, range::VARCHAR AS some_text FROM range(1)")
+    *numbers, last = text.splitlines()[3].strip("│").split("│")
+    assert [number.endswith("0 ") for number in numbers] == [True] * len(kinds)
+    assert last.startswith(" 0 ")
+
+
 def test_long_values_are_cut_in_tables_only(demo_warehouse: Path) -> None:
     """A table shows 1,000 characters, `line` and `markdown` all of them."""
     sql = "SELECT repeat('x', 5000) AS t"
