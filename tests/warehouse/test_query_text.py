@@ -141,6 +141,16 @@ def test_lines_are_one_value_each(demo_warehouse: Path) -> None:
     assert text == row.format(0) + "\n" + row.format(1)
 
 
+@pytest.mark.parametrize(("output", "row"), [("line", r"^n = (\d+)$"), ("markdown", r"^\| (\d+) \|$")])
+def test_all_rows_are_there_in_order(demo_warehouse: Path, output: str, row: str) -> None:
+    """Those of many batches, which several threads could make."""
+    text, _ = shown(demo_warehouse, "SELECT range AS n FROM range(30000) ORDER BY hash(n), n", output)
+    found = [int(number) for number in re.findall(row, text, re.MULTILINE)]
+    with connect(demo_warehouse) as db:
+        expected = db.execute("SELECT range FROM range(30000) ORDER BY hash(range), range").fetchall()
+    assert found == [number for (number,) in expected]
+
+
 def test_markdown_shows_data_as_it_is(demo_warehouse: Path) -> None:
     """What would end a cell or be interpreted is escaped. Names of columns are not, because `_` inside of a word means nothing."""
     text, _ = shown(
