@@ -16,6 +16,7 @@ COMMANDS: Final = (
     "plan",
     "status",
     "sql",
+    "describe",
     "reconcile",
     "verify",
     "rebuild",

@@ -148,7 +148,13 @@ FURTHER: Final = {
     "an unknown table": Bad(2, "Table with name sesions does not exist", "sessions", "sql FROM\tsesions"),
     "invalid SQL": Bad(2, "syntax error", "SHOW TABLES", "sql SELEKT\t1"),
     "a changing statement": Bad(2, "read-only", "", "sql DROP\tVIEW\tvapi.main.sessions"),
-    "an unknown format": Bad(2, "'xml' is not a format", "table, csv, json", "sql --format xml SELECT\t1"),
+    "an unknown format": Bad(2, "'xml' is not a format", "table, line, markdown, csv, json", "sql --format xml SELECT\t1"),
+    "neither a query nor a file": Bad(2, "Neither a query nor --file", "--file FILE", "sql"),
+    "a query and a file": Bad(2, "A query and --file", "--file FILE", "sql SELECT\t1 --file x.sql"),
+    "a missing file of SQL": Bad(2, "file x.sql cannot be read: No such file", "UTF-8", "sql --file x.sql"),
+    "nothing to describe": Bad(2, "no published warehouse", "vapi-sessions sync", "describe --warehouse elsewhere"),
+    "an unknown table to describe": Bad(2, "no table or view sesion", "Did you mean sessions", "describe sesion"),
+    "nothing like it to describe": Bad(2, "no table or view xyzzy", "vapi-sessions describe", "describe xyzzy"),
     "an invalid age": Bad(2, "'old' is not a duration", "", "status --max-age old"),
 }  # fmt: skip
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import pty
 import re
 import subprocess
+import termios
 from typing import Final
+
+import pytest
 
 from command import COMMAND
 from desk import Desk
+from shell import Shell
 
 QUESTION: Final = "SELECT session_id, created_at, message_count, cost_usd, metadata FROM sessions ORDER BY created_at, session_id"
 
@@ -51,6 +57,57 @@ def test_sql_as_a_table_with_the_query_from_stdin(desk: Desk) -> None:
     assert (ran.code, ran.err) == (0, "")
     for status, count in desk.rows("SELECT status, count(*) FROM sessions GROUP BY ALL"):
         assert re.search(rf"│ {status} +│ +{count} │", ran.out)
+
+
+def test_the_width_of_a_table_follows_columns(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a terminal too. If lines are shown instead, a note on stderr names the other format."""
+    query = "FROM tool_usage ORDER BY function_name"
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = desk.run("sql", query)
+    assert max(map(len, narrow.out.splitlines())) == 80
+    assert (narrow.code, narrow.err) == (0, "")
+    monkeypatch.setenv("COLUMNS", "30")
+    lines = desk.run("sql", query)
+    assert re.search(r"^ +call_count = \d+$", lines.out, re.MULTILINE)
+    assert re.fullmatch(r"note: \d+ columns do not fit into 30 characters; --format table .*\n", lines.err)
+    monkeypatch.delenv("COLUMNS")
+    wide = desk.run("sql", query)
+    assert wide.out.splitlines()[1].split("│")[1].strip() == "function_name"
+    assert len(wide.out.splitlines()[0]) > 200
+
+
+def test_the_width_of_a_table_follows_the_terminal(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If `COLUMNS` is not set."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 60))
+    assert shell.run("sql", "SELECT repeat('word ', 50) AS t", out=theirs, err=theirs) == 0
+    shown = os.read(ours, 65_536).decode().splitlines()
+    os.close(theirs)
+    os.close(ours)
+    assert {len(line) for line in shown[:-1]} == {60}
+
+
+def test_a_file_is_run_like_a_query(desk: Desk) -> None:
+    """Several statements, with or without the mark that editors on Windows put first; the last result is shown."""
+    script = "CREATE TEMP TABLE t AS FROM sessions;\nSELECT count(*) AS n FROM t;\n"
+    for encoding in ("utf-8", "utf-8-sig"):
+        (desk.warehouse.parent / "x.sql").write_text(script, encoding)
+        ran = desk.run("sql", "--format", "json", "--file", "x.sql")
+        assert (ran.code, ran.out, ran.err) == (0, '[{"n":120}]\n', "")
+    ran = desk.run("sql", "--format", "json", "--file", "-", stdin=script)
+    assert (ran.code, ran.out) == (0, '[{"n":120}]\n')
+
+
+def test_a_file_that_is_not_utf_8_is_refused(desk: Desk) -> None:
+    """Exit code 2; the file is named."""
+    (desk.warehouse.parent / "x.sql").write_bytes(b"SELECT '\xff'")
+    ran = desk.run("sql", "--file", "x.sql")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.message == [
+        "error: The file x.sql cannot be read: it is not UTF-8.",
+        "Give the path of a file of SQL in UTF-8.",
+    ]
 
 
 def test_a_missing_file_in_a_query_is_an_error_of_the_query(desk: Desk) -> None:

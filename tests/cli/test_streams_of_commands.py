@@ -82,7 +82,9 @@ def test_a_broken_pipe_other_than_stdout_is_an_error(
     assert (code, err.splitlines()[0]) == (5, "error: /somewhere: Broken pipe.")
 
 
-@pytest.mark.parametrize("command", ["plan", "status", "status --json", "sql --format csv FROM\tsessions"])
+@pytest.mark.parametrize(
+    "command", ["plan", "status", "status --json", "describe", "sql --format csv FROM\tsessions"]
+)
 def test_a_full_stdout_is_an_error_of_commands_that_only_print(
     shell: Shell, full: int, tmp_path: Path, command: str
 ) -> None:
@@ -96,7 +98,7 @@ def test_a_full_stdout_is_an_error_of_commands_that_only_print(
 
 
 @pytest.mark.parametrize(
-    "command", ["plan", "status", "sql --format json FROM\tmessages", "sql FROM\tmessages"]
+    "command", ["plan", "status", "describe", "sql --format json FROM\tmessages", "sql FROM\tmessages"]
 )
 def test_a_closed_stdout_is_not_an_error(shell: Shell, closed: int, tmp_path: Path, command: str) -> None:
     """As with `| head`: exit code 0 and no message."""
@@ -113,7 +115,8 @@ def test_a_sync_warns_if_its_output_was_lost(shell: Shell, full: int, tmp_path: 
     assert "warning: stdout cannot be written: No space left on device." in (tmp_path / "err").read_text()
 
 
-def test_a_query_stops_when_nobody_reads_its_output(shell: Shell, closed: int) -> None:
+@pytest.mark.parametrize("output", ["csv", "line", "markdown"])
+def test_a_query_stops_when_nobody_reads_its_output(shell: Shell, closed: int, output: str) -> None:
     """Otherwise this one would take a day."""
     query = "FROM range(1000000000000)"
-    assert shell.run("sql", "--format", "csv", query, out=closed, err=closed) == 0
+    assert shell.run("sql", "--format", output, query, out=closed, err=closed) == 0

@@ -47,7 +47,15 @@ def test_equal_names_are_told_apart_in_a_table(demo_warehouse: Path) -> None:
     """By the same names as in JSON."""
     lines = written(demo_warehouse, "table", EQUAL).splitlines()
     assert lines[1].replace("│", " ").split() == RENAMED
-    assert lines[4].replace("│", " ").split() == ["1", "2", "3", "4"]
+    assert lines[3].replace("│", " ").split() == ["1", "2", "3", "4"]
+
+
+def test_equal_names_are_told_apart_in_lines_and_markdown(demo_warehouse: Path) -> None:
+    """By the same names as in JSON."""
+    lines = [line.split(" = ") for line in written(demo_warehouse, "line", EQUAL).splitlines()]
+    assert [name.strip() for name, _ in lines] == RENAMED
+    header = written(demo_warehouse, "markdown", EQUAL).splitlines()[0]
+    assert header.replace("|", " ").split() == RENAMED
 
 
 def test_columns_are_renamed_as_in_a_subquery() -> None:
@@ -107,7 +115,7 @@ class _Impatient(io.StringIO):
         return super().write(text)
 
 
-@pytest.mark.parametrize("output", ["csv", "json"])
+@pytest.mark.parametrize("output", ["csv", "json", "line", "markdown"])
 def test_rows_are_written_while_the_query_runs(demo_warehouse: Path, output: str) -> None:
     """The whole result would not fit into the memory limit."""
     limits = "SET memory_limit = '100MB'; SET max_temp_directory_size = '0KB'"
@@ -120,6 +128,8 @@ def test_a_table_reads_only_the_rows_that_it_can_show(demo_warehouse: Path) -> N
     """The query has far too many."""
     shown = written(demo_warehouse, "table", "SELECT range AS n FROM range(1000000000000)")
     assert "(>9999 rows, 200 shown)" in shown
+    numbers = [int(line.strip("│ ")) for line in shown.splitlines() if line.strip("│ ").isdecimal()]
+    assert numbers == [*range(100), *range(9900, 10_000)]
 
 
 @pytest.mark.parametrize("output", query.FORMATS)

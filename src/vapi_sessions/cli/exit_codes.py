@@ -16,7 +16,7 @@ from vapi_sessions.errors import ConfigurationError, VapiSessionsError, Warehous
 
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as in shells
 #: Commands whose output is their only result.
-_ANSWERING: Final = ("plan", "sql", "status")
+_ANSWERING: Final = ("describe", "plan", "sql", "status")
 #: Commands that store what has arrived when they are interrupted.
 _STORING: Final = ("sync", "reconcile")
 

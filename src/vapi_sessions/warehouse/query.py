@@ -1,13 +1,10 @@
-"""`vapi-sessions sql`: runs a query on the published tables and writes the rows as a table, CSV or JSON."""
+"""`vapi-sessions sql`: runs a query on the published tables and writes the rows in one of the formats."""
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import io
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,61 +14,58 @@ import duckdb
 import msgspec
 
 from vapi_sessions.errors import ConfigurationError
-from vapi_sessions.warehouse import reader
+from vapi_sessions.warehouse import query_text, reader
 
-FORMATS = ("table", "csv", "json")
-_ROWS_IN_A_TABLE = 200
+FORMATS = ("table", "line", "markdown", "csv", "json")
 #: Rows that are in memory at a time; a row can have megabytes.
 _ROWS_AT_ONCE = 256
-#: The lines of a table, and their replacements for encodings without them.
-_LINES = "┌┐└┘├┤┬┴┼─│"
-_PLAIN_LINES = str.maketrans(_LINES, "+++++++++-|")
 _Rows = list[tuple[Any, ...]]
 
 
-def run(warehouse: Path, query: str, output: str, out: TextIO) -> None:
+def run(warehouse: Path, query: str, output: str | None, out: TextIO) -> str | None:
     """Execute `query` and write its rows to `out`. Raises ConfigurationError for an unknown format or a query that fails.
 
-    CSV and JSON have every row, with a few hundred in memory at a time; a table shows 200 of the first 10,000. If columns have
-    equal names, the later ones are renamed. Times are ISO 8601 in UTC. In CSV, a text that a spreadsheet would take for a
-    formula gets an apostrophe before it. So does a text with apostrophes before such a sign, so removing one always gives the
-    original.
+    A table shows 200 of the first 10,000 rows; the other formats have every row, with a few hundred in memory at a time.
+    Without `output`, it is a table that fits the terminal or `COLUMNS`, or lines if it cannot; a note that says so is returned.
+    If columns have equal names, the later ones are renamed. Times in CSV and JSON are ISO 8601 in UTC. In CSV, a text that a
+    spreadsheet would take for a formula gets an apostrophe before it. So does a text with apostrophes before such a sign, so
+    removing one always gives the original.
     """
-    if output not in FORMATS:
+    if output is not None and output not in FORMATS:
         raise ConfigurationError(f"'{output}' is not a format.", f"Choose from: {', '.join(FORMATS)}.")
     with reader.reading(warehouse) as db:
+        db.execute(
+            "SET python_enable_replacements = false"
+        )  # else `FROM out` would find variables of this program
         try:
-            if output == "table":
-                _show(db, query, out)
-            else:
+            if output in ("csv", "json"):
                 _stream(db, query, _write_csv if output == "csv" else _write_json, out)
+                return None
+            return _write_text(db, query, output, out)
         except duckdb.Error as error:
             of_files = isinstance(error, duckdb.IOException) or "arquet" in str(error)
             if of_files and not any(name in str(error) for name in _PATH.findall(query)):
                 raise  # an error about our files, not about files in the query
             text = str(error).strip().splitlines()
-            raise ConfigurationError(f"DuckDB does not accept the query: {text[0]}", _hint(text)) from None
+            raise ConfigurationError(
+                f"DuckDB does not accept the query: {text[0]}{_place(error, query)}", _hint(text)
+            ) from None
 
 
-def _show(db: duckdb.DuckDBPyConnection, query: str, out: TextIO) -> None:
+def _write_text(db: duckdb.DuckDBPyConnection, query: str, output: str | None, out: TextIO) -> str | None:
     relation = db.sql(query)
-    if relation is None:
-        return
-    names = distinct(relation.columns)
-    if names != relation.columns:
-        relation = relation.project(
-            ", ".join(f"#{n} AS {_quoted(name)}" for n, name in enumerate(names, start=1))
+    if relation is None:  # only comments
+        return None
+    answer = query_text.Answer(distinct(relation.columns), relation)
+    if output == "line":
+        query_text.write_lines(answer, answer.rows(db, _ROWS_AT_ONCE), out)
+    elif output == "markdown":
+        query_text.write_markdown(answer, answer.rows(db, _ROWS_AT_ONCE), out)
+    else:
+        return query_text.write_table(
+            answer, answer.rows(db, _ROWS_AT_ONCE, query_text.LONGEST), out, chosen=output is not None
         )
-    width = shutil.get_terminal_size((200, 50)).columns if out.isatty() else 500
-    shown = io.StringIO()
-    with contextlib.redirect_stdout(shown):
-        relation.show(max_rows=_ROWS_IN_A_TABLE, max_width=width)
-    text = _CONTROL.sub(_escape, shown.getvalue())
-    try:
-        _LINES.encode(out.encoding or "utf-8")
-    except UnicodeEncodeError:
-        text = text.translate(_PLAIN_LINES)
-    out.write(text)
+    return None
 
 
 def _stream(
@@ -128,16 +122,18 @@ def _folded(name: str) -> bytes:
     return name.encode().lower()  # bytes.lower changes only A to Z, as DuckDB does
 
 
-def _quoted(name: str) -> str:
-    doubled = name.replace('"', '""')
-    return f'"{doubled}"'
+def _place(error: duckdb.Error, query: str) -> str:
+    """The line of a syntax error. DuckDB counts lines of other errors from places that it chooses."""
+    found = re.search(r"^LINE (\d+):", str(error), re.MULTILINE)
+    known = isinstance(error, duckdb.ParserException) and "\n" in query.strip()
+    return f" in line {found[1]}" if found and known else ""
 
 
 def _hint(lines: list[str]) -> str:
     candidates = [
         line.strip() for line in lines[1:] if line.strip().startswith(("Did you mean", "Candidate"))
     ]
-    return candidates[0] if candidates else 'Try: vapi-sessions sql "SHOW TABLES" or "DESCRIBE sessions".'
+    return candidates[0] if candidates else 'Try: vapi-sessions describe, or sql "SHOW TABLES".'
 
 
 def _plain(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,29 +15,56 @@ from vapi_sessions.errors import ConfigurationError
 
 def sql(
     query: Annotated[
-        str,
+        str | None,
         typer.Argument(help="SQL query on the published tables and views; - reads the query from stdin."),
-    ],
-    warehouse: Warehouse = None,
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option(
+            "--file",
+            metavar="FILE",
+            help="Run the SQL statements in this file (UTF-8) and show the last result; - reads stdin.",
+        ),
+    ] = None,
     output: Annotated[
-        str, typer.Option("--format", metavar="table|csv|json", help="Output format.")
-    ] = "table",
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="table, line, markdown, csv or json (default: table, or line where a table does not fit the terminal).",
+        ),
+    ] = None,
+    warehouse: Warehouse = None,
 ) -> None:
     """Query the published tables: vapi-sessions sql "SELECT status, count(*) FROM sessions GROUP BY ALL"."""
     from vapi_sessions.warehouse.query import run
 
+    if (query is None) == (file is None):
+        given = "Neither a query nor --file is given" if query is None else "A query and --file are given"
+        raise ConfigurationError(f"{given}.", 'Give one of them: sql "FROM cost_by_day", or sql --file FILE.')
     settings = command_settings(warehouse=warehouse)
-    text = _read_query(query)
+    text = _read(file if file is not None else query or "", file=file is not None)
     streams.demand()
-    run(settings.warehouse, text, output, streams.as_is(sys.stdout))
+    note = run(settings.warehouse, text, output, streams.as_is(sys.stdout))
     sys.stdout.flush()
+    if note:
+        print(f"note: {note}", file=sys.stderr)
 
 
-def _read_query(given: str) -> str:
+def _read(given: str, *, file: bool) -> str:
     try:
-        text = sys.stdin.read() if given == "-" else given
+        if given == "-":
+            text = sys.stdin.read()
+        elif file:
+            text = Path(given).read_text("utf-8-sig")  # editors on Windows begin a file with a mark
+        else:
+            text = given
         text.encode()  # fails for bytes of another encoding, which Python passes on as surrogates
     except (OSError, UnicodeError) as error:
         reason = (error.strerror or "") if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigurationError(f"The query cannot be read: {reason}.", "Give it as UTF-8 text.") from None
+        name = f"file {given}" if file and given != "-" else "query"
+        raise ConfigurationError(
+            f"The {name} cannot be read: {reason}.",
+            "Give the path of a file of SQL in UTF-8." if file else "Give it as UTF-8 text.",
+        ) from None
     return text
