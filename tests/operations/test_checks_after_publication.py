@@ -112,6 +112,22 @@ def test_a_failing_check_stays_until_its_rows_are_written_again_and_pass(world: 
     assert shown(world).checks == {}
 
 
+def test_a_check_of_rows_that_were_not_written_is_left_out_and_keeps_its_result(world: World) -> None:
+    """A new name writes only `sessions`."""
+    plant(world, f"UPDATE messages SET tool_call_count = 1 WHERE session_id = '{ids(world)[0]}'")
+    change(world, ids(world)[1])
+    assert shown(world).checks == FAILING
+    with writer_lock(layout := Layout(world.warehouse)), Index(layout.index, layout.scratch) as index:
+        index.run("UPDATE sync.parts SET dirty = true WHERE table_name = 'tool_calls'")
+    world.sync()
+    both = FAILING | {"tool_calls_of_messages": 1}
+    assert shown(world).checks == both
+    change(world, ids(world)[1])
+    assert shown(world).checks == both
+    world.rebuild()
+    assert shown(world).checks == {}
+
+
 def test_a_sync_without_changes_runs_no_check(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The result of the last run stays."""
     change(world, ids(world)[0])

@@ -3,6 +3,9 @@
 A part holds all rows of its sessions, so a check of one part is right about it. Two contradictions can only show across parts:
 a session that is in two of them, and a second organisation. `verify`, which runs all checks on everything, finds them.
 
+Most syncs write few tables of a part again. A check of rows that were not written is then left out: sessions are counted against the
+index when they are written, and their createdAt never changes, so these rows still agree with them.
+
 Results are kept by part: a check counts as failing until the rows in which it failed are written again and pass. Parts that were
 not checked yet, because an earlier version wrote them or an error prevented it, are checked with the next ones that are written.
 """
@@ -12,7 +15,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import duckdb
 import msgspec
@@ -33,6 +36,14 @@ FAILING: Final = "checks"
 _BY_PART: Final = "checks_by_part"
 #: Sessions that are checked at a time, which limits the memory.
 _SESSIONS_AT_ONCE: Final = 16_000
+#: The tables that must have been written for a check to run. Checks that are not here run on every part that is written.
+_CAUSES: Final = {
+    "costs_of_sessions": {"costs"},
+    "structured_outputs_of_sessions": {"structured_outputs"},
+    "tool_calls_of_messages": {"messages", "tool_calls"},
+}
+#: Parts, and which of their tables are to be checked.
+_Due: TypeAlias = Sequence[tuple[Part, frozenset[str]]]
 
 
 class _Results(msgspec.Struct):
@@ -49,27 +60,35 @@ def check(
     index: Index,
     directory: Path,
     kept: Collection[Part],
-    written: Sequence[Part],
+    written: _Due,
     say: Callable[[str], None],
 ) -> dict[str, str]:
-    """Check the written parts of a snapshot; returns the new facts for `sync.state`. `kept`: its other parts, which are unchanged.
+    """Check the written parts of a snapshot; returns the new facts for `sync.state`. `written`: with the tables that were written;
+    `kept`: the other parts, which are unchanged.
 
     An error is told as a warning, since the rows are stored and complete; the parts then count as unchecked.
     """
     before = _results(index.state())
     of_kept = {part.lower: part for part in kept}
     due = of_kept.keys() if before is None else of_kept.keys() & set(before.unchecked)
-    parts = [part for part in (*(of_kept[lower] for lower in due), *written) if part.sessions]
+    everything = [(of_kept[lower], schema.TABLE_NAMES) for lower in due]
+    parts = [(part, tables) for part, tables in (*everything, *written) if part.sessions]
+    # A part of which only some tables are written keeps its bounds.
+    stays = dict.fromkeys(of_kept.keys() - due, frozenset[str]()) | {
+        part.lower: tables for part, tables in written
+    }
     after = _Results()
     for name, rows in before.failing.items() if before is not None else ():
-        after.failing[name] = {lower: count for lower, count in rows.items() if lower in of_kept.keys() - due}
+        after.failing[name] = {
+            lower: count for lower, count in rows.items() if lower in stays and not _runs(name, stays[lower])
+        }
     try:
         for name, rows in _run(index, directory, parts).items():
             after.failing[name] = after.failing.get(name, {}) | rows
     except (WarehouseError, duckdb.Error) as error:
         # The text of another error of DuckDB may quote a value.
         reason = error.fact if isinstance(error, WarehouseError) else type(error).__name__
-        after.unchecked = [part.lower for part in parts]
+        after.unchecked = [part.lower for part, _ in parts]
         say(f"warning: the checks could not be run on {counted(len(parts), 'part')}: {reason}")
     after.failing = {name: rows for name, rows in after.failing.items() if rows}
     facts = {_BY_PART: msgspec.json.encode(after).decode()}
@@ -100,29 +119,37 @@ def _results(state: Mapping[str, str]) -> _Results | None:
     return msgspec.json.decode(state[_BY_PART], type=_Results) if _BY_PART in state else None
 
 
-def _run(index: Index, directory: Path, parts: Sequence[Part]) -> dict[str, dict[int, int]]:
+def _runs(name: str, tables: frozenset[str]) -> bool:
+    """Whether a check runs on a part of which these tables were written."""
+    return bool(tables) and (name not in _CAUSES or bool(_CAUSES[name] & tables))
+
+
+def _run(index: Index, directory: Path, due: _Due) -> dict[str, dict[int, int]]:
     """The rows that each failing check finds, by part."""
     texts = {file.stem: file.read_text("utf-8") for file in resources.sql_files("checks")}
     found: dict[str, dict[int, int]] = {}
-    for group in _groups(parts):
-        for name, rows in _rows_found(index, directory, group, texts).items():
-            one = {name: texts[name]}
-            alone = {
-                part.lower: _rows_found(index, directory, [part], one).get(name, 0) for part in group
-            }  # only a failing check is run again
-            among = {lower: count for lower, count in alone.items() if count} or {group[0].lower: rows}
+    for group in _groups(due):
+        tables = frozenset[str]().union(*(written for _, written in group))
+        parts = [part for part, _ in group]
+        wanted = {name: text for name, text in texts.items() if _runs(name, tables)}
+        for name, rows in _rows_found(index, directory, parts, wanted).items():
+            one = {name: texts[name]}  # only a failing check is run again, on each part
+            alone = {part.lower: _rows_found(index, directory, [part], one).get(name, 0) for part in parts}
+            among = {lower: count for lower, count in alone.items() if count} or {parts[0].lower: rows}
             found[name] = found.get(name, {}) | among
     return found
 
 
-def _groups(parts: Sequence[Part]) -> Iterator[list[Part]]:
+def _groups(due: _Due) -> Iterator[_Due]:
     """The parts in groups, so that there are fewer queries."""
-    group: list[Part] = []
-    for part in parts:
-        if group and sum(one.sessions for one in group) + part.sessions > _SESSIONS_AT_ONCE:
+    group: list[tuple[Part, frozenset[str]]] = []
+    sessions = 0
+    for part, tables in due:
+        if group and sessions + part.sessions > _SESSIONS_AT_ONCE:
             yield group
-            group = []
-        group.append(part)
+            group, sessions = [], 0
+        group.append((part, tables))
+        sessions += part.sessions
     if group:
         yield group
 

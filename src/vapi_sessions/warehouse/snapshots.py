@@ -112,7 +112,10 @@ class Publisher:
             replaced = [part for rewrite in rewrites for part in rewrite.replaced]
             begins = {part.lower for part in replaced}
             kept = [part for part in parts if part.lower not in begins]
-            checked = checks.check(index, draft.directory, kept, written, self.say)
+            tables = [rewrite.tables for rewrite in rewrites]
+            checked = checks.check(
+                index, draft.directory, kept, list(zip(written, tables, strict=True)), self.say
+            )
             faultpoints.reach("publish.snapshot_drafted")
             draft.directory.rename(parquet / name)
             sync_directory(parquet)
