@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
 import duckdb
 import pytest
@@ -158,19 +159,27 @@ def test_an_error_while_checking_is_a_warning_and_the_part_is_checked_with_the_n
     world: World, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
 ) -> None:
     """The rows are published; the status counts the part until it is checked."""
-
-    def fail(*given: object) -> None:
-        raise error
-
     falsify(world, ids(world)[0])
     with monkeypatch.context() as patch:
-        patch.setattr(checks, "_rows_found", fail)
+        patch.setattr(checks, "_rows_found", Mock(side_effect=error))
         (warning,) = warnings(change(world, ids(world)[1]))
     assert warning == f"warning: the checks could not be run on 1 part: {reason}"
     assert (shown(world).checks, shown(world).unchecked_parts) == ({}, 1)
     assert world.here() == world.there()
     change(world, ids(world)[-1])
     assert (shown(world).checks, shown(world).unchecked_parts) == (FAILING, 0)
+
+
+def test_a_part_that_was_not_checked_is_checked_completely(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even if only `sessions` is written the next time."""
+    plant(world, f"UPDATE messages SET tool_call_count = 1 WHERE session_id = '{ids(world)[0]}'")
+    with monkeypatch.context() as patch:
+        patch.setattr(checks, "_rows_found", Mock(side_effect=WarehouseDamagedError("A file is damaged.")))
+        change(world, ids(world)[1])
+    change(world, ids(world)[1])
+    assert shown(world).checks == FAILING | {"tool_calls_of_messages": 1}
 
 
 def test_parts_of_a_version_without_checks_are_checked_with_the_first_that_is_written(world: World) -> None:

@@ -42,6 +42,7 @@ _CAUSES: Final = {
     "structured_outputs_of_sessions": {"structured_outputs"},
     "tool_calls_of_messages": {"messages", "tool_calls"},
 }
+_NONE: Final = frozenset[str]()
 #: Parts, and which of their tables are to be checked.
 _Due: TypeAlias = Sequence[tuple[Part, frozenset[str]]]
 
@@ -69,14 +70,15 @@ def check(
     An error is told as a warning, since the rows are stored and complete; the parts then count as unchecked.
     """
     before = _results(index.state())
-    of_kept = {part.lower: part for part in kept}
-    due = of_kept.keys() if before is None else of_kept.keys() & set(before.unchecked)
-    everything = [(of_kept[lower], schema.TABLE_NAMES) for lower in due]
-    parts = [(part, tables) for part, tables in (*everything, *written) if part.sessions]
-    # A part of which only some tables are written keeps its bounds.
-    stays = dict.fromkeys(of_kept.keys() - due, frozenset[str]()) | {
-        part.lower: tables for part, tables in written
-    }
+    unseen = None if before is None else set(before.unchecked)
+
+    def due(part: Part, tables: frozenset[str]) -> frozenset[str]:
+        return schema.TABLE_NAMES if unseen is None or part.lower in unseen else tables
+
+    # A part of which only some tables were written has its bounds of before.
+    everything = [(part, due(part, tables)) for part, tables in (*((part, _NONE) for part in kept), *written)]
+    parts = [(part, tables) for part, tables in everything if tables and part.sessions]
+    stays = {part.lower: tables for part, tables in everything}
     after = _Results()
     for name, rows in before.failing.items() if before is not None else ():
         after.failing[name] = {
@@ -129,7 +131,7 @@ def _run(index: Index, directory: Path, due: _Due) -> dict[str, dict[int, int]]:
     texts = {file.stem: file.read_text("utf-8") for file in resources.sql_files("checks")}
     found: dict[str, dict[int, int]] = {}
     for group in _groups(due):
-        tables = frozenset[str]().union(*(written for _, written in group))
+        tables = _NONE.union(*(written for _, written in group))
         parts = [part for part, _ in group]
         wanted = {name: text for name, text in texts.items() if _runs(name, tables)}
         for name, rows in _rows_found(index, directory, parts, wanted).items():
