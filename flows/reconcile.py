@@ -13,6 +13,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_table_artifact
 
 from vapi_sessions.core.timestamps import HOUR
+from vapi_sessions.operations.progress import LogProgress
 from vapi_sessions.operations.reconcile import reconcile
 from vapi_sessions.operations.schedule import load_flow
 from vapi_sessions.settings import load_settings
@@ -29,7 +30,12 @@ def reconcile_flow(recheck_hours: float = 48, accept_deletions: bool = False) ->
 def _reconcile(recheck_hours: float, accept_deletions: bool) -> None:
     settings = load_settings()
     _sync.warn(settings)
-    done = reconcile(settings, recheck=int(recheck_hours * HOUR), accept_deletions=accept_deletions)
+    done = reconcile(
+        settings,
+        recheck=int(recheck_hours * HOUR),
+        accept_deletions=accept_deletions,
+        progress=LogProgress(get_run_logger().info),
+    )
     facts = {
         "marked as deleted": done.counts.deleted,
         "marked as aged out": done.counts.aged_out,

@@ -128,6 +128,7 @@ def _leave_table(summary: Summary) -> None:
         "late rows": counts.late_rows,
         "silent changes": counts.silent_changes,
         "new data published": summary.published,
+        "failing checks": ", ".join(summary.failing_checks) or "none",
     }
     create_table_artifact(
         key="vapi-sessions-run",

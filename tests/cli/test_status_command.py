@@ -24,6 +24,7 @@ def test_status_as_json(desk: Desk) -> None:
     assert [(run["outcome"], run["sessions_new"]) for run in found["last_runs"]] == [("done", 120)]
     assert found["bytes"]["raw"] == sum(p.stat().st_size for p in (desk.warehouse / "raw").iterdir())
     assert found["unmerged_raw_files"] == 0
+    assert (found["checks"], found["unchecked_parts"]) == ({}, 0)
 
 
 def test_status_as_text(desk: Desk) -> None:
@@ -33,6 +34,7 @@ def test_status_as_text(desk: Desk) -> None:
     assert (ran.code, ran.err) == (0, "")
     assert facts["organisation"] == OURS
     assert facts["gaps"] == "none"
+    assert facts["checks"] == "none fails"
     assert facts["rows"].startswith("120 sessions, ")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import duckdb
 import pyarrow.parquet as pq
 
+from desk import Desk
 from vapi_sessions.core.timestamps import parse
 from vapi_sessions.operations.findings import Finding
 from vapi_sessions.operations.reconcile import reconcile
@@ -22,7 +23,7 @@ def run(world: World, *, deep: bool = False, **given: object) -> Verified:
     return verify(world.settings(**given), deep=deep, environment=world.environment())
 
 
-def plant(world: World, *statements: str, index: Sequence[str] = ()) -> None:
+def plant(world: World | Desk, *statements: str, index: Sequence[str] = ()) -> None:
     """Falsify published rows, with statements of one table each, and the writer's index."""
     layout = Layout(world.warehouse)
     latest = (layout.parquet / "latest").resolve()
@@ -44,7 +45,7 @@ def plant(world: World, *statements: str, index: Sequence[str] = ()) -> None:
 
 def table_of(statement: str) -> str:
     """The table that a statement changes."""
-    return statement.split("FROM ")[-1].split()[0] if "FROM" in statement else statement.split()[1]
+    return statement.split()[1] if statement.startswith("UPDATE") else statement.split("FROM ")[-1].split()[0]
 
 
 def lose(world: World, session_ids: list[str]) -> None:

@@ -1,14 +1,14 @@
 """The checks of `sql/checks/` return no row on good data, and find a planted fault."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
 
 import vapi_sessions
-from sql_rows import CHECK_FILES, MORNING, Rows, after
-from vapi_sessions.schema import CHILDREN, COSTS, MESSAGES, STRUCTURED_OUTPUTS, TABLES, TOOL_CALLS, Table
+from sql_rows import CHECK_FILES, Row, Rows, after
+from vapi_sessions.schema import COSTS, MESSAGES, STRUCTURED_OUTPUTS, TOOL_CALLS, Table
 
 NAMES = [file.stem for file in CHECK_FILES]
 
@@ -51,9 +51,10 @@ def filled(rows: Rows) -> Rows:
     return rows
 
 
-def sole_key(table: Table) -> dict[str, Any]:
-    """Values for the key columns beyond the session."""
-    return {name: "o9" if name == "structured_output_id" else 0 for name in table.key if name != "session_id"}
+def failing(rows: Rows) -> dict[str, list[Row]]:
+    """The checks that return rows."""
+    found = {name: rows.check(name) for name in NAMES}
+    return {name: there for name, there in found.items() if there}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -86,145 +87,149 @@ def test_checks_find_nothing_in_a_synced_warehouse(demo_warehouse: Path) -> None
     assert found == {name: [] for name in NAMES}
 
 
-@pytest.mark.parametrize("table", CHILDREN, ids=lambda table: table.name)
-def test_children_without_session_are_found(rows: Rows, table: Table) -> None:
-    """A row of any child table whose session is missing is found."""
-    rows.child(table, "nobody", **sole_key(table))
-    assert rows.check("children_without_session") == [
-        {"table_name": table.name, "session_id": "nobody", "row_count": 1}
-    ]
+def run(sql: str) -> Callable[[Rows], None]:
+    """The fault that a statement makes."""
+    return lambda rows: rows.run(sql) and None
 
 
-@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-def test_duplicates_are_found(rows: Rows, table: Table) -> None:
-    """A repeated key is found in every table."""
-    rows.run(
-        f"INSERT INTO store.{table.name} SELECT * FROM store.{table.name} WHERE session_id = 's1' LIMIT 1"
-    )
-    (found,) = rows.check("duplicate_keys")
-    assert (found["table_name"], found["session_id"], found["row_count"]) == (table.name, "s1", 2)
+def child(table: Table, session_id: str = "nobody", **values: object) -> Callable[[Rows], None]:
+    """The fault that another row of a child table makes."""
+    return lambda rows: rows.child(table, session_id, **values)
 
 
-GAPS = [
-    ("message_index_gaps", MESSAGES, "message_index"),
-    ("tool_call_index_gaps", TOOL_CALLS, "tool_call_index"),
-    ("cost_index_gaps", COSTS, "cost_index"),
+def indexes(table: Table, name: str, *there: int) -> Callable[[Rows], None]:
+    """The fault of a session whose rows in a child table have these indexes."""
+
+    def plant(rows: Rows) -> None:
+        key = {"message_index": 1} if table is TOOL_CALLS else {}
+        rows.run(f"DELETE FROM store.{table.name} WHERE session_id = 's1'")
+        for index in there:
+            rows.child(table, "s1", **{**key, name: index})
+
+    return plant
+
+
+def again(table: str) -> Callable[[Rows], None]:
+    """The fault of a repeated row."""
+    return run(f"INSERT INTO store.{table} SELECT * FROM store.{table} WHERE session_id = 's1' LIMIT 1")
+
+
+MISSING = "the session is missing"
+NO_MESSAGE = "the message is missing or makes no calls"
+OTHER_TIME = "session_created_at differs"
+CALL = {"message_index": 1, "tool_call_index": 2}
+OF_MESSAGES, OF_CALLS, OF_COSTS, OF_OUTPUTS = (
+    "messages_of_sessions",
+    "tool_calls_of_messages",
+    "costs_of_sessions",
+    "structured_outputs_of_sessions",
+)
+S1, S2 = "WHERE session_id = 's1'", "WHERE session_id = 's2'"
+FIRST = f"{S1} AND message_index = 1"
+RESULT = "UPDATE store.tool_calls SET result = {}, result_message_index = {} WHERE session_id = 's2' AND tool_call_index = 1"
+LONG = tuple(index for index in range(300) if index != 200)
+
+#: A fault, the check that finds it, the problem that it names, and the session.
+FAULTS: list[tuple[Callable[[Rows], None], str, str, str]] = [
+    (child(MESSAGES, message_index=0), OF_MESSAGES, MISSING, "nobody"),
+    (child(COSTS, cost_index=0), OF_COSTS, MISSING, "nobody"),
+    (child(STRUCTURED_OUTPUTS, structured_output_id="o1"), OF_OUTPUTS, MISSING, "nobody"),
+    (child(TOOL_CALLS, message_index=0, tool_call_index=0), OF_CALLS, NO_MESSAGE, "nobody"),
+    (child(TOOL_CALLS, "s1", message_index=7, tool_call_index=0), OF_CALLS, NO_MESSAGE, "s1"),
+    (child(TOOL_CALLS, "s1", message_index=0, tool_call_index=0), OF_CALLS, NO_MESSAGE, "s1"),
+    (child(MESSAGES, "s1", message_index=5, session_created_at=after(1)), OF_MESSAGES, OTHER_TIME, "s1"),
+    (child(TOOL_CALLS, "s1", session_created_at=after(1), **CALL), OF_CALLS, OTHER_TIME, "s1"),
+    (child(COSTS, "s1", cost_index=2, session_created_at=after(-1)), OF_COSTS, OTHER_TIME, "s1"),
+    (
+        child(STRUCTURED_OUTPUTS, "s1", structured_output_id="o3", session_created_at=after(1)),
+        OF_OUTPUTS,
+        OTHER_TIME,
+        "s1",
+    ),
+    (again("messages"), OF_MESSAGES, "a message_index is repeated", "s1"),
+    (again("tool_calls"), OF_CALLS, "a tool_call_index is repeated", "s1"),
+    (again("costs"), OF_COSTS, "a cost_index is repeated", "s1"),
+    (again("structured_outputs"), OF_OUTPUTS, "an output is repeated", "s1"),
+    (indexes(MESSAGES, "message_index", 1, 2), OF_MESSAGES, "a message_index is missing", "s1"),
+    (indexes(MESSAGES, "message_index", 0, 2), OF_MESSAGES, "a message_index is missing", "s1"),
+    (indexes(MESSAGES, "message_index", 0, 0, 3, 3), OF_MESSAGES, "a message_index is repeated", "s1"),
+    (indexes(MESSAGES, "message_index", *LONG), OF_MESSAGES, "a message_index is missing", "s1"),
+    (indexes(MESSAGES, "message_index", *LONG, 150), OF_MESSAGES, "a message_index is repeated", "s1"),
+    (indexes(COSTS, "cost_index", 1, 2), OF_COSTS, "a cost_index is missing", "s1"),
+    (indexes(COSTS, "cost_index", 0, 2), OF_COSTS, "a cost_index is missing", "s1"),
+    (indexes(TOOL_CALLS, "tool_call_index", 1, 2), OF_CALLS, "a tool_call_index is missing", "s1"),
+    (indexes(TOOL_CALLS, "tool_call_index", 0, 2), OF_CALLS, "a tool_call_index is missing", "s1"),
+    *(
+        (run(f"UPDATE store.sessions SET {count} = {count} + 1 {S2}"), OF_MESSAGES, f"{count} differs", "s2")
+        for count in ("message_count", "user_message_count", "assistant_message_count", "tool_call_count")
+    ),
+    (
+        run("UPDATE store.sessions SET message_count = 1 WHERE session_id = 'empty'"),
+        OF_MESSAGES,
+        "message_count differs",
+        "empty",
+    ),
+    (run(f"DELETE FROM store.tool_calls {S1}"), OF_CALLS, "the calls are missing", "s1"),
+    (
+        run(f"DELETE FROM store.tool_calls {S1} AND tool_call_index = 1"),
+        OF_CALLS,
+        "tool_call_count differs",
+        "s1",
+    ),
+    (run(RESULT.format("'42'", "NULL")), OF_CALLS, "a result has no result_message_index", "s2"),
+    (run(RESULT.format("'42'", 0)), OF_CALLS, "a result is not after its call", "s2"),
+    (run(RESULT.format("'42'", 1)), OF_CALLS, "a result is not after its call", "s2"),
+    (run(RESULT.format("'42'", 9)), OF_CALLS, "the message of a result is missing", "s2"),
+    (run(RESULT.format("NULL", 9)), OF_CALLS, "the message of a result is missing", "s2"),
+    (
+        run(f"UPDATE store.messages SET first_seen_at = '2027-01-01 00:00:00Z' {FIRST}"),
+        OF_MESSAGES,
+        "a message was first seen after updated_at",
+        "s1",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("check", "table", "index"), GAPS)
 @pytest.mark.parametrize(
-    "there", [(1, 2), (0, 2), (0, 0, 3, 3)], ids=["start", "middle", "behind duplicates"]
+    ("plant", "check", "problem", "session_id"),
+    FAULTS,
+    ids=[f"{fault[2]}-{n}" for n, fault in enumerate(FAULTS)],
 )
-def test_gap_is_found_at_every_position(
-    rows: Rows, check: str, table: Table, index: str, there: tuple[int, ...]
+def test_a_fault_is_found_by_one_check_which_names_problem_and_session(
+    rows: Rows, plant: Callable[[Rows], None], check: str, problem: str, session_id: str
 ) -> None:
-    """A missing index is found at the start and in the middle, even if duplicates make the count right."""
-    rows.run(f"DELETE FROM store.{table.name} WHERE session_id = 's1'")
-    for value in there:
-        rows.child(table, "s1", **{**sole_key(table), index: value})
-    (found,) = rows.check(check)
-    assert found["session_id"] == "s1"
-    assert found["distinct_indexes"] == 2
-    assert (found["lowest_index"], found["highest_index"]) == (min(there), max(there))
+    """Each fault in a session's own rows is found once."""
+    plant(rows)
+    (found,) = failing(rows)[check]
+    assert (found["session_id"], found["problem"]) == (session_id, problem)
 
 
-@pytest.mark.parametrize(
-    "column", ["message_count", "user_message_count", "assistant_message_count", "tool_call_count"]
-)
-def test_count_that_disagrees_is_found(rows: Rows, column: str) -> None:
-    """A count on the session that differs from its children is found, for every count."""
-    rows.run(f"UPDATE store.sessions SET {column} = {column} + 1 WHERE session_id = 's2'")
-    (found,) = rows.check("session_counts")
-    assert found["session_id"] == "s2"
-    assert found[column] == found[column.replace("_count", "s_found")] + 1
-
-
-def test_count_on_a_session_without_children_is_found(rows: Rows) -> None:
-    """A session with a message count but no message is found."""
-    rows.run("UPDATE store.sessions SET message_count = 1 WHERE session_id = 'empty'")
-    (found,) = rows.check("session_counts")
-    assert (found["session_id"], found["message_count"], found["messages_found"]) == ("empty", 1, 0)
-
-
-@pytest.mark.parametrize(("declared", "found"), [(1, 2), (3, 2), (0, 2)])
-def test_tool_calls_of_a_message_that_disagree_are_found(rows: Rows, declared: int, found: int) -> None:
-    """A message whose tool call count differs from its tool calls is found."""
-    rows.run(
-        "UPDATE store.messages SET tool_call_count = ? WHERE session_id = 's1' AND message_index = 1",
-        [declared],
-    )
-    assert rows.check("message_tool_call_counts") == [
-        {"session_id": "s1", "message_index": 1, "declared": declared, "found": found}
-    ]
-
-
-def test_message_whose_tool_calls_are_all_missing_is_found(rows: Rows) -> None:
-    """A message with a tool call count but no tool call is found."""
-    rows.run("DELETE FROM store.tool_calls WHERE session_id = 's1'")
-    assert rows.check("message_tool_call_counts") == [
-        {"session_id": "s1", "message_index": 1, "declared": 2, "found": 0}
-    ]
-
-
-@pytest.mark.parametrize("table", CHILDREN, ids=lambda table: table.name)
-def test_other_creation_time_is_found(rows: Rows, table: Table) -> None:
-    """A child row with another creation time than its session is found in every table."""
-    rows.child(table, "s1", session_created_at=after(1), **sole_key(table))
-    assert rows.check("session_created_at_mismatch") == [
-        {
-            "table_name": table.name,
-            "session_id": "s1",
-            "session_created_at": after(1),
-            "created_at": MORNING,
-            "row_count": 1,
-        }
-    ]
-
-
-@pytest.mark.parametrize(
-    ("message_index", "calls_of_message"),
-    [(7, None), (0, 0)],
-    ids=["missing message", "message without calls"],
-)
-def test_tool_call_without_its_message_is_found(
-    rows: Rows, message_index: int, calls_of_message: int | None
+@pytest.mark.parametrize("declared", [1, 3])
+def test_a_message_that_declares_another_number_of_calls_is_found_in_both_directions(
+    rows: Rows, declared: int
 ) -> None:
-    """A tool call is found if its message is missing or makes no calls."""
-    rows.child(TOOL_CALLS, "s1", message_index=message_index, tool_call_index=0)
-    assert rows.check("tool_calls_without_message") == [
-        {
-            "session_id": "s1",
-            "message_index": message_index,
-            "tool_call_index": 0,
-            "calls_of_message": calls_of_message,
-        }
-    ]
+    """Against its calls, and against the session's number."""
+    rows.run(f"UPDATE store.messages SET tool_call_count = {declared} {FIRST}")
+    found = failing(rows)
+    assert {name: [row["problem"] for row in there] for name, there in found.items()} == {
+        OF_CALLS: ["tool_call_count differs"],
+        OF_MESSAGES: ["tool_call_count differs"],
+    }
+    assert (found[OF_CALLS][0]["tool_call_count"], found[OF_CALLS][0]["calls_found"]) == (declared, 2)
 
 
-@pytest.mark.parametrize(("result", "points_to"), [("42", 9), (None, 9), ("42", None), ("42", 0), ("42", 1)])
-def test_result_without_its_message_is_found(rows: Rows, result: str | None, points_to: int | None) -> None:
-    """A result is found if its message is missing, not named, or not after the call."""
-    rows.run(
-        "UPDATE store.tool_calls SET result = ?, result_message_index = ? WHERE session_id = 's2' AND tool_call_index = 1",
-        [result, points_to],
-    )
-    assert rows.check("results_without_message") == [
-        {"session_id": "s2", "message_index": 1, "tool_call_index": 1, "result_message_index": points_to}
-    ]
+def test_a_repeated_session_is_found(rows: Rows) -> None:
+    """Its children then belong to two rows, which is no second fault."""
+    again("sessions")(rows)
+    assert failing(rows) == {"duplicate_sessions": [{"session_id": "s1", "row_count": 2}]}
 
 
 def test_second_organisation_is_found(rows: Rows) -> None:
     """If there are two organisations, both are listed."""
-    rows.run("UPDATE store.sessions SET org_id = 'other' WHERE session_id = 's2'")
-    assert rows.check("one_organisation") == [
-        {"org_id": "org", "session_count": 3},
-        {"org_id": "other", "session_count": 1},
-    ]
-
-
-def test_message_from_the_future_is_found(rows: Rows) -> None:
-    """A message first seen in a newer state than its session shows is found."""
-    rows.child(MESSAGES, "empty", message_index=0, first_seen_at=after(days=9))
-    (found,) = rows.check("first_seen_after_update")
-    assert (found["session_id"], found["first_seen_at"]) == ("empty", after(days=9))
+    rows.run(f"UPDATE store.sessions SET org_id = 'other' {S2}")
+    assert failing(rows) == {
+        "one_organisation": [
+            {"org_id": "org", "session_count": 3},
+            {"org_id": "other", "session_count": 1},
+        ]
+    }

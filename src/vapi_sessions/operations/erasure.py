@@ -134,7 +134,12 @@ def _held_by_customer(
     return found
 
 
-def erase_forgotten(layout: Layout, suppression: Suppression, clocks: Clocks) -> Erased:
+def erase_forgotten(
+    layout: Layout,
+    suppression: Suppression,
+    clocks: Clocks,
+    say: Callable[[str], None] = lambda text: None,
+) -> Erased:
     """Erase every session on the suppression list from every file, then mark the list as done.
 
     raw/ first: while the database holds a session, an interrupted erasure can still tell that it has to go.
@@ -150,7 +155,7 @@ def erase_forgotten(layout: Layout, suppression: Suppression, clocks: Clocks) ->
     faultpoints.reach("erase.index")
     _copy_index(layout)
     with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
-        publisher = Publisher(index, layout, Staging.begin(layout.staging), clocks.now)
+        publisher = Publisher(index, layout, Staging.begin(layout.staging), clocks.now, say)
         publisher.publish()
         stale = erase.snapshots_with(layout, holds)
         if any(

@@ -102,7 +102,7 @@ def forget(
         suppression = Suppression.open(layout, create=not dry_run, region=region)
         take_over(layout, suppression, clocks, say)
         if suppression.pending and not dry_run:
-            erase_forgotten(layout, suppression, clocks)
+            erase_forgotten(layout, suppression, clocks, say)
         with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
             recover(index, layout, now=clocks.now, suppression=suppression)
             if not dry_run:
@@ -128,7 +128,7 @@ def forget(
                 found | absent, [(person.kind, person.spellings) for person in people], at=clocks.now()
             )
             faultpoints.reach("forget.noted")
-            done = erase_forgotten(layout, suppression, clocks)
+            done = erase_forgotten(layout, suppression, clocks, say)
         tightened = not dry_run and _tighten(layout, sanitizer, suppression, clocks, say)
     counted = Counter(n for _, whose in found.values() for n in whose)
     return Forgotten(
@@ -216,5 +216,5 @@ def _tighten(
         stricter = policy_change.check_sanitizer(index.state(), sanitizer, empty=index.is_empty())
     if stricter:
         say(policy_change.stricter_message(sanitizer))
-        policy_change.tighten(layout, sanitizer, clocks, suppression)
+        policy_change.tighten(layout, sanitizer, clocks, suppression, say)
     return stricter

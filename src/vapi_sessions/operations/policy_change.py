@@ -6,7 +6,7 @@ record. So the next writer completes an interrupted one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from vapi_sessions.core import faultpoints
 from vapi_sessions.core.disk_errors import disk_errors
@@ -41,7 +41,13 @@ def looser_message(state: Mapping[str, str], sanitizer: Sanitizer) -> str:
     return "the personal data policy is looser than before: stored sessions stay as they are until they are read again"
 
 
-def tighten(layout: Layout, sanitizer: Sanitizer, clocks: Clocks, suppression: Suppression) -> int:
+def tighten(
+    layout: Layout,
+    sanitizer: Sanitizer,
+    clocks: Clocks,
+    suppression: Suppression,
+    say: Callable[[str], None],
+) -> int:
     """Rewrite raw/ and everything derived from it under a stricter sanitizer; returns the raw files written.
 
     The ledger is kept, so nothing is downloaded again. Earlier databases and snapshots are removed.
@@ -53,7 +59,7 @@ def tighten(layout: Layout, sanitizer: Sanitizer, clocks: Clocks, suppression: S
     erase.from_raw(layout, lambda session_id: False)  # empties torn files
     _derive_again(layout, clocks, suppression)
     with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
-        Publisher(index, layout, Staging.begin(layout.staging), clocks.now).publish(force=True)
+        Publisher(index, layout, Staging.begin(layout.staging), clocks.now, say).publish(force=True)
         current = index.state().get("snapshot")
         faultpoints.reach("tighten.published")
         erase.by_products(layout, [path for path in erase.snapshots(layout) if path.name != current])

@@ -91,10 +91,10 @@ def rebuild(
             # Forgotten sessions are not in the new index, but raw/ and databases that were put aside may still hold them.
             held = erasure.still_held(index, layout, suppression, now=environment.now, say=progress.say)
         if held:
-            erasure.erase_forgotten(layout, suppression, clocks)
+            erasure.erase_forgotten(layout, suppression, clocks, progress.say)
         if stricter and sanitizer is not None:
             progress.say(policy_change.stricter_message(sanitizer))
-            policy_change.tighten(layout, sanitizer, clocks, suppression)
+            policy_change.tighten(layout, sanitizer, clocks, suppression, progress.say)
         with disk_errors(layout.root):
             layout.earlier.unlink(missing_ok=True)  # everything in it has been derived again
     return recovery.merged, sessions

@@ -21,6 +21,7 @@ _FIELDS: Final = 300
 @dataclass(frozen=True, slots=True)
 class Status:
     """Moments are ISO 8601 in UTC, ages in seconds, sizes in bytes. `drift`: rows by field without a column.
+    `checks`: rows found by each failing check; None if no check has run. `unchecked_parts`: parts where an error kept them from running.
 
     `first_sync`: "running" or "not finished" until the first sync has succeeded; it publishes parts before its end.
     """
@@ -44,6 +45,8 @@ class Status:
     unreadable: dict[str, str]
     last_runs: list[dict[str, Any]]
     drift: dict[str, int]
+    checks: dict[str, int] | None
+    unchecked_parts: int
     bytes: dict[str, int]
 
     def as_dict(self) -> dict[str, Any]:
@@ -64,6 +67,7 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
         deleted, aged_out, pending = state.session_states()
         last, outcomes = state.runs(runs), state.sync_outcomes()
         drift = state.drift(_FIELDS)
+        failing, unchecked = state.failing_checks(), state.unchecked_parts()
         unreadable, merged = state.unreadable(), state.merged_files()
     watermark = ledger.watermark
     return Status(
@@ -92,6 +96,8 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
             for run in last
         ],
         drift=drift,
+        checks=failing,
+        unchecked_parts=unchecked,
         bytes={
             "index.duckdb": _size(layout.index),
             "vapi.duckdb": _size(layout.published),

@@ -34,6 +34,7 @@ from vapi_sessions.source.client import Source
 from vapi_sessions.source.environment import Clocks, Environment
 from vapi_sessions.source.pagination import walk
 from vapi_sessions.source.planning import Plan, make_plan
+from vapi_sessions.warehouse import checks
 from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.suppression import Suppression
 
@@ -43,7 +44,9 @@ _SPARE_WALKS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The outcome of a run. Moments in µs. `unreadable`: all sessions that cannot be read, also of earlier runs: name to problem."""
+    """The outcome of a run. Moments in µs. `unreadable`: all sessions that cannot be read, also of earlier runs: name to problem.
+    `failing_checks`: name to rows.
+    """
 
     run_id: str
     org_id: str | None
@@ -56,6 +59,7 @@ class Summary:
     recovered_files: int
     counts: Counts = field(default_factory=Counts)
     unreadable: Mapping[str, str] = field(default_factory=dict)
+    failing_checks: Mapping[str, int] = field(default_factory=dict)
 
 
 class Run:
@@ -236,6 +240,7 @@ class Run:
             recovered_files=self._writer.recovered_files,
             counts=self.counts,
             unreadable=self.unreadable,
+            failing_checks=checks.failing(self.index.state()) or {},
         )
 
     # -- internals -----------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def take_over(layout: Layout, suppression: Suppression, clocks: Clocks, say: Cal
     with disk_errors(layout.root):
         put_in_place(layout, draft)
     with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
-        Publisher(index, layout, staging, clocks.now).publish(force=True)
+        Publisher(index, layout, staging, clocks.now, say).publish(force=True)
         index.checkpoint()
     faultpoints.reach("take_over.published")
     with disk_errors(layout.root):

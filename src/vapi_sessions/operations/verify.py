@@ -19,7 +19,7 @@ from vapi_sessions.operations.source_comparison import Published, SourceComparis
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Source
 from vapi_sessions.source.environment import Environment
-from vapi_sessions.warehouse import damage, erase, reader
+from vapi_sessions.warehouse import checks, damage, erase, reader
 from vapi_sessions.warehouse.customers import CustomersHeld
 from vapi_sessions.warehouse.database_errors import published_errors
 from vapi_sessions.warehouse.layout import Layout
@@ -88,7 +88,7 @@ def verify(
                 with published_errors(settings.warehouse):
                     findings += [
                         *_forgotten(state, layout, suppression),
-                        *_failed_checks(state),
+                        *_failed_checks(state, layout),
                         *comparison.findings(deep=deep),
                     ]
                     sessions = state.row_counts()["sessions"]
@@ -138,14 +138,9 @@ def _forgotten(state: PublishedState, layout: Layout, suppression: Suppression) 
         yield Finding(None, "published snapshots hold what was forgotten, or are damaged", names, SYNC)
 
 
-def _failed_checks(state: PublishedState) -> Iterator[Finding]:
+def _failed_checks(state: PublishedState, layout: Layout) -> Iterator[Finding]:
     """The checks of `sql/checks` that return rows."""
     for file in resources.sql_files("checks"):
-        found = state.failed_rows(file)
-        if found:
-            yield Finding(
-                None,
-                f"the check {file.stem} finds {counted(len(found), 'row')}",
-                tuple(str(row[0]) for row in found[:IDS_NAMED]),
-                REBUILD,
-            )
+        if found := state.failed_ids(file):
+            what = checks.describe(file.stem, len(found), layout.root)
+            yield Finding(None, what, tuple(dict.fromkeys(found))[:IDS_NAMED], REBUILD)

@@ -102,7 +102,9 @@ class Writer:
         if policy_change.check_sanitizer(state, self.sanitizer, empty=self.index.is_empty()):
             self._progress.say(policy_change.stricter_message(self.sanitizer))
             self._without_index(
-                lambda: policy_change.tighten(self.layout, self.sanitizer, self._clocks, self.suppression)
+                lambda: policy_change.tighten(
+                    self.layout, self.sanitizer, self._clocks, self.suppression, self._progress.say
+                )
             )
         elif message := policy_change.looser_message(state, self.sanitizer):
             self._progress.say(message)
@@ -118,7 +120,7 @@ class Writer:
             self._erase_forgotten()
 
     def _erase_forgotten(self) -> None:
-        done = erasure.erase_forgotten(self.layout, self.suppression, self._clocks)
+        done = erasure.erase_forgotten(self.layout, self.suppression, self._clocks, self._progress.say)
         if done.sessions or done.observations:
             were = "session that was" if done.sessions == 1 else "sessions that were"
             self._progress.say(f"erased {done.sessions:,} {were} forgotten and still held")

@@ -123,6 +123,17 @@ class Database:
             self.run("DETACH attached_file")
             self._forget_cached()  # the caller may have written to our tables
 
+    @contextlib.contextmanager
+    def in_memory(self) -> Iterator[None]:
+        """Make an empty database in memory the current one; it is dropped at the end."""
+        self.run("ATTACH ':memory:' AS in_memory")
+        try:
+            self.run("USE in_memory")
+            yield
+        finally:
+            self.run("USE index")
+            self.run("DETACH in_memory")
+
     def checkpoint(self) -> None:
         """Move the write-ahead log into the file. Expensive: once a run is enough."""
         self.run("CHECKPOINT")

@@ -13,6 +13,7 @@ from vapi_sessions import schema
 from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.core.ledger import Ledger
 from vapi_sessions.core.records import Part
+from vapi_sessions.warehouse import checks
 from vapi_sessions.warehouse.index_tables import parts_of
 from vapi_sessions.warehouse.live_sessions import LiveSessions
 from vapi_sessions.warehouse.suppression import Suppression
@@ -103,9 +104,17 @@ class PublishedState:
         """The raw files that the published ledger names."""
         return {file for (file,) in self._rows("SELECT file FROM sync.batches")}
 
-    def failed_rows(self, check: Path) -> Sequence[tuple[Any, ...]]:
-        """The rows that a check of `sql/checks` finds."""
-        return self._rows(check.read_text("utf-8"))
+    def failed_ids(self, check: Path) -> list[str]:
+        """The ids in the rows that a check of `sql/checks` finds: the first column, usually of sessions."""
+        return [str(row[0]) for row in self._rows(check.read_text("utf-8"))]
+
+    def failing_checks(self) -> dict[str, int] | None:
+        """The checks that fail in published rows, with the number of rows; None if no check has run."""
+        return checks.failing(self.facts)
+
+    def unchecked_parts(self) -> int:
+        """The number of parts in which an error kept the checks from running."""
+        return checks.unchecked(self.facts)
 
     def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         return self.db.execute(sql, list(parameters)).fetchall()

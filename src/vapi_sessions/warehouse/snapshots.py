@@ -20,7 +20,7 @@ from vapi_sessions.core.disk_errors import disk_errors, link_in_our_place
 from vapi_sessions.core.files import point_link, sync_directory
 from vapi_sessions.core.records import Part
 from vapi_sessions.core.timestamps import to_datetime
-from vapi_sessions.warehouse import damage
+from vapi_sessions.warehouse import checks, damage
 from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.part_sizes import plan_parts
@@ -89,6 +89,8 @@ class Publisher:
         faultpoints.reach("publish.latest_swapped")
         self.staging.drop(list(self.staging.batches))
         damage.clear(layout)
+        for check, rows in (checks.failing(index.state()) or {}).items():
+            self.say(f"warning: {checks.describe(check, rows, layout.root)}")
         return changed
 
     def _snapshot(
@@ -107,6 +109,13 @@ class Publisher:
         try:
             writer = SnapshotWriter(index, self.staging, self.layout.raw, draft, batches, lost)
             written = writer.write(parts, rewrites)
+            replaced = [part for rewrite in rewrites for part in rewrite.replaced]
+            begins = {part.lower for part in replaced}
+            kept = [part for part in parts if part.lower not in begins]
+            tables = [rewrite.tables for rewrite in rewrites]
+            checked = checks.check(
+                index, draft.directory, kept, list(zip(written, tables, strict=True)), self.say
+            )
             faultpoints.reach("publish.snapshot_drafted")
             draft.directory.rename(parquet / name)
             sync_directory(parquet)
@@ -117,9 +126,9 @@ class Publisher:
         # If this fails, it may or may not be committed. The next publication removes the snapshot if it is not recorded.
         index.record_publication(
             written,
-            [part for rewrite in rewrites for part in rewrite.replaced],
+            replaced,
             batches,
-            {"snapshot": name, "generation": str(number), "published_at": str(self.now())},
+            {"snapshot": name, "generation": str(number), "published_at": str(self.now()), **checked},
         )
         faultpoints.reach("publish.snapshot_noted")
         return name

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -72,9 +74,26 @@ def print_status(status: Status) -> None:
         _line("unreadable", warning)
     if status.drift:
         _line("drift", ", ".join(f"{name} ({count:,})" for name, count in status.drift.items()))
+    for line in _checks(status):
+        _line("checks", line)
     print("last runs")
     for run in status.last_runs:
         _print_run(run)
+
+
+def _checks(status: Status) -> Iterator[str]:
+    """The failing checks, each with a command that shows the rows; or that none fails."""
+    from vapi_sessions.warehouse.checks import describe
+
+    if status.checks is None:
+        yield "not run yet; the next sync that writes data runs them"
+        return
+    if not status.checks:
+        yield "none fails"
+    for name, rows in status.checks.items():
+        yield describe(name, rows, Path(status.warehouse))
+    if status.unchecked_parts:
+        yield f"could not be run on {counted(status.unchecked_parts, 'part')}; the next sync that writes data tries again"
 
 
 def _line(name: str, value: str) -> None:
