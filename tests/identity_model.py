@@ -38,7 +38,9 @@ class Joined:
             [(kind, session[column]) for kind, column in enumerate(KINDS) if column in session]
             for session in sessions
         ]
-        links: dict[Identity, dict[int, set[str]]] = {one: defaultdict(set) for s in self.sessions for one in s}
+        links: dict[Identity, dict[int, set[str]]] = {
+            one: defaultdict(set) for s in self.sessions for one in s
+        }
         for carried in self.sessions:
             for one in carried:
                 for kind, value in carried:
@@ -80,7 +82,9 @@ class Joined:
 
 def fill(rows: Rows, sessions: list[dict[str, str]]) -> None:
     """Insert sessions with these columns at once; they are named s0, s1, … and created one second after another."""
-    columns: dict[str, list[Any]] = {column: [session.get(column) for session in sessions] for column in KINDS}
+    columns: dict[str, list[Any]] = {
+        column: [session.get(column) for session in sessions] for column in KINDS
+    }
     columns["session_id"] = [f"s{number}" for number in range(len(sessions))]
     columns["created_at"] = [MORNING + timedelta(seconds=number) for number in range(len(sessions))]
     fillers = {"VARCHAR": "x", "TIMESTAMPTZ": MORNING}

@@ -43,11 +43,11 @@ def rounds(rows: Rows) -> float:
 
 def chain(ids: list[int], numbers: list[int]) -> Sessions:
     """Each number occurs with an id and with the next one."""
-    sessions = []
-    for at, number in enumerate(numbers):
-        for one in ids[at : at + 2]:
-            sessions.append({"customer_id": f"v{one:06}", "customer_number": f"v{number:06}"})
-    return sessions
+    return [
+        {"customer_id": f"v{one:06}", "customer_number": f"v{number:06}"}
+        for at, number in enumerate(numbers)
+        for one in ids[at : at + 2]
+    ]
 
 
 def in_order(length: int) -> list[int]:
@@ -78,9 +78,7 @@ def bits_reversed(length: int) -> list[int]:
 
 
 @pytest.mark.parametrize("order", [in_order, backwards, shuffled, from_both_ends, bits_reversed])
-def test_a_long_chain_is_one_customer_after_few_rounds(
-    rows: Rows, order: Callable[[int], list[int]]
-) -> None:
+def test_a_long_chain_is_one_customer_after_few_rounds(rows: Rows, order: Callable[[int], list[int]]) -> None:
     """The rounds grow with the logarithm of the length of a chain, in whatever order its links are sorted."""
     length = 3_000
     model = check(rows, chain(order(length), order(length - 1)[::-1]))
