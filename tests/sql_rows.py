@@ -1,5 +1,6 @@
 """An in-memory warehouse of hand-made rows: declared tables and published views."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import duckdb
 
 from vapi_sessions.schema import MESSAGES, SESSIONS, TABLES, Table
+from vapi_sessions.warehouse.index_schema import INTERVALS, STATE, SYNC_TABLES
 
 SQL = Path(__file__).parent.parent / "sql"
 VIEW_FILES = sorted((SQL / "views").glob("*.sql"))
@@ -40,6 +42,11 @@ class Rows:
                 f"CAST({c.name} AS JSON) AS {c.name}" if c.type == "JSON" else c.name for c in table.columns
             )
             self.run(f"CREATE VIEW {table.name} AS SELECT {columns} FROM store.{table.name}")
+        for table in SYNC_TABLES:
+            self.run("CREATE SCHEMA IF NOT EXISTS store.sync")
+            self.run(table.ddl("store.sync"))
+            self.run("CREATE SCHEMA IF NOT EXISTS sync")
+            self.run(f"CREATE VIEW sync.{table.name} AS FROM store.sync.{table.name}")
 
     def run(self, sql: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
         """All rows of one statement. Fetched at once, because an open result blocks the next statement."""
@@ -60,12 +67,21 @@ class Rows:
         """Remove all rows; faster than a new database for each test."""
         for table in TABLES:
             self.run(f"DELETE FROM store.{table.name}")
+        for table in SYNC_TABLES:
+            self.run(f"DELETE FROM store.sync.{table.name}")
         self.created.clear()
 
     def create_views(self) -> None:
-        """Load every view file in the order of names, as the publication does."""
-        for file in VIEW_FILES:
-            self.run(file.read_text(encoding="utf-8"))
+        """Load every view file; a view that uses another one comes after it."""
+        left = list(VIEW_FILES)
+        while left:
+            for file in list(left):
+                text = file.read_text(encoding="utf-8")
+                if not any(
+                    re.search(rf"(FROM|JOIN) {other.stem}\b", text) for other in left if other != file
+                ):
+                    self.run(text)
+                    left.remove(file)
 
     def check(self, name: str) -> list[Row]:
         """The rows that the check of that name returns."""
@@ -79,9 +95,21 @@ class Rows:
                 values.setdefault(column.name, fillers.get(column.type, 0))
         names = ", ".join(values)
         self.run(
-            f"INSERT INTO store.{table.name} ({names}) VALUES ({', '.join('?' * len(values))})",
+            f"INSERT INTO store.{'sync.' * (table in SYNC_TABLES)}{table.name} ({names}) VALUES ({', '.join('?' * len(values))})",
             list(values.values()),
         )
+
+    def published(self, **facts: str | datetime) -> None:
+        """Insert facts of `sync.state` about a published warehouse."""
+        for key, value in {"published_at": MORNING, **facts}.items():
+            text = str(round(value.timestamp() * 1e6)) if isinstance(value, datetime) else value
+            self.insert(STATE, key=key, value=text)
+
+    def complete_until(self, moment: datetime) -> None:
+        """Publish a warehouse whose ledger claims everything before `moment`."""
+        origin = datetime(2020, 1, 1, tzinfo=UTC)
+        self.published(origin=origin)
+        self.insert(INTERVALS, org_id="org", lower_bound=origin, upper_bound=moment)
 
     def session(self, session_id: str = "s1", **values: Any) -> None:
         """Insert a session, created at `MORNING` by default."""

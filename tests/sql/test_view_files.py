@@ -8,6 +8,7 @@ import pytest
 import vapi_sessions
 from sql_rows import CHECK_FILES, VIEW_FILES, Rows
 from vapi_sessions.schema import TABLES
+from vapi_sessions.warehouse.index_schema import SYNC_TABLES
 
 
 @pytest.mark.parametrize("file", VIEW_FILES + CHECK_FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
@@ -35,7 +36,7 @@ def test_views_may_be_created_twice(rows: Rows) -> None:
     rows.create_views()
     after_again = rows.run("SELECT view_name, sql FROM duckdb_views() WHERE NOT internal ORDER BY view_name")
     assert before == after_again
-    assert len(before) == len(VIEW_FILES) + len(TABLES)
+    assert len(before) == len(VIEW_FILES) + len(TABLES) + len(SYNC_TABLES)
 
 
 @pytest.mark.parametrize("view", [file.stem for file in VIEW_FILES])
@@ -64,6 +65,9 @@ def test_views_survive_attaching_under_another_name(tmp_path: Path) -> None:
     with duckdb.connect(str(file)) as connection:
         for table in TABLES:
             connection.execute(table.ddl()).fetchall()
+        connection.execute("CREATE SCHEMA sync").fetchall()
+        for table in SYNC_TABLES:
+            connection.execute(table.ddl("sync")).fetchall()
         for view in VIEW_FILES:
             connection.execute(view.read_text(encoding="utf-8")).fetchall()
     with duckdb.connect() as connection:
