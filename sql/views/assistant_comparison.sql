@@ -88,4 +88,6 @@ SELECT
     ROUND(c.mean_csat - c.csat_margin, 6) AS mean_csat_low,
     ROUND(c.mean_csat + c.csat_margin, 6) AS mean_csat_high
 FROM wilson AS m
-LEFT JOIN csat AS c ON c.assistant IS NOT DISTINCT FROM m.assistant AND c.assistant_id IS NOT DISTINCT FROM m.assistant_id;
+LEFT JOIN csat AS c
+    ON c.assistant IS NOT DISTINCT FROM m.assistant
+    AND c.assistant_id IS NOT DISTINCT FROM m.assistant_id;

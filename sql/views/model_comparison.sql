@@ -88,4 +88,6 @@ SELECT
     ROUND(c.mean_csat - c.csat_margin, 6) AS mean_csat_low,
     ROUND(c.mean_csat + c.csat_margin, 6) AS mean_csat_high
 FROM wilson AS m
-LEFT JOIN csat AS c ON c.model_provider IS NOT DISTINCT FROM m.model_provider AND c.model_name IS NOT DISTINCT FROM m.model_name;
+LEFT JOIN csat AS c
+    ON c.model_provider IS NOT DISTINCT FROM m.model_provider
+    AND c.model_name IS NOT DISTINCT FROM m.model_name;
