@@ -28,7 +28,11 @@ local AS (
     SELECT
         *,
         created_at AT TIME ZONE 'UTC' AS local_time,
-        TRANSLATE(customer_number, '  ().-/', '') AS bare_number
+        -- most numbers need no work
+        CASE
+            WHEN REGEXP_FULL_MATCH(customer_number, '[+][0-9]+') THEN customer_number
+            ELSE TRANSLATE(customer_number, ' ().-/' || CHR(160), '')
+        END AS bare_number
     FROM sessions
 ),
 known AS (
@@ -37,9 +41,9 @@ known AS (
         'id:' || NULLIF(TRIM(customer_id), '') AS by_id,
         'external_id:' || NULLIF(TRIM(customer_external_id), '') AS by_external_id,
         'number:' || CASE
-            WHEN REGEXP_FULL_MATCH(bare_number, '00[0-9]+') THEN '+' || SUBSTR(bare_number, 3)
-            WHEN REGEXP_FULL_MATCH(bare_number, '[+]?[0-9]+') THEN bare_number
-            ELSE NULLIF(TRIM(customer_number), '')
+            WHEN NOT REGEXP_FULL_MATCH(bare_number, '[+]?[0-9]+') THEN NULLIF(TRIM(customer_number), '')
+            WHEN bare_number LIKE '00_%' THEN '+' || SUBSTR(bare_number, 3)
+            ELSE bare_number
         END AS by_number,
         'email:' || NULLIF(LOWER(TRIM(customer_email)), '') AS by_email,
         'sip_uri:' || NULLIF(LOWER(TRIM(customer_sip_uri)), '') AS by_sip_uri
@@ -62,8 +66,10 @@ SELECT
     END AS outcome,
     COALESCE(n.assistant_name, NULLIF(TRIM(s.assistant_name), ''), s.assistant_id) AS assistant,
     s.assistant_id,
+    s.assistant_name,
     s.model_provider,
     s.model_name,
+    s.customer_name,
     LIST_WHERE(
         [by_id, by_external_id, by_number, by_email, by_sip_uri],
         [
