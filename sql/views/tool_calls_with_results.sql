@@ -2,6 +2,8 @@
 -- Calls of deleted and aged-out sessions are included.
 -- The outcome error is a guess, because results carry no status.
 -- Columns:
+--   message_index: the message that makes the call.
+--   tool_call_id: the call's id.
 --   arguments_json: the arguments as JSON; null if the text is not JSON.
 --   result_json: the result as JSON; null if the text is not JSON.
 --   outcome: unanswered (no tool message answers the call), no_result (the source's placeholder "No result returned."), error
