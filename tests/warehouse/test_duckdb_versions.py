@@ -23,6 +23,7 @@ VERSIONS: Final = ("1.1.3", "1.2.2", "1.3.2", "1.4.4")
 NEEDS: Final = {
     "drift": (1, 3),  # json_each
     "structured_output_values": (1, 3),
+    "structured_output_trends": (1, 3),
     "attached": (1, 2),  # 1.1 looks for a view's macro in the current database
 }
 #: A program that prints the rows of each view and table as text, or the error.
@@ -31,6 +32,7 @@ import json, sys, duckdb
 found = {"version": duckdb.__version__}
 with duckdb.connect(sys.argv[1], read_only=True) as db:
     db.execute("SET TimeZone = 'UTC'")
+    db.execute("SET enable_progress_bar = false")  # 1.1 writes it to stdout
     for name in sys.argv[2:]:
         try:
             # 1.1 shows the texts in a list without quotes
