@@ -11,6 +11,8 @@ import matplotlib.dates as mdates
 import matplotlib.pyplot as plt
 import polars as pl
 from matplotlib.axes import Axes
+from matplotlib.container import BarContainer
+from matplotlib.transforms import ScaledTranslation
 
 import vapi_sessions
 from vapi_sessions.errors import ConfigurationError
@@ -48,7 +50,9 @@ def open_warehouse() -> duckdb.DuckDBPyConnection:
     sessions, until = con.sql(
         "SELECT COUNT(*), (SELECT STRFTIME(complete_until, '%Y-%m-%d %H:%M UTC') FROM freshness) FROM sessions"
     ).fetchall()[0]
-    print(f"Warehouse: {_shown(place)} ({reason}), {sessions:,} sessions, complete until {until or 'nothing yet'}.")
+    print(
+        f"Warehouse: {_shown(place)} ({reason}), {sessions:,} sessions, complete until {until or 'nothing yet'}."
+    )
     return con
 
 
@@ -75,9 +79,15 @@ def _shown(place: Path) -> str:
 
 
 def legend(axes: Axes) -> None:
-    """The legend beside the plot, if there is anything to explain."""
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    """The legend beside the plot, if there is anything to explain. Parts of a stack stand in its order, marks after them."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        bars = [n for n, handle in enumerate(handles) if isinstance(handle, BarContainer)]
+        others = [n for n in range(len(handles)) if n not in bars]
+        order = [*reversed(bars), *others] if len(bars) > 1 else [*bars, *others]
+        axes.legend(
+            [handles[n] for n in order], [labels[n] for n in order], loc="upper left", bbox_to_anchor=(1, 1)
+        )
 
 
 def day_axis(axes: Axes) -> None:
@@ -87,10 +97,12 @@ def day_axis(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator, show_offset=False))
 
 
-def stacked_days(axes: Axes, frame: pl.DataFrame, parts: Mapping[str, str], *, pending: str | None = None) -> None:
+def stacked_days(
+    axes: Axes, frame: pl.DataFrame, parts: Mapping[str, str], *, pending: str | None = None
+) -> None:
     """Bars for each `day`: one column of the frame on the other, in the given colours.
 
-    A triangle marks days on which the column `pending` is not zero: their bars will grow.
+    A triangle on top marks days on which the column `pending` is not zero: their bars will grow.
     """
     days = frame["day"].to_list()
     height = [0.0] * len(days)
@@ -100,9 +112,11 @@ def stacked_days(axes: Axes, frame: pl.DataFrame, parts: Mapping[str, str], *, p
             axes.bar(days, values, bottom=height, width=0.85, label=name, color=color)
             height = [below + value for below, value in zip(height, values, strict=True)]
     if pending is not None and len(marked := frame.filter(pl.col(pending) > 0)):
+        top = dict(zip(days, height, strict=True))
+        above = ScaledTranslation(0, 5 / 72, axes.get_figure().dpi_scale_trans)
         axes.plot(
-            marked["day"].to_list(), [0] * len(marked), "^", color="#333333", markersize=4, clip_on=False,
-            zorder=5, label="some pending",
+            marked["day"].to_list(), [top[day] for day in marked["day"]], "^", color=SLATE, markersize=4,
+            transform=axes.transData + above, label="some pending",
         )  # fmt: skip
     if days:
         day_axis(axes)
@@ -126,11 +140,19 @@ def histogram(axes: Axes, values: pl.Series, unit: str, *, color: str = BLUE, bi
             axes.axvline(at, color=RED, linewidth=1.3, linestyle=style, label=f"{name} {at:,.4g}")
     axes.set_xlabel(unit)
     if len(values):
-        axes.legend(loc="upper right")
+        axes.legend(loc="upper right", frameon=True, framealpha=0.85, edgecolor="none")
 
 
 def intervals(
-    axes: Axes, frame: pl.DataFrame, label: str, middle: str, low: str, high: str, count: str, *, color: str = BLUE
+    axes: Axes,
+    frame: pl.DataFrame,
+    label: str,
+    middle: str,
+    low: str,
+    high: str,
+    count: str,
+    *,
+    color: str = BLUE,
 ) -> None:
     """A dot for each row with its 95 % interval, and how many it is based on. Wide intervals mean: too few to tell."""
     rows = frame.filter(pl.col(middle).is_not_null()).reverse()
@@ -139,9 +161,14 @@ def intervals(
             axes.plot([least, most], [n, n], color=MUTED, linewidth=5, solid_capstyle="round", zorder=1)
         axes.plot([at], [n], "o", color=color, zorder=2)
         axes.annotate(
-            f"n = {number:,}", (1.01, n), xycoords=("axes fraction", "data"), va="center", color=SLATE, fontsize=8.5
+            f"n = {number:,}",
+            (1.01, n),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            color=SLATE,
+            fontsize=8.5,
         )
-    axes.set_yticks(range(len(rows)), [name or "(none)" for name in rows[label]])
+    axes.set_yticks(range(len(rows)), [_short(name) for name in rows[label]])
     axes.set_ylim(-0.6, max(1, len(rows)) - 0.4)
     axes.grid(axis="x")
     axes.grid(visible=False, axis="y")
@@ -156,10 +183,15 @@ def stacked_bars(axes: Axes, frame: pl.DataFrame, label: str, parts: Mapping[str
         if any(values):
             axes.barh(range(len(rows)), values, left=start, color=color, label=name)
             start = [before + value for before, value in zip(start, values, strict=True)]
-    axes.set_yticks(range(len(rows)), [name or "(none)" for name in rows[label]])
+    axes.set_yticks(range(len(rows)), [_short(name) for name in rows[label]])
     axes.grid(axis="x")
     axes.grid(visible=False, axis="y")
     legend(axes)
+
+
+def _short(name: str | None) -> str:
+    text = name or "(none)"
+    return text if len(text) <= 26 else text[:25] + "…"
 
 
 def transcript(con: duckdb.DuckDBPyConnection, session_id: str) -> str:

@@ -127,7 +127,8 @@ def next_steps(warehouse: Path) -> list[str]:
     if notebook.exists():  # in a checkout
         needed = notebook.parents[1] / "requirements" / "notebook.txt"
         lines += [
-            "The notebook (the first line is needed once):",
+            "Three notebooks, linked to each other: a first look, costs, failures.",
+            "The first line is needed once:",
             f"  {python} -m pip install --requirement {shlex.quote(str(needed))}",
             f"  VAPI_WAREHOUSE={place} {python} -m jupyterlab {shlex.quote(str(notebook))}",
         ]
