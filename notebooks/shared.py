@@ -156,7 +156,7 @@ def intervals(
 ) -> None:
     """A dot for each row with its 95 % interval, and how many it is based on. Wide intervals mean: too few to tell."""
     rows = frame.filter(pl.col(middle).is_not_null()).reverse()
-    for n, (name, at, least, most, number) in enumerate(rows.select(label, middle, low, high, count).rows()):
+    for n, (at, least, most, number) in enumerate(rows.select(middle, low, high, count).rows()):
         if least is not None and most is not None:
             axes.plot([least, most], [n, n], color=MUTED, linewidth=5, solid_capstyle="round", zorder=1)
         axes.plot([at], [n], "o", color=color, zorder=2)

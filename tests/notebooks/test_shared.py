@@ -68,7 +68,7 @@ def test_the_environment_wins(
     shared.open_warehouse().close()
     assert "(VAPI_WAREHOUSE)" in capsys.readouterr().out
     monkeypatch.setenv("VAPI_WAREHOUSE", str(tmp_path / "nothing"))
-    with pytest.raises(ConfigurationError, match="no published warehouse in .*nothing"):
+    with pytest.raises(ConfigurationError, match=r"no published warehouse in .*nothing"):
         shared.open_warehouse()
 
 
@@ -86,11 +86,20 @@ def test_no_session_is_no_reason_to_fail(shared: ModuleType) -> None:
     import polars as pl
 
     figure, axes = plt.subplots()
-    empty = pl.DataFrame(schema={"day": pl.Date, "name": pl.String, "value": pl.Float64, "pending": pl.Int64})
+    empty = pl.DataFrame(
+        schema={
+            "day": pl.Date,
+            "name": pl.String,
+            "value": pl.Float64,
+            "least": pl.Float64,
+            "most": pl.Float64,
+            "pending": pl.Int64,
+        }
+    )
     shared.stacked_days(axes, empty, {"value": shared.BLUE}, pending="pending")
     shared.stacked_bars(axes, empty, "name", {"value": shared.BLUE})
     shared.histogram(axes, empty["value"], "unit")
     shared.histogram(axes, empty["pending"], "unit")
-    shared.intervals(axes, empty, "name", "value", "value", "value", "pending")
+    shared.intervals(axes, empty, "name", "value", "least", "most", "pending")
     assert axes.get_legend() is None
     plt.close(figure)

@@ -69,7 +69,7 @@ def demo(directory: str | Path, *, sessions: int, days: int, seed: int) -> None:
             second = sync.sync(settings, progress=progress)
         _step(
             f"4. Second sync: {second.counts.sessions_new:,} new and {second.counts.sessions_changed:,} changed sessions "
-            f"{_effort(second)}.{_unseen(traffic)}"
+            f"{_effort(second)}.{unseen(traffic)}"
         )
     until = show(second.watermark) if second.watermark is not None else "nothing yet"
     print(f"5. Complete until {until}. First answers, each from a view:\n")
@@ -94,8 +94,8 @@ def happened(traffic: LiveTraffic) -> str:
     )
 
 
-def _unseen(traffic: LiveTraffic) -> str:
-    """A sync cannot see that a session is gone."""
+def unseen(traffic: LiveTraffic) -> str:
+    """A remark if sessions were deleted, because a sync cannot see that; empty if none was."""
     gone = len(traffic.deleted - traffic.created)
     if not gone:
         return ""

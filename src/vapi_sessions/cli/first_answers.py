@@ -35,15 +35,15 @@ def first_answers(warehouse: Path) -> list[str]:
         )
         customers = rows("SELECT session_count FROM customers")
         tools = rows(
-            "SELECT function_name, call_count, unanswered_count + error_count FROM tool_usage "
-            "ORDER BY call_count DESC, function_name LIMIT 1"
+            "SELECT function_name, call_count, unanswered_count + no_result_count + error_count FROM tool_usage "
+            "ORDER BY call_count DESC, function_name LIMIT 3"
         )
     completed, expired, still_open = (_total(outcomes, column) for column in range(3))
     returning = sum(count > 1 for (count,) in customers)
     sessions, pending = _total(days, 1), _total(days, 3)
+    ended = f"{completed:,} completed, {expired:,} expired, {still_open:,} open"
     lines = [
-        f"  {counted(sessions, 'session')}: {completed:,} completed, {expired:,} expired, {still_open:,} open; "
-        f"{pending:,} without a price yet",
+        f"  {counted(sessions, 'session')}: {ended}; {pending:,} without a price yet",
         f"  {counted(len(customers), 'customer')}, of whom {returning:,} came more than once",
         "",
         "  What does a day cost?  FROM cost_by_day",
@@ -51,13 +51,12 @@ def first_answers(warehouse: Path) -> list[str]:
         "  What does a model cost?  FROM cost_by_model",
         *_models(models),
     ]
+    if tools:
+        lines.append("  Which tools fail?  FROM tool_usage")
     for name, calls, failed in tools:
-        lines += [
-            "  Which tools fail?  FROM tool_usage",
-            plain(
-                f"    {name or 'without a name'}: {counted(calls, 'call')}, {failed:,} failed or unanswered"
-            ),
-        ]
+        lines.append(
+            f"    {plain(name or 'without a name'):<{_NAME}.{_NAME}}{counted(calls, 'call'):>12}, {failed:,} failed"
+        )
     return lines
 
 
