@@ -51,7 +51,8 @@ def frame(
             raise ConfigurationError(
                 "The query contains no statement.", 'Try: "FROM session_summary LIMIT 5".'
             )
-        return relation.pl()
+        rows: polars.DataFrame = relation.pl()
+    return rows
 
 
 def _root(warehouse: str | os.PathLike[str] | None) -> Path:
