@@ -16,10 +16,9 @@ COLUMNS: Final = (
     "SELECT schema_name, table_name, column_name FROM duckdb_columns() WHERE database_name = current_database() "
     "AND NOT internal ORDER BY ALL"
 )
-_Described = schema.Table | ViewFile
 
 
-def described() -> dict[tuple[str, str], _Described]:
+def described() -> dict[tuple[str, str], schema.Table | ViewFile]:
     """Everything that has a description, by schema and name."""
     return {
         **{("main", table.name): table for table in schema.TABLES},
