@@ -31,7 +31,7 @@ local AS (
         -- most numbers need no work
         CASE
             WHEN REGEXP_FULL_MATCH(customer_number, '[+][0-9]+') THEN customer_number
-            ELSE TRANSLATE(customer_number, '  ().-/', '')
+            ELSE TRANSLATE(customer_number, ' ().-/' || CHR(160), '')
         END AS bare_number
     FROM sessions
 ),

@@ -6,6 +6,9 @@
 -- bound of the duration.
 -- Children are joined on session_created_at too, so that a filter on created_at also prunes their files.
 -- Columns:
+--   name: user-defined name of the session.
+--   model_provider: provider of the embedded assistant's model, or of the first model cost.
+--   model_name: that model.
 --   outcome: completed, expired or open, as in session_facts.
 --   assistant: label of the assistant: its latest known name, or its id.
 --   started_at: time of the first spoken message, or created_at if that message has no time; null if nothing was spoken.
@@ -17,6 +20,8 @@
 --   first_customer_text: what the customer said first.
 --   unanswered_tool_call_count: tool calls that no tool message answers.
 --   tools_used: names of the functions called, each once, in alphabetical order; empty if there is none.
+--   tool_call_count: tool calls in all messages.
+--   cost_usd: total cost in USD; null while pending.
 --   cost_pending: whether the session has no price yet; then cost_usd is null.
 --   pending_component_count: cost components without a price.
 --   structured_outputs: JSON {name: result}; the id instead of a name that is missing or repeated in the session.
