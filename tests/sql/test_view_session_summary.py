@@ -227,4 +227,6 @@ def test_summary_filter_on_creation_reaches_the_children(rows: Rows) -> None:
     scans = [scan for scan in scans if "assistant_name" not in scan.get("Filters", "")]  # names of all days
     scanned = {scan["Table"].rpartition(".")[2] for scan in scans if "sync" not in scan["Table"]}
     assert scanned == {table.name for table in TABLES}
-    assert all("created_at >= '2026-08-01" in scan["Filters"] for scan in scans if "sync" not in scan["Table"])
+    assert all(
+        "created_at >= '2026-08-01" in scan["Filters"] for scan in scans if "sync" not in scan["Table"]
+    )

@@ -20,7 +20,9 @@ from vapi_sessions.warehouse.views import OLDEST_DUCKDB
 #: 1.0 can open the file, but has no variables, which the tables' views need.
 VERSIONS: Final = ("1.1.3", "1.2.2", "1.3.2", "1.4.4")
 #: The version that a view needs, if it is not the oldest one.
-NEEDS: Final = {"drift": (1, 3), "structured_output_values": (1, 3)}  # json_each
+NEEDS: Final = dict.fromkeys(  # json_each
+    ("drift", "structured_output_values", "structured_output_trends"), (1, 3)
+)
 #: A program that prints the rows of each view and table as text, or the error.
 READING: Final = """
 import json, sys, duckdb
