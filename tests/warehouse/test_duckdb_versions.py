@@ -19,19 +19,11 @@ from vapi_sessions.warehouse.views import OLDEST_DUCKDB
 
 #: 1.0 can open the file, but has no variables, which the tables' views need.
 VERSIONS: Final = ("1.1.3", "1.2.2", "1.3.2", "1.4.4")
-<<<<<<< HEAD
-#: The version that a view needs, if it is not the oldest one.
-NEEDS: Final = dict.fromkeys(  # json_each
-    ("drift", "structured_output_values", "structured_output_trends"), (1, 3)
-)
-=======
 #: The version that a view needs, if it is not the oldest one, and that the attached database needs.
 NEEDS: Final = {
-    "drift": (1, 3),  # json_each
-    "structured_output_values": (1, 3),
+    **dict.fromkeys(("drift", "structured_output_values", "structured_output_trends"), (1, 3)),  # json_each
     "attached": (1, 2),  # 1.1 looks for a view's macro in the current database
 }
->>>>>>> customers
 #: A program that prints the rows of each view and table as text, or the error.
 READING: Final = """
 import json, sys, duckdb
