@@ -121,8 +121,23 @@ def test_answers_fit_a_terminal(demo_warehouse: Path) -> None:
 
 
 def test_an_empty_warehouse_has_answers_too(world: World) -> None:
-    """Zero, rather than an error."""
+    """None yet, rather than an error."""
     world.sync()
     lines = first_answers(world.warehouse)
     assert lines[0].startswith("  0 sessions: 0 completed")
-    assert amounts(section(lines, "cost_by_day")) == [0]
+    assert section(lines, "cost_by_day") == ["    nothing yet"]
+
+
+def test_a_cost_that_is_pending_is_not_zero(world: World) -> None:
+    """Not for a day, and not in the total."""
+    world.insert(2, lambda n: (world.ago(days=2),) * 2, cost=None)
+    world.sync()
+    day, total = section(first_answers(world.warehouse), "cost_by_day")
+    assert day.endswith(" pending")
+    assert total.endswith(" pending")
+    world.insert(1, lambda n: (world.ago(minutes=2),) * 2, cost=0)
+    world.sync()
+    free, pending, total = section(first_answers(world.warehouse), "cost_by_day")
+    assert free.endswith(" $0.00")
+    assert pending.endswith(" pending")
+    assert total.endswith(" $0.00")

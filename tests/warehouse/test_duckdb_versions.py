@@ -21,7 +21,9 @@ from vapi_sessions.warehouse.views import OLDEST_DUCKDB
 VERSIONS: Final = ("1.1.3", "1.2.2", "1.3.2", "1.4.4")
 #: The version that a view needs, if it is not the oldest one, and that the attached database needs.
 NEEDS: Final = {
-    **dict.fromkeys(("drift", "structured_output_values", "structured_output_trends"), (1, 3)),  # json_each
+    "drift": (1, 3),  # json_each
+    "structured_output_values": (1, 3),
+    "structured_output_trends": (1, 3),
     "attached": (1, 2),  # 1.1 looks for a view's macro in the current database
 }
 #: A program that prints the rows of each view and table as text, or the error.
@@ -32,12 +34,7 @@ with duckdb.connect(sys.argv[1], read_only=True) as db:
     db.execute("SET TimeZone = 'UTC'")
     for name in sys.argv[2:]:
         try:
-            # 1.1 shows the texts in a list without quotes
-            columns = ", ".join(
-                f'to_json("{column}")::VARCHAR' if kind.endswith("[]") else f'"{column}"::VARCHAR'
-                for column, kind, *_ in db.execute(f"DESCRIBE {name}").fetchall()
-            )
-            found[name] = sorted(map(str, db.execute(f"SELECT {columns} FROM {name}").fetchall()))
+            found[name] = sorted(map(str, db.execute(f"SELECT COLUMNS(*)::VARCHAR FROM {name}").fetchall()))
         except duckdb.Error as error:
             found[name] = str(error)
 with duckdb.connect() as db:

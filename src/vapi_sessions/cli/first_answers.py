@@ -64,10 +64,11 @@ def _days(rows: Sequence[_Row]) -> list[str]:
     shown, earlier = rows[:_DAYS], rows[_DAYS:]
     parts = [(day, count, usd) for day, count, usd, _ in shown]
     if earlier:
-        parts.append(("earlier", _total(earlier, 1), _total(earlier, 2)))
+        usd = _total(earlier, 2) if any(row[2] is not None for row in earlier) else None
+        parts.append(("earlier", _total(earlier, 1), usd))
     names = [f"{day:<14}{counted(count, 'session'):>17}" for day, count, _ in parts]
     total = f"{'total':<14}{counted(_total(rows, 1), 'session'):>17}"
-    return _added_up(names, [usd or 0 for *_, usd in parts], total)
+    return _added_up(names, [usd for *_, usd in parts], total)
 
 
 def _models(rows: Sequence[_Row]) -> list[str]:
@@ -75,16 +76,24 @@ def _models(rows: Sequence[_Row]) -> list[str]:
         plain(" ".join(filter(None, (provider, model)))) or "without a model (session fees)"
         for provider, model, _ in rows
     ]
-    return _added_up(names, [usd or 0 for *_, usd in rows], "total")
+    return _added_up(names, [usd for *_, usd in rows], "total")
 
 
-def _added_up(names: Sequence[str], amounts: Sequence[float], total: str) -> list[str]:
-    """A line for each amount, and the total. Amounts in cents rarely add up, so each may be rounded the other way."""
-    until = [round(100 * usd) for usd in accumulate(amounts)]
-    cents = [*(after - before for before, after in pairwise([0, *until])), until[-1] if until else 0]
+def _added_up(names: Sequence[str], amounts: Sequence[float | None], total: str) -> list[str]:
+    """A line for each amount, and the total; null is pending, not zero.
+
+    Amounts rounded to cents rarely add up, so each may be rounded the other way.
+    """
+    if not amounts:
+        return ["    nothing yet"]
+    until = [round(100 * usd) for usd in accumulate(usd or 0 for usd in amounts)]
+    cents = [after - before for before, after in pairwise([0, *until])]
+    shown = [None if usd is None else cent for usd, cent in zip(amounts, cents, strict=True)]
+    known = any(usd is not None for usd in amounts)
+    shown.append(until[-1] if known else None)
     return [
-        f"    {name:<{_NAME}.{_NAME}}{f'${amount / 100:,.2f}':>12}"
-        for name, amount in zip([*names, total], cents, strict=True)
+        f"    {name:<{_NAME}.{_NAME}}{'pending' if cent is None else f'${cent / 100:,.2f}':>12}"
+        for name, cent in zip([*names, total], shown, strict=True)
     ]
 
 
