@@ -85,6 +85,9 @@ format: setup  ## fix and format with ruff
 docs: setup  ## write tables, columns and views into docs/
 	@$(BIN)/python tests/write_docs.py
 
+notebooks: setup  ## execute the notebooks on generated data and save them with their plots
+	@$(BIN)/python tests/write_notebooks.py
+
 lock: setup  ## resolve the dependencies again (LOCK_FLAGS=--upgrade)
 	@$(COMPILE) $(LOCK_FLAGS) requirements/uv.in --output-file requirements/uv.txt
 	@$(COMPILE) $(LOCK_FLAGS) requirements/benchmark.in --output-file requirements/benchmark.txt
@@ -95,4 +98,4 @@ lock: setup  ## resolve the dependencies again (LOCK_FLAGS=--upgrade)
 clean:  ## remove .venv and everything that was built
 	rm -rf .venv .venv-bench build dist .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help setup demo test proof soak compare bench lint audit format docs lock clean
+.PHONY: help setup demo test proof soak compare bench lint audit format docs notebooks lock clean

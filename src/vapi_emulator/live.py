@@ -36,7 +36,11 @@ _CUSTOMERS: Final = 500
 
 
 class LiveTraffic:
-    """Changes the sessions of one organisation. `made` counts the changes by kind; `deleted` are the deleted ids."""
+    """Changes the sessions of one organisation. `made` counts the changes by kind.
+
+    `created`, `changed` and `deleted` are the ids of the sessions concerned. One change can concern many sessions (`bulk`), and
+    several changes one session: it may be in all three.
+    """
 
     def __init__(
         self,
@@ -65,7 +69,11 @@ class LiveTraffic:
         self._halt = threading.Event()
         self._thread: threading.Thread | None = None
         self.made: Counter[Change] = Counter()
-        self.deleted: list[str] = []
+        self.created: set[str] = set()
+        self.changed: set[str] = set()
+        self.deleted: set[str] = set()
+        #: Sessions that bulk jobs changed, each counted once a job.
+        self.renamed = 0
         #: The exception that ended the thread, if any.
         self.error: Exception | None = None
 
@@ -105,9 +113,10 @@ class LiveTraffic:
     def _change(
         self, session_id: str | None, change: Callable[[Session], object], *, touch: bool = True
     ) -> bool:
-        return session_id is not None and (
-            self._store.update(self._org_id, session_id, change, touch=touch) is not None
-        )
+        if session_id is None or self._store.update(self._org_id, session_id, change, touch=touch) is None:
+            return False
+        self.changed.add(session_id)
+        return True
 
     def _create(self, rng: random.Random) -> bool:
         now = self._store.now_us()
@@ -117,6 +126,7 @@ class LiveTraffic:
             write_turns(rng, session, who, now, rng.randrange(3), returning=False, oddities=self._oddities)
         set_pending(rng, session, oddities=self._oddities)
         self._store.add(session, created_us=now, updated_us=now)
+        self.created.add(session["id"])
         return True
 
     def _append(self, rng: random.Random) -> bool:
@@ -154,13 +164,16 @@ class LiveTraffic:
         offset = rng.randrange(max(1, total - _BULK))
         ids = self._store.ids(self._org_id, limit=_BULK, offset=offset)
         name = f"Campaign {rng.randrange(100)}"
-        return self._store.update_many(self._org_id, ids, lambda session: session.update(name=name)) > 0
+        self.changed.update(ids)
+        renamed = self._store.update_many(self._org_id, ids, lambda session: session.update(name=name))
+        self.renamed += renamed
+        return renamed > 0
 
     def _delete(self, rng: random.Random) -> bool:
         session_id = self._pick(rng, "1", _RECENT * 5)
         if session_id is None or self._store.delete(self._org_id, session_id) is None:
             return False
-        self.deleted.append(session_id)
+        self.deleted.add(session_id)
         return True
 
     # -- the thread

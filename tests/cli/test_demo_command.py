@@ -26,7 +26,13 @@ def test_the_demo_runs(desk: Desk, start: bool) -> None:
     assert ran.code == 0, ran.err
     assert "Traceback" not in ran.err
     assert "First sync: 80 sessions" in ran.out
-    assert re.search(r"Second sync: \d+ new and \d+ changed sessions", ran.out)
+    steps = " ".join(ran.out.partition("Complete until")[0].split())
+    happened = re.search(r"Together: (\d+) new sessions?, (\d+) changed", steps)
+    found = re.search(r"Second sync: (\d+) new and (\d+) changed sessions", steps)
+    assert happened is not None
+    assert found is not None
+    assert happened.groups() == found.groups()
+    assert [line for line in ran.out.partition("Try next")[0].splitlines() if len(line) > 80] == []
     assert str(Path("shown", "warehouse", "vapi.duckdb")) in ran.out
     with vapi_sessions.connect(shown / "warehouse") as db:
         assert db.execute("SELECT count(*) >= 80 FROM sessions").fetchall() == [(True,)]

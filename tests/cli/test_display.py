@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from vapi_sessions.cli import streams
 from vapi_sessions.cli.display import Bars, Lines, display
 from vapi_sessions.operations.progress import Counts, Progress
 
@@ -145,3 +146,20 @@ def test_lines_without_a_plan_show_no_total(capsys: pytest.CaptureFixture[str]) 
     clock[0] += 10
     shown.read(50)
     assert capsys.readouterr().err == "reconcile: 50 sessions, 5/s\n"
+
+
+def test_bars_are_drawn_on_the_stream_that_commands_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its escaping of control characters is for texts of the source, not for Rich's own."""
+
+    class Screen(streams.Clean):
+        def isatty(self) -> bool:
+            return True
+
+    drawn = io.BytesIO()
+    monkeypatch.setattr("sys.stderr", Screen(drawn, "utf-8", write_through=True))
+    monkeypatch.setenv("TERM", "xterm")
+    with display("sync") as shown:
+        a_run(shown)
+    text = drawn.getvalue().decode()
+    assert "\x1b[" in text
+    assert "\\u001b" not in text

@@ -117,11 +117,22 @@ def test_a_bulk_change_gives_many_sessions_one_updated_at(at: Fixture) -> None:
     assert len({new["updatedAt"] for _, new in changed}) == 1
 
 
-def test_deleted_ids_are_recorded(at: Fixture) -> None:
-    """Tests compare them with the deletions that an exporter found."""
-    traffic = at.run(4, weights=only("delete"))
-    assert set(at.before) - set(at.state()) == set(traffic.deleted)
-    assert len(traffic.deleted) == 4
+def test_ids_are_recorded(at: Fixture) -> None:
+    """Tests compare them with what an exporter found, and the demo counts them."""
+    traffic = at.run(60)
+    after = at.state()
+    assert set(at.before) - set(after) == traffic.deleted - traffic.created != set()
+    assert set(after) - set(at.before) == traffic.created - traffic.deleted != set()
+    assert (
+        {old["id"] for old, _ in at.changed()} == traffic.changed - traffic.created - traffic.deleted != set()
+    )
+
+
+def test_sessions_that_a_bulk_change_renamed_are_counted(at: Fixture) -> None:
+    """For each job, because a session can be in two."""
+    traffic = at.run(2, weights=only("bulk"))
+    assert traffic.renamed == 300
+    assert 150 <= len(traffic.changed) <= 300
 
 
 def test_traffic_on_an_empty_store_creates_a_session(tmp_path: Path) -> None:

@@ -5,26 +5,36 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 from pydantic import SecretStr
 
 from vapi_emulator.generate import History, fill
-from vapi_emulator.live import LiveTraffic
+from vapi_emulator.live import Change, LiveTraffic
 from vapi_emulator.server import EmulatorServer
 from vapi_sessions.cli.display import display
+from vapi_sessions.cli.first_answers import first_answers
 from vapi_sessions.core import resources
 from vapi_sessions.core.paths import warehouse_root
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.operations import sync
+from vapi_sessions.operations.sync import Summary
 from vapi_sessions.settings import load_settings
-from vapi_sessions.warehouse import reader
 
-_MARKER = ".vapi-sessions-demo"
-_CHANGES = 60
+_MARKER: Final = ".vapi-sessions-demo"
+_CHANGES: Final = 60
+_WIDTH: Final = 79
+_KINDS: Final[dict[Change, str]] = {
+    "create": "created",
+    "append": "continued",
+    "complete": "completed",
+    "cost": "priced",
+    "delete": "deleted",
+}
 
 
 def demo(directory: str | Path, *, sessions: int, days: int, seed: int) -> None:
@@ -40,7 +50,7 @@ def demo(directory: str | Path, *, sessions: int, days: int, seed: int) -> None:
             org_id=server.org_id, sessions=sessions, days=days, seed=seed, until_us=server.store.now_us()
         )
         fill(server.store, history)
-        print(
+        _step(
             f"1. The emulator serves {counted(server.store.count(), 'session')} of {counted(days, 'day')} on {server.url}."
         )
         settings = load_settings(
@@ -48,28 +58,58 @@ def demo(directory: str | Path, *, sessions: int, days: int, seed: int) -> None:
         )
         with display("first sync") as progress:
             first = sync.sync(settings, progress=progress)
-        counts = first.counts
-        print(
-            f"2. First sync: {counted(counts.sessions_new, 'session')} and {counted(counts.messages_written, 'message')} "
-            f"in {first.seconds:.1f} s, with {counted(first.requests, 'request')}."
+        _step(
+            f"2. First sync: {counted(first.counts.sessions_new, 'session')} and "
+            f"{counted(first.counts.messages_written, 'message')} {_effort(first)}."
         )
-        LiveTraffic(server.store, server.org_id, rate=10.0, seed=seed).steps(_CHANGES)
-        print(f"3. Meanwhile {_CHANGES} changes happened at the source: customers went on talking.")
+        traffic = LiveTraffic(server.store, server.org_id, rate=10.0, seed=seed)
+        traffic.steps(_CHANGES)
+        _step(f"3. Meanwhile at the source: {happened(traffic)}")
         with display("second sync") as progress:
             second = sync.sync(settings, progress=progress)
-        counts = second.counts
-        print(
-            f"4. Second sync: {counts.sessions_new:,} new and {counts.sessions_changed:,} changed sessions "
-            f"in {second.seconds:.1f} s, with {counted(second.requests, 'request')}."
+        _step(
+            f"4. Second sync: {second.counts.sessions_new:,} new and {second.counts.sessions_changed:,} changed sessions "
+            f"{_effort(second)}.{unseen(traffic)}"
         )
     until = show(second.watermark) if second.watermark is not None else "nothing yet"
-    print(f"5. Complete until {until}. First answers:\n")
-    _print_answers(warehouse)
-    print("", *next_steps(warehouse), "", sep="\n")
+    print(f"5. Complete until {until}. First answers, each from a view:\n")
+    print(*first_answers(warehouse), "", *next_steps(warehouse), "", sep="\n")
     near = warehouse.relative_to(Path.cwd()) if warehouse.is_relative_to(Path.cwd()) else warehouse
     latest = warehouse / "parquet" / "latest"
     parquet = latest if latest.exists() else latest.parent  # a file system without symbolic links
     print(f"Views to open: {near / 'vapi.duckdb'} · Parquet: {parquet} · observations: {near / 'raw'}")
+
+
+def happened(traffic: LiveTraffic) -> str:
+    """What changed: how often, and for how many sessions. Some sessions change twice, and a bulk job changes many at once."""
+    kinds = [f"{traffic.made[kind]:,} {word}" for kind, word in _KINDS.items() if traffic.made[kind]]
+    changes = sum(traffic.made[kind] for kind in _KINDS)
+    bulk = traffic.made["bulk"]
+    jobs = f", and {counted(bulk, 'bulk job')} renamed {counted(traffic.renamed, 'session')}" if bulk else ""
+    new = traffic.created - traffic.deleted
+    changed = traffic.changed - traffic.created - traffic.deleted
+    return (
+        f"{counted(changes, 'change')} ({', '.join(kinds)}){jobs}. "
+        f"Together: {counted(len(new), 'new session')}, {len(changed):,} changed."
+    )
+
+
+def unseen(traffic: LiveTraffic) -> str:
+    """A remark if sessions were deleted, because a sync cannot see that; empty if none was."""
+    gone = len(traffic.deleted - traffic.created)
+    if not gone:
+        return ""
+    return f" It cannot see that {counted(gone, 'session is', 'sessions are')} gone: that is what reconcile is for."
+
+
+def _effort(done: Summary) -> str:
+    return f"in {done.seconds:.1f} s, with {counted(done.requests, 'request')}"
+
+
+def _step(text: str) -> None:
+    print(
+        textwrap.fill(text, _WIDTH, subsequent_indent="   ", break_long_words=False, break_on_hyphens=False)
+    )
 
 
 def next_steps(warehouse: Path) -> list[str]:
@@ -87,7 +127,8 @@ def next_steps(warehouse: Path) -> list[str]:
     if notebook.exists():  # in a checkout
         needed = notebook.parents[1] / "requirements" / "notebook.txt"
         lines += [
-            "The notebook (the first line is needed once):",
+            "Three notebooks, linked to each other: a first look, costs, failures.",
+            "The first line is needed once:",
             f"  {python} -m pip install --requirement {shlex.quote(str(needed))}",
             f"  VAPI_WAREHOUSE={place} {python} -m jupyterlab {shlex.quote(str(notebook))}",
         ]
@@ -112,35 +153,3 @@ def _make_room(directory: Path) -> None:
         shutil.rmtree(directory)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / _MARKER).write_text("Made by vapi-sessions demo, which replaces this directory each time.\n")
-
-
-def _print_answers(warehouse: Path) -> None:
-    with reader.connect(warehouse) as db:
-
-        def rows(sql: str) -> list[tuple[Any, ...]]:
-            return db.execute(sql).fetchall()
-
-        sessions, messages, calls, cost, pending = rows(
-            "SELECT count(*), sum(message_count)::BIGINT, sum(tool_call_count)::BIGINT, sum(cost_usd), "
-            "count(*) FILTER (cost_usd IS NULL) FROM sessions"
-        )[0]
-        print(
-            f"  {counted(sessions, 'session')}, {counted(messages, 'message')}, {counted(calls, 'tool call')}, ${cost:,.2f} "
-            f"(cost of {counted(pending, 'session')} still pending)"
-        )
-        print("  cost by day (the last 7)")
-        for day, count, usd in rows(
-            "SELECT strftime(created_at AT TIME ZONE 'UTC', '%Y-%m-%d') AS day, count(*), sum(cost_usd) FROM sessions "
-            "GROUP BY day ORDER BY day DESC LIMIT 7"
-        ):
-            print(f"    {day}  {counted(count, 'session'):>15}  ${usd or 0:>9,.2f}")
-        print("  cost by model")
-        for provider, model, usd in rows(
-            "SELECT model_provider, model_name, sum(cost_usd) AS usd FROM costs WHERE model_name IS NOT NULL "
-            "GROUP BY ALL ORDER BY usd DESC NULLS LAST LIMIT 5"
-        ):
-            print(f"    {f'{provider} {model}':<40} ${usd or 0:>9,.2f}")
-        for name, count in rows(
-            "SELECT function_name, count(*) AS calls FROM tool_calls GROUP BY ALL ORDER BY calls DESC, function_name LIMIT 1"
-        ):
-            print(f"  most used tool: {name} ({counted(count, 'call')})")

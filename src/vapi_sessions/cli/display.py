@@ -20,6 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from vapi_sessions.cli import streams
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import plain
 from vapi_sessions.operations.progress import Counts
@@ -37,7 +38,8 @@ class Bars:
     """A live bar: sessions out of the known total, windows, messages, rate and time left."""
 
     def __init__(self, title: str) -> None:
-        self._console = Console(stderr=True)
+        # Not stderr=True: while a bar is shown, Rich replaces sys.stderr, and would then find only the stream that escapes.
+        self._console = Console(file=streams.as_is(sys.stderr))
         columns: list[ProgressColumn] = [
             SpinnerColumn(),
             TextColumn("[bold]{task.description}"),

@@ -18,11 +18,14 @@ from vapi_sessions.errors import ConfigurationError
 _ROOM: Final = 200
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _ANOTHER: Final = "Give another directory."
+#: The database of a warehouse that people open.
+PUBLISHED: Final = "vapi.duckdb"
 
 
 def warehouse_root(given: str | os.PathLike[str]) -> Path:
     """The directory as an absolute path, with `~` expanded and symbolic links followed. Creates nothing. Idempotent.
 
+    The path of an existing `vapi.duckdb` stands for its directory, because that file is what people open.
     Raises ConfigurationError for an empty path, a URL, and a path that DuckDB or the system cannot open.
     """
     text = os.fspath(given)
@@ -40,6 +43,8 @@ def warehouse_root(given: str | os.PathLike[str]) -> Path:
             f"{_shown(text)} is relative to a working directory that was removed.",
             "Give an absolute path, or run from another directory.",
         ) from None
+    if os.path.basename(root) == PUBLISHED and os.path.isfile(root):  # noqa: PTH113, PTH119  # Path() refuses less
+        root = os.path.dirname(root)  # noqa: PTH120
     _refuse(root, "?", "DuckDB reads '?' as the beginning of a URL's parameters")
     _refuse(root, "\\", "DuckDB reads '\\' as a separator")
     if not _is_unicode(root):

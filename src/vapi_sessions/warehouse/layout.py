@@ -12,7 +12,7 @@ from typing import Final
 
 from vapi_sessions.core import files
 from vapi_sessions.core.disk_errors import disk_errors, link_in_our_place
-from vapi_sessions.core.paths import warehouse_root
+from vapi_sessions.core.paths import PUBLISHED, warehouse_root
 from vapi_sessions.errors import WarehouseBusyError, WarehouseError
 
 #: Permission bits that let other users change a directory.
@@ -51,7 +51,7 @@ class Layout:
     @property
     def published(self) -> Path:
         """The database with the views, which people open."""
-        return self.root / "vapi.duckdb"
+        return self.root / PUBLISHED
 
     @property
     def raw(self) -> Path:

@@ -1,11 +1,12 @@
-"""`connect`: reads the published tables, without locks and without the writer's database."""
+"""`connect` and `frame`: read the published tables, without locks and without the writer's database."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 
@@ -18,18 +19,16 @@ from vapi_sessions.warehouse.descriptions import comments
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.views import files_of, rows_of, view_of
 
+if TYPE_CHECKING:
+    import polars
+
 
 def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB that shows one published state of the warehouse, in UTC.
+    """An in-memory DuckDB that shows one published state; `vapi_sessions.connect` says more.
 
-    `warehouse` defaults to `VAPI_WAREHOUSE`, then `./warehouse`. All tables and views have their plain names (`FROM sessions`,
-    `FROM sync.runs`), for cursors and other threads too, and you can create your own tables beside them. The state stays the
-    same for at least a day (while its snapshot is kept). An open connection blocks no sync. The warehouse may have been moved
-    or copied. You can attach the `vapi.duckdb` of another warehouse; it shows that warehouse's files.
     Raises ConfigurationError if nothing was published there, WarehouseError if it is not a directory or cannot be read.
     """
-    given = warehouse if warehouse is not None else os.environ.get("VAPI_WAREHOUSE") or "warehouse"
-    layout = Layout(warehouse_root(given))
+    layout = Layout(_root(warehouse))
     db = _attached(layout)
     try:
         with published_errors(layout.root):
@@ -38,6 +37,28 @@ def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyC
         db.close()
         raise
     return db
+
+
+def frame(
+    query: str,
+    warehouse: str | os.PathLike[str] | None = None,
+    parameters: Sequence[object] | Mapping[str, object] | None = None,
+) -> polars.DataFrame:
+    """The rows of one query; `vapi_sessions.frame` says more."""
+    with reading(warehouse) as db:
+        relation = db.sql(query, params=parameters)
+        if relation is None:
+            raise ConfigurationError(
+                "The query contains no statement.", 'Try: "FROM session_summary LIMIT 5".'
+            )
+        rows: polars.DataFrame = relation.pl()
+    return rows
+
+
+def _root(warehouse: str | os.PathLike[str] | None) -> Path:
+    return warehouse_root(
+        warehouse if warehouse is not None else os.environ.get("VAPI_WAREHOUSE") or "warehouse"
+    )
 
 
 def _attached(layout: Layout) -> duckdb.DuckDBPyConnection:
@@ -102,9 +123,10 @@ def _has_macro(db: duckdb.DuckDBPyConnection) -> bool:
 
 
 @contextlib.contextmanager
-def reading(warehouse: str | os.PathLike[str]) -> Iterator[duckdb.DuckDBPyConnection]:
+def reading(warehouse: str | os.PathLike[str] | None) -> Iterator[duckdb.DuckDBPyConnection]:
     """`connect` as a context manager. Errors about files become WarehouseError."""
-    with connect(warehouse) as db, published_errors(warehouse):
+    root = _root(warehouse)
+    with connect(root) as db, published_errors(root):
         yield db
 
 
