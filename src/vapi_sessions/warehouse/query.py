@@ -53,6 +53,11 @@ def run(warehouse: Path, query: str, output: str, out: TextIO) -> None:
             raise ConfigurationError(f"DuckDB does not accept the query: {text[0]}", _hint(text)) from None
 
 
+def write_csv(db: duckdb.DuckDBPyConnection, query: str, out: TextIO) -> None:
+    """Write the rows of a query as CSV, in the form of `run`."""
+    _stream(db, query, _write_csv, out)
+
+
 def _show(db: duckdb.DuckDBPyConnection, query: str, out: TextIO) -> None:
     relation = db.sql(query)
     if relation is None:
