@@ -24,7 +24,6 @@ from vapi_sessions.warehouse import export_source, portable, reader
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.published_state import PublishedState
 from vapi_sessions.warehouse.table_files import WRITERS
-from vapi_sessions.warehouse.views import OLDEST_DUCKDB
 
 if TYPE_CHECKING:
     import duckdb
@@ -109,7 +108,7 @@ def _write(db: duckdb.DuckDBPyConnection, layout: Layout, wanted: Export, draft:
     """Write the export of one connection; returns the number of sessions."""
     export_source.prepare(db, layout.root, draft.parent / "spill")
     if wanted.format == DUCKDB:
-        portable.write_database(db, draft, wanted.storage_version or OLDEST_DUCKDB)
+        portable.write_database(db, draft, wanted.storage_version)
     else:
         with disk_errors(draft):
             draft.mkdir(mode=0o700)

@@ -23,7 +23,7 @@ _VERSION: Final = re.compile(r"v?(\d+\.\d+\.\d+)")
 
 
 def storage_version(db: duckdb.DuckDBPyConnection, given: str | None) -> str:
-    """The version as DuckDB writes it; by default the oldest one that can read the views.
+    """The oldest DuckDB that has to open the file; by default the oldest one that `vapi.duckdb` is made for.
 
     Raises ConfigurationError for one that DuckDB does not know, or that is too old.
     """
@@ -48,11 +48,13 @@ def storage_version(db: duckdb.DuckDBPyConnection, given: str | None) -> str:
     return version
 
 
-def write_database(db: duckdb.DuckDBPyConnection, draft: Path, version: str) -> None:
-    """Write the file. `db`: see `export_source.prepare`; `version`: see `storage_version`. Raises WarehouseError."""
+def write_database(db: duckdb.DuckDBPyConnection, draft: Path, version: str | None) -> None:
+    """Write the file. `db`: see `export_source.prepare`; `version`: of `storage_version`. Raises WarehouseError."""
     zone = time_zone(dict(db.execute("FROM memory.sync.state").fetchall()))
     with database_errors(draft):
-        db.execute(f"ATTACH {literal(draft)} AS export_file (STORAGE_VERSION '{version}')").fetchall()
+        db.execute(
+            f"ATTACH {literal(draft)} AS export_file (STORAGE_VERSION '{version or OLDEST_DUCKDB}')"
+        ).fetchall()
         make_private(draft)
         try:
             db.execute("USE export_file").fetchall()
