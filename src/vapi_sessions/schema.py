@@ -64,6 +64,15 @@ class Table:
         """Arrow schema of all columns."""
         return pa.schema([column.arrow for column in self.columns])
 
+    @property
+    def parquet(self) -> pa.Schema:
+        """The same for the published files, whose fields have their descriptions as metadata."""
+        return pa.schema([c.arrow.with_metadata({"description": c.description}) for c in self.columns])
+
+    def describe(self, name: str) -> str | None:
+        """The description of a column, if there is one of this name."""
+        return next((column.description for column in self.columns if column.name == name), None)
+
     def ddl(self, schema: str = "main") -> str:
         """`CREATE TABLE` without a key or a DuckDB index: these make upserts slow, and have open reports of corruption."""
         lines = (

@@ -63,15 +63,14 @@ class ViewFile:
         """`CREATE OR REPLACE VIEW`, with days and hours in this time zone."""
         return self.sql.replace(_ZONED, f"AT TIME ZONE {literal(zone)}")
 
-    def column(self, name: str) -> str | None:
+    def describe(self, name: str) -> str | None:
         """The description of a column: the file's own, or that of the first table with this column, tables that it reads first."""
         if name in self.columns:
             return self.columns[name]
         tables = {table.name: table for table in schema.TABLES}
         for table in dict.fromkeys((*(n for n in self.reads if n in tables), *tables)):
-            for column in tables[table].columns:
-                if column.name == name:
-                    return column.description
+            if text := tables[table].describe(name):
+                return text
         return None
 
 
