@@ -117,3 +117,20 @@ def test_another_storage_version_is_refused(
     with pytest.raises(ConfigurationError, match=message):
         exported(demo_warehouse, tmp_path / "x.duckdb", version=given)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tables_views_and_columns_have_their_comments(demo_warehouse: Path, portable: Path) -> None:
+    """The same as in a connection to the warehouse."""
+    comments = (
+        "SELECT schema_name, table_name, NULL, comment FROM duckdb_tables() WHERE NOT internal AND database_name = $1 "
+        "UNION ALL SELECT schema_name, view_name, NULL, comment FROM duckdb_views() WHERE NOT internal AND database_name = $1 "
+        "UNION ALL SELECT schema_name, table_name, column_name, comment FROM duckdb_columns() WHERE NOT internal AND database_name = $1"
+    )
+    with vapi_sessions.connect(demo_warehouse) as db, opened(portable) as ours:
+        expected = set(db.execute(comments, ["memory"]).fetchall())
+        found = set(ours.execute(comments, [portable.stem]).fetchall())
+    assert found == expected
+    assert sum(comment is None for *_, comment in found) < len(found) / 2
+    assert {comment for _, name, column, comment in found if (name, column) == ("sessions", None)} == {
+        schema.SESSIONS.description
+    }

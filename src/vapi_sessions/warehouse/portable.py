@@ -14,6 +14,7 @@ from vapi_sessions.core.files import make_private, sync_file
 from vapi_sessions.core.paths import literal
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.warehouse.database_errors import database_errors
+from vapi_sessions.warehouse.descriptions import COLUMNS, comments
 from vapi_sessions.warehouse.index_schema import SYNC_TABLES
 from vapi_sessions.warehouse.time_zone import time_zone
 from vapi_sessions.warehouse.view_files import view_files
@@ -78,6 +79,7 @@ def _fill(db: duckdb.DuckDBPyConnection, zone: str) -> None:
         db.execute(table.ddl("sync")).fetchall()
     for view in view_files():
         db.execute(view.statement(zone)).fetchall()
+    db.execute(comments(db.execute(COLUMNS).fetchall(), "TABLE", "TABLE")).fetchall()
     for name in (*(t.name for t in schema.TABLES), *(f"sync.{t.name}" for t in SYNC_TABLES)):
         source = name if "." in name else f"main.{name}"
         db.execute(f"INSERT INTO {name} BY NAME FROM memory.{source}").fetchall()

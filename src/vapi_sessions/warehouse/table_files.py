@@ -51,7 +51,8 @@ def write_parquet(db: duckdb.DuckDBPyConnection, name: str, target: Path) -> Non
                     writer.write_table(pa.Table.from_batches(waiting, fields))
                     waiting.clear()
                     size = 0
-            writer.write_table(pa.Table.from_batches(waiting, fields))
+            if waiting:
+                writer.write_table(pa.Table.from_batches(waiting, fields))
         file.flush()
         os.fsync(file.fileno())
 
@@ -59,9 +60,9 @@ def write_parquet(db: duckdb.DuckDBPyConnection, name: str, target: Path) -> Non
 def _described(name: str, found: pa.Schema) -> pa.Schema:
     """The columns with their descriptions; those of a table as in its published files."""
     if (table := _TABLES.get(name)) is not None:
-        return table.arrow
+        return table.parquet
     (view,) = (view for view in view_files() if view.name == name)
-    texts = {field.name: view.column(field.name) for field in found}
+    texts = {field.name: view.describe(field.name) for field in found}
     return pa.schema(
         [
             field.with_metadata({"description": text}) if (text := texts[field.name]) else field
