@@ -106,7 +106,8 @@ def export(
 
 def _write(db: duckdb.DuckDBPyConnection, layout: Layout, wanted: Export, draft: Path) -> int:
     """Write the export of one connection; returns the number of sessions."""
-    export_source.prepare(db, layout.root, draft.parent / "spill")
+    tables_only = set(wanted.names) <= set(export_source.TABLES)
+    export_source.prepare(db, layout.root, draft.parent / "spill", tables_only=tables_only)
     if wanted.format == DUCKDB:
         portable.write_database(db, draft, wanted.storage_version)
     else:

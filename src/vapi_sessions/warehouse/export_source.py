@@ -15,22 +15,28 @@ from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.privacy.sanitizer import KEY_STATE
 from vapi_sessions.warehouse.index_schema import SYNC_TABLES
 
-#: DuckDB's memory limit, MiB. An export streams, so more would only be a larger cache.
-MEMORY_LIMIT: Final = 256
+#: The tables, and those of the ledger.
+TABLES: Final = tuple(table.name for table in schema.TABLES)
+_LEDGER: Final = tuple(f"sync.{table.name}" for table in SYNC_TABLES)
+#: DuckDB's memory limit for tables, MiB, and its threads, each of which needs a part of it. More memory would only be a larger cache.
+_MEMORY_LIMIT: Final = 256
+_THREADS: Final = 2
 #: Facts in `sync.state` that only a writer needs. They are derived from a key and from the list of forgotten people.
 _WRITERS_OWN: Final = (KEY_STATE, "forgotten_compared")
 
 
-def prepare(db: duckdb.DuckDBPyConnection, warehouse: Path, scratch: Path) -> None:
+def prepare(db: duckdb.DuckDBPyConnection, warehouse: Path, scratch: Path, *, tables_only: bool) -> None:
     """Make a connection of `reader.connect` ready for an export. It spills to `scratch`.
 
-    `memory.sync.runs` and `memory.sync.state` become views without what an export leaves out.
+    `memory.sync.runs` and `memory.sync.state` become views without what an export leaves out. `tables_only`: tables are copied in
+    little memory. The rows of a view have to be aggregated, which may need more.
     """
+    limits = [f"SET memory_limit = '{_MEMORY_LIMIT}MiB'", f"SET threads = {_THREADS}"] if tables_only else []
     without_paths = f"replace(replace(error, {literal(warehouse)}, 'warehouse'), {literal(Path.home())}, '~')"
     own = ", ".join(map(literal, _WRITERS_OWN))
     for statement in (
+        *limits,
         f"SET temp_directory = {literal(scratch)}",
-        f"SET memory_limit = '{MEMORY_LIMIT}MiB'",
         "SET preserve_insertion_order = false",  # else rows wait in memory for those before them
         f"CREATE OR REPLACE VIEW memory.sync.runs AS SELECT * REPLACE ({without_paths} AS error) FROM vapi.sync.runs",
         f"CREATE OR REPLACE VIEW memory.sync.state AS FROM vapi.sync.state WHERE key NOT IN ({own})",
@@ -44,8 +50,8 @@ def chosen(db: duckdb.DuckDBPyConnection, names: Sequence[str]) -> list[str]:
     Raises ConfigurationError for a name that does not exist.
     """
     if not names:
-        return [table.name for table in schema.TABLES]
-    there = _names(db)
+        return list(TABLES)
+    there = [*TABLES, *_views(db), *_LEDGER]
     for name in names:
         if name not in there:
             close = difflib.get_close_matches(name, there, n=3, cutoff=0.5)
@@ -56,15 +62,12 @@ def chosen(db: duckdb.DuckDBPyConnection, names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _names(db: duckdb.DuckDBPyConnection) -> list[str]:
-    """Everything that can be exported: tables, then views, then the tables of `sync`."""
-    tables = [table.name for table in schema.TABLES]
-    views = db.execute(
+def _views(db: duckdb.DuckDBPyConnection) -> list[str]:
+    found = db.execute(
         "SELECT view_name FROM duckdb_views() WHERE database_name = 'memory' AND schema_name = 'main' AND NOT internal "
         "ORDER BY view_name"
     ).fetchall()
-    ledger = [f"sync.{table.name}" for table in SYNC_TABLES]
-    return [*tables, *(name for (name,) in views if name not in tables), *ledger]
+    return [name for (name,) in found if name not in TABLES]
 
 
 def _either(names: Iterable[str]) -> str:

@@ -20,16 +20,18 @@ from vapi_sessions.warehouse.time_zone import time_zone
 from vapi_sessions.warehouse.view_files import view_files
 from vapi_sessions.warehouse.views import OLDEST_DUCKDB
 
+#: The oldest DuckDB that has the functions of all views. Its format is less than half as large as those before it.
+DEFAULT_VERSION: Final = "v1.3.0"
 _VERSION: Final = re.compile(r"v?(\d+\.\d+\.\d+)")
 
 
 def storage_version(db: duckdb.DuckDBPyConnection, given: str | None) -> str:
-    """The oldest DuckDB that has to open the file; by default the oldest one that `vapi.duckdb` is made for.
+    """The oldest DuckDB that has to open the file.
 
     Raises ConfigurationError for one that DuckDB does not know, or that is too old.
     """
     if given is None:
-        return OLDEST_DUCKDB
+        return DEFAULT_VERSION
     found = _VERSION.fullmatch(given.strip())
     if found is None:
         raise ConfigurationError(f"--storage-version: '{given}' is not a version of DuckDB.", _EXAMPLES)
@@ -43,7 +45,7 @@ def storage_version(db: duckdb.DuckDBPyConnection, given: str | None) -> str:
         db.execute(f"ATTACH ':memory:' AS attempt (STORAGE_VERSION '{version}')").fetchall()
     except duckdb.InvalidInputException:
         raise ConfigurationError(
-            f"--storage-version: DuckDB {duckdb.__version__} knows no version {version}.", _EXAMPLES
+            f"--storage-version: DuckDB {duckdb.__version__} does not know version {version}.", _EXAMPLES
         ) from None
     db.execute("DETACH attempt").fetchall()
     return version
@@ -54,7 +56,7 @@ def write_database(db: duckdb.DuckDBPyConnection, draft: Path, version: str | No
     zone = time_zone(dict(db.execute("FROM memory.sync.state").fetchall()))
     with database_errors(draft):
         db.execute(
-            f"ATTACH {literal(draft)} AS export_file (STORAGE_VERSION '{version or OLDEST_DUCKDB}')"
+            f"ATTACH {literal(draft)} AS export_file (STORAGE_VERSION '{version or DEFAULT_VERSION}')"
         ).fetchall()
         make_private(draft)
         try:
