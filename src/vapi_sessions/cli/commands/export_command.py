@@ -68,7 +68,9 @@ def export(
     with display("export") as progress:
         done = run(settings, wanted, progress=progress)
     content = (
-        counted(done.sessions, "session") if output == DUCKDB else counted(len(done.names), "table or view")
+        counted(done.sessions, "session")
+        if output == DUCKDB
+        else counted(len(done.names), "table or view", "tables and views")
     )
     print(
         f"Exported {content}, published {show(done.published_at)}, to {done.path} ({done.size / 1e6:,.1f} MB)."
