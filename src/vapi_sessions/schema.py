@@ -88,7 +88,7 @@ def column(name: str, type_: str, description: str) -> Column:
     return Column(name, type_.rstrip("!"), description, required)  # type: ignore[arg-type]  # all calls pass literals
 
 
-_SESSION_ID = column("session_id", "VARCHAR!", "The session this row belongs to.")
+_SESSION_ID = column("session_id", "VARCHAR!", "The session's id at the source.")
 _SESSION_CREATED = column("session_created_at", "TIMESTAMPTZ!", "The session's createdAt; never changes.")
 
 SESSIONS: Final = Table(
@@ -97,7 +97,7 @@ SESSIONS: Final = Table(
     ("session_id",),
     "created_at",
     (
-        column("session_id", "VARCHAR!", "The source's id."),
+        _SESSION_ID,
         column("org_id", "VARCHAR!", "The organisation that owns the session."),
         column("name", "VARCHAR", "User-defined name."),
         column("status", "VARCHAR", "active or completed."),

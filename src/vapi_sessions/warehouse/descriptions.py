@@ -16,11 +16,10 @@ COLUMNS: Final = (
     "SELECT schema_name, table_name, column_name FROM duckdb_columns() WHERE database_name = current_database() "
     "AND NOT internal ORDER BY ALL"
 )
-_Described = schema.Table | ViewFile
 _Kind = Literal["TABLE", "VIEW"]
 
 
-def described() -> dict[tuple[str, str], _Described]:
+def described() -> dict[tuple[str, str], schema.Table | ViewFile]:
     """Everything that has a description, by schema and name."""
     return {
         **{("main", table.name): table for table in schema.TABLES},
@@ -43,9 +42,9 @@ def _statements(columns: Iterable[tuple[str, str, str]], ledger: _Kind, publishe
     for place, group in groupby(columns, lambda column: column[:2]):
         if (one := known.get(place)) is None:
             continue
-        name = f"{place[0]}.{place[1]}"
+        name = f'{place[0]}."{place[1]}"'
         kind = ledger if place[0] == "sync" else published if isinstance(one, schema.Table) else "VIEW"
         yield f"COMMENT ON {kind} {name} IS {literal(one.description)}"
         for _, _, column in group:
             if text := one.describe(column):
-                yield f"COMMENT ON COLUMN {name}.{column} IS {literal(text)}"
+                yield f'COMMENT ON COLUMN {name}."{column}" IS {literal(text)}'
