@@ -87,12 +87,12 @@ def test_days_are_those_of_the_warehouses_time_zone(demo_warehouse: Path, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("given", "tag"), first([(None, "v1.3.0+"), ("v1.0.0", "v1.0.0+"), ("1.4.4", "v1.4.0+")], 2)
+    ("given", "tag"), first([(None, "v1.0.0+"), ("1.4.4", "v1.4.0+"), ("v1.2.0", "v1.2.0+")], 2)
 )
 def test_the_format_is_that_of_the_storage_version(
     demo_warehouse: Path, tmp_path: Path, given: str | None, tag: str
 ) -> None:
-    """By default that of the oldest DuckDB that has the functions of all views."""
+    """By default that of `vapi.duckdb`."""
     path = exported(demo_warehouse, tmp_path / "x.duckdb", version=given)
     with duckdb.connect(path, read_only=True) as db:
         ((tags,),) = db.execute("SELECT tags FROM duckdb_databases() WHERE database_name = 'x'").fetchall()
@@ -134,3 +134,17 @@ def test_tables_views_and_columns_have_their_comments(demo_warehouse: Path, port
     assert {comment for _, name, column, comment in found if (name, column) == ("sessions", None)} == {
         schema.SESSIONS.description
     }
+
+
+def test_a_file_for_duckdb_1_3_has_no_text_that_it_would_misread(
+    demo_warehouse: Path, tmp_path: Path
+) -> None:
+    """It reads null where DuckDB 2 has used this compression; 1.4 does not."""
+    used = {}
+    for version in ("v1.3.2", "v1.4.0"):
+        path = exported(demo_warehouse, tmp_path / f"{version}.duckdb", version=version)
+        with opened(path) as db:
+            found = db.execute("SELECT DISTINCT compression FROM pragma_storage_info('sessions')").fetchall()
+        used[version] = {compression for (compression,) in found}
+    assert "DICT_FSST" not in used["v1.3.2"]
+    assert "DICT_FSST" in used["v1.4.0"]

@@ -20,18 +20,18 @@ from vapi_sessions.warehouse.time_zone import time_zone
 from vapi_sessions.warehouse.view_files import view_files
 from vapi_sessions.warehouse.views import OLDEST_DUCKDB
 
-#: The oldest DuckDB that has the functions of all views. Its format is less than half as large as those before it.
-DEFAULT_VERSION: Final = "v1.3.0"
+#: DuckDB 1.3 reads null where 2.0 has compressed texts in this way, without an error; 1.4 reads them. Earlier formats do not have it.
+_MISREAD: Final = "dict_fsst"
 _VERSION: Final = re.compile(r"v?(\d+\.\d+\.\d+)")
 
 
 def storage_version(db: duckdb.DuckDBPyConnection, given: str | None) -> str:
-    """The oldest DuckDB that has to open the file.
+    """The oldest DuckDB that has to open the file; by default the one that `vapi.duckdb` is made for.
 
     Raises ConfigurationError for one that DuckDB does not know, or that is too old.
     """
     if given is None:
-        return DEFAULT_VERSION
+        return OLDEST_DUCKDB
     found = _VERSION.fullmatch(given.strip())
     if found is None:
         raise ConfigurationError(f"--storage-version: '{given}' is not a version of DuckDB.", _EXAMPLES)
@@ -54,10 +54,11 @@ def storage_version(db: duckdb.DuckDBPyConnection, given: str | None) -> str:
 def write_database(db: duckdb.DuckDBPyConnection, draft: Path, version: str | None) -> None:
     """Write the file. `db`: see `export_source.prepare`; `version`: of `storage_version`. Raises WarehouseError."""
     zone = time_zone(dict(db.execute("FROM memory.sync.state").fetchall()))
+    version = version or OLDEST_DUCKDB
     with database_errors(draft):
-        db.execute(
-            f"ATTACH {literal(draft)} AS export_file (STORAGE_VERSION '{version or DEFAULT_VERSION}')"
-        ).fetchall()
+        if version.startswith("v1.3."):
+            db.execute(f"SET disabled_compression_methods = '{_MISREAD}'").fetchall()
+        db.execute(f"ATTACH {literal(draft)} AS export_file (STORAGE_VERSION '{version}')").fetchall()
         make_private(draft)
         try:
             db.execute("USE export_file").fetchall()
@@ -96,6 +97,4 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.removeprefix("v").split(".")))
 
 
-_EXAMPLES: Final = (
-    "Give a version such as v1.0.0, v1.2.0 or v1.4.0: files of it can be read by later versions, too."
-)
+_EXAMPLES: Final = "Give a version such as v1.0.0, v1.2.0 or v1.4.0; later versions can read the file, too."

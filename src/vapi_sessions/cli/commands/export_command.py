@@ -36,7 +36,7 @@ def export(
         str | None,
         typer.Option(
             metavar="VERSION",
-            help="Oldest DuckDB that has to read the file, such as v1.0.0 (default: v1.3.0, whose files are half as large).",
+            help="Oldest DuckDB that has to read the file (default: v1.0.0; with v1.4.0 it is half as large).",
         ),
     ] = None,
     personal_data: Annotated[
