@@ -12,6 +12,7 @@ from typing import Final
 import duckdb
 import pytest
 
+from exporting import exported
 from vapi_sessions.core import resources
 from vapi_sessions.schema import TABLES
 from vapi_sessions.warehouse.index_schema import SYNC_TABLES
@@ -53,10 +54,10 @@ NAMES: Final = (
 )
 
 
-def read(warehouse: Path, packages: Path | None = None) -> dict[str, object]:
-    """The rows that a process reads with the packages of this directory."""
+def read(database: Path, packages: Path | None = None) -> dict[str, object]:
+    """The rows that a process reads from a database with the packages of this directory."""
     done = subprocess.run(
-        [sys.executable, "-c", READING, str(warehouse / "vapi.duckdb"), *NAMES],
+        [sys.executable, "-c", READING, str(database), *NAMES],
         env={**os.environ, "PYTHONPATH": str(packages or "")},
         capture_output=True,
         text=True,
@@ -103,10 +104,24 @@ def test_older_versions_read_the_same_rows(demo_warehouse: Path, tmp_path: Path,
     )
     if installed.returncode:
         pytest.skip(f"duckdb {version} cannot be installed here: {installed.stderr.strip()[-300:]}")
-    ours, theirs = read(demo_warehouse), read(demo_warehouse, packages)
+    too_old = {name for name, least in NEEDS.items() if _numbers(version) < least}
+    published = demo_warehouse / "vapi.duckdb"
+    assert unequal(published, packages, version) == too_old
+    for number, storage in enumerate((None, f"v{version}")):
+        portable = exported(demo_warehouse, tmp_path / f"{number}.duckdb", version=storage)
+        assert unequal(portable, packages, version) == too_old
+
+
+def unequal(database: Path, packages: Path, version: str) -> set[str]:
+    """The tables and views whose rows this version cannot read. All others have the rows that ours reads."""
+    ours, theirs = read(database), read(database, packages)
     assert theirs.pop("version") == version
     del ours["version"]
-    too_old = {name for name, least in NEEDS.items() if tuple(map(int, version.split(".")[:2])) < least}
-    assert {name for name, rows in theirs.items() if isinstance(rows, str)} == too_old
+    failed = {name for name, rows in theirs.items() if isinstance(rows, str)}
     assert len(ours) > 20
-    assert {name for name in ours if ours[name] != theirs[name]} == too_old
+    assert {name for name in ours if ours[name] != theirs[name]} == failed
+    return failed
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")[:2]))

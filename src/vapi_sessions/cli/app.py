@@ -16,6 +16,7 @@ from vapi_sessions import __version__
 from vapi_sessions.cli import exit_codes, options, signals
 from vapi_sessions.cli.commands.demo_command import demo
 from vapi_sessions.cli.commands.describe_command import describe
+from vapi_sessions.cli.commands.export_command import export
 from vapi_sessions.cli.commands.forget_command import forget
 from vapi_sessions.cli.commands.plan_command import plan
 from vapi_sessions.cli.commands.rebuild_command import rebuild
@@ -35,7 +36,7 @@ app = typer.Typer(
 )
 #: In the order of `--help`. `emulate` follows in `_commands`.
 _COMMANDS: Final[Sequence[Callable[..., None]]] = (
-    sync, plan, status, sql, describe, reconcile, verify, rebuild, forget, demo, schedule,
+    sync, plan, status, sql, describe, export, reconcile, verify, rebuild, forget, demo, schedule,
 )  # fmt: skip
 for _command in _COMMANDS:
     app.command()(_command)

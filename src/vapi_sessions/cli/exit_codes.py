@@ -40,6 +40,8 @@ def exit_code(command: Callable[[], object]) -> int:
     except OSError as error:
         return _system_error(error)
     except Exception as error:
+        if isinstance(error, RuntimeError) and signals.received is not None:
+            return _interrupted()  # DuckDB's form of KeyboardInterrupt
         if hasattr(error, "format_message"):  # typer's usage errors have no public common class
             return _usage_error(error)
         return _fail(

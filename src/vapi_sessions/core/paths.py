@@ -22,20 +22,22 @@ _ANOTHER: Final = "Give another directory."
 PUBLISHED: Final = "vapi.duckdb"
 
 
-def warehouse_root(given: str | os.PathLike[str]) -> Path:
+def warehouse_root(given: str | os.PathLike[str], what: str = "warehouse") -> Path:
     """The directory as an absolute path, with `~` expanded and symbolic links followed. Creates nothing. Idempotent.
 
-    The path of an existing `vapi.duckdb` stands for its directory, because that file is what people open.
-    Raises ConfigurationError for an empty path, a URL, and a path that DuckDB or the system cannot open.
+    The path of an existing `vapi.duckdb` stands for its directory, because that file is what people open. `what`: the word for it in
+    messages. Raises ConfigurationError for an empty path, a URL, and a path that DuckDB or the system cannot open.
     """
     text = os.fspath(given)
     if not text:
         raise ConfigurationError(
-            "The warehouse's path is empty.", "Check for an unset variable in the calling script."
+            f"The {what}'s path is empty.", "Check for an unset variable in the calling script."
         )
     if _URL.match(text):
-        raise ConfigurationError(f"{_shown(text)} is a URL, but a warehouse is a local directory.", _ANOTHER)
-    _refuse(text, "\0", "no path can hold a NUL")
+        raise ConfigurationError(
+            f"{_shown(text)} is a URL, but the {what} must be on a local disk.", _ANOTHER
+        )
+    _refuse(text, "\0", "no path can hold a NUL", what)
     try:
         root = os.path.realpath(expanded(text))
     except FileNotFoundError:
@@ -45,18 +47,35 @@ def warehouse_root(given: str | os.PathLike[str]) -> Path:
         ) from None
     if os.path.basename(root) == PUBLISHED and os.path.isfile(root):  # noqa: PTH113, PTH119  # Path() refuses less
         root = os.path.dirname(root)  # noqa: PTH120
-    _refuse(root, "?", "DuckDB reads '?' as the beginning of a URL's parameters")
-    _refuse(root, "\\", "DuckDB reads '\\' as a separator")
-    if not _is_unicode(root):
+    _check_usable(root, what)
+    return Path(root)
+
+
+def output_path(given: str | os.PathLike[str]) -> Path:
+    """The same for a file or a directory that a command creates. A link in its place is not followed."""
+    text = os.fspath(given)
+    if not text:
+        return warehouse_root(text, "output")
+    parent, name = os.path.split(text.rstrip("/"))
+    if name in ("", ".", ".."):
         raise ConfigurationError(
-            f"The warehouse cannot be in {_shown(root)}: the name is not UTF-8.", _ANOTHER
+            f"{_shown(text)} has no name that an output could get.", "Give another path."
         )
-    if _is_too_long(root):
+    target = warehouse_root(parent or ".", "output") / name
+    _check_usable(os.fspath(target), "output")
+    return target
+
+
+def _check_usable(path: str, what: str) -> None:
+    _refuse(path, "?", "DuckDB reads '?' as the beginning of a URL's parameters", what)
+    _refuse(path, "\\", "DuckDB reads '\\' as a separator", what)
+    if not _is_unicode(path):
+        raise ConfigurationError(f"The {what} cannot be in {_shown(path)}: the name is not UTF-8.", _ANOTHER)
+    if _is_too_long(path):
         raise ConfigurationError(
-            f"The warehouse's path is too long ({len(os.fsencode(root)):,} bytes): {_shown(root[:80])} …",
+            f"The {what}'s path is too long ({len(os.fsencode(path)):,} bytes): {_shown(path[:80])} …",
             _ANOTHER,
         )
-    return Path(root)
 
 
 def expanded(given: str | os.PathLike[str]) -> Path:
@@ -84,9 +103,9 @@ def pattern(path: str | os.PathLike[str]) -> str:
     return re.sub(r"[*?[]", r"[\g<0>]", os.fspath(path))
 
 
-def _refuse(path: str, character: str, reason: str) -> None:
+def _refuse(path: str, character: str, reason: str, what: str) -> None:
     if character in path:
-        raise ConfigurationError(f"The warehouse cannot be in {_shown(path)}: {reason}.", _ANOTHER)
+        raise ConfigurationError(f"The {what} cannot be in {_shown(path)}: {reason}.", _ANOTHER)
 
 
 def _is_unicode(path: str) -> bool:

@@ -84,10 +84,10 @@ def _derive_again(layout: Layout, clocks: Clocks, suppression: Suppression) -> N
 
 def stricter_message(sanitizer: Sanitizer) -> str:
     """The message about a policy that became stricter."""
-    return f"policy or redactor became stricter ({_level(sanitizer)}): rewriting what is stored"
+    return f"policy or redactor became stricter ({level(sanitizer)}): rewriting what is stored"
 
 
-def _level(sanitizer: Sanitizer) -> str:
+def level(sanitizer: Sanitizer) -> str:
     """The policy in force, in words."""
     policy = sanitizer.policy
     words = {

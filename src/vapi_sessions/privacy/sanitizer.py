@@ -87,6 +87,12 @@ class Sanitizer:
         )
 
 
+def levels(stamp: str | None) -> tuple[PersonalData, MessageText]:
+    """The levels at which sessions with that stamp were stored."""
+    facts = _facts(stamp)
+    return facts["personal"], facts["text"]
+
+
 def drops_particulars(stamp: str | None) -> bool:
     """Whether sessions stored with that stamp contain no personal data of the customer."""
     return bool(_facts(stamp)["personal"] is PersonalData.DROP)

@@ -16,6 +16,7 @@ COLUMNS: Final = (
     "SELECT schema_name, table_name, column_name FROM duckdb_columns() WHERE database_name = current_database() "
     "AND NOT internal ORDER BY ALL"
 )
+_Kind = Literal["TABLE", "VIEW"]
 
 
 def described() -> dict[tuple[str, str], schema.Table | ViewFile]:
@@ -27,22 +28,23 @@ def described() -> dict[tuple[str, str], schema.Table | ViewFile]:
     }
 
 
-def comments(columns: Iterable[tuple[str, str, str]], ledger: Literal["TABLE", "VIEW"]) -> str:
+def comments(columns: Iterable[tuple[str, str, str]], ledger: _Kind, published: _Kind = "VIEW") -> str:
     """Statements that describe these columns, in the form and order of `COLUMNS`, and their tables and views.
 
-    `ledger`: whether the schema `sync` has tables, as in `vapi.duckdb`, or views, as in a connection. Tables, views and columns of
-    others stay as they are.
+    `ledger`: whether the schema `sync` has tables, as in `vapi.duckdb`, or views, as in a connection; `published`: the same for the
+    published tables, which are tables in an export. Tables, views and columns of others stay as they are.
     """
-    return "; ".join(_statements(columns, ledger))
+    return "; ".join(_statements(columns, ledger, published))
 
 
-def _statements(columns: Iterable[tuple[str, str, str]], ledger: Literal["TABLE", "VIEW"]) -> Iterator[str]:
+def _statements(columns: Iterable[tuple[str, str, str]], ledger: _Kind, published: _Kind) -> Iterator[str]:
     known = described()
     for place, group in groupby(columns, lambda column: column[:2]):
         if (one := known.get(place)) is None:
             continue
         name = f'{place[0]}."{place[1]}"'
-        yield f"COMMENT ON {ledger if place[0] == 'sync' else 'VIEW'} {name} IS {literal(one.description)}"
+        kind = ledger if place[0] == "sync" else published if isinstance(one, schema.Table) else "VIEW"
+        yield f"COMMENT ON {kind} {name} IS {literal(one.description)}"
         for _, _, column in group:
             if text := one.describe(column):
                 yield f'COMMENT ON COLUMN {name}."{column}" IS {literal(text)}'

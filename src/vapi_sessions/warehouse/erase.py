@@ -107,13 +107,36 @@ def sanitize_raw(layout: Layout, sanitizer: Sanitizer) -> int:
         state = progress.get("state", {})
         if not sanitizer.is_stricter(state.get(STATE)):
             continue
-        rows = observations(path)
-        sanitized = iter(sanitizer.page([row.body for row in rows if row.body]))
-        rows = [replace(row, body=next(sanitized)) if row.body else row for row in rows]
-        raw.write(layout.raw, path.name, rows, {**progress, "state": {**state, **sanitizer.state}})
+        _write_sanitized(path, layout.raw, sanitizer, progress)
         done += 1
         faultpoints.reach("tighten.raw_written")
     return done
+
+
+def sanitized_copies(
+    raw_files: Iterable[Path], directory: Path, sanitizer: Sanitizer, forgotten: Callable[[str], bool]
+) -> None:
+    """Write these raw files to another directory, sanitized and without forgotten sessions. Those that are missing are skipped.
+
+    Raises WarehouseError.
+    """
+    for path in raw_files:
+        if path.exists():
+            _write_sanitized(path, directory, sanitizer, raw.read_progress(path), forgotten)
+
+
+def _write_sanitized(
+    path: Path,
+    directory: Path,
+    sanitizer: Sanitizer,
+    progress: Mapping[str, Any],
+    forgotten: Callable[[str], bool] = lambda session_id: False,
+) -> None:
+    rows = [row for row in observations(path) if not forgotten(row.session_id)]
+    sanitized = iter(sanitizer.page([row.body for row in rows if row.body]))
+    rows = [replace(row, body=next(sanitized)) if row.body else row for row in rows]
+    state = {**progress.get("state", {}), **sanitizer.state}
+    raw.write(directory, path.name, rows, {**progress, "state": state})
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -52,6 +52,11 @@ def run(warehouse: Path, query: str, output: str | None, out: TextIO) -> str | N
             ) from None
 
 
+def write_csv(db: duckdb.DuckDBPyConnection, query: str, out: TextIO) -> None:
+    """Write the rows of a query as CSV, in the form of `run`."""
+    _stream(db, query, _write_csv, out)
+
+
 def _write_text(db: duckdb.DuckDBPyConnection, query: str, output: str | None, out: TextIO) -> str | None:
     relation = db.sql(query)
     if relation is None:  # only comments

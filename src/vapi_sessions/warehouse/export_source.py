@@ -1,0 +1,74 @@
+"""The published tables and views as an export shows them: without paths of this machine and without the writer's own facts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import duckdb
+
+from vapi_sessions import schema
+from vapi_sessions.core.paths import literal
+from vapi_sessions.errors import ConfigurationError
+from vapi_sessions.privacy.sanitizer import KEY_STATE
+from vapi_sessions.warehouse.index_schema import SYNC_TABLES
+
+#: The tables, and those of the ledger.
+TABLES: Final = tuple(table.name for table in schema.TABLES)
+_LEDGER: Final = tuple(f"sync.{table.name}" for table in SYNC_TABLES)
+#: DuckDB's memory limit for tables, MiB, and its threads, each of which needs a part of it. More memory would only be a larger cache.
+_MEMORY_LIMIT: Final = 256
+_THREADS: Final = 2
+#: Facts in `sync.state` that only a writer needs. They are derived from a key and from the list of forgotten people.
+_WRITERS_OWN: Final = (KEY_STATE, "forgotten_compared")
+
+
+def prepare(db: duckdb.DuckDBPyConnection, warehouse: Path, scratch: Path, *, tables_only: bool) -> None:
+    """Make a connection of `reader.connect` ready for an export. It spills to `scratch`.
+
+    `memory.sync.runs` and `memory.sync.state` become views without what an export leaves out. `tables_only`: tables are copied in
+    little memory. The rows of a view have to be aggregated, which may need more.
+    """
+    limits = [f"SET memory_limit = '{_MEMORY_LIMIT}MiB'", f"SET threads = {_THREADS}"] if tables_only else []
+    without_paths = f"replace(replace(error, {literal(warehouse)}, 'warehouse'), {literal(Path.home())}, '~')"
+    own = ", ".join(map(literal, _WRITERS_OWN))
+    for statement in (
+        *limits,
+        f"SET temp_directory = {literal(scratch)}",
+        "SET preserve_insertion_order = false",  # else rows wait in memory for those before them
+        f"CREATE OR REPLACE VIEW memory.sync.runs AS SELECT * REPLACE ({without_paths} AS error) FROM vapi.sync.runs",
+        f"CREATE OR REPLACE VIEW memory.sync.state AS FROM vapi.sync.state WHERE key NOT IN ({own})",
+    ):
+        db.execute(statement).fetchall()
+
+
+def chosen(db: duckdb.DuckDBPyConnection, names: Sequence[str]) -> list[str]:
+    """The tables and views of these names, each once; without names the five tables.
+
+    Raises ConfigurationError for a name that does not exist.
+    """
+    if not names:
+        return list(TABLES)
+    there = [*TABLES, *_views(db), *_LEDGER]
+    for name in names:
+        if name not in there:
+            close = difflib.get_close_matches(name, there, n=3, cutoff=0.5)
+            raise ConfigurationError(
+                f"There is no table or view '{name}'.",
+                f"Did you mean {_either(close)}?" if close else f"Choose from: {', '.join(there)}.",
+            )
+    return list(dict.fromkeys(names))
+
+
+def _views(db: duckdb.DuckDBPyConnection) -> list[str]:
+    found = db.execute(
+        "SELECT view_name FROM duckdb_views() WHERE database_name = 'memory' AND schema_name = 'main' AND NOT internal "
+        "ORDER BY view_name"
+    ).fetchall()
+    return [name for (name,) in found if name not in TABLES]
+
+
+def _either(names: Iterable[str]) -> str:
+    return " or ".join(names)
