@@ -91,6 +91,7 @@ lock: setup  ## resolve the dependencies again (LOCK_FLAGS=--upgrade)
 	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --output-file requirements/product.txt
 	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --group dev --constraint requirements/product.txt --output-file requirements/development.txt
 	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --extra notebook --constraint requirements/development.txt --output-file requirements/notebook.txt
+	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --extra report --constraint requirements/development.txt --output-file requirements/report.txt
 
 clean:  ## remove .venv and everything that was built
 	rm -rf .venv .venv-bench build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,190 @@
+"""What all charts share: the `Chart` itself, colours, axes of time, and the look.
+
+Colours are CSS variables of `page.css`, so that a chart follows the switch between light and dark, and the printer, without
+being drawn again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final
+
+import altair as alt
+
+from vapi_sessions.report import wordings
+from vapi_sessions.report.period import Period, Row
+
+ACCENT: Final = "var(--accent)"
+OTHERS: Final = "var(--others)"
+#: Told apart by people with any colour vision, in light and dark.
+SERIES: Final = tuple(f"var(--series-{number})" for number in range(1, 7))
+#: Fewer days or weeks would make bars as wide as a hand.
+FEWEST_BUCKETS: Final = 14
+#: Rows of the table below a chart: the latest ones.
+MOST_ROWS: Final = 120
+
+#: How all charts look: `vegaEmbed` gets it once.
+CONFIG: Final[dict[str, Any]] = {
+    "background": "transparent",
+    "font": "inherit",
+    "padding": {"left": 2, "right": 8, "top": 8, "bottom": 2},
+    "view": {"stroke": None},
+    # For screen readers, the description of the chart and the table below it are better than hundreds of marks.
+    "mark": {"aria": False},
+    "axis": {
+        "aria": False, "labelColor": "var(--muted)", "titleColor": "var(--muted)", "labelFontSize": 11, "titleFontSize": 11,
+        "titleFontWeight": "normal", "gridColor": "var(--line)", "domain": False, "ticks": False, "labelPadding": 6,
+        "titlePadding": 8,
+    },
+    "axisX": {"grid": False, "domain": True, "domainColor": "var(--line-strong)"},
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table below a chart: the key in the rows, the heading, and how to write a value."""
+
+    key: str
+    title: str
+    write: Callable[[Any], str] = str
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawn chart. `view` is where the numbers come from; the table below the chart shows `columns` of `rows`."""
+
+    name: str
+    title: str
+    spec: dict[str, Any]
+    view: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    subtitle: str = ""
+    legend: Sequence[tuple[str, str]] = ()
+    note: str = ""
+    facts: Sequence[tuple[str, str]] = ()
+
+    @property
+    def table(self) -> Sequence[Row]:
+        """The latest rows."""
+        return self.rows[-MOST_ROWS:]
+
+    @property
+    def description(self) -> str:
+        """The text for screen readers."""
+        return str(self.spec["description"])
+
+    @property
+    def left_out(self) -> int:
+        """How many earlier rows the table does not show."""
+        return max(len(self.rows) - MOST_ROWS, 0)
+
+
+def specification(
+    chart: alt.TopLevelMixin, *, description: str, height: int | None = 220, **datasets: Sequence[Row]
+) -> dict[str, Any]:
+    """A Vega-Lite specification that is as wide as its place on the page. `datasets` are the rows, by the name in the chart."""
+    drawn = chart.properties(width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))  # type: ignore[attr-defined]  # of each kind of chart
+    if height is not None:
+        drawn = drawn.properties(height=height)
+    spec: dict[str, Any] = drawn.to_dict()
+    spec.pop("config", None)  # CONFIG applies
+    return spec | {"description": description, "datasets": {name: list(rows) for name, rows in datasets.items()}}
+
+
+def spans(rows: Sequence[Row], period: Period) -> list[Row]:
+    """The rows with the bounds of their day or week in UTC, as the axis of time needs them, and its name."""
+    length = timedelta(days=7 if period.weekly else 1)
+    found = []
+    for row in rows:
+        start = datetime.combine(row["start"], time(), UTC)
+        found.append(
+            row
+            | {
+                "start": start.isoformat(),
+                "middle": (start + length / 2).isoformat(),
+                "end": (start + length * 0.86).isoformat(),  # leaves a gap to the next bar
+                "when": f"week of {wordings.day(row['start'])}" if period.weekly else wordings.weekday(row["start"]),
+            }
+        )
+    return found
+
+
+def range_of(rows: Sequence[Row]) -> str:
+    """`from 9 Nov 2026 to 29 Nov 2026`, of rows with bounds."""
+    starts = [date.fromisoformat(row["start"][:10]) for row in rows]
+    return f"from {wordings.day(min(starts))} to {wordings.day(max(starts))}" if starts else "without data"
+
+
+def each(period: Period) -> str:
+    """What a value of a series over time is for: `day` or `week`."""
+    return "week" if period.weekly else "day"
+
+
+def time_axis(period: Period, shorthand: str = "start:T") -> alt.X:
+    """The axis of time: the whole history, in days of the warehouse's time zone."""
+    length = timedelta(days=7 if period.weekly else 1)
+    first = period.history_first_day
+    if period.weekly:
+        first -= timedelta(days=first.weekday())
+    last = period.history_last_day + length
+    first = min(first, last - length * FEWEST_BUCKETS)
+    days = (last - first).days
+    shown = "%b %Y" if days > 200 else "%-d %b"
+    return alt.X(
+        shorthand,
+        title=None,
+        # "utc": a browser elsewhere shows the same days
+        scale=alt.Scale(type="utc", domain=[first.isoformat(), last.isoformat()], nice=False),
+        axis=alt.Axis(format=shown, labelOverlap=True, labelFlush=False, tickCount={"interval": "week", "step": 1} if 20 < days < 60 else 7),
+    )  # fmt: skip
+
+
+def bars_over_time(
+    y: alt.Y, colour: Any, tooltip: list[alt.Tooltip], period: Period, *, order: str | None = None
+) -> alt.Chart:
+    """A bar for each day or week, stacked if `order` is given; needs `spans`."""
+    chart = (
+        alt.Chart(alt.NamedData("rows"))
+        .mark_bar(color=ACCENT)
+        .encode(x=time_axis(period), x2="end:T", y=y, tooltip=tooltip)
+    )
+    if colour is not None:
+        chart = chart.encode(color=colour)
+    return chart.encode(order=alt.Order(order)) if order else chart
+
+
+def line_over_time(
+    y: alt.Y, tooltip: list[alt.Tooltip], period: Period, *, colour: str = ACCENT
+) -> alt.LayerChart:
+    """A line through the middle of each day or week, with a point that appears for the tooltip; needs `spans`."""
+    base = alt.Chart(alt.NamedData("rows")).encode(x=time_axis(period, "middle:T"), y=y)
+    return alt.layer(
+        base.mark_line(color=colour, strokeWidth=2, interpolate="monotone"),
+        base.mark_point(color=colour, filled=True, size=22).encode(tooltip=tooltip),
+    )
+
+
+def colours(column: str, of: Mapping[str, str]) -> alt.Color:
+    """Colours by value. The page writes the legend, because one inside of the chart cannot wrap on a phone."""
+    return alt.Color(
+        f"{column}:N", scale=alt.Scale(domain=list(of), range=list(of.values())), legend=None
+    )
+
+
+def counts(**options: Any) -> alt.Axis:
+    """An axis of whole numbers, without fractions for small ones."""
+    return alt.Axis(**{"format": "~s", "tickCount": 5, "tickMinStep": 1} | options)
+
+
+def when() -> alt.Tooltip:
+    """The first line of a tooltip: day, week or hour."""
+    return alt.Tooltip("when:N", title=" ")
+
+
+def when_column() -> Column:
+    """The first column of a table over time."""
+    return Column("when", "when", numeric=False)

@@ -1,0 +1,304 @@
+"""The figures of the report: one function a question, from the published views to plain rows.
+
+Series over time cover the whole history, by day or by week (`Period.bucket`); everything else is about the period.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from vapi_sessions.report.period import Period, Row, Source
+
+MOST_MODELS: Final = 6
+MOST_TOOLS: Final = 12
+MOST_ASSISTANTS: Final = 12
+MOST_OUTPUTS: Final = 8
+MOST_VALUES: Final = 6
+OUTCOMES: Final = ("completed", "expired", "open")
+TOOL_RESULTS: Final = ("answered", "failed", "empty", "unanswered")
+#: Sessions that arrived after `Period.until` count in the period, so that its figures equal the sums of the charts.
+_END_OF_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A figure of the period, and of the period before. `kind`: count, money or share; null if there is nothing to count."""
+
+    name: str
+    kind: str
+    value: float | None
+    before: float | None
+    note: str = ""
+
+
+def headlines(source: Source, period: Period) -> list[Headline]:
+    """Sessions, cost, completed share, customers and messages, each against the period before."""
+    now = _totals(source, period.since, _END_OF_TIME)
+    then = _totals(source, period.before, period.since) if period.has_before else dict.fromkeys(now)
+    pending = f"{now['pending']:,} still without a price" if now["pending"] else ""
+    return [
+        Headline("conversations", "count", now["sessions"], then["sessions"]),
+        Headline("cost", "money", now["cost"], then["cost"], pending),
+        Headline("completed", "share", now["completed_share"], then["completed_share"], "of those that ended"),
+        Headline("customers", "count", now["customers"], then["customers"], _returned(now)),
+        Headline("messages", "count", now["messages"], then["messages"]),
+    ]
+
+
+def _totals(source: Source, since: datetime, until: datetime) -> Row:
+    totals = source.row(
+        """SELECT count(*) AS sessions, ROUND(FSUM(cost_usd), 6) AS cost,
+            count(*) FILTER (cost_usd IS NULL) AS pending, COALESCE(sum(message_count), 0)::BIGINT AS messages,
+            ROUND(count(*) FILTER (outcome = 'completed')
+                / NULLIF(count(*) FILTER (outcome IN ('completed', 'expired')), 0), 6) AS completed_share
+        FROM session_facts WHERE created_at >= $since AND created_at < $until""",
+        since=since,
+        until=until,
+    )
+    return totals | source.row(
+        """SELECT count(DISTINCT customer_key) AS customers,
+            count(DISTINCT customer_key) FILTER (visit_number > 1) AS returned
+        FROM customer_journey WHERE created_at >= $since AND created_at < $until""",
+        since=since,
+        until=until,
+    )
+
+
+def _returned(totals: Row) -> str:
+    return f"{totals['returned']:,} had been here before" if totals["customers"] else ""
+
+
+def cost_by_model(source: Source, period: Period) -> list[Row]:
+    """Cost by day or week and model: the most expensive models, then the others together. Session fees have no model."""
+    return source.rows(
+        f"""WITH components AS (
+            SELECT {period.bucket()} AS start, cost_usd,
+                CASE WHEN model_name IS NOT NULL THEN model_name WHEN type = 'session' THEN 'session fee' ELSE 'no model' END
+                    AS model
+            FROM cost_components_by_day
+        ), ranked AS (
+            SELECT model, ROW_NUMBER() OVER (ORDER BY FSUM(cost_usd) DESC NULLS LAST, model) AS rank
+            FROM components GROUP BY model
+        )
+        SELECT start, CASE WHEN rank <= {MOST_MODELS} THEN model ELSE 'other models' END AS model,
+            least(rank, {MOST_MODELS + 1}) AS rank, ROUND(FSUM(cost_usd), 6) AS cost_usd
+        FROM components JOIN ranked USING (model)
+        GROUP BY ALL HAVING ROUND(FSUM(cost_usd), 6) <> 0 ORDER BY start, rank"""
+    )
+
+
+def pending_cost(source: Source, period: Period) -> list[Row]:
+    """Days or weeks with sessions that have no price yet."""
+    return source.rows(
+        f"""SELECT {period.bucket()} AS start, sum(pending_session_count)::BIGINT AS pending
+        FROM cost_by_day GROUP BY ALL HAVING pending > 0 ORDER BY start"""
+    )
+
+
+def not_itemised(source: Source) -> float:
+    """Cost of sessions minus cost of their components, over the whole history. Both come from the source."""
+    row = source.row(
+        """SELECT COALESCE((SELECT FSUM(cost_usd) FROM cost_by_day), 0)
+            - COALESCE((SELECT FSUM(cost_usd) FROM cost_components_by_day), 0) AS rest"""
+    )
+    return round(float(row["rest"]), 6)
+
+
+def cost_distribution(source: Source, period: Period) -> tuple[Row, list[Row]]:
+    """Quantiles of a priced session's cost, and a histogram up to the 99 % quantile; the last bin holds everything above."""
+    facts = source.row(
+        """SELECT count(*) AS sessions, ROUND(AVG(cost_usd), 6) AS mean, ROUND(MEDIAN(cost_usd), 6) AS median,
+            ROUND(QUANTILE_CONT(cost_usd, 0.9), 6) AS p90, ROUND(QUANTILE_CONT(cost_usd, 0.99), 6) AS p99,
+            MAX(cost_usd) AS highest
+        FROM session_facts WHERE created_at >= $since AND cost_usd IS NOT NULL""",
+        since=period.since,
+    )
+    if not facts["sessions"]:
+        return facts, []
+    width = nice_step(max(facts["p99"], 0.0), 24)
+    last = max(math.ceil(facts["p99"] / width), 1)
+    bins = source.rows(
+        """SELECT least(floor(greatest(cost_usd, 0) / $width), $last)::INTEGER AS bin, count(*) AS sessions
+        FROM session_facts WHERE created_at >= $since AND cost_usd IS NOT NULL GROUP BY ALL ORDER BY bin""",
+        since=period.since,
+        width=width,
+        last=last,
+    )
+    return facts, [
+        {
+            "low": round(row["bin"] * width, 6),
+            "high": round((row["bin"] + 1) * width, 6),
+            "above": row["bin"] == last,
+            "sessions": row["sessions"],
+        }
+        for row in bins
+    ]
+
+
+def nice_step(span: float, parts: int) -> float:
+    """A step of 1, 2 or 5 times a power of ten, of which about `parts` make `span`."""
+    if span <= 0:
+        return 0.01
+    power: float = 10.0 ** math.floor(math.log10(span / parts))
+    return next(round(power * step, 12) for step in (1, 2, 5, 10) if power * step * parts >= span)
+
+
+def assistants(source: Source, period: Period) -> list[Row]:
+    """The assistants with most sessions: completed share, cost, length."""
+    return source.rows(
+        f"""SELECT COALESCE(assistant, '(none)') AS assistant, count(*) AS sessions,
+            ROUND(count(*) FILTER (outcome = 'completed')
+                / NULLIF(count(*) FILTER (outcome IN ('completed', 'expired')), 0), 6) AS completed_share,
+            ROUND(FSUM(cost_usd), 6) AS cost_usd, ROUND(MEDIAN(cost_usd), 6) AS median_cost_usd,
+            ROUND(QUANTILE_CONT(cost_usd, 0.9), 6) AS p90_cost_usd,
+            count(*) FILTER (cost_usd IS NULL) AS pending, ROUND(AVG(message_count), 1) AS messages
+        FROM session_facts WHERE created_at >= $since
+        GROUP BY ALL ORDER BY cost_usd DESC NULLS LAST, assistant LIMIT {MOST_ASSISTANTS}""",
+        since=period.since,
+    )
+
+
+def outcomes(source: Source, period: Period) -> list[Row]:
+    """Sessions by day or week of creation and outcome."""
+    return source.rows(
+        f"""SELECT {period.bucket()} AS start, sum(completed_session_count)::BIGINT AS completed,
+            sum(expired_session_count)::BIGINT AS expired, sum(open_session_count)::BIGINT AS open
+        FROM outcomes_by_day GROUP BY ALL ORDER BY start"""
+    )
+
+
+def completed_share(source: Source, period: Period) -> list[Row]:
+    """Share of the ended sessions that completed: of seven days up to each day, or of each week."""
+    days = 0 if period.weekly else 6
+    return source.rows(
+        f"""WITH counted AS (
+            SELECT {period.bucket()} AS start, sum(completed_session_count) AS completed, sum(expired_session_count) AS expired
+            FROM outcomes_by_day GROUP BY ALL
+        ), summed AS (
+            SELECT start, sum(completed) OVER recent AS completed, sum(completed + expired) OVER recent AS ended FROM counted
+            WINDOW recent AS (ORDER BY start RANGE BETWEEN INTERVAL {days} DAY PRECEDING AND CURRENT ROW)
+        )
+        SELECT start, ROUND(completed / ended, 6) AS share, ended::BIGINT AS ended FROM summed WHERE ended > 0 ORDER BY start"""
+    )
+
+
+def messages(source: Source, period: Period) -> list[Row]:
+    """Messages by day or week of their session's creation."""
+    return source.rows(
+        f"""SELECT {period.bucket()} AS start, sum(message_count)::BIGINT AS messages
+        FROM sessions_by_day GROUP BY ALL ORDER BY start"""
+    )
+
+
+def busiest_hours(source: Source, period: Period) -> list[Row]:
+    """Sessions by weekday (1 is Monday) and hour of creation; all 168, quiet ones included."""
+    return source.rows(
+        """SELECT weekday, hour, count(f.session_id) AS sessions
+        FROM (SELECT unnest(range(1, 8)) AS weekday) CROSS JOIN (SELECT unnest(range(24)) AS hour)
+        LEFT JOIN (FROM session_facts WHERE created_at >= $since) AS f USING (weekday, hour)
+        GROUP BY ALL ORDER BY weekday, hour""",
+        since=period.since,
+    )
+
+
+def tools(source: Source, period: Period) -> list[Row]:
+    """The tools with most calls, and how these ended; then the other tools together."""
+    counts = ", ".join(
+        f"sum({name}_count)::BIGINT AS {name}" for name in ("call", *TOOL_RESULTS, "repeated")
+    )
+    return source.rows(
+        f"""WITH ranked AS (
+            SELECT COALESCE(function_name, '(unnamed)') AS tool, *,
+                DENSE_RANK() OVER (ORDER BY calls DESC, function_name) AS rank
+            FROM (SELECT *, sum(call_count) OVER (PARTITION BY function_name) AS calls FROM tools_by_day WHERE day >= $day)
+        )
+        SELECT CASE WHEN rank <= {MOST_TOOLS} THEN tool ELSE 'other tools' END AS tool,
+            least(rank, {MOST_TOOLS + 1}) AS rank, {counts}
+        FROM ranked GROUP BY ALL ORDER BY rank""",
+        day=period.first_day,
+    )
+
+
+def outputs(source: Source, period: Period) -> list[Row]:
+    """The structured outputs (and fields of them) with most sessions, each with its main kind and its summary.
+
+    A number has `mean`, a boolean `true_share`, a text `values`: the most common ones with their counts.
+    """
+    found = source.rows(
+        f"""SELECT name, field, MODE(kind) AS kind, count(DISTINCT session_id) AS sessions,
+            ROUND(AVG(value_number), 6) AS mean, ROUND(MEDIAN(value_number), 6) AS median,
+            ROUND(AVG(value_boolean::INTEGER), 6) AS true_share, count(DISTINCT value_text) AS distinct_values
+        FROM structured_output_values WHERE session_created_at >= $since AND kind IN ('number', 'boolean', 'text')
+        GROUP BY ALL ORDER BY sessions DESC, name, field LIMIT {MOST_OUTPUTS}""",
+        since=period.since,
+    )
+    for output in found:
+        output["label"] = ".".join(part for part in (output["name"] or "(unnamed)", output["field"]) if part)
+        if output["kind"] == "text":
+            output["values"] = _common_values(source, period, output)
+        else:
+            output["trend"] = _trend(source, period, output)
+    return found
+
+
+def _common_values(source: Source, period: Period, output: Row) -> list[Row]:
+    return source.rows(
+        f"""SELECT left(value_text, 60) AS value, count(DISTINCT session_id) AS sessions FROM structured_output_values
+        WHERE session_created_at >= $since AND kind = 'text'
+            AND name IS NOT DISTINCT FROM $name AND field IS NOT DISTINCT FROM $field
+        GROUP BY ALL ORDER BY sessions DESC, value LIMIT {MOST_VALUES}""",
+        since=period.since,
+        name=output["name"],
+        field=output["field"],
+    )
+
+
+def _trend(source: Source, period: Period, output: Row) -> list[Row]:
+    """Mean, or share of true, by day or week, weighted by the number of values of each day."""
+    value = "mean_number" if output["kind"] == "number" else "true_share"
+    return source.rows(
+        f"""SELECT {period.bucket()} AS start, ROUND(FSUM({value} * value_count) / sum(value_count), 6) AS value
+        FROM structured_output_trends
+        WHERE {value} IS NOT NULL AND name IS NOT DISTINCT FROM $name AND field IS NOT DISTINCT FROM $field
+        GROUP BY ALL ORDER BY start""",
+        name=output["name"],
+        field=output["field"],
+    )
+
+
+def customers(source: Source) -> tuple[Row, list[Row]]:
+    """All customers: how many came back, after how many days; and how many had one, two … sessions."""
+    facts = source.row(
+        """SELECT count(*) AS customers, count(*) FILTER (returning) AS returned,
+            ROUND(count(*) FILTER (returning) / NULLIF(count(*), 0), 6) AS returning_share,
+            ROUND(MEDIAN(median_days_between_contacts), 1) AS median_days
+        FROM customers"""
+    )
+    counted = source.rows(
+        """SELECT CASE WHEN session_count >= 10 THEN 10 WHEN session_count >= 5 THEN 5 ELSE session_count END::INTEGER AS rank,
+            count(*) AS customers, sum(session_count)::BIGINT AS sessions, ROUND(FSUM(cost_usd), 6) AS cost_usd
+        FROM customers GROUP BY ALL ORDER BY rank"""
+    )
+    names = {5: "5 to 9", 10: "10 or more"}
+    return facts, [{"visits": names.get(row["rank"], str(row["rank"])), **row} for row in counted]
+
+
+def contacts(source: Source, period: Period) -> list[Row]:
+    """Sessions by day or week: a customer's first, a customer's later ones, and those without a known customer."""
+    return source.rows(
+        f"""SELECT {period.bucket()} AS start, count(*) FILTER (visit_number = 1) AS new,
+            count(*) FILTER (visit_number > 1) AS returning, count(*) FILTER (visit_number IS NULL) AS unknown
+        FROM session_facts LEFT JOIN customer_journey USING (session_id) GROUP BY ALL ORDER BY start"""
+    )
+
+
+def failing_checks(source: Source) -> dict[str, int] | None:
+    """Failing rows by check, as the last sync counted them; None if no check has run yet."""
+    found = source.rows("SELECT value FROM sync.state WHERE key = 'checks'")
+    if not found:
+        return None
+    return {str(name): int(rows) for name, rows in json.loads(found[0]["value"]).items() if rows}

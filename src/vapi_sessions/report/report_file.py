@@ -1,0 +1,70 @@
+"""`write_report`: from a warehouse to the HTML file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from vapi_sessions.errors import ConfigurationError, WarehouseError
+from vapi_sessions.report import figures, transcripts
+from vapi_sessions.report.period import Source, choose, freshness
+from vapi_sessions.warehouse.reader import check_version, reading
+
+#: Modules of the extra [report].
+_EXTRA = ("altair", "jinja2", "vl_convert")
+
+
+@dataclass(frozen=True)
+class Written:
+    """The file, its size, and how many sessions it is about; 0 if nothing is published."""
+
+    path: Path
+    size: int
+    sessions: int
+
+
+def write_report(warehouse: Path, out: Path, *, since: date | None = None) -> Written:
+    """Write the report of a warehouse to `out`, replacing the file. `since` is the first day of the period, in the warehouse's time zone.
+
+    Only the owner can read the file, because it contains conversations. Raises ConfigurationError if the extra [report] is
+    not installed or the choice is wrong, WarehouseError if the warehouse cannot be read or the file not be written.
+    """
+    try:
+        from vapi_sessions.report import html_page
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        raise ConfigurationError(
+            f"The report needs the package {error.name}, which is not installed.",
+            "Install the extra [report]: pip install 'vapi-sessions[report]', or in a checkout: make setup.",
+        ) from None
+    if out.is_dir():
+        raise ConfigurationError(f"{out} is a directory.", "Give the path of a file with --out.")
+    with reading(warehouse) as db:
+        check_version(db, warehouse)
+        source = Source(db)
+        fresh = freshness(source)
+        period = choose(source, fresh, since)
+        page = html_page.render(source, fresh, period)
+    _write(out, page)
+    return Written(out.resolve(), len(page), int(fresh.get("session_count") or 0))
+
+
+def _write(out: Path, page: bytes) -> None:
+    """Replace the file in one step, so that a browser never loads half of it."""
+    try:
+        descriptor, draft = tempfile.mkstemp(dir=out.parent, prefix=".report-", suffix=".html")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(page)
+            Path(draft).replace(out)
+        except BaseException:
+            Path(draft).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise WarehouseError(
+            f"{out} cannot be written: {error.strerror}.", "Give another file with --out."
+        ) from None
