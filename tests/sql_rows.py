@@ -1,4 +1,4 @@
-"""An in-memory warehouse of hand-made rows: declared tables and published views."""
+"""An in-memory warehouse of hand-made rows: declared tables, the ledger and published views."""
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -7,6 +7,8 @@ from typing import Any
 import duckdb
 
 from vapi_sessions.schema import MESSAGES, SESSIONS, TABLES, Table
+from vapi_sessions.warehouse.index_schema import STATE, SYNC_TABLES
+from vapi_sessions.warehouse.view_files import view_files
 
 SQL = Path(__file__).parent.parent / "sql"
 VIEW_FILES = sorted((SQL / "views").glob("*.sql"))
@@ -40,6 +42,9 @@ class Rows:
                 f"CAST({c.name} AS JSON) AS {c.name}" if c.type == "JSON" else c.name for c in table.columns
             )
             self.run(f"CREATE VIEW {table.name} AS SELECT {columns} FROM store.{table.name}")
+        self.run("CREATE SCHEMA sync")
+        for table in SYNC_TABLES:
+            self.run(table.ddl("sync"))
 
     def run(self, sql: str, parameters: list[Any] | None = None) -> list[tuple[Any, ...]]:
         """All rows of one statement. Fetched at once, because an open result blocks the next statement."""
@@ -60,28 +65,36 @@ class Rows:
         """Remove all rows; faster than a new database for each test."""
         for table in TABLES:
             self.run(f"DELETE FROM store.{table.name}")
+        for table in SYNC_TABLES:
+            self.run(f"DELETE FROM sync.{table.name}")
         self.created.clear()
 
-    def create_views(self) -> None:
-        """Load every view file in the order of names, as the publication does."""
-        for file in VIEW_FILES:
-            self.run(file.read_text(encoding="utf-8"))
+    def create_views(self, zone: str = "UTC") -> None:
+        """Create every view, with days in this time zone, as the publication does."""
+        for view in view_files():
+            self.run(view.statement(zone))
 
     def check(self, name: str) -> list[Row]:
         """The rows that the check of that name returns."""
         return self.rows((SQL / "checks" / f"{name}.sql").read_text(encoding="utf-8"))
 
     def insert(self, table: Table, **values: Any) -> None:
-        """Insert one row as given; required columns that were left out are filled."""
-        fillers = {"VARCHAR": "x", "JSON": "{}", "TIMESTAMPTZ": MORNING}
+        """Insert one row as given, also into a table of `sync`; required columns that were left out are filled."""
+        fillers = {"VARCHAR": "x", "JSON": "{}", "TIMESTAMPTZ": MORNING, "BOOLEAN": False}
         for column in table.columns:
             if column.required:
                 values.setdefault(column.name, fillers.get(column.type, 0))
         names = ", ".join(values)
+        place = "sync" if table in SYNC_TABLES else "store"
         self.run(
-            f"INSERT INTO store.{table.name} ({names}) VALUES ({', '.join('?' * len(values))})",
+            f"INSERT INTO {place}.{table.name} ({names}) VALUES ({', '.join('?' * len(values))})",
             list(values.values()),
         )
+
+    def state(self, **facts: str) -> None:
+        """Insert facts into `sync.state`."""
+        for key, value in facts.items():
+            self.insert(STATE, key=key, value=value)
 
     def session(self, session_id: str = "s1", **values: Any) -> None:
         """Insert a session, created at `MORNING` by default."""

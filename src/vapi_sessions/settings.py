@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -80,6 +81,25 @@ class Settings(BaseSettings):
     pseudonym_key_file: KeyFile | None = None
     redact_names: Listed = ()
     redact_paths: Listed = ()
+
+    #: Of days and hours in the views; None keeps the warehouse's, which is UTC at first.
+    time_zone: str | None = None
+
+    @field_validator("time_zone")
+    @classmethod
+    def _check_time_zone(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        try:
+            return zoneinfo.ZoneInfo(value.strip()).key
+        except (
+            zoneinfo.ZoneInfoNotFoundError,
+            ValueError,
+            OSError,
+        ):  # a directory, or a name that is no file's
+            raise ValueError(
+                f"{value!r} is not a time zone that this machine knows, such as Europe/Berlin"
+            ) from None
 
     @field_validator("phone_region")
     @classmethod

@@ -13,7 +13,7 @@ import duckdb
 
 from vapi_sessions.warehouse.index import Index
 
-Views = Callable[[Index, Path], AbstractContextManager[str]]
+Views = Callable[[Index, Path, str], AbstractContextManager[str]]
 
 
 def lent(inner: Callable[..., Any], *given: Any, **named: Any) -> Any:
@@ -78,19 +78,19 @@ class Lent(Parsed):
 
 
 def made_once(new_views: Views) -> Views:
-    """Make the database of views once and copy it: binding its views takes longer than the rest of a publication.
+    """Make the database of views once for each time zone and copy it: binding its views takes longer than the rest of a publication.
 
     For tests only: all copies have one identity, so DuckDB would take the log of one for that of another.
     """
-    made: list[bytes] = []
+    made: dict[str, bytes] = {}
 
     @contextlib.contextmanager
-    def begin(index: Index, draft: Path) -> Iterator[str]:
-        if not made:
-            with new_views(index, draft):
+    def begin(index: Index, draft: Path, zone: str) -> Iterator[str]:
+        if zone not in made:
+            with new_views(index, draft, zone):
                 index.checkpoint()
-            made.append(draft.read_bytes())
-        draft.write_bytes(made[0])
+            made[zone] = draft.read_bytes()
+        draft.write_bytes(made[zone])
         with index.attached(draft) as origin:
             yield origin
 

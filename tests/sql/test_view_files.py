@@ -8,6 +8,8 @@ import pytest
 import vapi_sessions
 from sql_rows import CHECK_FILES, VIEW_FILES, Rows
 from vapi_sessions.schema import TABLES
+from vapi_sessions.warehouse.index_schema import SYNC_TABLES
+from vapi_sessions.warehouse.view_files import view_files
 
 
 @pytest.mark.parametrize("file", VIEW_FILES + CHECK_FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
@@ -64,12 +66,17 @@ def test_views_survive_attaching_under_another_name(tmp_path: Path) -> None:
     with duckdb.connect(str(file)) as connection:
         for table in TABLES:
             connection.execute(table.ddl()).fetchall()
-        for view in VIEW_FILES:
-            connection.execute(view.read_text(encoding="utf-8")).fetchall()
+        connection.execute("CREATE SCHEMA sync").fetchall()
+        for table in SYNC_TABLES:
+            connection.execute(table.ddl("sync")).fetchall()
+        for view in view_files():
+            connection.execute(view.statement()).fetchall()
     with duckdb.connect() as connection:
         connection.execute(f"ATTACH '{file}' AS elsewhere (READ_ONLY)").fetchall()
-        for view in VIEW_FILES:
-            assert connection.execute(f"SELECT * FROM elsewhere.{view.stem}").fetchall() == []
+        for view in view_files():
+            assert connection.execute(f"SELECT count(*) >= 0 FROM elsewhere.{view.name}").fetchall() == [
+                (True,)
+            ]
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,13 @@ Concurrency = Annotated[
 PageSize = Annotated[
     int | None, typer.Option(metavar="N", help="Sessions per page, 1 to 1000 (default: 1000).")
 ]
+TimeZone = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ZONE",
+        help="Time zone of days and hours in the views, such as Europe/Berlin (default: the stored one; at first UTC).",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)

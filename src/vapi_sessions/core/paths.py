@@ -70,7 +70,7 @@ def expanded(given: str | os.PathLike[str]) -> Path:
 
 
 def literal(path: str | os.PathLike[str]) -> str:
-    """A path or a pattern as an SQL string literal."""
+    """A path, a pattern or another text as an SQL string literal."""
     return "'" + os.fspath(path).replace("'", "''") + "'"
 
 

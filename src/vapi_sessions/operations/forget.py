@@ -26,6 +26,7 @@ from vapi_sessions.warehouse import erase, raw
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 from vapi_sessions.warehouse.suppression import Entry, Suppression
+from vapi_sessions.warehouse.time_zone import set_time_zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ def forget(
             recover(index, layout, now=clocks.now, suppression=suppression)
             if not dry_run:
                 policy_change.check_sanitizer(index.state(), sanitizer, empty=False)
+                set_time_zone(index, settings.time_zone, [layout.published])
             policy = _policy(settings, index, whom)
             people = [Person.of(kind, value, policy, layout, region) for kind, value in whom.customers]
             search = Search(layout, sessions, people, region)

@@ -20,19 +20,22 @@ from vapi_sessions.warehouse.layout import Layout, writer_lock
 from vapi_sessions.warehouse.snapshots import Publisher
 from vapi_sessions.warehouse.staging import Staging
 from vapi_sessions.warehouse.suppression import Suppression
+from vapi_sessions.warehouse.time_zone import set_time_zone
 
 
 def rebuild(
     warehouse: Path,
     *,
     sanitizer: Sanitizer | None = None,
+    time_zone: str | None = None,
     environment: Environment | None = None,
     progress: Progress | None = None,
 ) -> tuple[int, int]:
     """Derive index and rows from `raw/` again and publish them; then rewrite everything if the `sanitizer` is stricter than before.
 
     Returns the numbers of raw files merged and of sessions. The new index is made beside the old one and replaces it at the end, so
-    a rebuild that fails earlier changes nothing. The record of earlier runs is kept. Raises ConfigurationError if there is nothing
+    a rebuild that fails earlier changes nothing. The record of earlier runs is kept, and so is the time zone of the
+    views unless one is given. Raises ConfigurationError if there is nothing
     to rebuild from, or for another pseudonym key, WarehouseDamagedError if files of `raw/` seem to be missing, WarehouseError.
     """
     environment = environment or Environment()
@@ -62,7 +65,9 @@ def rebuild(
             stricter = sanitizer is not None and policy_change.check_sanitizer(
                 index.state(), sanitizer, empty=not sessions
             )
-            adopt.adopt_runs(index, (layout.index, layout.earlier, layout.published))
+            earlier = (layout.index, layout.earlier, layout.published)
+            adopt.adopt_runs(index, earlier)
+            set_time_zone(index, time_zone, earlier)
             index.checkpoint()
         # Sessions of a torn file are read again, and sessions that are being forgotten are still published. Of a file that is gone
         # nothing is known: then fewer sessions are derived than are published.

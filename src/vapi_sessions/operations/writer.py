@@ -19,12 +19,13 @@ from vapi_sessions.warehouse.layout import Layout, writer_lock
 from vapi_sessions.warehouse.snapshots import Publisher
 from vapi_sessions.warehouse.staging import Staging
 from vapi_sessions.warehouse.suppression import Suppression
+from vapi_sessions.warehouse.time_zone import set_time_zone
 
 
 class Writer:
     """Holds the writer's lock and the open index. Use as a context manager. Raises WarehouseError and ConfigurationError.
 
-    On entry it finishes what earlier runs left: a take-over, raw files that were not merged, an erasure, a policy that became
+    On entry it stores the time zone of the views, and finishes what earlier runs left: a take-over, raw files that were not merged, an erasure, a policy that became
     stricter. On exit it closes the index, erases what the run found to be forgotten, and releases the lock.
     """
 
@@ -34,6 +35,7 @@ class Writer:
         #: Raw files of earlier runs that were merged on entry.
         self.recovered_files = 0
         self._region = settings.phone_region
+        self._time_zone = settings.time_zone
         self._clocks = clocks
         self._progress = progress
         self._stack = ExitStack()
@@ -49,6 +51,7 @@ class Writer:
             take_over(layout, self.suppression, self._clocks, self._progress.say)
             self._stack.callback(self._erase_if_due)  # after the index is closed, before the lock is released
             self._open_index()
+            set_time_zone(self.index, self._time_zone, [layout.published])
             self.index.close_dead_runs()
             self._recover()
             self._complete_forget()

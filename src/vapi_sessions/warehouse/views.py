@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Final
 
 from vapi_sessions import schema
-from vapi_sessions.core import faultpoints, resources
+from vapi_sessions.core import faultpoints
 from vapi_sessions.core.files import PARTS, make_private, replace_derived, sync_directory, sync_file
 from vapi_sessions.core.paths import literal, pattern
 from vapi_sessions.warehouse.database_errors import database_errors
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.index_schema import SYNC_TABLES
 from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.time_zone import time_zone
+from vapi_sessions.warehouse.view_files import view_files
 
 #: The DuckDB variable that tells the views of `vapi.duckdb` where a warehouse was moved to. Only people who open that file
 #: directly need it: `connect` creates its own views.
@@ -26,9 +28,10 @@ OLDEST_DUCKDB: Final = "v1.0.0"
 def publish_views(index: Index, layout: Layout, snapshot: str) -> None:
     """Build a new `vapi.duckdb` and rename it over the old one. Raises WarehouseError, OSError."""
     draft = layout.scratch / "vapi.duckdb"
+    zone = time_zone(index.state())
     for leftover in (draft, _log_of(draft)):  # of a process that was killed
         leftover.unlink(missing_ok=True)
-    with database_errors(draft), new_views(index, draft) as origin:
+    with database_errors(draft), new_views(index, draft, zone) as origin:
         make_private(draft)
         for table in SYNC_TABLES:
             index.run(f"INSERT INTO sync.{table.name} BY NAME FROM {origin}.sync.{table.name}")
@@ -51,9 +54,9 @@ def _log_of(database: Path) -> Path:
 
 
 @contextlib.contextmanager
-def new_views(index: Index, draft: Path) -> Iterator[str]:
-    """A new database file, current while inside, with the empty tables of `sync` and the views of `sql/views`; yields the name of
-    the index.
+def new_views(index: Index, draft: Path, zone: str) -> Iterator[str]:
+    """A new database file, current while inside, with the empty tables of `sync` and the views of `sql/views`, whose days are those
+    of the time zone; yields the name of the index.
 
     The views use the published tables dozens of times, and DuckDB binds a view when it is created. Over the tables' own views
     that would open files each time, so the views are created over empty tables with the same columns, which are then dropped.
@@ -65,8 +68,8 @@ def new_views(index: Index, draft: Path) -> Iterator[str]:
         for table in schema.TABLES:
             columns = ", ".join(f"{c.name} {c.type}" for c in table.columns)
             index.run(f"CREATE TABLE {table.name} ({columns})")
-        for file in resources.sql_files("views"):
-            index.run(file.read_text("utf-8"))
+        for view in view_files():
+            index.run(view.statement(zone))
         for table in schema.TABLES:
             index.run(f"DROP TABLE {table.name}")
         yield origin

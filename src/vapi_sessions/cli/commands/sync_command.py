@@ -13,6 +13,7 @@ from vapi_sessions.cli.options import (
     PageSize,
     Settle,
     Since,
+    TimeZone,
     Until,
     Warehouse,
     command_settings,
@@ -37,6 +38,7 @@ def sync(
     lookback: Lookback = None,
     concurrency: Concurrency = None,
     page_size: PageSize = None,
+    time_zone: TimeZone = None,
 ) -> None:
     """Fetch all sessions on the first run, then only changes. Needs VAPI_API_KEY or VAPI_API_KEY_FILE."""
     from vapi_sessions.cli.display import display
@@ -44,7 +46,7 @@ def sync(
 
     settings = command_settings(
         warehouse=warehouse, base_url=base_url, since=since, until=until, full=full or None, settle=settle,
-        lookback=lookback, concurrency=concurrency, page_size=page_size,
+        lookback=lookback, concurrency=concurrency, page_size=page_size, time_zone=time_zone,
     )  # fmt: skip
     with display("sync") as progress:
         summary = operation.sync(settings, progress=progress)
