@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 
 from vapi_sessions.schema import MESSAGES, SESSIONS, TABLES, Table
-from vapi_sessions.warehouse.index_schema import STATE, SYNC_TABLES
+from vapi_sessions.warehouse.index_schema import INTERVALS, STATE, SYNC_TABLES
 from vapi_sessions.warehouse.view_files import view_files
 
 SQL = Path(__file__).parent.parent / "sql"
@@ -95,6 +95,17 @@ class Rows:
         """Insert facts into `sync.state`."""
         for key, value in facts.items():
             self.insert(STATE, key=key, value=value)
+
+    def published(self, **facts: str | datetime) -> None:
+        """Insert the facts of a published warehouse. Moments are stored as text, in µs, as the publication does."""
+        for key, value in {"published_at": MORNING, **facts}.items():
+            self.state(**{key: f"{value.timestamp() * 1e6:.0f}" if isinstance(value, datetime) else value})
+
+    def complete_until(self, moment: datetime) -> None:
+        """Publish a warehouse that holds all changes before `moment`."""
+        origin = datetime(2020, 1, 1, tzinfo=UTC)
+        self.published(origin=origin)
+        self.insert(INTERVALS, org_id="org", lower_bound=origin, upper_bound=moment)
 
     def session(self, session_id: str = "s1", **values: Any) -> None:
         """Insert a session, created at `MORNING` by default."""

@@ -1,10 +1,14 @@
 -- Which values did the structured outputs take? Grain: one row an output, a field (objects) or an element (lists).
 -- An object gives one row a field, a list one row an element, and a list in a field also one row an element. Deeper values
--- stay whole. field and position (from 0) say where the value was; they are null where they do not apply. An empty object or
--- list gives one row. Count distinct sessions, not rows: a list can hold a value twice.
+-- stay whole. An empty object or list gives one row. Count distinct sessions, not rows: a list can hold a value twice.
 -- Outputs of deleted and aged-out sessions are included; deleted_at and aged_out_at tell them apart.
--- kind: text, number, boolean, list, object or null. value_text is filled for every kind but null; value_number and
--- value_boolean only for their own kind. A number in quotes is text.
+-- Columns:
+--   field: the field of the object that holds the value; null if the result is not an object.
+--   position: the position in the list that holds the value, from 0; null if it is not in a list.
+--   kind: text, number, boolean, list, object or null. A number in quotes is text.
+--   value_text: the value as text, for every kind but null.
+--   value_number: the value, if it is a number.
+--   value_boolean: the value, if it is true or false.
 CREATE OR REPLACE VIEW structured_output_values AS
 WITH
 -- the CASE guards are there because json_each accepts both objects and lists

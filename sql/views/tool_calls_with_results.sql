@@ -1,10 +1,16 @@
 -- What was each tool asked, what did it answer, and how fast? Grain: one row a tool call.
 -- Calls of deleted and aged-out sessions are included.
--- arguments and result are shown as received; arguments_json and result_json are null if the text is not JSON.
--- outcome: 'unanswered' (no tool message answers the call), 'no_result' (the source's placeholder "No result returned."),
--- 'error' (the text begins with "error", or is a JSON object with a set "error"; a guess, because results carry no status),
--- otherwise 'answered'.
--- latency_seconds: from the message with the call to the message with the result; null unless both have a time.
+-- The outcome error is a guess, because results carry no status.
+-- Columns:
+--   arguments_json: the arguments as JSON; null if the text is not JSON.
+--   result_json: the result as JSON; null if the text is not JSON.
+--   outcome: unanswered (no tool message answers the call), no_result (the source's placeholder "No result returned."), error
+--     (the text begins with "error", or is a JSON object with a set "error"), otherwise answered.
+--   called_at: the time of the message with the call: its sent_at, otherwise its first_seen_at.
+--   called_at_source: sent_at or first_seen_at.
+--   latency_seconds: from the message with the call to the message with the result; null unless both have a time.
+--   repeated: whether an earlier call of the session had the same function name and the same arguments. White space
+--     between JSON tokens makes no difference, the order of keys does. Calls without a function name are never repeated.
 CREATE OR REPLACE VIEW tool_calls_with_results AS
 WITH
 parsed AS (
@@ -36,7 +42,13 @@ SELECT
     COALESCE(called.sent_at, called.first_seen_at) AS called_at,
     CASE WHEN called.sent_at IS NOT NULL THEN 'sent_at' WHEN called.first_seen_at IS NOT NULL THEN 'first_seen_at' END
         AS called_at_source,
-    EPOCH(answered.sent_at - called.sent_at) AS latency_seconds
+    EPOCH(answered.sent_at - called.sent_at) AS latency_seconds,
+    t.function_name IS NOT NULL
+    AND ROW_NUMBER() OVER (
+        PARTITION BY
+            t.session_id, t.session_created_at, t.function_name, COALESCE(CAST(JSON(t.arguments_json) AS VARCHAR), t.arguments)
+        ORDER BY t.message_index, t.tool_call_index
+    ) > 1 AS repeated
 FROM parsed AS t
 LEFT JOIN messages AS called
     ON called.session_id = t.session_id

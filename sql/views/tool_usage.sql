@@ -2,6 +2,20 @@
 -- Calls of deleted and aged-out sessions count. Calls without a function name make one row with a null name.
 -- Outcomes are those of tool_calls_with_results, which explains why error_count is a guess.
 -- Latencies are rounded to microseconds, the unit of the times, because DuckDB versions interpolate the last bits differently.
+-- Columns:
+--   call_count: calls of this function.
+--   session_count: sessions with such a call.
+--   answered_count: calls with a result that is neither empty nor an error.
+--   unanswered_count: calls that no tool message answers.
+--   no_result_count: calls whose answer is the source's placeholder for an empty result.
+--   error_count: calls whose answer reads like an error.
+--   unanswered_share: unanswered_count / call_count.
+--   repeated_count: calls with the same function name and arguments as an earlier call of their session.
+--   timed_call_count: calls whose latency is known.
+--   median_latency_seconds: over the timed calls.
+--   p95_latency_seconds: 95 of 100 timed calls are answered within this time (interpolated).
+--   first_called_at: time of the first call.
+--   last_called_at: time of the last call.
 CREATE OR REPLACE VIEW tool_usage AS
 SELECT
     function_name,
@@ -11,7 +25,8 @@ SELECT
     COUNT(*) FILTER (WHERE outcome = 'unanswered') AS unanswered_count,
     COUNT(*) FILTER (WHERE outcome = 'no_result') AS no_result_count,
     COUNT(*) FILTER (WHERE outcome = 'error') AS error_count,
-    COUNT(*) FILTER (WHERE outcome = 'unanswered') / COUNT(*) AS unanswered_share,
+    ROUND(COUNT(*) FILTER (WHERE outcome = 'unanswered') / COUNT(*), 6) AS unanswered_share,
+    COUNT(*) FILTER (WHERE repeated) AS repeated_count,
     COUNT(latency_seconds) AS timed_call_count,
     ROUND(MEDIAN(latency_seconds), 6) AS median_latency_seconds,
     ROUND(QUANTILE_CONT(latency_seconds, 0.95), 6) AS p95_latency_seconds,
