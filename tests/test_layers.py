@@ -25,7 +25,7 @@ FLOORS: Final = (
     {"privacy", "transform"},
     {"settings"},
     {"source", "warehouse"},
-    {"operations"},
+    {"operations", "report"},
     {"cli"},
     {"__main__"},
 )

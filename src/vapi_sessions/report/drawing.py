@@ -25,10 +25,15 @@ FEWEST_BUCKETS: Final = 14
 #: Rows of the table below a chart: the latest ones.
 MOST_ROWS: Final = 120
 
+#: That of page.css; Vega measures texts with it.
+FONT: Final = (
+    '-apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, "Noto Sans", Ubuntu, system-ui, sans-serif'
+)
+
 #: How all charts look: `vegaEmbed` gets it once.
 CONFIG: Final[dict[str, Any]] = {
     "background": "transparent",
-    "font": "inherit",
+    "font": FONT,
     "padding": {"left": 2, "right": 8, "top": 8, "bottom": 2},
     "view": {"stroke": None},
     # For screen readers, the description of the chart and the table below it are better than hundreds of marks.
@@ -92,7 +97,10 @@ def specification(
         drawn = drawn.properties(height=height)
     spec: dict[str, Any] = drawn.to_dict()
     spec.pop("config", None)  # CONFIG applies
-    return spec | {"description": description, "datasets": {name: list(rows) for name, rows in datasets.items()}}
+    return spec | {
+        "description": description,
+        "datasets": {name: list(rows) for name, rows in datasets.items()},
+    }
 
 
 def spans(rows: Sequence[Row], period: Period) -> list[Row]:
@@ -107,7 +115,9 @@ def spans(rows: Sequence[Row], period: Period) -> list[Row]:
                 "start": start.isoformat(),
                 "middle": (start + length / 2).isoformat(),
                 "end": (start + length * 0.86).isoformat(),  # leaves a gap to the next bar
-                "when": f"week of {wordings.day(row['start'])}" if period.weekly else wordings.weekday(row["start"]),
+                "when": f"week of {wordings.day(row['start'])}"
+                if period.weekly
+                else wordings.weekday(row["start"]),
             }
         )
     return found
@@ -138,46 +148,86 @@ def time_axis(period: Period, shorthand: str = "start:T") -> alt.X:
         shorthand,
         title=None,
         # "utc": a browser elsewhere shows the same days
-        scale=alt.Scale(type="utc", domain=[first.isoformat(), last.isoformat()], nice=False),
+        scale=alt.Scale(type="utc", domainMin=_milliseconds(first), domainMax=_milliseconds(last), nice=False),
         axis=alt.Axis(format=shown, labelOverlap=True, labelFlush=False, tickCount={"interval": "week", "step": 1} if 20 < days < 60 else 7),
     )  # fmt: skip
 
 
+def _milliseconds(day: date) -> int:
+    return int(datetime.combine(day, time(), UTC).timestamp() * 1000)
+
+
 def bars_over_time(
-    y: alt.Y, colour: Any, tooltip: list[alt.Tooltip], period: Period, *, order: str | None = None
-) -> alt.Chart:
-    """A bar for each day or week, stacked if `order` is given; needs `spans`."""
-    chart = (
-        alt.Chart(alt.NamedData("rows"))
-        .mark_bar(color=ACCENT)
-        .encode(x=time_axis(period), x2="end:T", y=y, tooltip=tooltip)
-    )
-    if colour is not None:
-        chart = chart.encode(color=colour)
-    return chart.encode(order=alt.Order(order)) if order else chart
-
-
-def line_over_time(
-    y: alt.Y, tooltip: list[alt.Tooltip], period: Period, *, colour: str = ACCENT
+    y: alt.Axis, title: str, tooltip: list[alt.Tooltip], period: Period, *, colour: Any = None
 ) -> alt.LayerChart:
-    """A line through the middle of each day or week, with a point that appears for the tooltip; needs `spans`."""
-    base = alt.Chart(alt.NamedData("rows")).encode(x=time_axis(period, "middle:T"), y=y)
+    """A bar for each day or week, of `spans`; with a colour, those of one day are stacked in the order of the rows."""
+    bars = (
+        alt.Chart(alt.NamedData("rows"))
+        .mark_rect(color=ACCENT)
+        .encode(
+            x="start:T",
+            x2="end:T",
+            y=alt.Y("top:Q", title=title, axis=y, scale=alt.Scale(zero=True)),
+            y2="base:Q",
+            tooltip=[when(), *tooltip],
+        )
+    )
+    return alt.layer(_band(period), bars.encode(color=colour) if colour is not None else bars)
+
+
+def _band(period: Period) -> alt.Chart:
+    """A faint background behind the days of the period, and the axis of time."""
+    first = max(period.first_day, period.history_first_day)
+    if period.weekly:
+        first -= timedelta(days=first.weekday())
+    last = period.last_day + timedelta(days=1)
+    spans_all = first <= period.history_first_day
+    values = [] if spans_all else [{"from": first.isoformat(), "to": last.isoformat()}]
+    return (
+        alt.Chart(alt.InlineData(values, name="period"))
+        .mark_rect(color="var(--band)")
+        .encode(x=time_axis(period, "from:T"), x2="to:T")
+    )
+
+
+def stacked(rows: Sequence[Row], key: str) -> list[Row]:
+    """The rows with `base` and `top`, in the order of `start`; rows of one day are on top of each other."""
+    heights: dict[Any, float] = {}
+    found = []
+    for row in sorted(rows, key=lambda row: row["start"]):
+        base = heights.get(row["start"], 0)
+        heights[row["start"]] = top = round(base + row[key], 6)
+        found.append(row | {"base": base, "top": top})
+    return found
+
+
+def line_over_time(y: alt.Y, tooltip: list[alt.Tooltip], period: Period) -> alt.LayerChart:
+    """A line through the middle of each day or week, and points for the tooltip; needs `spans`."""
     return alt.layer(
-        base.mark_line(color=colour, strokeWidth=2, interpolate="monotone"),
-        base.mark_point(color=colour, filled=True, size=22).encode(tooltip=tooltip),
+        _band(period),
+        alt.Chart(alt.NamedData("rows"))
+        .mark_line(color=ACCENT, strokeWidth=2, interpolate="monotone")
+        .encode(x="middle:T", y=y),
+        # The scale is given once: Vega-Lite warns if both layers have it.
+        alt.Chart(alt.NamedData("rows"))
+        .mark_point(color=ACCENT, filled=True, size=24)
+        .encode(x="middle:T", y=f"{y.to_dict()['field']}:Q", tooltip=[when(), *tooltip]),
     )
 
 
 def colours(column: str, of: Mapping[str, str]) -> alt.Color:
     """Colours by value. The page writes the legend, because one inside of the chart cannot wrap on a phone."""
-    return alt.Color(
-        f"{column}:N", scale=alt.Scale(domain=list(of), range=list(of.values())), legend=None
+    return alt.Color(f"{column}:N", scale=alt.Scale(domain=list(of), range=list(of.values())), legend=None)
+
+
+def counts(*, grid: bool = True, ticks: int = 5) -> alt.Axis:
+    """An axis of whole numbers: `9,500`, `10k`."""
+    return alt.Axis(
+        labelExpr="datum.value < 10000 ? format(datum.value, ',') : format(datum.value, '~s')",
+        tickCount=ticks,
+        tickMinStep=1,
+        grid=grid,
     )
-
-
-def counts(**options: Any) -> alt.Axis:
-    """An axis of whole numbers, without fractions for small ones."""
-    return alt.Axis(**{"format": "~s", "tickCount": 5, "tickMinStep": 1} | options)
 
 
 def when() -> alt.Tooltip:

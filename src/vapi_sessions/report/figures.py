@@ -43,7 +43,9 @@ def headlines(source: Source, period: Period) -> list[Headline]:
     return [
         Headline("conversations", "count", now["sessions"], then["sessions"]),
         Headline("cost", "money", now["cost"], then["cost"], pending),
-        Headline("completed", "share", now["completed_share"], then["completed_share"], "of those that ended"),
+        Headline(
+            "completed", "share", now["completed_share"], then["completed_share"], "of those that ended"
+        ),
         Headline("customers", "count", now["customers"], then["customers"], _returned(now)),
         Headline("messages", "count", now["messages"], then["messages"]),
     ]
@@ -173,17 +175,21 @@ def outcomes(source: Source, period: Period) -> list[Row]:
 
 def completed_share(source: Source, period: Period) -> list[Row]:
     """Share of the ended sessions that completed: of seven days up to each day, or of each week."""
-    days = 0 if period.weekly else 6
     return source.rows(
         f"""WITH counted AS (
             SELECT {period.bucket()} AS start, sum(completed_session_count) AS completed, sum(expired_session_count) AS expired
             FROM outcomes_by_day GROUP BY ALL
         ), summed AS (
             SELECT start, sum(completed) OVER recent AS completed, sum(completed + expired) OVER recent AS ended FROM counted
-            WINDOW recent AS (ORDER BY start RANGE BETWEEN INTERVAL {days} DAY PRECEDING AND CURRENT ROW)
+            WINDOW recent AS (ORDER BY start {_recent(period)})
         )
         SELECT start, ROUND(completed / ended, 6) AS share, ended::BIGINT AS ended FROM summed WHERE ended > 0 ORDER BY start"""
     )
+
+
+def _recent(period: Period) -> str:
+    """SQL: the rows of a smoothed value."""
+    return f"RANGE BETWEEN INTERVAL {0 if period.weekly else 6} DAY PRECEDING AND CURRENT ROW"
 
 
 def messages(source: Source, period: Period) -> list[Row]:
@@ -207,9 +213,7 @@ def busiest_hours(source: Source, period: Period) -> list[Row]:
 
 def tools(source: Source, period: Period) -> list[Row]:
     """The tools with most calls, and how these ended; then the other tools together."""
-    counts = ", ".join(
-        f"sum({name}_count)::BIGINT AS {name}" for name in ("call", *TOOL_RESULTS, "repeated")
-    )
+    counts = ", ".join(f"sum({name}_count)::BIGINT AS {name}" for name in ("call", *TOOL_RESULTS, "repeated"))
     return source.rows(
         f"""WITH ranked AS (
             SELECT COALESCE(function_name, '(unnamed)') AS tool, *,
@@ -238,6 +242,8 @@ def outputs(source: Source, period: Period) -> list[Row]:
     )
     for output in found:
         output["label"] = ".".join(part for part in (output["name"] or "(unnamed)", output["field"]) if part)
+        # Texts that hardly repeat, such as order numbers, say nothing as a chart.
+        output["unique"] = output["kind"] == "text" and output["distinct_values"] > 0.5 * output["sessions"]
         if output["kind"] == "text":
             output["values"] = _common_values(source, period, output)
         else:
@@ -258,13 +264,17 @@ def _common_values(source: Source, period: Period, output: Row) -> list[Row]:
 
 
 def _trend(source: Source, period: Period, output: Row) -> list[Row]:
-    """Mean, or share of true, by day or week, weighted by the number of values of each day."""
+    """Mean, or share of true: of seven days up to each day, or of each week; all values weigh the same."""
     value = "mean_number" if output["kind"] == "number" else "true_share"
     return source.rows(
-        f"""SELECT {period.bucket()} AS start, ROUND(FSUM({value} * value_count) / sum(value_count), 6) AS value
-        FROM structured_output_trends
-        WHERE {value} IS NOT NULL AND name IS NOT DISTINCT FROM $name AND field IS NOT DISTINCT FROM $field
-        GROUP BY ALL ORDER BY start""",
+        f"""WITH counted AS (
+            SELECT {period.bucket()} AS start, FSUM({value} * value_count) AS total, sum(value_count)::BIGINT AS amount
+            FROM structured_output_trends
+            WHERE {value} IS NOT NULL AND name IS NOT DISTINCT FROM $name AND field IS NOT DISTINCT FROM $field
+            GROUP BY ALL
+        )
+        SELECT start, ROUND(sum(total) OVER recent / sum(amount) OVER recent, 6) AS value FROM counted
+        WINDOW recent AS (ORDER BY start {_recent(period)}) ORDER BY start""",
         name=output["name"],
         field=output["field"],
     )
@@ -273,8 +283,8 @@ def _trend(source: Source, period: Period, output: Row) -> list[Row]:
 def customers(source: Source) -> tuple[Row, list[Row]]:
     """All customers: how many came back, after how many days; and how many had one, two … sessions."""
     facts = source.row(
-        """SELECT count(*) AS customers, count(*) FILTER (returning) AS returned,
-            ROUND(count(*) FILTER (returning) / NULLIF(count(*), 0), 6) AS returning_share,
+        """SELECT count(*) AS customers, count(*) FILTER ("returning") AS returned,
+            ROUND(count(*) FILTER ("returning") / NULLIF(count(*), 0), 6) AS returning_share,
             ROUND(MEDIAN(median_days_between_contacts), 1) AS median_days
         FROM customers"""
     )

@@ -9,7 +9,6 @@ from datetime import date
 from pathlib import Path
 
 from vapi_sessions.errors import ConfigurationError, WarehouseError
-from vapi_sessions.report import figures, transcripts
 from vapi_sessions.report.period import Source, choose, freshness
 from vapi_sessions.warehouse.reader import check_version, reading
 

@@ -52,16 +52,30 @@ class Message:
     exact: bool
     calls: list[Call] = field(default_factory=list)
 
+    @property
+    def kind(self) -> str:
+        """How it is shown: customer, assistant, system, or other."""
+        return self.speaker if self.speaker in ("customer", "assistant", "system") else "other"
+
 
 @dataclass
 class Transcript:
-    """A session with its cost components, structured outputs and messages; `left_out` messages are missing after `gap_after`."""
+    """A session with its cost components, structured outputs and messages; `left_out` messages are missing in the middle."""
 
     facts: Row
     components: list[Row]
     outputs: list[Row]
     messages: list[Message]
     left_out: int
+
+    @property
+    def after_gap(self) -> int | None:
+        """The index of the first message after those that are left out."""
+        return (
+            self.messages[FIRST_MESSAGES].index
+            if self.left_out and len(self.messages) > FIRST_MESSAGES
+            else None
+        )
 
 
 def most_expensive(source: Source, period: Period) -> list[Transcript]:
@@ -100,7 +114,9 @@ def most_expensive(source: Source, period: Period) -> list[Transcript]:
     calls = _by_session(_calls(source, where, chosen))
     messages = _by_session(_messages(source, where, chosen))
     return [
-        _transcript(row, components.get(key, []), outputs.get(key, []), messages.get(key, []), calls.get(key, []))
+        _transcript(
+            row, components.get(key, []), outputs.get(key, []), messages.get(key, []), calls.get(key, [])
+        )
         for row in facts
         if (key := row["session_id"])
     ]
@@ -171,4 +187,6 @@ def _transcript(
             message.calls.append(Call(call["name"][:100], arguments, result, call["outcome"]))
         found.append(message)
     in_all = messages[0]["in_all"] if messages else 0
-    return Transcript(facts, components[:MOST_COMPONENTS], outputs[:MOST_COMPONENTS], found, in_all - len(found))
+    return Transcript(
+        facts, components[:MOST_COMPONENTS], outputs[:MOST_COMPONENTS], found, in_all - len(found)
+    )

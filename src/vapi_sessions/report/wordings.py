@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from vapi_sessions.core.wording import counted
 
-__all__ = ["WEEKDAYS", "change", "counted", "day", "money", "moment", "number", "share", "weekday"]
+__all__ = ["WEEKDAYS", "change", "clock", "counted", "day", "moment", "money", "number", "share", "weekday"]
 
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -35,22 +35,22 @@ def money(value: float | None) -> str:
 
 
 def share(value: float | None) -> str:
-    """`72.4 %`; `0 %` and `100 %` only if it is exact."""
+    """`72.4%`; `0%` and `100%` only if it is exact."""
     if value is None:
         return NOTHING
     if value in (0, 1):
-        return f"{100 * value:.0f} %"
-    return f"{min(max(100 * value, 0.1), 99.9):.1f} %"
+        return f"{100 * value:.0f}%"
+    return f"{min(max(100 * value, 0.1), 99.9):.1f}%"
 
 
 def change(kind: str, value: float | None, before: float | None) -> str:
-    """`+12 %` against the period before, or percentage points for a share; empty if there is nothing to compare."""
+    """`+12%` against the period before, or percentage points for a share; empty if there is nothing to compare."""
     if value is None or before is None or (kind != "share" and before == 0):
         return ""
     difference = 100 * (value - before) if kind == "share" else 100 * (value / before - 1)
     text = f"{abs(difference):,.1f}" if abs(difference) < 10 else f"{abs(difference):,.0f}"
     sign = "±" if float(text.replace(",", "")) == 0 else "+" if difference > 0 else "−"
-    return f"{sign}{text} {'points' if kind == 'share' else '%'}"
+    return f"{sign}{text}{' points' if kind == 'share' else '%'}"
 
 
 def day(value: date) -> str:
@@ -69,3 +69,8 @@ def moment(value: datetime | None, zone: ZoneInfo) -> str:
         return NOTHING
     local = value.astimezone(zone)
     return f"{day(local)}, {local:%H:%M}"
+
+
+def clock(value: datetime, zone: ZoneInfo) -> str:
+    """`14:03:07`."""
+    return f"{value.astimezone(zone):%H:%M:%S}"
