@@ -77,6 +77,27 @@ def test_durations_have_units(text: str, expected: int) -> None:
     assert load_settings(lookback=text).lookback == expected
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", " Asia/Kolkata\n", "America/Argentina/Ushuaia"])
+def test_a_time_zone_is_a_name_of_the_time_zone_database(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    """White space around it is removed. Without the setting there is none: the warehouse has one."""
+    assert load_settings().time_zone is None
+    monkeypatch.setenv("VAPI_TIME_ZONE", zone)
+    assert load_settings().time_zone == zone.strip()
+
+
+@pytest.mark.parametrize(
+    "zone", ["Mars/Olympus_Mons", "America", "../UTC", "/etc/passwd", "It's", "a\0", "é", "z" * 300]
+)
+def test_another_time_zone_is_refused(monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
+    """The error names the option or the variable, and an example."""
+    error = refusal(time_zone=zone)
+    assert error.fact.startswith("--time-zone: ")
+    assert "is not a time zone that this machine knows, such as Europe/Berlin" in error.fact
+    if "\0" not in zone:
+        monkeypatch.setenv("VAPI_TIME_ZONE", zone)
+        assert "Correct VAPI_TIME_ZONE" in refusal().remedy
+
+
 @pytest.mark.parametrize(
     "url", ["https://api.eu.vapi.ai/", "https://api.eu.vapi.ai", "https://api.eu.vapi.ai//"]
 )

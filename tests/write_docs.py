@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import duckdb
+
 from vapi_sessions import schema
-from vapi_sessions.core import resources
 from vapi_sessions.warehouse.index_schema import SYNC_TABLES
+from vapi_sessions.warehouse.view_files import ViewFile, view_files
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -19,13 +22,50 @@ def between(text: str, name: str, inside: str) -> str:
 
 
 def views() -> str:
-    """Each view with the question and the grain that the first line of its file states."""
+    """Each view with the question it answers and what one row is."""
     lines = ["| view | question it answers | one row is |", "|---|---|---|"]
-    for file in resources.sql_files("views"):
-        first = file.read_text("utf-8").splitlines()[0].removeprefix("-- ")
-        question, grain = first.split(" Grain: one row ", 1)
-        lines.append(f"| `{file.stem}` | {question} | {grain.rstrip('.')} |")
+    lines += [
+        f"| [`{view.name}`](tables.md#{view.name}) | {view.question} | {view.grain} |" for view in _by_name()
+    ]
     return "\n".join(lines)
+
+
+def view_columns() -> str:
+    """Each view with its notes and its columns."""
+    parts: list[str] = []
+    with duckdb.connect() as db:
+        create_views(db)
+        for view in _by_name():
+            parts += [f"### {view.name}", "", f"{view.question} One row is {view.grain}.", ""]
+            parts += [view.notes, ""] if view.notes else []
+            parts += ["| column | type | meaning |", "|---|---|---|"]
+            for name, type_, *_ in db.execute(f"DESCRIBE {view.name}").fetchall():
+                shown = type_.replace("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ")
+                meaning = (view.describe(name) or "").replace("|", "\\|")
+                parts.append(f"| `{name}` | {shown} | {meaning} |")
+            parts.append("")
+    return _escaped("\n".join(parts))
+
+
+def _by_name() -> list[ViewFile]:
+    return sorted(view_files(), key=lambda view: view.name)
+
+
+def create_views(db: duckdb.DuckDBPyConnection) -> None:
+    """Create empty tables and all views over them, as in `vapi.duckdb`."""
+    db.execute("CREATE SCHEMA sync").fetchall()
+    for table in SYNC_TABLES:
+        db.execute(table.ddl("sync")).fetchall()
+    for table in schema.TABLES:
+        columns = ", ".join(f"{column.name} {column.type}" for column in table.columns)
+        db.execute(f"CREATE TABLE {table.name} ({columns})").fetchall()
+    for view in view_files():
+        db.execute(view.statement()).fetchall()
+
+
+def _escaped(text: str) -> str:
+    """Texts of SQL files are plain: `*` and `<` are no markup there."""
+    return re.sub(r"[*<]", r"\\\g<0>", text)
 
 
 def ledger() -> str:
@@ -50,6 +90,7 @@ def observations() -> str:
 SECTIONS = (
     ("tables.md", "views", views),
     ("tables.md", "tables", schema.as_markdown),
+    ("tables.md", "view columns", view_columns),
     ("tables.md", "sync", ledger),
     ("on-disk-format.md", "raw", observations),
 )

@@ -1,10 +1,12 @@
 -- Which fields have no column, or a value that their column cannot hold? Grain: one row a field.
--- row_count is the number of rows with the field in extra: sessions for session.…, messages for message.…, and so on.
 -- :retyped means that the field has a column, and the row has a value of another type or precision.
 -- role=… and type=… are values unknown to this program. A name with unusual characters is shown as ?.
 -- session.$normalised.…: odd JSON that was corrected (a repeated key, half of a surrogate pair, too much depth).
 -- $value: a value that is not an object, where one was expected. $unreadable: the session's JSON is in raw/ only.
 -- Rows of deleted and aged-out sessions count.
+-- Columns:
+--   field: the field's place and name, for example message.emotion.
+--   row_count: rows with the field in extra: sessions for session.…, messages for message.…, and so on.
 CREATE OR REPLACE VIEW drift AS
 WITH
 kept AS (

@@ -64,6 +64,15 @@ class Table:
         """Arrow schema of all columns."""
         return pa.schema([column.arrow for column in self.columns])
 
+    @property
+    def parquet(self) -> pa.Schema:
+        """The same for the published files, whose fields have their descriptions as metadata."""
+        return pa.schema([c.arrow.with_metadata({"description": c.description}) for c in self.columns])
+
+    def describe(self, name: str) -> str | None:
+        """The description of a column, if there is one of this name."""
+        return next((column.description for column in self.columns if column.name == name), None)
+
     def ddl(self, schema: str = "main") -> str:
         """`CREATE TABLE` without a key or a DuckDB index: these make upserts slow, and have open reports of corruption."""
         lines = (
@@ -79,7 +88,7 @@ def column(name: str, type_: str, description: str) -> Column:
     return Column(name, type_.rstrip("!"), description, required)  # type: ignore[arg-type]  # all calls pass literals
 
 
-_SESSION_ID = column("session_id", "VARCHAR!", "The session this row belongs to.")
+_SESSION_ID = column("session_id", "VARCHAR!", "The session's id at the source.")
 _SESSION_CREATED = column("session_created_at", "TIMESTAMPTZ!", "The session's createdAt; never changes.")
 
 SESSIONS: Final = Table(
@@ -88,7 +97,7 @@ SESSIONS: Final = Table(
     ("session_id",),
     "created_at",
     (
-        column("session_id", "VARCHAR!", "The source's id."),
+        _SESSION_ID,
         column("org_id", "VARCHAR!", "The organisation that owns the session."),
         column("name", "VARCHAR", "User-defined name."),
         column("status", "VARCHAR", "active or completed."),

@@ -13,7 +13,7 @@ import duckdb
 
 from vapi_sessions.warehouse.index import Index
 
-Views = Callable[[Index, Path, str], AbstractContextManager[str]]
+Views = Callable[[Index, Path, str, str], AbstractContextManager[str]]
 
 
 def lent(inner: Callable[..., Any], *given: Any, **named: Any) -> Any:
@@ -85,13 +85,14 @@ def made_once(new_views: Views) -> Views:
     made: dict[str, bytes] = {}
 
     @contextlib.contextmanager
-    def begin(index: Index, draft: Path, zone: str) -> Iterator[str]:
+    def begin(index: Index, draft: Path, files: str, zone: str) -> Iterator[str]:
         if zone not in made:
-            with new_views(index, draft, zone):
+            with new_views(index, draft, files, zone):
                 index.checkpoint()
             made[zone] = draft.read_bytes()
         draft.write_bytes(made[zone])
         with index.attached(draft) as origin:
+            index.run(files)
             yield origin
 
     return begin

@@ -14,8 +14,9 @@ from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.paths import literal, pattern, warehouse_root
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError, WarehouseError
 from vapi_sessions.warehouse.database_errors import database_errors, published_errors
+from vapi_sessions.warehouse.descriptions import comments
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.views import ROOT_VARIABLE, below_root, view_of
+from vapi_sessions.warehouse.views import files_of
 
 
 def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
@@ -64,27 +65,24 @@ def _attached(layout: Layout) -> duckdb.DuckDBPyConnection:
 def _show(db: duckdb.DuckDBPyConnection, layout: Layout) -> None:
     """Create the tables and views of `vapi` in the in-memory database, so that cursors find them without a search path.
 
-    The views of `sql/views` are copied without being bound, because binding would open files dozens of times. The tables' views
-    are created again over the files here: those in `vapi` have the path at the time of the publication.
+    All views are copied, with their comments, and without being bound: binding would open files dozens of times. They find their files
+    in the warehouse's directory, because a macro of the in-memory database says so: `vapi` has the path at the time of the publication.
     """
     ((snapshot,),) = db.execute("SELECT value FROM vapi.sync.state WHERE key = 'snapshot'").fetchall()
     db.execute("COPY FROM DATABASE vapi TO memory (SCHEMA)").fetchall()
+    db.execute(files_of(literal(pattern(layout.root)), snapshot)).fetchall()
+    columns: list[tuple[str, str, str]] = []
     for of_schema, name in db.execute(
-        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'memory'"
+        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'memory' ORDER BY ALL"
     ).fetchall():
-        db.execute(f'DROP TABLE memory."{of_schema}"."{name}"').fetchall()
-        db.execute(
-            f'CREATE VIEW memory."{of_schema}"."{name}" AS FROM vapi."{of_schema}"."{name}"'
-        ).fetchall()
-    root = pattern(layout.root)
-    # The variable lets DESCRIBE find the files here. It is reset afterwards, because it would apply to other attached databases,
-    # and not to cursors. duckdb_columns() instead of DESCRIBE would take half as long as all the rest.
-    db.execute(f"SET VARIABLE {ROOT_VARIABLE} = ?", [root]).fetchall()
-    for table in schema.TABLES:
-        columns = [(name, kind) for name, kind, *_ in db.execute(f"DESCRIBE vapi.{table.name}").fetchall()]
-        files = literal(root + below_root(snapshot, table.name))
-        db.execute(view_of(table.name, columns, files)).fetchall()
-    db.execute(f"RESET VARIABLE {ROOT_VARIABLE}").fetchall()
+        place = f'"{of_schema}"."{name}"'
+        db.execute(f"DROP TABLE memory.{place}").fetchall()
+        db.execute(f"CREATE VIEW memory.{place} AS FROM vapi.{place}").fetchall()
+        found = db.execute(f"FROM memory.{place} LIMIT 0").description
+        columns += [(of_schema, name, column) for column, *_ in found]
+    db.execute(comments(columns, "VIEW")).fetchall()
+    for table in schema.TABLES:  # missing files are an error now, not only at the first query
+        db.execute(f"FROM {table.name} LIMIT 0").fetchall()
 
 
 @contextlib.contextmanager

@@ -11,8 +11,8 @@ CREATE OR REPLACE VIEW cost_by_day AS
 SELECT …
 ```
 
-A column that a published table has too needs no line: it has the table's description. `AT TIME ZONE 'UTC'` stands for the time zone of
-the warehouse.
+A column that a table or view in the statement has too needs no line, unless these describe it differently. `AT TIME ZONE 'UTC'` stands
+for the time zone of the warehouse.
 """
 
 from __future__ import annotations
@@ -63,16 +63,18 @@ class ViewFile:
         """`CREATE OR REPLACE VIEW`, with days and hours in this time zone."""
         return self.sql.replace(_ZONED, f"AT TIME ZONE {literal(zone)}")
 
-    def column(self, name: str) -> str | None:
-        """The description of a column: the file's own, or that of the first table with this column, tables that it reads first."""
+    def describe(self, name: str) -> str | None:
+        """The description of a column: the file's own, or what all tables and views with this column that it reads agree on."""
         if name in self.columns:
             return self.columns[name]
-        tables = {table.name: table for table in schema.TABLES}
-        for table in dict.fromkeys((*(n for n in self.reads if n in tables), *tables)):
-            for column in tables[table].columns:
-                if column.name == name:
-                    return column.description
-        return None
+        texts = {_known()[source].describe(name) for source in self.reads if source in _known()} - {None}
+        return texts.pop() if len(texts) == 1 else None
+
+
+@functools.cache
+def _known() -> dict[str, schema.Table | ViewFile]:
+    tables = {table.name: table for table in schema.TABLES}
+    return {**tables, **{view.name: view for view in view_files()}}
 
 
 @functools.cache
@@ -118,13 +120,7 @@ def _columns(path: Path, lines: Sequence[str]) -> dict[str, str]:
             found[next(reversed(found))].append(line.strip())
         else:
             raise ValueError(f"{path}: not a new column, nor the continuation of one: {line!r}")
-    return {name: _sentence(" ".join(texts)) for name, texts in found.items()}
-
-
-def _sentence(text: str) -> str:
-    """The text with a capital letter, unless it begins with a name such as `sent_at` or `session.id`."""
-    named = re.search(r"[._]\w", text.split()[0])
-    return text if named else text[0].upper() + text[1:]
+    return {name: " ".join(texts) for name, texts in found.items()}
 
 
 def _reads(sql: str) -> tuple[str, ...]:

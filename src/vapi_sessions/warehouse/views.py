@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ from vapi_sessions.core import faultpoints
 from vapi_sessions.core.files import PARTS, make_private, replace_derived, sync_directory, sync_file
 from vapi_sessions.core.paths import literal, pattern
 from vapi_sessions.warehouse.database_errors import database_errors
+from vapi_sessions.warehouse.descriptions import COLUMNS, comments
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.index_schema import SYNC_TABLES
 from vapi_sessions.warehouse.layout import Layout
@@ -19,7 +20,7 @@ from vapi_sessions.warehouse.time_zone import time_zone
 from vapi_sessions.warehouse.view_files import view_files
 
 #: The DuckDB variable that tells the views of `vapi.duckdb` where a warehouse was moved to. Only people who open that file
-#: directly need it: `connect` creates its own views.
+#: directly need it: `connect` sets the place for its own views.
 ROOT_VARIABLE: Final = "vapi_warehouse"
 #: The oldest DuckDB that can open `vapi.duckdb`. Most tools bring their own DuckDB, which opens no newer file format.
 OLDEST_DUCKDB: Final = "v1.0.0"
@@ -28,17 +29,16 @@ OLDEST_DUCKDB: Final = "v1.0.0"
 def publish_views(index: Index, layout: Layout, snapshot: str) -> None:
     """Build a new `vapi.duckdb` and rename it over the old one. Raises WarehouseError, OSError."""
     draft = layout.scratch / "vapi.duckdb"
-    zone = time_zone(index.state())
     for leftover in (draft, _log_of(draft)):  # of a process that was killed
         leftover.unlink(missing_ok=True)
-    with database_errors(draft), new_views(index, draft, zone) as origin:
+    root = f"coalesce(getvariable('{ROOT_VARIABLE}'), {literal(pattern(layout.root))})"
+    with (
+        database_errors(draft),
+        new_views(index, draft, files_of(root, snapshot), time_zone(index.state())) as origin,
+    ):
         make_private(draft)
         for table in SYNC_TABLES:
             index.run(f"INSERT INTO sync.{table.name} BY NAME FROM {origin}.sync.{table.name}")
-        for table in schema.TABLES:
-            root = f"coalesce(getvariable('{ROOT_VARIABLE}'), {literal(pattern(layout.root))})"
-            columns = [(column.name, column.type) for column in table.columns]
-            index.run(view_of(table.name, columns, f"{root} || {literal(below_root(snapshot, table.name))}"))
         index.checkpoint()  # detaching would not report a full disk
     sync_file(draft)
     faultpoints.reach("publish.views_built")
@@ -54,9 +54,9 @@ def _log_of(database: Path) -> Path:
 
 
 @contextlib.contextmanager
-def new_views(index: Index, draft: Path, zone: str) -> Iterator[str]:
-    """A new database file, current while inside, with the empty tables of `sync` and the views of `sql/views`, whose days are those
-    of the time zone; yields the name of the index.
+def new_views(index: Index, draft: Path, files: str, zone: str) -> Iterator[str]:
+    """A new database file, current while inside: the empty tables of `sync`, the tables' views over the files (see `files_of`), the
+    views of `sql/views` with the days of the time zone, and all comments. Yields the name of the index.
 
     The views use the published tables dozens of times, and DuckDB binds a view when it is created. Over the tables' own views
     that would open files each time, so the views are created over empty tables with the same columns, which are then dropped.
@@ -70,19 +70,27 @@ def new_views(index: Index, draft: Path, zone: str) -> Iterator[str]:
             index.run(f"CREATE TABLE {table.name} ({columns})")
         for view in view_files():
             index.run(view.statement(zone))
+        described = index.rows(COLUMNS)
+        index.run(files)
         for table in schema.TABLES:
             index.run(f"DROP TABLE {table.name}")
+            index.run(_view_of(table))
+        index.run(comments(described, "TABLE"))
         yield origin
 
 
-def view_of(table: str, columns: Iterable[tuple[str, str]], files: str) -> str:
-    """The statement that creates a table's view. `columns`: names and types; `files`: SQL for the pattern of its files."""
-    selected = ", ".join(
-        f'"{name}"::JSON AS "{name}"' if kind == "JSON" else f'"{name}"' for name, kind in columns
+def files_of(root: str, snapshot: str) -> str:
+    """The statement that says where the tables' views find their files. `root`: SQL for the pattern of the warehouse's directory.
+
+    The views call a macro, because that can be replaced without creating them, and their comments, again.
+    """
+    return (
+        f"CREATE OR REPLACE MACRO published_files(name) AS {root} || {literal(f'/parquet/{snapshot}/')} || name || "
+        f"{literal(f'/{PARTS}')}"
     )
-    return f"CREATE OR REPLACE VIEW {table} AS SELECT {selected} FROM read_parquet({files}, hive_partitioning = false)"
 
 
-def below_root(snapshot: str, table: str) -> str:
-    """The pattern of a table's files, relative to the warehouse."""
-    return f"/parquet/{snapshot}/{table}/{PARTS}"
+def _view_of(table: schema.Table) -> str:
+    selected = ", ".join(f"{c.name}::JSON AS {c.name}" if c.type == "JSON" else c.name for c in table.columns)
+    files = f"published_files({literal(table.name)}), hive_partitioning = false"
+    return f"CREATE VIEW {table.name} AS SELECT {selected} FROM read_parquet({files})"
