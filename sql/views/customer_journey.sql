@@ -1,38 +1,48 @@
 -- Which customers come back, and after how long? Grain: one row a session with an identified customer.
--- customer_key is the first of: saved customer id, external id, number, e-mail, SIP URI; prefixed with its kind.
--- A person known by a number in one session and by an id in another counts as two customers: the source does not link them.
+-- One person is one customer, whatever identified them: a saved id in one session and a number in another are the same customer
+-- if a session, or a chain of sessions, carries both. customer_identities says how identities are joined, and which are not.
+-- customer_journey_by_key is the same without joining.
+-- A session belongs to the customer of its unshared identities; one that has only shared identities belongs to the first of
+-- these, in the order of session_facts.identities.
 -- Deleted and aged-out sessions count as visits, because they took place; deleted_at and aged_out_at tell them apart.
--- seconds_since_previous: from the creation of the customer's previous session to the creation of this one.
+-- Columns:
+--   customer_key: the customer, as in customers and customer_identities.
+--   visit_number: from 1, by creation.
+--   visit_count: the customer's sessions.
+--   previous_session_id: the customer's session before this one.
+--   seconds_since_previous: from the creation of the previous session to the creation of this one.
+--   assistant: label of the assistant, as in session_facts.
+--   previous_assistant_id: of the previous session.
+--   outcome: completed, expired or open, as in session_facts.
 CREATE OR REPLACE VIEW customer_journey AS
 WITH
 identified AS (
-    SELECT
-        *,
-        COALESCE(
-            'id:' || NULLIF(TRIM(customer_id), ''),
-            'external_id:' || NULLIF(TRIM(customer_external_id), ''),
-            'number:' || NULLIF(TRIM(customer_number), ''),
-            'email:' || NULLIF(LOWER(TRIM(customer_email)), ''),
-            'sip_uri:' || NULLIF(LOWER(TRIM(customer_sip_uri)), '')
-        ) AS customer_key
-    FROM sessions
+    SELECT f.session_id, ARG_MIN(c.customer_key, c.shared * 10 + f.place) AS customer_key
+    FROM (
+        SELECT session_id, UNNEST(identities) AS identity, UNNEST(RANGE(LEN(identities))) AS place
+        FROM session_facts
+    ) AS f
+    JOIN customer_identities AS c ON c.identity = f.identity
+    GROUP BY f.session_id
 )
 SELECT
-    customer_key,
-    session_id,
-    created_at,
+    i.customer_key,
+    f.session_id,
+    f.created_at,
     ROW_NUMBER() OVER visits AS visit_number,
-    COUNT(*) OVER (PARTITION BY customer_key) AS visit_count,
-    LAG(session_id) OVER visits AS previous_session_id,
-    EPOCH(created_at - LAG(created_at) OVER visits) AS seconds_since_previous,
-    assistant_id,
-    assistant_name,
-    LAG(assistant_id) OVER visits AS previous_assistant_id,
-    status,
-    message_count,
-    cost_usd,
-    deleted_at,
-    aged_out_at
-FROM identified
-WHERE customer_key IS NOT NULL
-WINDOW visits AS (PARTITION BY customer_key ORDER BY created_at, session_id);
+    COUNT(*) OVER (PARTITION BY i.customer_key) AS visit_count,
+    LAG(f.session_id) OVER visits AS previous_session_id,
+    EPOCH(f.created_at - LAG(f.created_at) OVER visits) AS seconds_since_previous,
+    f.assistant_id,
+    f.assistant_name,
+    f.assistant,
+    LAG(f.assistant_id) OVER visits AS previous_assistant_id,
+    f.status,
+    f.outcome,
+    f.message_count,
+    f.cost_usd,
+    f.deleted_at,
+    f.aged_out_at
+FROM session_facts AS f
+JOIN identified AS i ON i.session_id = f.session_id
+WINDOW visits AS (PARTITION BY i.customer_key ORDER BY f.created_at, f.session_id);

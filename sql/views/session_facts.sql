@@ -28,7 +28,11 @@ local AS (
     SELECT
         *,
         created_at AT TIME ZONE 'UTC' AS local_time,
-        TRANSLATE(customer_number, '  ().-/', '') AS bare_number
+        -- most numbers need no work
+        CASE
+            WHEN REGEXP_FULL_MATCH(customer_number, '[+][0-9]+') THEN customer_number
+            ELSE TRANSLATE(customer_number, '  ().-/', '')
+        END AS bare_number
     FROM sessions
 ),
 known AS (
@@ -37,6 +41,7 @@ known AS (
         'id:' || NULLIF(TRIM(customer_id), '') AS by_id,
         'external_id:' || NULLIF(TRIM(customer_external_id), '') AS by_external_id,
         'number:' || CASE
+            WHEN bare_number = customer_number THEN bare_number
             WHEN REGEXP_FULL_MATCH(bare_number, '00[0-9]+') THEN '+' || SUBSTR(bare_number, 3)
             WHEN REGEXP_FULL_MATCH(bare_number, '[+]?[0-9]+') THEN bare_number
             ELSE NULLIF(TRIM(customer_number), '')
@@ -62,8 +67,10 @@ SELECT
     END AS outcome,
     COALESCE(n.assistant_name, NULLIF(TRIM(s.assistant_name), ''), s.assistant_id) AS assistant,
     s.assistant_id,
+    s.assistant_name,
     s.model_provider,
     s.model_name,
+    s.customer_name,
     LIST_WHERE(
         [by_id, by_external_id, by_number, by_email, by_sip_uri],
         [

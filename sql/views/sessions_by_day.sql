@@ -1,26 +1,40 @@
--- How many sessions, customers and messages does each day have? Grain: one row a UTC day, quiet days included.
+-- How many sessions, customers and messages does each day have? Grain: one row a day, quiet days included.
 -- The days run from the first session to the last. A session counts on the day it was created. Deleted and aged-out sessions
--- count, and have columns of their own. Averages are null on days without sessions. customer_count is the number of distinct
--- values of customer_journey.customer_key.
+-- count, and have columns of their own. Averages are null on days without sessions.
+-- Columns:
+--   day: the day on which the sessions were created.
+--   session_count: sessions created on that day.
+--   active_session_count: those with status active, without the expired ones.
+--   completed_session_count: those with status completed.
+--   expired_session_count: those that expired without being completed, as in session_facts.
+--   empty_session_count: those without a message.
+--   deleted_session_count: those that the source has deleted since.
+--   aged_out_session_count: those that the source no longer lists, by retention.
+--   customer_count: distinct values of customer_journey.customer_key among the sessions of the day.
+--   message_count: messages of all roles in these sessions.
+--   tool_call_count: tool calls in these sessions.
+--   messages_per_session: average of message_count.
+--   median_messages_per_session: median of message_count.
 CREATE OR REPLACE VIEW sessions_by_day AS
 WITH
 counted AS (
     SELECT
-        CAST(created_at AT TIME ZONE 'UTC' AS DATE) AS day,
+        day,
         COUNT(*) AS session_count,
-        COUNT(*) FILTER (WHERE status = 'active') AS active_session_count,
-        COUNT(*) FILTER (WHERE status = 'completed') AS completed_session_count,
+        COUNT(*) FILTER (WHERE status = 'active' AND outcome <> 'expired') AS active_session_count,
+        COUNT(*) FILTER (WHERE outcome = 'completed') AS completed_session_count,
+        COUNT(*) FILTER (WHERE outcome = 'expired') AS expired_session_count,
         COUNT(*) FILTER (WHERE message_count = 0) AS empty_session_count,
         COUNT(deleted_at) AS deleted_session_count,
         COUNT(aged_out_at) AS aged_out_session_count,
-        SUM(message_count)::BIGINT AS message_count,
-        SUM(tool_call_count)::BIGINT AS tool_call_count,
-        AVG(message_count) AS messages_per_session,
+        CAST(SUM(message_count) AS BIGINT) AS message_count,
+        CAST(SUM(tool_call_count) AS BIGINT) AS tool_call_count,
+        ROUND(AVG(message_count), 6) AS messages_per_session,
         MEDIAN(message_count) AS median_messages_per_session
-    FROM sessions
+    FROM session_facts
     GROUP BY day
 ),
-customers AS (
+customers_of_day AS (
     SELECT CAST(created_at AT TIME ZONE 'UTC' AS DATE) AS day, COUNT(DISTINCT customer_key) AS customer_count
     FROM customer_journey
     GROUP BY day
@@ -34,6 +48,7 @@ SELECT
     COALESCE(c.session_count, 0) AS session_count,
     COALESCE(c.active_session_count, 0) AS active_session_count,
     COALESCE(c.completed_session_count, 0) AS completed_session_count,
+    COALESCE(c.expired_session_count, 0) AS expired_session_count,
     COALESCE(c.empty_session_count, 0) AS empty_session_count,
     COALESCE(c.deleted_session_count, 0) AS deleted_session_count,
     COALESCE(c.aged_out_session_count, 0) AS aged_out_session_count,
@@ -44,4 +59,4 @@ SELECT
     c.median_messages_per_session
 FROM calendar AS d
 LEFT JOIN counted AS c ON c.day = d.day
-LEFT JOIN customers AS u ON u.day = d.day;
+LEFT JOIN customers_of_day AS u ON u.day = d.day;

@@ -1,0 +1,93 @@
+-- Which values identify the same customer? Grain: one row an identity (a value by which customers are known).
+CREATE OR REPLACE VIEW customer_identities AS
+WITH RECURSIVE
+known_as AS MATERIALIZED (
+    SELECT identities, LEN(identities) AS identity_count, COUNT(*) AS session_count, ROW_NUMBER() OVER () AS combination
+    FROM session_facts
+    GROUP BY identities
+),
+named AS MATERIALIZED (
+    SELECT combination, UNNEST(identities) AS identity, identity_count, session_count
+    FROM known_as
+),
+numbered AS MATERIALIZED (
+    SELECT
+        identity,
+        SPLIT_PART(identity, ':', 1) AS kind,
+        LIST_POSITION(['id', 'external_id', 'number', 'email', 'sip_uri'], kind) AS kind_order,
+        ROW_NUMBER() OVER (ORDER BY kind_order, identity) AS node,
+        CAST(SUM(session_count) AS BIGINT) AS session_count
+    FROM named
+    GROUP BY identity
+),
+members AS MATERIALIZED (
+    SELECT c.combination, i.node, i.kind_order
+    FROM named AS c
+    JOIN numbered AS i ON i.identity = c.identity
+    WHERE c.identity_count > 1
+),
+pairs AS MATERIALIZED (
+    SELECT DISTINCT a.node AS a, b.node AS b, b.kind_order AS b_kind
+    FROM members AS a
+    JOIN members AS b ON b.combination = a.combination AND b.node <> a.node
+),
+linked AS MATERIALIZED (
+    SELECT node, MAX(linked_identity_count) AS linked_identity_count, MAX(linked_identity_count) > 5 AS shared
+    FROM (SELECT a AS node, COUNT(*) AS linked_identity_count FROM pairs GROUP BY a, b_kind)
+    GROUP BY node
+),
+edges AS MATERIALIZED (
+    SELECT p.a, p.b
+    FROM pairs AS p
+    JOIN linked AS l ON l.node = p.a AND NOT l.shared
+    JOIN linked AS m ON m.node = p.b AND NOT m.shared
+),
+labels AS (
+    SELECT a AS node, LEAST(a, MIN(b)) AS label
+    FROM edges
+    GROUP BY a
+    UNION ALL
+    (
+        WITH
+        jumped AS MATERIALIZED (
+            SELECT l.node, l.label, n.label AS next_label
+            FROM labels AS l
+            JOIN labels AS n ON n.node = l.label
+        ),
+        lowest AS MATERIALIZED (
+            SELECT e.a AS node, MIN(j.next_label) AS label
+            FROM edges AS e
+            JOIN jumped AS j ON j.node = e.b
+            GROUP BY e.a
+        ),
+        candidates AS (
+            SELECT j.node, LEAST(j.next_label, w.label) AS label, j.label AS before
+            FROM jumped AS j
+            JOIN lowest AS w ON w.node = j.node
+            UNION ALL
+            SELECT j.label, w.label, j.next_label
+            FROM jumped AS j
+            JOIN lowest AS w ON w.node = j.node
+        )
+        SELECT node, MIN(label) AS label
+        FROM candidates
+        GROUP BY node
+        QUALIFY BOOL_OR(MIN(label) < MIN(before)) OVER ()
+    )
+),
+components AS (
+    SELECT node, MIN(label) AS label
+    FROM labels
+    GROUP BY node
+)
+SELECT
+    n.identity,
+    n.kind,
+    COALESCE(k.identity, n.identity) AS customer_key,
+    n.session_count,
+    COALESCE(l.linked_identity_count, 0) AS linked_identity_count,
+    COALESCE(l.shared, FALSE) AS shared
+FROM numbered AS n
+LEFT JOIN linked AS l ON l.node = n.node
+LEFT JOIN components AS c ON c.node = n.node
+LEFT JOIN numbered AS k ON k.node = c.label;
