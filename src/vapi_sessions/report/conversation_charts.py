@@ -81,6 +81,7 @@ def completed_share(rows: list[Row], period: Period) -> Chart:
     """A line: the share of ended conversations that completed."""
     data = spans(rows, period)
     line = line_over_time(
+        "share",
         alt.Y("share:Q", title="completed", scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=5)),
         [alt.Tooltip("share:Q", title="completed", format=".1%"), alt.Tooltip("ended:Q", format=",")],
         period,
@@ -122,7 +123,7 @@ def messages_over_time(rows: list[Row], period: Period) -> Chart:
             description=f"Bars of {sum(row['messages'] for row in rows):,} messages by {each(period)}, {range_of(data)}.",
             rows=data,
         ),
-        "sessions_by_day",
+        "session_facts",
         [when_column(), Column("messages", "messages", wordings.number)],
         data,
         subtitle="By the conversation's day of creation, whole history",

@@ -16,6 +16,7 @@ from vapi_sessions.report.drawing import (
     SERIES,
     Chart,
     Column,
+    Drawn,
     bars_over_time,
     colours,
     counts,
@@ -122,7 +123,7 @@ def output(number: int, found: Row, period: Period) -> Chart:
             row | {"short": row["value"] if len(row["value"]) <= 18 else row["value"][:17] + "…"}
             for row in found["values"]
         ]
-        chart: alt.Chart | alt.LayerChart = (
+        chart: Drawn = (
             alt.Chart(alt.NamedData("rows"))
             .mark_bar(color=ACCENT, size=14)
             .encode(
@@ -144,6 +145,7 @@ def output(number: int, found: Row, period: Period) -> Chart:
         is_number = found["kind"] == "number"
         write = wordings.number if is_number else wordings.share
         chart = line_over_time(
+            "value",
             alt.Y(
                 "value:Q",
                 title="mean" if is_number else "true",

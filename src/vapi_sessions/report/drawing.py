@@ -25,6 +25,9 @@ FEWEST_BUCKETS: Final = 14
 #: Rows of the table below a chart: the latest ones.
 MOST_ROWS: Final = 120
 
+#: Any of Altair's classes of charts. They have no common base class with the methods that we use.
+Drawn = Any
+
 #: That of page.css; Vega measures texts with it.
 FONT: Final = (
     '-apple-system, BlinkMacSystemFont, "Segoe UI", Roboto, "Noto Sans", Ubuntu, system-ui, sans-serif'
@@ -89,10 +92,10 @@ class Chart:
 
 
 def specification(
-    chart: alt.TopLevelMixin, *, description: str, height: int | None = 220, **datasets: Sequence[Row]
+    chart: Drawn, *, description: str, height: int | None = 220, **datasets: Sequence[Row]
 ) -> dict[str, Any]:
     """A Vega-Lite specification that is as wide as its place on the page. `datasets` are the rows, by the name in the chart."""
-    drawn = chart.properties(width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))  # type: ignore[attr-defined]  # of each kind of chart
+    drawn = chart.properties(width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
     if height is not None:
         drawn = drawn.properties(height=height)
     spec: dict[str, Any] = drawn.to_dict()
@@ -159,7 +162,7 @@ def _milliseconds(day: date) -> int:
 
 def bars_over_time(
     y: alt.Axis, title: str, tooltip: list[alt.Tooltip], period: Period, *, colour: Any = None
-) -> alt.LayerChart:
+) -> Drawn:
     """A bar for each day or week, of `spans`; with a colour, those of one day are stacked in the order of the rows."""
     bars = (
         alt.Chart(alt.NamedData("rows"))
@@ -175,7 +178,7 @@ def bars_over_time(
     return alt.layer(_band(period), bars.encode(color=colour) if colour is not None else bars)
 
 
-def _band(period: Period) -> alt.Chart:
+def _band(period: Period) -> Drawn:
     """A faint background behind the days of the period, and the axis of time."""
     first = max(period.first_day, period.history_first_day)
     if period.weekly:
@@ -201,7 +204,7 @@ def stacked(rows: Sequence[Row], key: str) -> list[Row]:
     return found
 
 
-def line_over_time(y: alt.Y, tooltip: list[alt.Tooltip], period: Period) -> alt.LayerChart:
+def line_over_time(field: str, y: alt.Y, tooltip: list[alt.Tooltip], period: Period) -> Drawn:
     """A line through the middle of each day or week, and points for the tooltip; needs `spans`."""
     return alt.layer(
         _band(period),
@@ -211,7 +214,7 @@ def line_over_time(y: alt.Y, tooltip: list[alt.Tooltip], period: Period) -> alt.
         # The scale is given once: Vega-Lite warns if both layers have it.
         alt.Chart(alt.NamedData("rows"))
         .mark_point(color=ACCENT, filled=True, size=24)
-        .encode(x="middle:T", y=f"{y.to_dict()['field']}:Q", tooltip=[when(), *tooltip]),
+        .encode(x="middle:T", y=f"{field}:Q", tooltip=[when(), *tooltip]),
     )
 
 

@@ -24,6 +24,24 @@ TOOL_RESULTS: Final = ("answered", "failed", "empty", "unanswered")
 _END_OF_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 
+def keep(source: Source, period: Period) -> None:
+    """Compute the views that several questions need, once. Call it before any other function."""
+    source.keep(
+        "session_facts",
+        "session_id, created_at, day, weekday, hour, outcome, assistant, cost_usd, message_count",
+    )
+    source.keep("customer_journey", "session_id, created_at, customer_key, visit_number")
+    source.keep("customers", 'session_count, "returning", cost_usd, median_days_between_contacts')
+    source.keep("cost_components_by_day", "day, type, model_name, cost_usd")
+    source.keep("structured_output_trends", "day, name, field, value_count, mean_number, true_share")
+    source.keep(
+        "structured_output_values",
+        "session_id, name, field, kind, left(value_text, 200) AS value_text, value_number, value_boolean",
+        "session_created_at >= $since AND kind IN ('number', 'boolean', 'text')",
+        since=period.since,
+    )
+
+
 @dataclass(frozen=True)
 class Headline:
     """A figure of the period, and of the period before. `kind`: count, money or share; null if there is nothing to count."""
@@ -57,14 +75,14 @@ def _totals(source: Source, since: datetime, until: datetime) -> Row:
             count(*) FILTER (cost_usd IS NULL) AS pending, COALESCE(sum(message_count), 0)::BIGINT AS messages,
             ROUND(count(*) FILTER (outcome = 'completed')
                 / NULLIF(count(*) FILTER (outcome IN ('completed', 'expired')), 0), 6) AS completed_share
-        FROM session_facts WHERE created_at >= $since AND created_at < $until""",
+        FROM kept.session_facts WHERE created_at >= $since AND created_at < $until""",
         since=since,
         until=until,
     )
     return totals | source.row(
         """SELECT count(DISTINCT customer_key) AS customers,
             count(DISTINCT customer_key) FILTER (visit_number > 1) AS returned
-        FROM customer_journey WHERE created_at >= $since AND created_at < $until""",
+        FROM kept.customer_journey WHERE created_at >= $since AND created_at < $until""",
         since=since,
         until=until,
     )
@@ -81,7 +99,7 @@ def cost_by_model(source: Source, period: Period) -> list[Row]:
             SELECT {period.bucket()} AS start, cost_usd,
                 CASE WHEN model_name IS NOT NULL THEN model_name WHEN type = 'session' THEN 'session fee' ELSE 'no model' END
                     AS model
-            FROM cost_components_by_day
+            FROM kept.cost_components_by_day
         ), ranked AS (
             SELECT model, ROW_NUMBER() OVER (ORDER BY FSUM(cost_usd) DESC NULLS LAST, model) AS rank
             FROM components GROUP BY model
@@ -96,16 +114,16 @@ def cost_by_model(source: Source, period: Period) -> list[Row]:
 def pending_cost(source: Source, period: Period) -> list[Row]:
     """Days or weeks with sessions that have no price yet."""
     return source.rows(
-        f"""SELECT {period.bucket()} AS start, sum(pending_session_count)::BIGINT AS pending
-        FROM cost_by_day GROUP BY ALL HAVING pending > 0 ORDER BY start"""
+        f"""SELECT {period.bucket()} AS start, count(*) FILTER (cost_usd IS NULL) AS pending
+        FROM kept.session_facts GROUP BY ALL HAVING pending > 0 ORDER BY start"""
     )
 
 
 def not_itemised(source: Source) -> float:
     """Cost of sessions minus cost of their components, over the whole history. Both come from the source."""
     row = source.row(
-        """SELECT COALESCE((SELECT FSUM(cost_usd) FROM cost_by_day), 0)
-            - COALESCE((SELECT FSUM(cost_usd) FROM cost_components_by_day), 0) AS rest"""
+        """SELECT COALESCE((SELECT FSUM(cost_usd) FROM kept.session_facts), 0)
+            - COALESCE((SELECT FSUM(cost_usd) FROM kept.cost_components_by_day), 0) AS rest"""
     )
     return round(float(row["rest"]), 6)
 
@@ -116,7 +134,7 @@ def cost_distribution(source: Source, period: Period) -> tuple[Row, list[Row]]:
         """SELECT count(*) AS sessions, ROUND(AVG(cost_usd), 6) AS mean, ROUND(MEDIAN(cost_usd), 6) AS median,
             ROUND(QUANTILE_CONT(cost_usd, 0.9), 6) AS p90, ROUND(QUANTILE_CONT(cost_usd, 0.99), 6) AS p99,
             MAX(cost_usd) AS highest
-        FROM session_facts WHERE created_at >= $since AND cost_usd IS NOT NULL""",
+        FROM kept.session_facts WHERE created_at >= $since AND cost_usd IS NOT NULL""",
         since=period.since,
     )
     if not facts["sessions"]:
@@ -125,7 +143,7 @@ def cost_distribution(source: Source, period: Period) -> tuple[Row, list[Row]]:
     last = max(math.ceil(facts["p99"] / width), 1)
     bins = source.rows(
         """SELECT least(floor(greatest(cost_usd, 0) / $width), $last)::INTEGER AS bin, count(*) AS sessions
-        FROM session_facts WHERE created_at >= $since AND cost_usd IS NOT NULL GROUP BY ALL ORDER BY bin""",
+        FROM kept.session_facts WHERE created_at >= $since AND cost_usd IS NOT NULL GROUP BY ALL ORDER BY bin""",
         since=period.since,
         width=width,
         last=last,
@@ -158,7 +176,7 @@ def assistants(source: Source, period: Period) -> list[Row]:
             ROUND(FSUM(cost_usd), 6) AS cost_usd, ROUND(MEDIAN(cost_usd), 6) AS median_cost_usd,
             ROUND(QUANTILE_CONT(cost_usd, 0.9), 6) AS p90_cost_usd,
             count(*) FILTER (cost_usd IS NULL) AS pending, ROUND(AVG(message_count), 1) AS messages
-        FROM session_facts WHERE created_at >= $since
+        FROM kept.session_facts WHERE created_at >= $since
         GROUP BY ALL ORDER BY cost_usd DESC NULLS LAST, assistant LIMIT {MOST_ASSISTANTS}""",
         since=period.since,
     )
@@ -196,7 +214,7 @@ def messages(source: Source, period: Period) -> list[Row]:
     """Messages by day or week of their session's creation."""
     return source.rows(
         f"""SELECT {period.bucket()} AS start, sum(message_count)::BIGINT AS messages
-        FROM sessions_by_day GROUP BY ALL ORDER BY start"""
+        FROM kept.session_facts GROUP BY ALL ORDER BY start"""
     )
 
 
@@ -205,7 +223,7 @@ def busiest_hours(source: Source, period: Period) -> list[Row]:
     return source.rows(
         """SELECT weekday, hour, count(f.session_id) AS sessions
         FROM (SELECT unnest(range(1, 8)) AS weekday) CROSS JOIN (SELECT unnest(range(24)) AS hour)
-        LEFT JOIN (FROM session_facts WHERE created_at >= $since) AS f USING (weekday, hour)
+        LEFT JOIN (FROM kept.session_facts WHERE created_at >= $since) AS f USING (weekday, hour)
         GROUP BY ALL ORDER BY weekday, hour""",
         since=period.since,
     )
@@ -236,28 +254,25 @@ def outputs(source: Source, period: Period) -> list[Row]:
         f"""SELECT name, field, MODE(kind) AS kind, count(DISTINCT session_id) AS sessions,
             ROUND(AVG(value_number), 6) AS mean, ROUND(MEDIAN(value_number), 6) AS median,
             ROUND(AVG(value_boolean::INTEGER), 6) AS true_share, count(DISTINCT value_text) AS distinct_values
-        FROM structured_output_values WHERE session_created_at >= $since AND kind IN ('number', 'boolean', 'text')
-        GROUP BY ALL ORDER BY sessions DESC, name, field LIMIT {MOST_OUTPUTS}""",
-        since=period.since,
+        FROM kept.structured_output_values
+        GROUP BY ALL ORDER BY sessions DESC, name, field LIMIT {MOST_OUTPUTS}"""
     )
     for output in found:
         output["label"] = ".".join(part for part in (output["name"] or "(unnamed)", output["field"]) if part)
         # Texts that hardly repeat, such as order numbers, say nothing as a chart.
         output["unique"] = output["kind"] == "text" and output["distinct_values"] > 0.5 * output["sessions"]
         if output["kind"] == "text":
-            output["values"] = _common_values(source, period, output)
+            output["values"] = _common_values(source, output)
         else:
             output["trend"] = _trend(source, period, output)
     return found
 
 
-def _common_values(source: Source, period: Period, output: Row) -> list[Row]:
+def _common_values(source: Source, output: Row) -> list[Row]:
     return source.rows(
-        f"""SELECT left(value_text, 60) AS value, count(DISTINCT session_id) AS sessions FROM structured_output_values
-        WHERE session_created_at >= $since AND kind = 'text'
-            AND name IS NOT DISTINCT FROM $name AND field IS NOT DISTINCT FROM $field
+        f"""SELECT left(value_text, 60) AS value, count(DISTINCT session_id) AS sessions FROM kept.structured_output_values
+        WHERE kind = 'text' AND name IS NOT DISTINCT FROM $name AND field IS NOT DISTINCT FROM $field
         GROUP BY ALL ORDER BY sessions DESC, value LIMIT {MOST_VALUES}""",
-        since=period.since,
         name=output["name"],
         field=output["field"],
     )
@@ -269,7 +284,7 @@ def _trend(source: Source, period: Period, output: Row) -> list[Row]:
     return source.rows(
         f"""WITH counted AS (
             SELECT {period.bucket()} AS start, FSUM({value} * value_count) AS total, sum(value_count)::BIGINT AS amount
-            FROM structured_output_trends
+            FROM kept.structured_output_trends
             WHERE {value} IS NOT NULL AND name IS NOT DISTINCT FROM $name AND field IS NOT DISTINCT FROM $field
             GROUP BY ALL
         )
@@ -286,12 +301,12 @@ def customers(source: Source) -> tuple[Row, list[Row]]:
         """SELECT count(*) AS customers, count(*) FILTER ("returning") AS returned,
             ROUND(count(*) FILTER ("returning") / NULLIF(count(*), 0), 6) AS returning_share,
             ROUND(MEDIAN(median_days_between_contacts), 1) AS median_days
-        FROM customers"""
+        FROM kept.customers"""
     )
     counted = source.rows(
         """SELECT CASE WHEN session_count >= 10 THEN 10 WHEN session_count >= 5 THEN 5 ELSE session_count END::INTEGER AS rank,
             count(*) AS customers, sum(session_count)::BIGINT AS sessions, ROUND(FSUM(cost_usd), 6) AS cost_usd
-        FROM customers GROUP BY ALL ORDER BY rank"""
+        FROM kept.customers GROUP BY ALL ORDER BY rank"""
     )
     names = {5: "5 to 9", 10: "10 or more"}
     return facts, [{"visits": names.get(row["rank"], str(row["rank"])), **row} for row in counted]
@@ -302,7 +317,7 @@ def contacts(source: Source, period: Period) -> list[Row]:
     return source.rows(
         f"""SELECT {period.bucket()} AS start, count(*) FILTER (visit_number = 1) AS new,
             count(*) FILTER (visit_number > 1) AS returning, count(*) FILTER (visit_number IS NULL) AS unknown
-        FROM session_facts LEFT JOIN customer_journey USING (session_id) GROUP BY ALL ORDER BY start"""
+        FROM kept.session_facts LEFT JOIN kept.customer_journey USING (session_id) GROUP BY ALL ORDER BY start"""
     )
 
 

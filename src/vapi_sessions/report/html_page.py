@@ -47,6 +47,8 @@ class Section:
 
 def render(source: Source, fresh: Row, period: Period | None) -> bytes:
     """The page as UTF-8. Without a period there is no session, and the page says so."""
+    if period:
+        figures.keep(source, period)
     parts = sections(source, period) if period else []
     charts = [chart for part in parts for chart in (*part.charts, *part.small)]
     scripts = (

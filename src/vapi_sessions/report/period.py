@@ -70,6 +70,14 @@ class Source:
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
+    def keep(self, view: str, columns: str, condition: str = "true", **values: object) -> None:
+        """Compute a view once, as `kept.VIEW` with these columns, because several questions need it."""
+        self.rows("CREATE SCHEMA IF NOT EXISTS memory.kept")
+        self.rows(
+            f"CREATE OR REPLACE TABLE memory.kept.{view} AS SELECT {columns} FROM {view} WHERE {condition}",
+            **values,
+        )
+
     def row(self, sql: str, **values: object) -> Row:
         """The row of a query that has exactly one."""
         (row,) = self.rows(sql, **values)

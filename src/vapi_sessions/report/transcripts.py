@@ -92,11 +92,12 @@ def most_expensive(source: Source, period: Period) -> list[Transcript]:
         return []
     # With the times of creation, only some of the files are read.
     chosen: dict[str, Any] = {
-        "ids": [row["session_id"] for row in facts],
+        **{f"id_{number}": row["session_id"] for number, row in enumerate(facts)},
         "first": min(row["created_at"] for row in facts),
         "last": max(row["created_at"] for row in facts),
     }
-    where = "list_contains($ids, session_id) AND session_created_at BETWEEN $first AND $last"
+    ids = ", ".join(f"$id_{number}" for number in range(len(facts)))
+    where = f"session_id IN ({ids}) AND session_created_at BETWEEN $first AND $last"
     components = _by_session(
         source.rows(
             f"""SELECT session_id, type, analysis_type, model_name, prompt_tokens, completion_tokens, cost_usd
