@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,16 +24,26 @@ _FLAGS: Final = (
     "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--force-color-profile=srgb",
     "--remote-debugging-pipe", "about:blank",
 )  # fmt: skip
+#: Chromium reads from descriptor 3 and writes to 4: puts ours there.
+_START: Final = """
+import fcntl, os, sys
+ours = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+for number, descriptor in zip((3, 4), ours):
+    os.dup2(descriptor, number)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 #: Seconds until a page that does not become ready is an error.
 _PATIENCE: Final = 60.0
 
 
 class Page:
-    """One tab. `requests` are the addresses that it asked for, `console` the lines and errors that it wrote."""
+    """One tab. `requests` are the addresses that it asked for, `blocked` the reasons why some were not sent, `console` the lines
+    and errors that it wrote."""
 
     def __init__(self, send: Callable[..., Any], session: str) -> None:
         self._send, self._session = send, session
         self.requests: list[str] = []
+        self.blocked: list[str] = []
         self.console: list[str] = []
         self.dialogs: list[str] = []
 
@@ -141,6 +152,8 @@ class Browser:
         match event["method"]:
             case "Network.requestWillBeSent":
                 page.requests.append(details["request"]["url"])
+            case "Network.loadingFailed" if "blockedReason" in details:
+                page.blocked.append(details["blockedReason"])
             case "Runtime.consoleAPICalled":
                 page.console.append(f"{details['type']}: {details['args']}")
             case "Runtime.exceptionThrown":
@@ -157,9 +170,8 @@ def browser(zone: str = "UTC") -> Iterator[Browser]:
     assert EXECUTABLE is not None
     from_us, to_us = os.pipe(), os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        # Chromium reads from descriptor 3 and writes to 4; `sh` puts ours there.
         process = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" 3<&{from_us[0]} 4>&{to_us[1]}', "sh", EXECUTABLE, f"--user-data-dir={profile}", *_FLAGS],
+            [sys.executable, "-c", _START, str(from_us[0]), str(to_us[1]), EXECUTABLE, f"--user-data-dir={profile}", *_FLAGS],
             pass_fds=(from_us[0], to_us[1]),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

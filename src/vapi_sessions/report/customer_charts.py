@@ -15,8 +15,8 @@ from vapi_sessions.report.drawing import (
     OTHERS,
     SERIES,
     Chart,
-    Column,
     Drawn,
+    TableColumn,
     bars_over_time,
     colours,
     counts,
@@ -62,10 +62,10 @@ def visits(rows: list[Row], facts: Row) -> Chart:
         ),
         "customers",
         [
-            Column("visits", "conversations", numeric=False),
-            Column("customers", "customers", wordings.number),
-            Column("share", "share", wordings.share),
-            Column("cost_usd", "cost", wordings.money),
+            TableColumn("visits", "conversations", numeric=False),
+            TableColumn("customers", "customers", wordings.number),
+            TableColumn("share", "share", wordings.share),
+            TableColumn("cost_usd", "cost", wordings.money),
         ],
         data,
         subtitle="All customers, whole history",
@@ -107,7 +107,7 @@ def contacts_over_time(rows: list[Row], period: Period) -> Chart:
             rows=data,
         ),
         "customer_journey",
-        [when_column(), *(Column(name, name, wordings.number) for name in CONTACT_COLOURS)],
+        [when_column(), *(TableColumn(name, name, wordings.number) for name in CONTACT_COLOURS)],
         spans(rows, period),
         subtitle=f"Conversations a {each(period)}, whole history",
         legend=list(CONTACT_COLOURS.items()),
@@ -136,8 +136,8 @@ def output(number: int, found: Row, period: Period) -> Chart:
             )
         )
         columns = [
-            Column("value", "value", numeric=False),
-            Column("sessions", "conversations", wordings.number),
+            TableColumn("value", "value", numeric=False),
+            TableColumn("sessions", "conversations", wordings.number),
         ]
         summary = f"{wordings.number(found['distinct_values'])} different texts"
     else:
@@ -159,7 +159,7 @@ def output(number: int, found: Row, period: Period) -> Chart:
             ],
             period,
         )
-        columns = [when_column(), Column("value", "mean" if is_number else "true", write)]
+        columns = [when_column(), TableColumn("value", "mean" if is_number else "true", write)]
         summary = f"mean {write(found['mean'])}" if is_number else f"{write(found['true_share'])} true"
     return Chart(
         name,

@@ -51,7 +51,7 @@ CONFIG: Final[dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column of the table below a chart: the key in the rows, the heading, and how to write a value."""
 
     key: str
@@ -68,7 +68,7 @@ class Chart:
     title: str
     spec: dict[str, Any]
     view: str
-    columns: Sequence[Column]
+    columns: Sequence[TableColumn]
     rows: Sequence[Row]
     subtitle: str = ""
     legend: Sequence[tuple[str, str]] = ()
@@ -184,8 +184,9 @@ def _band(period: Period) -> Drawn:
     if period.weekly:
         first -= timedelta(days=first.weekday())
     last = period.last_day + timedelta(days=1)
-    spans_all = first <= period.history_first_day
-    values = [] if spans_all else [{"from": first.isoformat(), "to": last.isoformat()}]
+    if first <= period.history_first_day:
+        last = first  # nothing to set off
+    values = [{"from": first.isoformat(), "to": last.isoformat()}]
     return (
         alt.Chart(alt.InlineData(values, name="period"))
         .mark_rect(color="var(--band)")
@@ -238,6 +239,6 @@ def when() -> alt.Tooltip:
     return alt.Tooltip("when:N", title=" ")
 
 
-def when_column() -> Column:
+def when_column() -> TableColumn:
     """The first column of a table over time."""
-    return Column("when", "when", numeric=False)
+    return TableColumn("when", "when", numeric=False)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from vapi_sessions.report.period import Period, Row, Source
+from vapi_sessions.report.period import Period, Reader, Row
 
 MOST_MODELS: Final = 6
 MOST_TOOLS: Final = 12
@@ -24,17 +24,17 @@ TOOL_RESULTS: Final = ("answered", "failed", "empty", "unanswered")
 _END_OF_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 
-def keep(source: Source, period: Period) -> None:
+def keep(reader: Reader, period: Period) -> None:
     """Compute the views that several questions need, once. Call it before any other function."""
-    source.keep(
+    reader.keep(
         "session_facts",
         "session_id, created_at, day, weekday, hour, outcome, assistant, cost_usd, message_count",
     )
-    source.keep("customer_journey", "session_id, created_at, customer_key, visit_number")
-    source.keep("customers", 'session_count, "returning", cost_usd, median_days_between_contacts')
-    source.keep("cost_components_by_day", "day, type, model_name, cost_usd")
-    source.keep("structured_output_trends", "day, name, field, value_count, mean_number, true_share")
-    source.keep(
+    reader.keep("customer_journey", "session_id, created_at, customer_key, visit_number")
+    reader.keep("customers", 'session_count, "returning", cost_usd, median_days_between_contacts')
+    reader.keep("cost_components_by_day", "day, type, model_name, cost_usd")
+    reader.keep("structured_output_trends", "day, name, field, value_count, mean_number, true_share")
+    reader.keep(
         "structured_output_values",
         "session_id, name, field, kind, left(value_text, 200) AS value_text, value_number, value_boolean",
         "session_created_at >= $since AND kind IN ('number', 'boolean', 'text')",
@@ -53,10 +53,10 @@ class Headline:
     note: str = ""
 
 
-def headlines(source: Source, period: Period) -> list[Headline]:
+def headlines(reader: Reader, period: Period) -> list[Headline]:
     """Sessions, cost, completed share, customers and messages, each against the period before."""
-    now = _totals(source, period.since, _END_OF_TIME)
-    then = _totals(source, period.before, period.since) if period.has_before else dict.fromkeys(now)
+    now = _totals(reader, period.since, _END_OF_TIME)
+    then = _totals(reader, *period.before) if period.has_before else dict.fromkeys(now)
     pending = f"{now['pending']:,} still without a price" if now["pending"] else ""
     return [
         Headline("conversations", "count", now["sessions"], then["sessions"]),
@@ -69,8 +69,8 @@ def headlines(source: Source, period: Period) -> list[Headline]:
     ]
 
 
-def _totals(source: Source, since: datetime, until: datetime) -> Row:
-    totals = source.row(
+def _totals(reader: Reader, since: datetime, until: datetime) -> Row:
+    totals = reader.row(
         """SELECT count(*) AS sessions, ROUND(FSUM(cost_usd), 6) AS cost,
             count(*) FILTER (cost_usd IS NULL) AS pending, COALESCE(sum(message_count), 0)::BIGINT AS messages,
             ROUND(count(*) FILTER (outcome = 'completed')
@@ -79,7 +79,7 @@ def _totals(source: Source, since: datetime, until: datetime) -> Row:
         since=since,
         until=until,
     )
-    return totals | source.row(
+    return totals | reader.row(
         """SELECT count(DISTINCT customer_key) AS customers,
             count(DISTINCT customer_key) FILTER (visit_number > 1) AS returned
         FROM kept.customer_journey WHERE created_at >= $since AND created_at < $until""",
@@ -92,9 +92,9 @@ def _returned(totals: Row) -> str:
     return f"{totals['returned']:,} had been here before" if totals["customers"] else ""
 
 
-def cost_by_model(source: Source, period: Period) -> list[Row]:
+def cost_by_model(reader: Reader, period: Period) -> list[Row]:
     """Cost by day or week and model: the most expensive models, then the others together. Session fees have no model."""
-    return source.rows(
+    return reader.rows(
         f"""WITH components AS (
             SELECT {period.bucket()} AS start, cost_usd,
                 CASE WHEN model_name IS NOT NULL THEN model_name WHEN type = 'session' THEN 'session fee' ELSE 'no model' END
@@ -111,26 +111,26 @@ def cost_by_model(source: Source, period: Period) -> list[Row]:
     )
 
 
-def pending_cost(source: Source, period: Period) -> list[Row]:
+def pending_cost(reader: Reader, period: Period) -> list[Row]:
     """Days or weeks with sessions that have no price yet."""
-    return source.rows(
+    return reader.rows(
         f"""SELECT {period.bucket()} AS start, count(*) FILTER (cost_usd IS NULL) AS pending
         FROM kept.session_facts GROUP BY ALL HAVING pending > 0 ORDER BY start"""
     )
 
 
-def not_itemised(source: Source) -> float:
+def not_itemised(reader: Reader) -> float:
     """Cost of sessions minus cost of their components, over the whole history. Both come from the source."""
-    row = source.row(
+    row = reader.row(
         """SELECT COALESCE((SELECT FSUM(cost_usd) FROM kept.session_facts), 0)
             - COALESCE((SELECT FSUM(cost_usd) FROM kept.cost_components_by_day), 0) AS rest"""
     )
     return round(float(row["rest"]), 6)
 
 
-def cost_distribution(source: Source, period: Period) -> tuple[Row, list[Row]]:
+def cost_distribution(reader: Reader, period: Period) -> tuple[Row, list[Row]]:
     """Quantiles of a priced session's cost, and a histogram up to the 99 % quantile; the last bin holds everything above."""
-    facts = source.row(
+    facts = reader.row(
         """SELECT count(*) AS sessions, ROUND(AVG(cost_usd), 6) AS mean, ROUND(MEDIAN(cost_usd), 6) AS median,
             ROUND(QUANTILE_CONT(cost_usd, 0.9), 6) AS p90, ROUND(QUANTILE_CONT(cost_usd, 0.99), 6) AS p99,
             MAX(cost_usd) AS highest
@@ -141,7 +141,7 @@ def cost_distribution(source: Source, period: Period) -> tuple[Row, list[Row]]:
         return facts, []
     width = nice_step(max(facts["p99"], 0.0), 24)
     last = max(math.ceil(facts["p99"] / width), 1)
-    bins = source.rows(
+    bins = reader.rows(
         """SELECT least(floor(greatest(cost_usd, 0) / $width), $last)::INTEGER AS bin, count(*) AS sessions
         FROM kept.session_facts WHERE created_at >= $since AND cost_usd IS NOT NULL GROUP BY ALL ORDER BY bin""",
         since=period.since,
@@ -167,9 +167,9 @@ def nice_step(span: float, parts: int) -> float:
     return next(round(power * step, 12) for step in (1, 2, 5, 10) if power * step * parts >= span)
 
 
-def assistants(source: Source, period: Period) -> list[Row]:
+def assistants(reader: Reader, period: Period) -> list[Row]:
     """The assistants with most sessions: completed share, cost, length."""
-    return source.rows(
+    return reader.rows(
         f"""SELECT COALESCE(assistant, '(none)') AS assistant, count(*) AS sessions,
             ROUND(count(*) FILTER (outcome = 'completed')
                 / NULLIF(count(*) FILTER (outcome IN ('completed', 'expired')), 0), 6) AS completed_share,
@@ -182,18 +182,18 @@ def assistants(source: Source, period: Period) -> list[Row]:
     )
 
 
-def outcomes(source: Source, period: Period) -> list[Row]:
+def outcomes(reader: Reader, period: Period) -> list[Row]:
     """Sessions by day or week of creation and outcome."""
-    return source.rows(
+    return reader.rows(
         f"""SELECT {period.bucket()} AS start, sum(completed_session_count)::BIGINT AS completed,
             sum(expired_session_count)::BIGINT AS expired, sum(open_session_count)::BIGINT AS open
         FROM outcomes_by_day GROUP BY ALL ORDER BY start"""
     )
 
 
-def completed_share(source: Source, period: Period) -> list[Row]:
+def completed_share(reader: Reader, period: Period) -> list[Row]:
     """Share of the ended sessions that completed: of seven days up to each day, or of each week."""
-    return source.rows(
+    return reader.rows(
         f"""WITH counted AS (
             SELECT {period.bucket()} AS start, sum(completed_session_count) AS completed, sum(expired_session_count) AS expired
             FROM outcomes_by_day GROUP BY ALL
@@ -210,17 +210,17 @@ def _recent(period: Period) -> str:
     return f"RANGE BETWEEN INTERVAL {0 if period.weekly else 6} DAY PRECEDING AND CURRENT ROW"
 
 
-def messages(source: Source, period: Period) -> list[Row]:
+def messages(reader: Reader, period: Period) -> list[Row]:
     """Messages by day or week of their session's creation."""
-    return source.rows(
+    return reader.rows(
         f"""SELECT {period.bucket()} AS start, sum(message_count)::BIGINT AS messages
         FROM kept.session_facts GROUP BY ALL ORDER BY start"""
     )
 
 
-def busiest_hours(source: Source, period: Period) -> list[Row]:
+def busiest_hours(reader: Reader, period: Period) -> list[Row]:
     """Sessions by weekday (1 is Monday) and hour of creation; all 168, quiet ones included."""
-    return source.rows(
+    return reader.rows(
         """SELECT weekday, hour, count(f.session_id) AS sessions
         FROM (SELECT unnest(range(1, 8)) AS weekday) CROSS JOIN (SELECT unnest(range(24)) AS hour)
         LEFT JOIN (FROM kept.session_facts WHERE created_at >= $since) AS f USING (weekday, hour)
@@ -229,10 +229,10 @@ def busiest_hours(source: Source, period: Period) -> list[Row]:
     )
 
 
-def tools(source: Source, period: Period) -> list[Row]:
+def tools(reader: Reader, period: Period) -> list[Row]:
     """The tools with most calls, and how these ended; then the other tools together."""
     counts = ", ".join(f"sum({name}_count)::BIGINT AS {name}" for name in ("call", *TOOL_RESULTS, "repeated"))
-    return source.rows(
+    return reader.rows(
         f"""WITH ranked AS (
             SELECT COALESCE(function_name, '(unnamed)') AS tool, *,
                 DENSE_RANK() OVER (ORDER BY calls DESC, function_name) AS rank
@@ -245,12 +245,12 @@ def tools(source: Source, period: Period) -> list[Row]:
     )
 
 
-def outputs(source: Source, period: Period) -> list[Row]:
+def outputs(reader: Reader, period: Period) -> list[Row]:
     """The structured outputs (and fields of them) with most sessions, each with its main kind and its summary.
 
     A number has `mean`, a boolean `true_share`, a text `values`: the most common ones with their counts.
     """
-    found = source.rows(
+    found = reader.rows(
         f"""SELECT name, field, MODE(kind) AS kind, count(DISTINCT session_id) AS sessions,
             ROUND(AVG(value_number), 6) AS mean, ROUND(MEDIAN(value_number), 6) AS median,
             ROUND(AVG(value_boolean::INTEGER), 6) AS true_share, count(DISTINCT value_text) AS distinct_values
@@ -262,14 +262,14 @@ def outputs(source: Source, period: Period) -> list[Row]:
         # Texts that hardly repeat, such as order numbers, say nothing as a chart.
         output["unique"] = output["kind"] == "text" and output["distinct_values"] > 0.5 * output["sessions"]
         if output["kind"] == "text":
-            output["values"] = _common_values(source, output)
+            output["values"] = _common_values(reader, output)
         else:
-            output["trend"] = _trend(source, period, output)
+            output["trend"] = _trend(reader, period, output)
     return found
 
 
-def _common_values(source: Source, output: Row) -> list[Row]:
-    return source.rows(
+def _common_values(reader: Reader, output: Row) -> list[Row]:
+    return reader.rows(
         f"""SELECT left(value_text, 60) AS value, count(DISTINCT session_id) AS sessions FROM kept.structured_output_values
         WHERE kind = 'text' AND name IS NOT DISTINCT FROM $name AND field IS NOT DISTINCT FROM $field
         GROUP BY ALL ORDER BY sessions DESC, value LIMIT {MOST_VALUES}""",
@@ -278,10 +278,10 @@ def _common_values(source: Source, output: Row) -> list[Row]:
     )
 
 
-def _trend(source: Source, period: Period, output: Row) -> list[Row]:
+def _trend(reader: Reader, period: Period, output: Row) -> list[Row]:
     """Mean, or share of true: of seven days up to each day, or of each week; all values weigh the same."""
     value = "mean_number" if output["kind"] == "number" else "true_share"
-    return source.rows(
+    return reader.rows(
         f"""WITH counted AS (
             SELECT {period.bucket()} AS start, FSUM({value} * value_count) AS total, sum(value_count)::BIGINT AS amount
             FROM kept.structured_output_trends
@@ -295,15 +295,15 @@ def _trend(source: Source, period: Period, output: Row) -> list[Row]:
     )
 
 
-def customers(source: Source) -> tuple[Row, list[Row]]:
+def customers(reader: Reader) -> tuple[Row, list[Row]]:
     """All customers: how many came back, after how many days; and how many had one, two … sessions."""
-    facts = source.row(
+    facts = reader.row(
         """SELECT count(*) AS customers, count(*) FILTER ("returning") AS returned,
             ROUND(count(*) FILTER ("returning") / NULLIF(count(*), 0), 6) AS returning_share,
             ROUND(MEDIAN(median_days_between_contacts), 1) AS median_days
         FROM kept.customers"""
     )
-    counted = source.rows(
+    counted = reader.rows(
         """SELECT CASE WHEN session_count >= 10 THEN 10 WHEN session_count >= 5 THEN 5 ELSE session_count END::INTEGER AS rank,
             count(*) AS customers, sum(session_count)::BIGINT AS sessions, ROUND(FSUM(cost_usd), 6) AS cost_usd
         FROM kept.customers GROUP BY ALL ORDER BY rank"""
@@ -312,18 +312,18 @@ def customers(source: Source) -> tuple[Row, list[Row]]:
     return facts, [{"visits": names.get(row["rank"], str(row["rank"])), **row} for row in counted]
 
 
-def contacts(source: Source, period: Period) -> list[Row]:
+def contacts(reader: Reader, period: Period) -> list[Row]:
     """Sessions by day or week: a customer's first, a customer's later ones, and those without a known customer."""
-    return source.rows(
+    return reader.rows(
         f"""SELECT {period.bucket()} AS start, count(*) FILTER (visit_number = 1) AS new,
             count(*) FILTER (visit_number > 1) AS returning, count(*) FILTER (visit_number IS NULL) AS unknown
         FROM kept.session_facts LEFT JOIN kept.customer_journey USING (session_id) GROUP BY ALL ORDER BY start"""
     )
 
 
-def failing_checks(source: Source) -> dict[str, int] | None:
+def failing_checks(reader: Reader) -> dict[str, int] | None:
     """Failing rows by check, as the last sync counted them; None if no check has run yet."""
-    found = source.rows("SELECT value FROM sync.state WHERE key = 'checks'")
+    found = reader.rows("SELECT value FROM sync.state WHERE key = 'checks'")
     if not found:
         return None
     return {str(name): int(rows) for name, rows in json.loads(found[0]["value"]).items() if rows}

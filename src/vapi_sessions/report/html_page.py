@@ -29,7 +29,7 @@ from vapi_sessions.report import (
     wordings,
 )  # fmt: skip
 from vapi_sessions.report.drawing import CONFIG, Chart
-from vapi_sessions.report.period import Period, Row, Source
+from vapi_sessions.report.period import Period, Reader, Row
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ class Section:
     note: str = ""
 
 
-def render(source: Source, fresh: Row, period: Period | None) -> bytes:
+def render(reader: Reader, fresh: Row, period: Period | None) -> bytes:
     """The page as UTF-8. Without a period there is no session, and the page says so."""
     if period:
-        figures.keep(source, period)
-    parts = sections(source, period) if period else []
+        figures.keep(reader, period)
+    parts = sections(reader, period) if period else []
     charts = [chart for part in parts for chart in (*part.charts, *part.small)]
     scripts = (
         [vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"), _file("page.js")]
@@ -61,10 +61,10 @@ def render(source: Source, fresh: Row, period: Period | None) -> bytes:
         fresh=fresh,
         period=period,
         title=_title(period),
-        headlines=figures.headlines(source, period) if period else [],
+        headlines=figures.headlines(reader, period) if period else [],
         sections=parts,
-        transcripts=transcripts.most_expensive(source, period) if period else [],
-        checks=figures.failing_checks(source),
+        transcripts=transcripts.most_expensive(reader, period) if period else [],
+        checks=figures.failing_checks(reader),
         specs={chart.name: chart.spec for chart in charts},
         config=CONFIG,
         style=Markup(_file("page.css")),  # noqa: S704  # our own file
@@ -74,31 +74,31 @@ def render(source: Source, fresh: Row, period: Period | None) -> bytes:
     return page.encode("utf-8", "replace")
 
 
-def sections(source: Source, period: Period) -> list[Section]:
+def sections(reader: Reader, period: Period) -> list[Section]:
     """The sections with their charts. A chart without data is left out; a section without charts says why."""
-    facts, bins = figures.cost_distribution(source, period)
-    by_model = figures.cost_by_model(source, period)
+    facts, bins = figures.cost_distribution(reader, period)
+    by_model = figures.cost_by_model(reader, period)
     costs = []
     if by_model:
-        pending, rest = figures.pending_cost(source, period), figures.not_itemised(source)
+        pending, rest = figures.pending_cost(reader, period), figures.not_itemised(reader)
         costs.append(cost_charts.cost_over_time(by_model, pending, rest, period))
     if bins:
         costs.append(cost_charts.cost_distribution(facts, bins))
     conversations = [
-        conversation_charts.outcomes_over_time(figures.outcomes(source, period), period),
-        conversation_charts.messages_over_time(figures.messages(source, period), period),
+        conversation_charts.outcomes_over_time(figures.outcomes(reader, period), period),
+        conversation_charts.messages_over_time(figures.messages(reader, period), period),
     ]
-    if ended := figures.completed_share(source, period):
+    if ended := figures.completed_share(reader, period):
         conversations.append(conversation_charts.completed_share(ended, period))
-    hours = figures.busiest_hours(source, period)
+    hours = figures.busiest_hours(reader, period)
     if any(row["sessions"] for row in hours):
         conversations.append(conversation_charts.busiest_hours(hours, str(period.zone)))
-    calls = figures.tools(source, period)
-    outputs = figures.outputs(source, period)
+    calls = figures.tools(reader, period)
+    outputs = figures.outputs(reader, period)
     drawn = [found for found in outputs if not found["unique"]]
-    people, visits = figures.customers(source)
+    people, visits = figures.customers(reader)
     return [
-        Section("cost", "Cost", costs, assistants=figures.assistants(source, period), nothing="No conversation has a price yet."),
+        Section("cost", "Cost", costs, assistants=figures.assistants(reader, period), nothing="No conversation has a price yet."),
         Section("conversations", "Conversations", conversations),
         Section("tools", "Tools", [conversation_charts.tools(calls)] if calls else [], nothing="No tool was called in this period."),
         Section(
@@ -118,7 +118,7 @@ def sections(source: Source, period: Period) -> list[Section]:
             "Customers",
             [
                 customer_charts.visits(visits, people),
-                customer_charts.contacts_over_time(figures.contacts(source, period), period),
+                customer_charts.contacts_over_time(figures.contacts(reader, period), period),
             ]
             if visits
             else [],

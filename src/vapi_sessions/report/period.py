@@ -34,9 +34,10 @@ class Period:
     history_last_day: date
 
     @property
-    def before(self) -> datetime:
-        """Start of the period before, which has the same length."""
-        return self.since - (self.until - self.since)
+    def before(self) -> tuple[datetime, datetime]:
+        """Start and end of the period before: as many days earlier by the clock on the wall, so it has the same length."""
+        days = timedelta(days=self.days)
+        return self.since - days, self.until.astimezone(self.zone) - days
 
     @property
     def days(self) -> int:
@@ -46,7 +47,7 @@ class Period:
     @property
     def has_before(self) -> bool:
         """Whether the history begins early enough for a comparison."""
-        return self.history_first_day <= self.before.astimezone(self.zone).date()
+        return self.history_first_day <= self.before[0].date()
 
     @property
     def weekly(self) -> bool:
@@ -58,7 +59,7 @@ class Period:
         return f"CAST(date_trunc('week', {column}) AS DATE)" if self.weekly else column
 
 
-class Source:
+class Reader:
     """Queries on the published tables and views. Rows are dictionaries."""
 
     def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
@@ -84,19 +85,19 @@ class Source:
         return row
 
 
-def freshness(source: Source) -> Row:
+def freshness(reader: Reader) -> Row:
     """The row of the view `freshness`; empty if nothing was published."""
-    found = source.rows("FROM freshness")
+    found = reader.rows("FROM freshness")
     return found[0] if found else {}
 
 
-def choose(source: Source, fresh: Row, since: date | None) -> Period | None:
+def choose(reader: Reader, fresh: Row, since: date | None) -> Period | None:
     """The period from `since` on; without it, the last 30, 14 or 7 days or the last day, whichever allows a comparison.
 
     A shorter or quiet history is shown as a whole. None if there is no session. Raises ConfigurationError if `since` is not
     before the end of the data.
     """
-    history = source.row("SELECT min(created_at) AS first, max(created_at) AS last FROM session_facts")
+    history = reader.row("SELECT min(created_at) AS first, max(created_at) AS last FROM session_facts")
     if history["first"] is None:
         return None
     zone = ZoneInfo(fresh.get("time_zone") or "UTC")

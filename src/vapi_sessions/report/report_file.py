@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from vapi_sessions.errors import ConfigurationError, WarehouseError
-from vapi_sessions.report.period import Source, choose, freshness
+from vapi_sessions.report.period import Reader, choose, freshness
 from vapi_sessions.warehouse.reader import check_version, reading
 
 #: Modules of the extra [report].
@@ -42,12 +42,16 @@ def write_report(warehouse: Path, out: Path, *, since: date | None = None) -> Wr
         ) from None
     if out.is_dir():
         raise ConfigurationError(f"{out} is a directory.", "Give the path of a file with --out.")
+    if not out.parent.is_dir():
+        raise ConfigurationError(
+            f"{out.parent} is not a directory.", "Make it, or give another file with --out."
+        )
     with reading(warehouse) as db:
         check_version(db, warehouse)
-        source = Source(db)
-        fresh = freshness(source)
-        period = choose(source, fresh, since)
-        page = html_page.render(source, fresh, period)
+        reader = Reader(db)
+        fresh = freshness(reader)
+        period = choose(reader, fresh, since)
+        page = html_page.render(reader, fresh, period)
     _write(out, page)
     return Written(out.resolve(), len(page), int(fresh.get("session_count") or 0))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from vapi_sessions.report.period import Period, Row, Source
+from vapi_sessions.report.period import Period, Reader, Row
 
 MOST_SESSIONS: Final = 20
 #: Messages of a session from its beginning, and from its end.
@@ -78,9 +78,9 @@ class Transcript:
         )
 
 
-def most_expensive(source: Source, period: Period) -> list[Transcript]:
+def most_expensive(reader: Reader, period: Period) -> list[Transcript]:
     """The sessions of the period with the highest cost, the highest first."""
-    facts = source.rows(
+    facts = reader.rows(
         f"""SELECT f.*, s.customer_name, COALESCE(s.customer_number, s.customer_email, s.customer_external_id) AS customer
         FROM (FROM session_facts WHERE created_at >= $since AND cost_usd IS NOT NULL
             ORDER BY cost_usd DESC, created_at, session_id LIMIT {MOST_SESSIONS}) AS f
@@ -99,21 +99,21 @@ def most_expensive(source: Source, period: Period) -> list[Transcript]:
     ids = ", ".join(f"$id_{number}" for number in range(len(facts)))
     where = f"session_id IN ({ids}) AND session_created_at BETWEEN $first AND $last"
     components = _by_session(
-        source.rows(
+        reader.rows(
             f"""SELECT session_id, type, analysis_type, model_name, prompt_tokens, completion_tokens, cost_usd
             FROM costs WHERE {where} ORDER BY session_id, cost_usd DESC NULLS LAST, cost_index""",
             **chosen,
         )
     )
     outputs = _by_session(
-        source.rows(
+        reader.rows(
             f"""SELECT session_id, left(COALESCE(name, structured_output_id), 100) AS name, left(result::VARCHAR, 300) AS value
             FROM structured_outputs WHERE {where} ORDER BY ALL""",
             **chosen,
         )
     )
-    calls = _by_session(_calls(source, where, chosen))
-    messages = _by_session(_messages(source, where, chosen))
+    calls = _by_session(_calls(reader, where, chosen))
+    messages = _by_session(_messages(reader, where, chosen))
     return [
         _transcript(
             row, components.get(key, []), outputs.get(key, []), messages.get(key, []), calls.get(key, [])
@@ -123,8 +123,8 @@ def most_expensive(source: Source, period: Period) -> list[Transcript]:
     ]
 
 
-def _calls(source: Source, where: str, chosen: dict[str, Any]) -> list[Row]:
-    return source.rows(
+def _calls(reader: Reader, where: str, chosen: dict[str, Any]) -> list[Row]:
+    return reader.rows(
         f"""SELECT session_id, message_index, COALESCE(function_name, '(unnamed)') AS name, outcome,
             left(arguments, {MOST_CHARACTERS}) AS arguments, COALESCE(length(arguments), 0) AS arguments_length,
             left(result, {MOST_CHARACTERS}) AS result, COALESCE(length(result), 0) AS result_length
@@ -134,9 +134,9 @@ def _calls(source: Source, where: str, chosen: dict[str, Any]) -> list[Row]:
     )
 
 
-def _messages(source: Source, where: str, chosen: dict[str, Any]) -> list[Row]:
+def _messages(reader: Reader, where: str, chosen: dict[str, Any]) -> list[Row]:
     """The first and last messages of each session. Results of tools are shown with their calls instead."""
-    return source.rows(
+    return reader.rows(
         f"""WITH spoken AS (
             SELECT *, ROW_NUMBER() OVER (PARTITION BY session_id ORDER BY message_index) AS position,
                 count(*) OVER (PARTITION BY session_id) AS in_all

@@ -48,7 +48,7 @@ def change(kind: str, value: float | None, before: float | None) -> str:
     if value is None or before is None or (kind != "share" and before == 0):
         return ""
     difference = 100 * (value - before) if kind == "share" else 100 * (value / before - 1)
-    text = f"{abs(difference):,.1f}" if abs(difference) < 10 else f"{abs(difference):,.0f}"
+    text = f"{abs(difference):,.1f}" if round(abs(difference), 1) < 10 else f"{abs(difference):,.0f}"
     sign = "±" if float(text.replace(",", "")) == 0 else "+" if difference > 0 else "−"
     return f"{sign}{text}{' points' if kind == 'share' else '%'}"
 
