@@ -143,9 +143,11 @@ def _environment() -> Environment:
     )
     environment.filters.update(
         number=wordings.number, money=wordings.money, share=wordings.share, day=wordings.day, moment=wordings.moment,
-        clock=wordings.clock, zone=ZoneInfo,
+        zone=ZoneInfo,
     )  # fmt: skip
-    environment.globals.update(counted=wordings.counted, change=wordings.change, written=_written)
+    environment.globals.update(
+        counted=wordings.counted, change=wordings.change, written=_written, later=wordings.later
+    )
     # Compact, and without the default of sorted keys, which would change the order of layers' datasets.
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "default": str}
     return environment

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from vapi_sessions.core.wording import counted
 
-__all__ = ["WEEKDAYS", "change", "clock", "counted", "day", "moment", "money", "number", "share", "weekday"]
+__all__ = ["WEEKDAYS", "change", "counted", "day", "later", "moment", "money", "number", "share", "weekday"]
 
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -71,6 +71,11 @@ def moment(value: datetime | None, zone: ZoneInfo) -> str:
     return f"{day(local)}, {local:%H:%M}"
 
 
-def clock(value: datetime, zone: ZoneInfo) -> str:
-    """`14:03:07`."""
-    return f"{value.astimezone(zone):%H:%M:%S}"
+def later(value: datetime, before: datetime | None, zone: ZoneInfo) -> str:
+    """The time of a message after another one: `14:03:07`, with the day if it is another one, or nothing if it is the same."""
+    if value == before:
+        return ""
+    local = value.astimezone(zone)
+    if before is not None and before.astimezone(zone).date() == local.date():
+        return f"{local:%H:%M:%S}"
+    return f"{day(local)}, {local:%H:%M:%S}"
