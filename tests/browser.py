@@ -38,7 +38,8 @@ _PATIENCE: Final = 60.0
 
 class Page:
     """One tab. `requests` are the addresses that it asked for, `blocked` the reasons why some were not sent, `console` the lines
-    and errors that it wrote."""
+    and errors that it wrote.
+    """
 
     def __init__(self, send: Callable[..., Any], session: str) -> None:
         self._send, self._session = send, session

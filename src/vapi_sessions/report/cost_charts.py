@@ -40,7 +40,7 @@ def cost_over_time(rows: list[Row], pending: list[Row], rest: float, period: Per
     data = spans(stacked(rows, "cost_usd"), period)
     rings = spans([{**row, "total": round(totals.get(row["start"], 0), 6)} for row in pending], period)
     bars = bars_over_time(
-        alt.Axis(format="$,~f", tickCount=5),
+        alt.Axis(labelExpr="format(datum.value, datum.value % 1 ? '$,.2f' : '$,.0f')", tickCount=5),
         "US dollars",
         [alt.Tooltip("model:N"), alt.Tooltip("cost_usd:Q", title="cost", format="$,.4f")],
         period,

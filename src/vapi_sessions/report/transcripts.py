@@ -69,6 +69,11 @@ class Transcript:
     left_out: int
 
     @property
+    def has_times(self) -> bool:
+        """Whether some messages have a time of their own. Then the others are shown without one."""
+        return any(message.exact for message in self.messages)
+
+    @property
     def after_gap(self) -> int | None:
         """The index of the first message after those that are left out."""
         return (
