@@ -43,6 +43,27 @@ def test_no_file_of_the_warehouse_contains_the_key(desk: Desk) -> None:
     assert [name for name, (content, _) in files.items() if KEY.encode() in content] == []
 
 
+def test_a_wrong_time_zone_is_refused_before_any_request(desk: Desk) -> None:
+    """By option and by variable, with exit code 2 and a remedy."""
+    desk.server.clear_requests()
+    by_option = desk.run("sync", "--time-zone", "Mars/Olympus_Mons")
+    desk.environment["VAPI_TIME_ZONE"] = "Mars/Olympus_Mons"
+    by_variable = desk.run("sync")
+    assert (by_option.code, by_variable.code) == (2, 2)
+    assert by_option.err.startswith("error: --time-zone: 'Mars/Olympus_Mons' is not a time zone")
+    assert "Correct VAPI_TIME_ZONE, or unset it." in by_variable.err
+    assert desk.server.requests == []
+
+
+@pytest.mark.parametrize("command", ["sync", "rebuild"])
+def test_the_time_zone_is_an_option(desk: Desk, command: str) -> None:
+    """It wins over the variable."""
+    desk.environment["VAPI_TIME_ZONE"] = "UTC"
+    ran = desk.run(command, "--time-zone", "Asia/Kolkata")
+    assert ran.code == 0
+    assert desk.rows("SELECT value FROM sync.state WHERE key = 'time_zone'") == [("Asia/Kolkata",)]
+
+
 def test_rebuild_prints_its_summary(desk: Desk) -> None:
     """The contents are equal, and no other database is left."""
     before = desk.contents()

@@ -105,12 +105,14 @@ def test_a_column_has_the_description_of_the_table_that_it_is_from(write: Writer
     """Unless the tables of the view describe it differently: then the file has to say."""
     of_sessions = read(write(FIRST, query="SELECT name FROM sessions"))
     of_both = read(write(FIRST, query="SELECT name FROM sessions JOIN structured_outputs USING (session_id)"))
+    of_a_view = read(write(FIRST, query="SELECT tool_call_count FROM messages JOIN turns USING (session_id)"))
     own = read(write(FIRST, "-- Columns:", "--   name: mine.", query="SELECT name FROM sessions"))
     through_a_view = read(write(FIRST, query="SELECT answers_tools, role FROM transcript"))
     assert of_sessions.describe("name") == "User-defined name."
     assert of_both.describe("name") is None
     assert of_both.describe("status") == "active or completed."
     assert own.describe("name") == "mine."
+    assert of_a_view.describe("tool_call_count") == "Tool calls in this message."
     assert through_a_view.describe("answers_tools") == "functions whose calls this message answers."
     assert (
         through_a_view.describe("role")

@@ -15,7 +15,6 @@ from publications import JANUARY, MARCH, PublishedWarehouse, full, small_parts
 import vapi_sessions
 from vapi_sessions import schema
 from vapi_sessions.core.timestamps import HOUR
-from vapi_sessions.warehouse import parts
 from vapi_sessions.warehouse.descriptions import described
 
 #: Comments of columns, and of tables and views.
@@ -150,4 +149,4 @@ def test_a_file_without_descriptions_is_a_source_of_rows(mixed: PublishedWarehou
     mixed.publish()
     rows = mixed.tables()["messages"]
     assert {row["session_id"] for row in rows} == {"january", "old", "march", "late"}
-    assert texts(mixed.files("messages")[0])["role"] == parts.schema.MESSAGES.describe("role")
+    assert texts(mixed.files("messages")[0])["role"] == schema.MESSAGES.describe("role")

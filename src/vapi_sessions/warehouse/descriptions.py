@@ -41,8 +41,8 @@ def _statements(columns: Iterable[tuple[str, str, str]], ledger: Literal["TABLE"
     for place, group in groupby(columns, lambda column: column[:2]):
         if (one := known.get(place)) is None:
             continue
-        name = f"{place[0]}.{place[1]}"
+        name = f'{place[0]}."{place[1]}"'
         yield f"COMMENT ON {ledger if place[0] == 'sync' else 'VIEW'} {name} IS {literal(one.description)}"
         for _, _, column in group:
             if text := one.describe(column):
-                yield f"COMMENT ON COLUMN {name}.{column} IS {literal(text)}"
+                yield f'COMMENT ON COLUMN {name}."{column}" IS {literal(text)}'

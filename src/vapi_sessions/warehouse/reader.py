@@ -16,7 +16,7 @@ from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError, Ware
 from vapi_sessions.warehouse.database_errors import database_errors, published_errors
 from vapi_sessions.warehouse.descriptions import comments
 from vapi_sessions.warehouse.layout import Layout
-from vapi_sessions.warehouse.views import files_of
+from vapi_sessions.warehouse.views import files_of, rows_of, view_of
 
 
 def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
@@ -70,6 +70,7 @@ def _show(db: duckdb.DuckDBPyConnection, layout: Layout) -> None:
     """
     ((snapshot,),) = db.execute("SELECT value FROM vapi.sync.state WHERE key = 'snapshot'").fetchall()
     db.execute("COPY FROM DATABASE vapi TO memory (SCHEMA)").fetchall()
+    of_earlier_version = not _has_macro(db)
     db.execute(files_of(literal(pattern(layout.root)), snapshot)).fetchall()
     columns: list[tuple[str, str, str]] = []
     for of_schema, name in db.execute(
@@ -82,7 +83,18 @@ def _show(db: duckdb.DuckDBPyConnection, layout: Layout) -> None:
         columns += [(of_schema, name, column) for column, *_ in found]
     db.execute(comments(columns, "VIEW")).fetchall()
     for table in schema.TABLES:  # missing files are an error now, not only at the first query
-        db.execute(f"FROM {table.name} LIMIT 0").fetchall()
+        columns_found = db.execute(f"FROM {rows_of(table)} LIMIT 0").description
+        if of_earlier_version:
+            db.execute(view_of(table, [name for name, *_ in columns_found])).fetchall()
+
+
+def _has_macro(db: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the published database has the macro of `files_of`. An earlier version wrote the path into each view."""
+    try:
+        db.execute("SELECT memory.main.published_files('')").fetchall()
+    except duckdb.CatalogException:
+        return False
+    return True
 
 
 @contextlib.contextmanager

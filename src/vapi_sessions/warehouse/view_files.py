@@ -64,11 +64,18 @@ class ViewFile:
         return self.sql.replace(_ZONED, f"AT TIME ZONE {literal(zone)}")
 
     def describe(self, name: str) -> str | None:
-        """The description of a column: the file's own, or what all tables and views with this column that it reads agree on."""
+        """The description of a column: the file's own, or that of the tables with this column that it reads, or of the views.
+
+        None if the tables, or the views, describe it differently.
+        """
         if name in self.columns:
             return self.columns[name]
-        texts = {_known()[source].describe(name) for source in self.reads if source in _known()} - {None}
-        return texts.pop() if len(texts) == 1 else None
+        read = [_known()[source] for source in self.reads if source in _known()]
+        for kind in (schema.Table, ViewFile):
+            texts = {one.describe(name) for one in read if isinstance(one, kind)} - {None}
+            if texts:
+                return texts.pop() if len(texts) == 1 else None
+        return None
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -74,7 +74,7 @@ def new_views(index: Index, draft: Path, files: str, zone: str) -> Iterator[str]
         index.run(files)
         for table in schema.TABLES:
             index.run(f"DROP TABLE {table.name}")
-            index.run(_view_of(table))
+            index.run(view_of(table, table.arrow.names))
         index.run(comments(described, "TABLE"))
         yield origin
 
@@ -90,7 +90,16 @@ def files_of(root: str, snapshot: str) -> str:
     )
 
 
-def _view_of(table: schema.Table) -> str:
-    selected = ", ".join(f"{c.name}::JSON AS {c.name}" if c.type == "JSON" else c.name for c in table.columns)
-    files = f"published_files({literal(table.name)}), hive_partitioning = false"
-    return f"CREATE VIEW {table.name} AS SELECT {selected} FROM read_parquet({files})"
+def view_of(table: schema.Table, names: Container[str]) -> str:
+    """The statement that creates a table's view with these of its columns."""
+    selected = ", ".join(
+        f"{c.name}::JSON AS {c.name}" if c.type == "JSON" else c.name
+        for c in table.columns
+        if c.name in names
+    )
+    return f"CREATE OR REPLACE VIEW {table.name} AS SELECT {selected} FROM {rows_of(table)}"
+
+
+def rows_of(table: schema.Table) -> str:
+    """The rows of a table's files, as the macro finds them."""
+    return f"read_parquet(published_files({literal(table.name)}), hive_partitioning = false)"
