@@ -1,4 +1,17 @@
--- Which values identify the same customer? Grain: one row an identity (a value by which customers are known).
+-- Which values identify the same customer? Grain: one row an identity: a value by which customers are known.
+-- Two identities belong to the same customer if a session carries both, or if a chain of sessions leads from one to the other.
+-- Shared identities join nobody: those that occur together with more than 5 identities of one kind, as the number of a call
+-- centre does with many external ids. A person with an id, a number, an e-mail address and five external ids is joined; the
+-- bound stands once in this view, where shared is computed. A family of five with one number is joined, too: the source
+-- does not tell it from a person with five external ids.
+-- Columns:
+--   identity: the value, as kind:value. session_facts.identities says how values are written the same way.
+--   kind: id (saved customer), external_id, number, email or sip_uri.
+--   customer_key: the customer: the first of its identities, in this order of kinds, then of values. It changes only if an
+--     earlier identity is joined. A shared identity is a customer of its own, of the sessions that have no other identity.
+--   session_count: sessions that carry the identity.
+--   linked_identity_count: how many identities of one kind occur in sessions together with this one; of the kind with the most.
+--   shared: whether that is more than 5, so that the identity is not used to join.
 CREATE OR REPLACE VIEW customer_identities AS
 WITH RECURSIVE
 known_as AS MATERIALIZED (
@@ -32,7 +45,10 @@ pairs AS MATERIALIZED (
     JOIN members AS b ON b.combination = a.combination AND b.node <> a.node
 ),
 linked AS MATERIALIZED (
-    SELECT node, MAX(linked_identity_count) AS linked_identity_count, MAX(linked_identity_count) > 5 AS shared
+    SELECT
+        node,
+        MAX(linked_identity_count) AS linked_identity_count,
+        MAX(linked_identity_count) > 5 AS shared  -- the bound
     FROM (SELECT a AS node, COUNT(*) AS linked_identity_count FROM pairs GROUP BY a, b_kind)
     GROUP BY node
 ),

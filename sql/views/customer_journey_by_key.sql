@@ -1,8 +1,14 @@
--- Which customers come back, if one person with two kinds of identifiers counts as two? Grain: one row a session with an identified customer.
--- customer_key is the first of: saved customer id, external id, number, e-mail, SIP URI; prefixed with its kind.
--- A person known by a number in one session and by an id in another counts as two customers: the source does not link them.
+-- Which customers come back, if one who is known by two identities counts as two? Grain: one row a session with an identified customer.
+-- For those who want no joining of identities: customer_key depends only on the session itself. customer_journey joins them.
 -- Deleted and aged-out sessions count as visits, because they took place; deleted_at and aged_out_at tell them apart.
--- seconds_since_previous: from the creation of the customer's previous session to the creation of this one.
+-- Columns:
+--   customer_key: the first that the session has of saved customer id, external id, number, e-mail and SIP URI, as kind:value.
+--     Blanks at both ends are removed, and e-mail and SIP addresses are in lower case.
+--   visit_number: from 1, by creation.
+--   visit_count: sessions with this customer_key.
+--   previous_session_id: the session with this key before this one.
+--   seconds_since_previous: from the creation of that session to the creation of this one.
+--   previous_assistant_id: assistant of the previous session.
 CREATE OR REPLACE VIEW customer_journey_by_key AS
 WITH
 identified AS (

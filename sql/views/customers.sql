@@ -1,36 +1,39 @@
+-- Who are the customers, how often do they come, how does it end, and what do they cost? Grain: one row a customer.
+-- One person is one customer, whatever identified them; customer_identities says how identities are joined. Sessions without an
+-- identified customer are not here. Deleted and aged-out sessions count, because they took place.
+-- Columns:
+--   customer_key: the first of the customer's identities.
+--   customer_name: the name in the customer's latest session that has one.
+--   identities: all values that the customer's sessions carry, as kind:value, in alphabetical order; shared ones too, which
+--     other customers may have.
+--   identity_count: their number.
+--   session_count: the customer's sessions.
+--   completed_session_count: those that are completed.
+--   expired_session_count: those that expired without being completed.
+--   open_session_count: all others.
+--   message_count: messages of all roles in these sessions.
+--   cost_usd: sum over sessions that have a price; null, not zero, if none has.
+--   pending_session_count: sessions without a price yet.
+--   first_contact_at: creation of the first session.
+--   last_contact_at: creation of the latest session.
+--   returning: whether the customer has more than one session. A word of SQL: in a query it needs double quotes.
+--   median_days_between_contacts: from the creation of one session to that of the next; null if there is one session only.
 CREATE OR REPLACE VIEW customers AS
-WITH
-visits AS MATERIALIZED (
-    SELECT
-        j.customer_key, j.session_id, j.created_at, j.outcome, j.message_count, j.cost_usd, j.seconds_since_previous,
-        f.customer_name,
-        f.identities
-    FROM customer_journey AS j
-    JOIN session_facts AS f ON f.session_id = j.session_id
-),
-known_as AS (
-    SELECT
-        customer_key,
-        LIST(identity ORDER BY LIST_POSITION(['id', 'external_id', 'number', 'email', 'sip_uri'], SPLIT_PART(identity, ':', 1)), identity) AS identities
-    FROM (SELECT DISTINCT customer_key, UNNEST(identities) AS identity FROM visits)
-    GROUP BY customer_key
-)
 SELECT
-    v.customer_key,
-    ARG_MAX(v.customer_name, (v.created_at, v.session_id)) FILTER (WHERE TRIM(v.customer_name) <> '') AS customer_name,
-    ANY_VALUE(k.identities) AS identities,
-    LEN(ANY_VALUE(k.identities)) AS identity_count,
+    customer_key,
+    ARG_MAX(NULLIF(TRIM(customer_name), ''), visit_number) AS customer_name,
+    LIST_SORT(LIST_DISTINCT(FLATTEN(LIST(identities)))) AS identities,
+    LEN(LIST_DISTINCT(FLATTEN(LIST(identities)))) AS identity_count,
     COUNT(*) AS session_count,
-    COUNT(*) FILTER (WHERE v.outcome = 'completed') AS completed_session_count,
-    COUNT(*) FILTER (WHERE v.outcome = 'expired') AS expired_session_count,
-    COUNT(*) FILTER (WHERE v.outcome = 'open') AS open_session_count,
-    CAST(SUM(v.message_count) AS BIGINT) AS message_count,
-    ROUND(FSUM(v.cost_usd), 6) AS cost_usd,
-    COUNT(*) FILTER (WHERE v.cost_usd IS NULL) AS pending_session_count,
-    MIN(v.created_at) AS first_contact_at,
-    MAX(v.created_at) AS last_contact_at,
+    COUNT(*) FILTER (WHERE outcome = 'completed') AS completed_session_count,
+    COUNT(*) FILTER (WHERE outcome = 'expired') AS expired_session_count,
+    COUNT(*) FILTER (WHERE outcome = 'open') AS open_session_count,
+    CAST(SUM(message_count) AS BIGINT) AS message_count,
+    ROUND(FSUM(cost_usd), 6) AS cost_usd,
+    COUNT(*) FILTER (WHERE cost_usd IS NULL) AS pending_session_count,
+    MIN(created_at) AS first_contact_at,
+    MAX(created_at) AS last_contact_at,
     COUNT(*) > 1 AS returning,
-    ROUND(MEDIAN(v.seconds_since_previous) / 86400, 6) AS median_days_between_contacts
-FROM visits AS v
-JOIN known_as AS k ON k.customer_key = v.customer_key
-GROUP BY v.customer_key;
+    ROUND(MEDIAN(seconds_since_previous) / 86400, 6) AS median_days_between_contacts
+FROM customer_journey
+GROUP BY customer_key;

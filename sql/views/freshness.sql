@@ -1,4 +1,4 @@
--- How fresh and how complete is the warehouse? Grain: one row a warehouse; no row before the first publication.
+-- How fresh and how complete is the warehouse? Grain: one row a warehouse.
 -- Views use complete_until for "now", so their results depend on the data only, not on when they are asked.
 -- Deleted and aged-out sessions are included in all counts but unreadable_session_count; unreadable sessions are in no table.
 -- Columns:
@@ -6,7 +6,6 @@
 --   published_at: when the data files were written last.
 --   time_zone: the time zone in which all views cut days.
 --   session_count: sessions in the warehouse.
---   message_count: messages of these sessions.
 --   pending_session_count: sessions without a price yet.
 --   deleted_session_count: sessions that the source has deleted.
 --   aged_out_session_count: sessions that the source no longer lists, by retention.
@@ -24,8 +23,9 @@ facts AS (
     SELECT
         MAKE_TIMESTAMPTZ(CAST(MAX(value) FILTER (WHERE key = 'published_at') AS BIGINT)) AS published_at,
         MAKE_TIMESTAMPTZ(CAST(MAX(value) FILTER (WHERE key = 'origin') AS BIGINT)) AS origin,
-        COALESCE(MAX(value) FILTER (WHERE key = 'time_zone'), 'UTC') AS time_zone,
-        MAX(value) FILTER (WHERE key = 'checks') AS checks
+        MAX(value) FILTER (WHERE key = 'time_zone') AS time_zone,
+        MAX(value) FILTER (WHERE key = 'checks') AS checks,
+        COUNT(*) AS fact_count
     FROM sync.state
 ),
 -- The intervals do not touch, so there is one gap before each one that begins after the origin.
@@ -88,4 +88,4 @@ CROSS JOIN runs AS r
 CROSS JOIN unreadable AS u
 CROSS JOIN checks AS c
 CROSS JOIN counted AS n
-WHERE f.published_at IS NOT NULL;
+WHERE f.fact_count > 0;

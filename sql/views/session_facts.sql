@@ -31,7 +31,7 @@ local AS (
         -- most numbers need no work
         CASE
             WHEN REGEXP_FULL_MATCH(customer_number, '[+][0-9]+') THEN customer_number
-            ELSE TRANSLATE(customer_number, '  ().-/', '')
+            ELSE TRANSLATE(customer_number, ' ().-/' || CHR(160), '')
         END AS bare_number
     FROM sessions
 ),
@@ -41,10 +41,9 @@ known AS (
         'id:' || NULLIF(TRIM(customer_id), '') AS by_id,
         'external_id:' || NULLIF(TRIM(customer_external_id), '') AS by_external_id,
         'number:' || CASE
-            WHEN bare_number = customer_number THEN bare_number
-            WHEN REGEXP_FULL_MATCH(bare_number, '00[0-9]+') THEN '+' || SUBSTR(bare_number, 3)
-            WHEN REGEXP_FULL_MATCH(bare_number, '[+]?[0-9]+') THEN bare_number
-            ELSE NULLIF(TRIM(customer_number), '')
+            WHEN NOT REGEXP_FULL_MATCH(bare_number, '[+]?[0-9]+') THEN NULLIF(TRIM(customer_number), '')
+            WHEN bare_number LIKE '00_%' THEN '+' || SUBSTR(bare_number, 3)
+            ELSE bare_number
         END AS by_number,
         'email:' || NULLIF(LOWER(TRIM(customer_email)), '') AS by_email,
         'sip_uri:' || NULLIF(LOWER(TRIM(customer_sip_uri)), '') AS by_sip_uri

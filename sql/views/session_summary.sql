@@ -1,13 +1,30 @@
 -- How did each session go: length, turns, tools, cost, results? Grain: one row a session.
 -- Deleted and aged-out sessions are included; deleted_at and aged_out_at tell them apart.
 -- Spoken messages are those of the customer, and those of the assistant that have text. System prompts, tool calls and tool
--- results are not spoken. turn_count is the number of rows that the session has in the view turns.
--- Chat messages have no time of their own, and some messages of calls have none either. duration_seconds runs from the first
--- to the last time of a spoken message: a lower bound; null if no message has a time. duration_at_most_seconds runs from
--- started_at to last_message_at, where created_at and first_seen_at replace missing times: an upper bound.
--- cost_usd is null while cost_pending. pending_component_count is the number of components without a price.
--- structured_outputs: {name: result}; the id is used if the name is missing or repeated in the session.
+-- results are not spoken.
+-- Chat messages have no time of their own, and some messages of calls have none either: two columns give a lower and an upper
+-- bound of the duration.
 -- Children are joined on session_created_at too, so that a filter on created_at also prunes their files.
+-- Columns:
+--   name: user-defined name of the session.
+--   model_provider: provider of the embedded assistant's model, or of the first model cost.
+--   model_name: that model.
+--   outcome: completed, expired or open, as in session_facts.
+--   assistant: label of the assistant: its latest known name, or its id.
+--   started_at: time of the first spoken message, or created_at if that message has no time; null if nothing was spoken.
+--   last_message_at: end of the last spoken message; its first_seen_at if it has no time.
+--   duration_seconds: from the first to the last time of a spoken message: a lower bound; null if no message has a time.
+--   duration_at_most_seconds: from started_at to last_message_at: an upper bound.
+--   turn_count: the number of rows that the session has in the view turns.
+--   last_speaker: who spoke last: customer or assistant; null if nothing was spoken.
+--   first_customer_text: what the customer said first.
+--   unanswered_tool_call_count: tool calls that no tool message answers.
+--   tools_used: names of the functions called, each once, in alphabetical order; empty if there is none.
+--   tool_call_count: tool calls in all messages.
+--   cost_usd: total cost in USD; null while pending.
+--   cost_pending: whether the session has no price yet; then cost_usd is null.
+--   pending_component_count: cost components without a price.
+--   structured_outputs: JSON {name: result}; the id instead of a name that is missing or repeated in the session.
 CREATE OR REPLACE VIEW session_summary AS
 WITH
 message_speaker AS (
@@ -93,10 +110,12 @@ SELECT
     s.session_id,
     s.name,
     s.status,
+    f.outcome,
     s.created_at,
     s.updated_at,
     s.assistant_id,
     s.assistant_name,
+    f.assistant,
     s.squad_id,
     s.squad_name,
     s.model_provider,
@@ -124,6 +143,7 @@ SELECT
     s.deleted_at,
     s.aged_out_at
 FROM sessions AS s
+JOIN session_facts AS f ON f.session_id = s.session_id AND f.created_at = s.created_at
 LEFT JOIN conversation AS c ON c.session_id = s.session_id AND c.session_created_at = s.created_at
 LEFT JOIN tools AS t ON t.session_id = s.session_id AND t.session_created_at = s.created_at
 LEFT JOIN components AS p ON p.session_id = s.session_id AND p.session_created_at = s.created_at

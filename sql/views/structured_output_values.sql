@@ -3,6 +3,7 @@
 -- stay whole. An empty object or list gives one row. Count distinct sessions, not rows: a list can hold a value twice.
 -- Outputs of deleted and aged-out sessions are included; deleted_at and aged_out_at tell them apart.
 -- Columns:
+--   name: the output's name, for example CSAT.
 --   field: the field of the object that holds the value; null if the result is not an object.
 --   position: the position in the list that holds the value, from 0; null if it is not in a list.
 --   kind: text, number, boolean, list, object or null. A number in quotes is text.

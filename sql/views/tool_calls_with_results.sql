@@ -2,6 +2,8 @@
 -- Calls of deleted and aged-out sessions are included.
 -- The outcome error is a guess, because results carry no status.
 -- Columns:
+--   message_index: the message that makes the call.
+--   tool_call_id: the call's id.
 --   arguments_json: the arguments as JSON; null if the text is not JSON.
 --   result_json: the result as JSON; null if the text is not JSON.
 --   outcome: unanswered (no tool message answers the call), no_result (the source's placeholder "No result returned."), error
@@ -14,8 +16,23 @@
 CREATE OR REPLACE VIEW tool_calls_with_results AS
 WITH
 parsed AS (
-    SELECT *, TRY_CAST(arguments AS JSON) AS arguments_json, TRY_CAST(result AS JSON) AS result_json
+    SELECT
+        *,
+        TRY_CAST(arguments AS JSON) AS arguments_json,
+        TRY_CAST(result AS JSON) AS result_json,
+        -- one number for the position in the session, because two would make the joins below slower
+        message_index::BIGINT * 1048576 + tool_call_index AS place
     FROM tool_calls
+),
+firsts AS (
+    SELECT session_id, session_created_at, MIN(place) AS place
+    FROM parsed
+    GROUP BY session_id, session_created_at, function_name, COALESCE(CAST(JSON(arguments_json) AS VARCHAR), arguments)
+),
+results AS (
+    SELECT session_id, session_created_at, message_index, sent_at
+    FROM messages
+    WHERE role IN ('tool', 'tool_call_result', 'function')
 )
 SELECT
     t.session_id,
@@ -43,18 +60,15 @@ SELECT
     CASE WHEN called.sent_at IS NOT NULL THEN 'sent_at' WHEN called.first_seen_at IS NOT NULL THEN 'first_seen_at' END
         AS called_at_source,
     EPOCH(answered.sent_at - called.sent_at) AS latency_seconds,
-    t.function_name IS NOT NULL
-    AND ROW_NUMBER() OVER (
-        PARTITION BY
-            t.session_id, t.session_created_at, t.function_name, COALESCE(CAST(JSON(t.arguments_json) AS VARCHAR), t.arguments)
-        ORDER BY t.message_index, t.tool_call_index
-    ) > 1 AS repeated
+    t.function_name IS NOT NULL AND f.place IS NULL AS repeated
 FROM parsed AS t
+LEFT JOIN firsts AS f
+    ON f.session_id = t.session_id AND f.session_created_at = t.session_created_at AND f.place = t.place
 LEFT JOIN messages AS called
     ON called.session_id = t.session_id
     AND called.session_created_at = t.session_created_at
     AND called.message_index = t.message_index
-LEFT JOIN messages AS answered
+LEFT JOIN results AS answered
     ON answered.session_id = t.session_id
     AND answered.session_created_at = t.session_created_at
     AND answered.message_index = t.result_message_index;

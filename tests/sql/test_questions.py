@@ -280,8 +280,8 @@ def typical_length(source: Source) -> Answer:
     return [
         (
             len(messages),
-            statistics.median(messages),
-            statistics.median(turns),
+            float(statistics.median(messages)),
+            float(statistics.median(turns)),
             rounded(quantile(messages, 0.9), 1),
             rounded(quantile(turns, 0.9), 1),
         )

@@ -95,7 +95,34 @@ def test_views_survive_attaching_under_another_name(tmp_path: Path) -> None:
             "SELECT ROUND(SUM(cost_usd), 6) FROM cost_components_by_day",
             "SELECT ROUND(SUM(cost_usd), 6) FROM costs",
         ),
+        (
+            "SELECT SUM(session_count), SUM(pending_session_count), ROUND(SUM(cost_usd), 6) FROM cost_by_assistant",
+            "SELECT COUNT(*), COUNT(*) - COUNT(cost_usd), ROUND(SUM(cost_usd), 6) FROM sessions",
+        ),
+        (
+            "SELECT SUM(prompt_tokens), SUM(cached_prompt_tokens), SUM(completion_tokens) FROM tokens_by_day",
+            "SELECT SUM(prompt_tokens), SUM(cached_prompt_tokens), SUM(completion_tokens) FROM costs",
+        ),
+        (
+            "SELECT SUM(completed_session_count) FROM completed_cost_by_day",
+            "SELECT COUNT(*) FROM sessions WHERE status = 'completed'",
+        ),
+        ("SELECT SUM(session_count) FROM assistant_comparison", "SELECT COUNT(*) FROM sessions"),
+        ("SELECT SUM(session_count) FROM model_comparison", "SELECT COUNT(*) FROM sessions"),
+        (
+            "SELECT SUM(session_count), SUM(message_count) FROM busiest_hours",
+            "SELECT COUNT(*), SUM(message_count) FROM sessions",
+        ),
+        (
+            "SELECT session_count, message_count FROM freshness",
+            "SELECT COUNT(*), SUM(message_count) FROM sessions",
+        ),
+        (
+            "SELECT SUM(value_count) FROM structured_output_trends",
+            "SELECT COUNT(*) FROM structured_output_values WHERE kind <> 'null'",
+        ),
         ("SELECT COUNT(*) FROM tool_calls_with_results", "SELECT COUNT(*) FROM tool_calls"),
+        ("SELECT SUM(call_count) FROM tools_by_day", "SELECT COUNT(*) FROM tool_calls"),
         ("SELECT SUM(call_count) FROM tool_usage", "SELECT COUNT(*) FROM tool_calls"),
         (
             "SELECT COUNT(DISTINCT (session_id, structured_output_id)) FROM structured_output_values",
@@ -106,7 +133,7 @@ def test_views_survive_attaching_under_another_name(tmp_path: Path) -> None:
             "SELECT COUNT(*), SUM(message_count) FROM sessions",
         ),
     ],
-    ids=lambda query: query.rpartition(" ")[2],
+    ids=lambda query: query.partition(" FROM ")[2],
 )
 def test_views_of_a_synced_warehouse_lose_and_multiply_nothing(
     demo_warehouse: Path, of_the_view: str, of_the_table: str

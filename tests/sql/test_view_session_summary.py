@@ -182,6 +182,19 @@ def test_summary_has_each_session_once(rows: Rows) -> None:
     assert found == [("s1", "Hello from s1", 2), ("s2", "Hello from s2", 2)]
 
 
+def test_summary_shows_outcome_and_assistant(rows: Rows) -> None:
+    """They are those of session_facts; status and the session's own name of the assistant stay as received."""
+    rows.session("s1", status="completed", assistant_id="a1", assistant_name="Riley")
+    rows.session("s2", status="active", assistant_id="a1")
+    found = rows.run(
+        "SELECT session_id, status, outcome, assistant_name, assistant FROM session_summary ORDER BY session_id"
+    )
+    assert found == [
+        ("s1", "completed", "completed", "Riley", "Riley"),
+        ("s2", "active", "open", None, "Riley"),
+    ]
+
+
 def test_summary_shows_deleted_and_aged_out_sessions(rows: Rows) -> None:
     """Sessions that are gone at the source keep their row, with deleted_at or aged_out_at."""
     rows.session("deleted", deleted_at=after(60))
@@ -211,5 +224,9 @@ def test_summary_filter_on_creation_reaches_the_children(rows: Rows) -> None:
         nodes += node.get("children", [])
         if "Table" in node["extra_info"]:
             scans.append(node["extra_info"])
-    assert {scan["Table"].rpartition(".")[2] for scan in scans} == {table.name for table in TABLES}
-    assert all("created_at >= '2026-08-01" in scan["Filters"] for scan in scans)
+    scans = [scan for scan in scans if "assistant_name" not in scan.get("Filters", "")]  # names of all days
+    scanned = {scan["Table"].rpartition(".")[2] for scan in scans if "sync" not in scan["Table"]}
+    assert scanned == {table.name for table in TABLES}
+    assert all(
+        "created_at >= '2026-08-01" in scan["Filters"] for scan in scans if "sync" not in scan["Table"]
+    )

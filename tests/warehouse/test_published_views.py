@@ -112,7 +112,8 @@ def test_the_views_of_an_empty_warehouse_have_no_rows(warehouse: PublishedWareho
     views = [path.stem for path in resources.sql_files("views")]
     assert views
     for view in views:
-        assert warehouse.ask(f"FROM {view}") == []
+        rows = warehouse.ask(f"SELECT COUNT(*) FROM {view}")
+        assert rows == [(1 if view == "freshness" else 0,)], view
     assert warehouse.ask("SELECT count(*) FROM sync.runs") == [(0,)]
 
 
