@@ -58,6 +58,8 @@ edges AS MATERIALIZED (
     JOIN linked AS l ON l.node = p.a AND NOT l.shared
     JOIN linked AS m ON m.node = p.b AND NOT m.shared
 ),
+-- Each node gets the label of its smallest neighbour, and then that label's label, which doubles the reach with each round.
+-- Of a customer with n identities the rounds are about LOG2(n) + 2. Those whose labels all agree take no part in the next.
 labels AS (
     SELECT a AS node, LEAST(a, MIN(b)) AS label
     FROM edges
@@ -70,25 +72,31 @@ labels AS (
             FROM labels AS l
             JOIN labels AS n ON n.node = l.label
         ),
-        lowest AS MATERIALIZED (
-            SELECT e.a AS node, MIN(j.next_label) AS label
+        around AS (
+            SELECT
+                e.a AS node,
+                MIN(j.next_label) AS lowest,
+                MIN(j.label) AS smallest_label,
+                MAX(j.label) AS greatest_label
             FROM edges AS e
             JOIN jumped AS j ON j.node = e.b
             GROUP BY e.a
         ),
-        candidates AS (
-            SELECT j.node, LEAST(j.next_label, w.label) AS label, j.label AS before
+        moving AS MATERIALIZED (
+            SELECT j.node, j.label, j.next_label, n.lowest
             FROM jumped AS j
-            JOIN lowest AS w ON w.node = j.node
-            UNION ALL
-            SELECT j.label, w.label, j.next_label
-            FROM jumped AS j
-            JOIN lowest AS w ON w.node = j.node
+            JOIN around AS n ON n.node = j.node
+            QUALIFY
+                BOOL_OR(j.label <> j.next_label OR j.label <> n.smallest_label OR j.label <> n.greatest_label)
+                    OVER (PARTITION BY j.label)
         )
         SELECT node, MIN(label) AS label
-        FROM candidates
+        FROM (
+            SELECT node, LEAST(next_label, lowest) AS label FROM moving
+            UNION ALL
+            SELECT label, lowest FROM moving
+        )
         GROUP BY node
-        QUALIFY BOOL_OR(MIN(label) < MIN(before)) OVER ()
     )
 ),
 components AS (
