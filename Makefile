@@ -85,6 +85,9 @@ format: setup  ## fix and format with ruff
 docs: setup  ## write tables, columns and views into docs/
 	@$(BIN)/python tests/write_docs.py
 
+screenshots: setup  ## make the pictures of the report in docs/images again (needs Chromium)
+	@$(BIN)/python -m tests.screenshots
+
 lock: setup  ## resolve the dependencies again (LOCK_FLAGS=--upgrade)
 	@$(COMPILE) $(LOCK_FLAGS) requirements/uv.in --output-file requirements/uv.txt
 	@$(COMPILE) $(LOCK_FLAGS) requirements/benchmark.in --output-file requirements/benchmark.txt
@@ -96,4 +99,4 @@ lock: setup  ## resolve the dependencies again (LOCK_FLAGS=--upgrade)
 clean:  ## remove .venv and everything that was built
 	rm -rf .venv .venv-bench build dist .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help setup demo test proof soak compare bench lint audit format docs lock clean
+.PHONY: help setup demo test proof soak compare bench lint audit format docs screenshots lock clean
