@@ -110,7 +110,8 @@ def test_one_session_is_readable(rows: Rows) -> None:
     rows.complete_until(after(60))
     page = page_of(rows)
     text = Seen(page).text
-    assert "conversations 1 nothing to compare with" in text
+    assert "conversations 1 cost – " in text
+    assert "The warehouse holds no period before this one to compare with." in text
     for sentence in (
         "No conversation has a price yet.",
         "No tool was called in this period.",

@@ -48,7 +48,13 @@ def cost_over_time(rows: list[Row], pending: list[Row], rest: float, period: Per
     )
     marks = (
         alt.Chart(alt.NamedData("pending"))
-        .mark_point(filled=False, stroke="var(--text)", strokeWidth=1.25, size=24, yOffset=-7)
+        .mark_point(
+            filled=False,
+            stroke="var(--text)",
+            strokeWidth=1.25,
+            size=24 if len(rings) < 60 else 8,
+            yOffset=-7,
+        )
         .encode(
             x="middle:T",
             y="total:Q",
@@ -102,6 +108,8 @@ def cost_distribution(facts: Row, bins: list[Row]) -> Chart:
         {"label": label, "value": facts[key], "text": wordings.money(facts[key])}
         for label, key in (("median", "median"), ("90%", "p90"))
     ]
+    if facts["p90"] - facts["median"] < 0.15 * bins[-1]["high"]:  # there is no room for two labels
+        quantiles[0]["label"], quantiles[1]["label"] = "median, 90%", ""
     bars = (
         alt.Chart(alt.NamedData("rows"))
         .mark_bar(color=ACCENT)
@@ -110,6 +118,7 @@ def cost_distribution(facts: Row, bins: list[Row]) -> Chart:
                 "low:Q",
                 bin="binned",
                 title="US dollars a conversation",
+                scale=alt.Scale(domainMin=0),
                 axis=alt.Axis(
                     format="$,.2f" if bins[0]["high"] - bins[0]["low"] >= 0.005 else "$~f", tickCount=6
                 ),
@@ -130,8 +139,9 @@ def cost_distribution(facts: Row, bins: list[Row]) -> Chart:
             alt.layer(
                 bars,
                 lines.mark_rule(color="var(--text)", strokeDash=[3, 3]),
-                lines.mark_text(align="left", dx=4, baseline="top", fontSize=11, color="var(--text)").encode(
-                    y=alt.value(0), text="label:N"
+                # above the bars
+                lines.mark_text(align="left", dx=-1, baseline="bottom", fontSize=11, color="var(--text)").encode(
+                    y=alt.value(-4), text="label:N"
                 ),
             ),
             description=f"Histogram of the cost of {facts['sessions']:,} conversations: median {wordings.money(facts['median'])}, "

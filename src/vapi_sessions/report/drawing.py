@@ -117,7 +117,8 @@ def spans(rows: Sequence[Row], period: Period) -> list[Row]:
             | {
                 "start": start.isoformat(),
                 "middle": (start + length / 2).isoformat(),
-                "end": (start + length * 0.86).isoformat(),  # leaves a gap to the next bar
+                # leaves a gap to the next bar, unless the bars are as thin as a line
+                "end": (start + length * (0.86 if period.buckets < 150 else 1)).isoformat(),
                 "when": f"week of {wordings.day(row['start'])}"
                 if period.weekly
                 else wordings.weekday(row["start"]),
@@ -214,7 +215,7 @@ def line_over_time(field: str, y: alt.Y, tooltip: list[alt.Tooltip], period: Per
         .encode(x="middle:T", y=y),
         # The scale is given once: Vega-Lite warns if both layers have it.
         alt.Chart(alt.NamedData("rows"))
-        .mark_point(color=ACCENT, filled=True, size=24)
+        .mark_point(color=ACCENT, filled=True, size=24, opacity=1 if period.buckets < 100 else 0)
         .encode(x="middle:T", y=f"{field}:Q", tooltip=[when(), *tooltip]),
     )
 
@@ -227,7 +228,7 @@ def colours(column: str, of: Mapping[str, str]) -> alt.Color:
 def counts(*, grid: bool = True, ticks: int = 5) -> alt.Axis:
     """An axis of whole numbers: `9,500`, `10k`."""
     return alt.Axis(
-        labelExpr="datum.value < 10000 ? format(datum.value, ',') : format(datum.value, '~s')",
+        labelExpr="datum.value % 1 ? '' : datum.value < 10000 ? format(datum.value, ',') : format(datum.value, '~s')",
         tickCount=ticks,
         tickMinStep=1,
         grid=grid,

@@ -20,6 +20,8 @@ MOST_OUTPUTS: Final = 8
 MOST_VALUES: Final = 6
 OUTCOMES: Final = ("completed", "expired", "open")
 TOOL_RESULTS: Final = ("answered", "failed", "empty", "unanswered")
+#: Classes of customers by their number of sessions: the least number, and the name.
+VISITS: Final = {1: "1", 2: "2", 3: "3", 4: "4", 5: "5 to 9", 10: "10 or more"}
 #: Sessions that arrived after `Period.until` count in the period, so that its figures equal the sums of the charts.
 _END_OF_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
@@ -139,8 +141,10 @@ def cost_distribution(reader: Reader, period: Period) -> tuple[Row, list[Row]]:
     )
     if not facts["sessions"]:
         return facts, []
-    width = nice_step(max(facts["p99"], 0.0), 24)
-    last = max(math.ceil(facts["p99"] / width), 1)
+    # Of few sessions, each is shown where it is.
+    bound = facts["p99"] if facts["sessions"] >= 100 else facts["highest"]
+    width = nice_step(max(bound, 0.0), 30)
+    last = math.floor(max(bound, 0.0) / width)
     bins = reader.rows(
         """SELECT least(floor(greatest(cost_usd, 0) / $width), $last)::INTEGER AS bin, count(*) AS sessions
         FROM kept.session_facts WHERE created_at >= $since AND cost_usd IS NOT NULL GROUP BY ALL ORDER BY bin""",
@@ -148,11 +152,12 @@ def cost_distribution(reader: Reader, period: Period) -> tuple[Row, list[Row]]:
         width=width,
         last=last,
     )
+    above = facts["highest"] >= (last + 1) * width
     return facts, [
         {
-            "low": round(row["bin"] * width, 6),
-            "high": round((row["bin"] + 1) * width, 6),
-            "above": row["bin"] == last,
+            "low": round(row["bin"] * width, 9),
+            "high": round((row["bin"] + 1) * width, 9),
+            "above": above and row["bin"] == last,
             "sessions": row["sessions"],
         }
         for row in bins
@@ -303,13 +308,14 @@ def customers(reader: Reader) -> tuple[Row, list[Row]]:
             ROUND(MEDIAN(median_days_between_contacts), 1) AS median_days
         FROM kept.customers"""
     )
-    counted = reader.rows(
-        """SELECT CASE WHEN session_count >= 10 THEN 10 WHEN session_count >= 5 THEN 5 ELSE session_count END::INTEGER AS rank,
+    found = reader.rows(
+        """SELECT CASE WHEN session_count >= 10 THEN 10 WHEN session_count >= 5 THEN 5 ELSE session_count END::INTEGER AS least,
             count(*) AS customers, sum(session_count)::BIGINT AS sessions, ROUND(FSUM(cost_usd), 6) AS cost_usd
-        FROM kept.customers GROUP BY ALL ORDER BY rank"""
+        FROM kept.customers GROUP BY ALL"""
     )
-    names = {5: "5 to 9", 10: "10 or more"}
-    return facts, [{"visits": names.get(row["rank"], str(row["rank"])), **row} for row in counted]
+    counted = {row.pop("least"): row for row in found}
+    nobody = {"customers": 0, "sessions": 0, "cost_usd": None}
+    return facts, [{"visits": name, **counted.get(least, nobody)} for least, name in VISITS.items()]
 
 
 def contacts(reader: Reader, period: Period) -> list[Row]:

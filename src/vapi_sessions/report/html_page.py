@@ -120,7 +120,7 @@ def sections(reader: Reader, period: Period) -> list[Section]:
                 customer_charts.visits(visits, people),
                 customer_charts.contacts_over_time(figures.contacts(reader, period), period),
             ]
-            if visits
+            if people["customers"]
             else [],
             nothing="No conversation has a known customer.",
         ),

@@ -54,6 +54,11 @@ class Period:
         """Whether series over the whole history have one value a week."""
         return (self.history_last_day - self.history_first_day).days >= MOST_DAYS
 
+    @property
+    def buckets(self) -> int:
+        """How many days or weeks the history has."""
+        return (self.history_last_day - self.history_first_day).days // (7 if self.weekly else 1) + 1
+
     def bucket(self, column: str = "day") -> str:
         """SQL: the first day of a value of a series over time."""
         return f"CAST(date_trunc('week', {column}) AS DATE)" if self.weekly else column
