@@ -29,7 +29,8 @@ measured AS (
         COUNT(*) FILTER (WHERE outcome IN ('completed', 'expired')) AS ended_session_count,
         COUNT(*) FILTER (WHERE outcome = 'completed') AS completed_session_count,
         COUNT(cost_usd) AS priced_session_count,
-        FAVG(cost_usd) AS mean_cost_usd,
+        -- a sum depends on the order of rows in its last bits: rounded first, so that the average does not
+        ROUND(FSUM(cost_usd), 9) / COUNT(cost_usd) AS mean_cost_usd,
         1.959964 * STDDEV_SAMP(cost_usd) / SQRT(COUNT(cost_usd)) AS cost_margin,
         AVG(message_count) AS mean_message_count,
         1.959964 * STDDEV_SAMP(message_count) / SQRT(COUNT(*)) AS message_margin
@@ -60,7 +61,7 @@ csat AS (
     SELECT
         s.assistant, s.assistant_id,
         COUNT(*) AS csat_count,
-        FAVG(a.csat) AS mean_csat,
+        ROUND(FSUM(a.csat), 9) / COUNT(a.csat) AS mean_csat,
         1.959964 * STDDEV_SAMP(a.csat) / SQRT(COUNT(*)) AS csat_margin
     FROM answers AS a
     JOIN session_facts AS s ON s.session_id = a.session_id AND s.created_at = a.session_created_at

@@ -38,11 +38,12 @@ SELECT
     COUNT(*) FILTER (WHERE s.cost_usd IS NULL) AS pending_session_count,
     COUNT(*) FILTER (WHERE s.cost_usd = 0) AS zero_cost_session_count,
     ROUND(FSUM(s.cost_usd), 6) AS cost_usd,
-    ROUND(FAVG(s.cost_usd), 6) AS cost_per_priced_session_usd,
+    -- a sum depends on the order of rows in its last bits: rounded first, so that the average does not
+    ROUND(ROUND(FSUM(s.cost_usd), 9) / COUNT(s.cost_usd), 6) AS cost_per_priced_session_usd,
     ROUND(MEDIAN(s.cost_usd), 6) AS median_cost_usd,
     ROUND(QUANTILE_CONT(s.cost_usd, 0.9), 6) AS p90_cost_usd,
     COUNT(*) FILTER (WHERE s.outcome = 'completed') AS completed_session_count,
-    ROUND(FSUM(s.cost_usd) / NULLIF(COUNT(*) FILTER (WHERE s.outcome = 'completed'), 0), 6)
+    ROUND(ROUND(FSUM(s.cost_usd), 9) / NULLIF(COUNT(*) FILTER (WHERE s.outcome = 'completed'), 0), 6)
         AS cost_per_completed_session_usd,
     ROUND(FSUM(c.model_cost_usd), 6) AS model_cost_usd,
     ROUND(FSUM(c.analysis_cost_usd), 6) AS analysis_cost_usd,

@@ -28,7 +28,8 @@ session_costs AS (
         COUNT(*) FILTER (WHERE cost_usd = 0) AS zero_cost_session_count,
         COUNT(deleted_at) AS deleted_session_count,
         ROUND(FSUM(cost_usd), 6) AS cost_usd,
-        ROUND(FAVG(cost_usd), 6) AS cost_per_priced_session_usd
+        -- a sum depends on the order of rows in its last bits: rounded first, so that the average does not
+        ROUND(ROUND(FSUM(cost_usd), 9) / COUNT(cost_usd), 6) AS cost_per_priced_session_usd
     FROM sessions
     GROUP BY day
 ),

@@ -31,7 +31,8 @@ grouped AS (
         field,
         COUNT(*) FILTER (WHERE kind <> 'null') AS value_count,
         COUNT(DISTINCT session_id) FILTER (WHERE kind <> 'null') AS session_count,
-        ROUND(FAVG(value_number), 6) AS mean_number,
+        -- a sum depends on the order of rows in its last bits: rounded first, so that the average does not
+        ROUND(ROUND(FSUM(value_number), 9) / COUNT(value_number), 6) AS mean_number,
         ROUND(MEDIAN(value_number), 6) AS median_number,
         ROUND(AVG(CAST(value_boolean AS INTEGER)), 6) AS true_share
     FROM dated

@@ -1,5 +1,6 @@
 """The views `cost_by_day` (parts of the cost), `completed_cost_by_day` and `tokens_by_day` on small hand-made data."""
 
+import itertools
 from datetime import date
 from typing import Any
 
@@ -173,3 +174,14 @@ def test_tokens_by_day_counts_what_names_a_model_or_tokens(
     rows.child(COSTS, "s1", cost_index=0, **component)
     found = rows.run("SELECT component_count, cached_share, reasoning_share FROM tokens_by_day")
     assert found == [(1, None, None)] * counted
+
+
+def test_averages_between_two_amounts_do_not_depend_on_the_order(rows: Rows) -> None:
+    """A quarter of these is 0.0426315: rounded up in every order, although the sums differ in their last bits."""
+    for order in itertools.permutations((0.066641, 0.014147, 0.021457, 0.068281)):
+        rows.clear()
+        for number, amount in enumerate(order):
+            rows.session(f"s{number}", cost_usd=amount, status="completed")
+        assert rows.run("SELECT cost_per_priced_session_usd FROM cost_by_day") == [(0.042632,)]
+        assert rows.run("SELECT mean_cost_usd FROM completed_cost_by_day") == [(0.042632,)]
+        assert rows.run("SELECT mean_cost_usd FROM assistant_comparison") == [(0.042632,)]

@@ -19,10 +19,13 @@ from vapi_sessions.warehouse.views import OLDEST_DUCKDB
 
 #: 1.0 can open the file, but has no variables, which the tables' views need.
 VERSIONS: Final = ("1.1.3", "1.2.2", "1.3.2", "1.4.4")
-#: The version that a view needs, if it is not the oldest one.
-NEEDS: Final = dict.fromkeys(  # json_each
-    ("drift", "structured_output_values", "structured_output_trends"), (1, 3)
-)
+#: The version that a view needs, if it is not the oldest one, and that the attached database needs.
+NEEDS: Final = {
+    "drift": (1, 3),  # json_each
+    "structured_output_values": (1, 3),
+    "structured_output_trends": (1, 3),
+    "attached": (1, 2),  # 1.1 looks for a view's macro in the current database
+}
 #: A program that prints the rows of each view and table as text, or the error.
 READING: Final = """
 import json, sys, duckdb
@@ -34,6 +37,12 @@ with duckdb.connect(sys.argv[1], read_only=True) as db:
             found[name] = sorted(map(str, db.execute(f"SELECT COLUMNS(*)::VARCHAR FROM {name}").fetchall()))
         except duckdb.Error as error:
             found[name] = str(error)
+with duckdb.connect() as db:
+    db.execute(f"ATTACH '{sys.argv[1]}' AS other (READ_ONLY)")
+    try:
+        found["attached"] = db.execute("SELECT count(*) FROM other.session_summary").fetchall()
+    except duckdb.Error as error:
+        found["attached"] = str(error)
 print(json.dumps(found))
 """
 NAMES: Final = (

@@ -79,13 +79,17 @@ def _show(db: duckdb.DuckDBPyConnection, layout: Layout) -> None:
         place = f'"{of_schema}"."{name}"'
         db.execute(f"DROP TABLE memory.{place}").fetchall()
         db.execute(f"CREATE VIEW memory.{place} AS FROM vapi.{place}").fetchall()
-        found = db.execute(f"FROM memory.{place} LIMIT 0").description
-        columns += [(of_schema, name, column) for column, *_ in found]
+        columns += [(of_schema, name, column) for column in _columns(db, f"memory.{place}")]
     db.execute(comments(columns, "VIEW")).fetchall()
     for table in schema.TABLES:  # missing files are an error now, not only at the first query
-        columns_found = db.execute(f"FROM {rows_of(table)} LIMIT 0").description
+        there = _columns(db, rows_of(table))
         if of_earlier_version:
-            db.execute(view_of(table, [name for name, *_ in columns_found])).fetchall()
+            db.execute(view_of(table, there)).fetchall()
+
+
+def _columns(db: duckdb.DuckDBPyConnection, source: str) -> list[str]:
+    """The names of the columns of a table, a view or a table function."""
+    return [name for name, *_ in db.execute(f"FROM {source} LIMIT 0").description]
 
 
 def _has_macro(db: duckdb.DuckDBPyConnection) -> bool:
