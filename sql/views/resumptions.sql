@@ -44,7 +44,7 @@ timed AS (
         *,
         CASE
             WHEN sent_at IS NOT NULL THEN sent_at
-            WHEN first_seen_at > LAG(first_seen_at, 1, CAST('-infinity' AS TIMESTAMPTZ)) OVER in_order
+            WHEN first_seen_at > COALESCE(LAG(first_seen_at) OVER in_order, CAST('-infinity' AS TIMESTAMPTZ))
                 THEN LEAST(first_seen_at, FIRST_VALUE(sent_at IGNORE NULLS) OVER rest)
         END AS known_at
     FROM spoken
@@ -90,7 +90,7 @@ SELECT
     r.day,
     r.gap_seconds,
     r.message_index,
-    LEAD(r.message_index, 1, f.message_count) OVER in_order - r.message_index AS message_count,
+    COALESCE(LEAD(r.message_index) OVER in_order, f.message_count) - r.message_index AS message_count,
     r.previous_speaker,
     r.previous_text,
     r.text AS first_text,

@@ -53,3 +53,17 @@ def test_customer_journey_counts_deleted_visits(rows: Rows) -> None:
         "SELECT session_id, visit_number, deleted_at FROM customer_journey ORDER BY visit_number"
     )
     assert found == [("s1", 1, after(60)), ("s2", 2, None)]
+
+
+def test_customer_journey_shows_how_each_visit_ended(rows: Rows) -> None:
+    """Status as received, outcome and the assistant's label as in session_facts."""
+    rows.session("s1", customer_id="c", customer_name="Ada", status="completed", assistant_id="a")
+    rows.session("s2", customer_id="c", assistant_id="a", assistant_name="Riley", created_at=after(60))
+    found = rows.run(
+        "SELECT session_id, customer_name, status, outcome, assistant_name, assistant, identities"
+        " FROM customer_journey ORDER BY visit_number"
+    )
+    assert found == [
+        ("s1", "Ada", "completed", "completed", None, "Riley", ["id:c"]),
+        ("s2", None, None, "open", "Riley", "Riley", ["id:c"]),
+    ]

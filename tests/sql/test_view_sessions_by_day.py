@@ -2,7 +2,8 @@
 
 from datetime import date
 
-from sql_rows import SOME_DAY, Rows, after
+from sql_rows import MORNING, SOME_DAY, Rows, after
+from vapi_sessions.warehouse.index_schema import INTERVALS
 
 
 def test_sessions_by_day_shows_quiet_days(rows: Rows) -> None:
@@ -35,3 +36,26 @@ def test_sessions_by_day_counts_each_customer_once(rows: Rows) -> None:
     rows.session("s4")
     found = rows.run("SELECT session_count, customer_count, deleted_session_count FROM sessions_by_day")
     assert found == [(4, 2, 1)]
+
+
+def test_sessions_by_day_counts_expired_sessions_as_no_longer_active(rows: Rows) -> None:
+    """Their status stays active at the source. A status that is neither active nor completed is in no column but expired."""
+    rows.state(origin=str(int(MORNING.timestamp()) * 1_000_000))
+    rows.insert(INTERVALS, org_id="org", lower_bound=MORNING, upper_bound=after(days=3))
+    rows.session("s1", status="active", expires_at=after(days=1))
+    rows.session("s2", status="active", expires_at=after(days=30))
+    rows.session("s3", status="completed", expires_at=after(days=1))
+    rows.session("s4", status="paused", expires_at=after(days=1))
+    found = rows.run(
+        "SELECT session_count, active_session_count, completed_session_count, expired_session_count"
+        " FROM sessions_by_day"
+    )
+    assert found == [(4, 1, 1, 2)]
+
+
+def test_sessions_by_day_counts_joined_customers(rows: Rows) -> None:
+    """One person with two identities on one day is one customer."""
+    rows.session("s1", customer_id="c")
+    rows.session("s2", customer_number="+1")
+    rows.session("s3", customer_number="+1", customer_id="c", created_at=after(days=1))
+    assert rows.run("SELECT customer_count FROM sessions_by_day ORDER BY day") == [(1,), (1,)]
