@@ -10,6 +10,7 @@ from reporting import HOSTILE, Seen, conversation, page_of, specs_of
 
 from sql_rows import Rows, after
 from vapi_sessions.report import wordings
+from vapi_sessions.report.transcripts import MOST_SESSIONS
 
 pytestmark = pytest.mark.usefixtures("without_vega")
 
@@ -102,6 +103,15 @@ def test_what_callers_say_is_text(rows: Rows) -> None:
         assert " ".join(text.split()) in seen.text
         shapes.append([(tag, sorted(a)) for tag, a in seen.tags])
     assert shapes[0] == shapes[1]
+
+
+def test_the_size_has_a_bound(rows: Rows) -> None:
+    """The longest transcripts, of the characters that take most space when escaped: the page stays below 5 MB with Vega's 0.9."""
+    for number in range(MOST_SESSIONS):
+        rows.session(f"s{number}", cost_usd=1.0)
+        rows.messages(f"s{number}", *(("user", '"' * 3_000) for _ in range(90)))
+    rows.complete_until(after(3600))
+    assert 3_000_000 < len(page_of(rows).encode()) < 4_100_000
 
 
 def test_one_session_is_readable(rows: Rows) -> None:

@@ -13,6 +13,11 @@ from typing import Final
 
 from vapi_sessions.report.period import Period, Reader, Row
 
+#: Views that a report reads, here and in `transcripts`.
+VIEWS: Final = (
+    "cost_components_by_day", "customer_journey", "customers", "freshness", "outcomes_by_day", "session_facts",
+    "structured_output_trends", "structured_output_values", "tool_calls_with_results", "tools_by_day", "transcript",
+)  # fmt: skip
 MOST_MODELS: Final = 6
 MOST_TOOLS: Final = 12
 MOST_ASSISTANTS: Final = 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import tempfile
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from datetime import date
 from pathlib import Path
 
 from vapi_sessions.errors import ConfigurationError, WarehouseError
+from vapi_sessions.report import figures
 from vapi_sessions.report.period import Reader, choose, freshness
 from vapi_sessions.warehouse.reader import check_version, reading
 
@@ -25,35 +27,51 @@ class Written:
     sessions: int
 
 
+def missing_package() -> str | None:
+    """A package of the extra [report] that is not installed; None if a report can be written."""
+    return next((name for name in _EXTRA if importlib.util.find_spec(name) is None), None)
+
+
 def write_report(warehouse: Path, out: Path, *, since: date | None = None) -> Written:
     """Write the report of a warehouse to `out`, replacing the file. `since` is the first day of the period, in the warehouse's time zone.
 
     Only the owner can read the file, because it contains conversations. Raises ConfigurationError if the extra [report] is
     not installed or the choice is wrong, WarehouseError if the warehouse cannot be read or the file not be written.
     """
-    try:
-        from vapi_sessions.report import html_page
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in _EXTRA:
-            raise
+    package = missing_package()
+    if package is not None:
         raise ConfigurationError(
-            f"The report needs the package {error.name}, which is not installed.",
+            f"The report needs the package {package}, which is not installed.",
             "Install the extra [report]: pip install 'vapi-sessions[report]', or in a checkout: make setup.",
-        ) from None
+        )
     if out.is_dir():
         raise ConfigurationError(f"{out} is a directory.", "Give the path of a file with --out.")
     if not out.parent.is_dir():
         raise ConfigurationError(
             f"{out.parent} is not a directory.", "Make it, or give another file with --out."
         )
+    from vapi_sessions.report import html_page  # imports the extra's packages
+
     with reading(warehouse) as db:
         check_version(db, warehouse)
         reader = Reader(db)
+        _check_views(reader, warehouse)
         fresh = freshness(reader)
         period = choose(reader, fresh, since)
         page = html_page.render(reader, fresh, period)
     _write(out, page)
     return Written(out.resolve(), len(page), int(fresh.get("session_count") or 0))
+
+
+def _check_views(reader: Reader, warehouse: Path) -> None:
+    """Raises WarehouseError if the warehouse was published before the views of the report existed."""
+    found = {row["view_name"] for row in reader.rows("SELECT view_name FROM duckdb_views()")}
+    absent = sorted(set(figures.VIEWS) - found)
+    if absent:
+        raise WarehouseError(
+            f"The published database of {warehouse} has no view {absent[0]}: an earlier version of this program made it.",
+            "Run vapi-sessions sync; if nothing has changed at the source, vapi-sessions rebuild.",
+        )
 
 
 def _write(out: Path, page: bytes) -> None:

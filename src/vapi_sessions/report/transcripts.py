@@ -17,7 +17,7 @@ FIRST_MESSAGES: Final = 60
 LAST_MESSAGES: Final = 20
 #: Characters of one text, and of all texts of a session.
 MOST_CHARACTERS: Final = 1_500
-MOST_OF_A_SESSION: Final = 60_000
+MOST_OF_A_SESSION: Final = 36_000
 MOST_CALLS: Final = 10
 MOST_COMPONENTS: Final = 12
 
