@@ -1,4 +1,4 @@
-"""Imports point downwards: `cli, flows → operations → source | warehouse → settings → privacy | transform → core`."""
+"""Imports point downwards: `cli, flows → operations | report → source | warehouse → settings → privacy | transform → core`."""
 
 from __future__ import annotations
 
