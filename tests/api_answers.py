@@ -1,276 +1,235 @@
-"""The answers to `docs/questions.md`, computed from the API's JSON in plain Python.
-
-Shares no code with the program: what is tested is that both read the same facts out of the same sessions. Rows are in no order.
-"""
+"""The answers to `docs/questions.md`, computed from the API's JSON in plain Python. Rows are in no order."""
 
 from __future__ import annotations
 
-import json
-import math
-import re
+import itertools
 import statistics
-import urllib.request
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from functools import cached_property
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-Session = dict[str, Any]
-Answer = list[tuple[Any, ...]]
+from api_source import (
+    DAY,
+    WEEKDAYS,
+    Answer,
+    Call,
+    Source,
+    calls_of,
+    interval,
+    model_of,
+    moment,
+    quantile,
+    rounded,
+    share,
+    speaker,
+    total,
+)
 
-DAY: Final = timedelta(days=1)
-KINDS: Final = ("id", "external_id", "number", "email", "sip_uri")
-#: An identity that was seen with more identities of one kind than this joins nobody.
-MOST_LINKED: Final = 5
-WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+def cost_of_the_last_week(source: Source) -> Answer:
+    """1: by day and model."""
+    last = max(moment(session["createdAt"]).date() for session in source.sessions)
+    groups: dict[Any, list[float | None]] = {}
+    for day, component in source.components:
+        if day > last - 7 * DAY:
+            groups.setdefault((day, *model_of(component)), []).append(component.get("cost"))
+    return [(*key, total(costs)) for key, costs in groups.items()]
 
 
-def listed(url: str, key: str) -> list[Session]:
-    """All sessions of the source, page by page."""
-    sessions: list[Session] = []
-    page = 1
-    while True:
-        request = urllib.request.Request(  # noqa: S310  # the emulator's address
-            f"{url}/session?limit=100&sortOrder=ASC&page={page}", headers={"Authorization": f"Bearer {key}"}
+def cost_by_assistant(source: Source) -> Answer:
+    """2: in total and per completed conversation."""
+    rows: Answer = []
+    for key, sessions in source.by_assistant.items():
+        cost = total(session.get("cost") for session in sessions)
+        completed = sum(source.outcome(session) == "completed" for session in sessions)
+        each = rounded(cost / completed) if cost is not None and completed else None
+        rows.append((*key, cost, completed, each))
+    return rows
+
+
+def cost_of_completed(source: Source) -> Answer:
+    """3: median and 90th percentile."""
+    completed = [session for session in source.sessions if source.outcome(session) == "completed"]
+    costs = [session["cost"] for session in completed if session.get("cost") is not None]
+    return [(len(completed), len(costs), rounded(statistics.median(costs)), rounded(quantile(costs, 0.9)))]
+
+
+def analysis_and_model(source: Source) -> Answer:
+    """4: sums over components."""
+    sums = {
+        kind: total(component.get("cost") for _, component in source.components if component["type"] == kind)
+        or 0
+        for kind in ("analysis", "model")
+    }
+    return [(sums["analysis"], sums["model"], share(sums["analysis"], sum(sums.values())))]
+
+
+def pending_and_free(source: Source) -> Answer:
+    """5: null is pending, zero is free."""
+    costs = [session.get("cost") for session in source.sessions]
+    return [(len(costs), costs.count(None), sum(cost == 0 for cost in costs if cost is not None))]
+
+
+def cached_by_model(source: Source) -> Answer:
+    """6: of the prompt tokens."""
+    prompts, cached = Counter[Any](), Counter[Any]()
+    for _, component in source.components:
+        prompts[model_of(component)] += component.get("promptTokens") or 0
+        if "cachedPromptTokens" in component:
+            cached[model_of(component)] += component["cachedPromptTokens"]
+    return [
+        (*model, tokens, share(cached[model], tokens) if model in cached else None)
+        for model, tokens in prompts.items()
+        if tokens
+    ]
+
+
+def outcomes_by_assistant(source: Source) -> Answer:
+    """7: shares."""
+    rows: Answer = []
+    for (label, _), sessions in source.by_assistant.items():
+        found = Counter(map(source.outcome, sessions))
+        rows.append(
+            (
+                label,
+                len(sessions),
+                *(share(found[one], len(sessions)) for one in ("completed", "expired", "open")),
+            )
         )
-        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
-            found = json.load(response)["results"]
-        if not found:
-            return sessions
-        sessions += found
-        page += 1
+    return rows
 
 
-def moment(text: str) -> datetime:
-    """A time of the API."""
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+def calls_by_function(source: Source) -> dict[str, list[Call]]:
+    """All tool calls."""
+    calls: dict[str, list[Call]] = {}
+    for call in itertools.chain.from_iterable(map(calls_of, source.sessions)):
+        calls.setdefault(call.function, []).append(call)
+    return calls
 
 
-def rounded(value: float | None, digits: int = 6) -> float | None:
-    """Half up, as DuckDB rounds positive numbers."""
-    return None if value is None else math.floor(value * 10**digits + 0.5) / 10**digits
+def failing_tools(source: Source) -> Answer:
+    """8: by outcome."""
+    rows: Answer = []
+    for function, calls in calls_by_function(source).items():
+        found = Counter(call.outcome for call in calls)
+        bad = [found[one] for one in ("failed", "empty", "unanswered")]
+        rows.append((function, len(calls), *bad, share(sum(bad), len(calls))))
+    return rows
 
 
-def total(values: Iterable[float | None]) -> float | None:
-    """The rounded sum of what is there; None if nothing is."""
-    present = [value for value in values if value is not None]
-    return rounded(math.fsum(present)) if present else None
+def repeated_tools(source: Source) -> Answer:
+    """9: calls whose function and arguments the session has seen before."""
+    again = Counter[str]()
+    for session in source.sessions:
+        calls = list(calls_of(session))
+        for function in {call.function for call in calls}:
+            asked = [call.arguments for call in calls if call.function == function]
+            again[function] += len(asked) - len(set(asked))
+    every = calls_by_function(source)
+    return [(function, len(every[function]), count) for function, count in again.items() if count]
 
 
-def share(part: float, whole: float) -> float | None:
-    """A share with four digits."""
-    return rounded(part / whole, 4) if whole else None
+def busiest_hours(source: Source) -> Answer:
+    """10: the ten busiest, by the average of the weekday's days."""
+    begun = [moment(session["createdAt"]) for session in source.sessions]
+    first, last = min(begun).date(), max(begun).date()
+    days = Counter((first + n * DAY).weekday() for n in range((last - first).days + 1))
+    found = Counter((at.weekday(), at.hour) for at in begun)
+    ranked = sorted(found, key=lambda slot: (-found[slot] / days[slot[0]], slot))
+    return [
+        (WEEKDAYS[day], hour, found[day, hour], rounded(found[day, hour] / days[day]))
+        for day, hour in ranked[:10]
+    ]
 
 
-def quantile(values: Iterable[float], at: float) -> float:
-    """Between the two nearest values, by their distance."""
-    ordered = sorted(values)
-    place = at * (len(ordered) - 1)
-    below = math.floor(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+def came_back(source: Source) -> Answer:
+    """11: customers with two sessions that are at most seven days apart."""
+    count = sum(
+        any(
+            moment(later["createdAt"]) - moment(earlier["createdAt"]) <= 7 * DAY
+            for earlier, later in itertools.pairwise(visits)
+        )
+        for visits in source.visits.values()
+    )
+    return [(count, share(count, len(source.visits)))]
 
 
-def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """95 % of the mean, normal."""
-    if len(values) < 2:
-        return None, None
-    margin = statistics.NormalDist().inv_cdf(0.975) * statistics.stdev(values) / math.sqrt(len(values))
-    mean = statistics.fmean(values)
-    return mean - margin, mean + margin
+def frequent_customers(source: Source) -> Answer:
+    """12: with the outcomes of their sessions."""
+    rows: Answer = []
+    for key, visits in source.visits.items():
+        found = Counter(map(source.outcome, visits))
+        if len(visits) >= 3:
+            rows.append((key, len(visits), found["completed"], found["expired"], found["open"]))
+    return rows
 
 
-def text_of(message: dict[str, Any]) -> str | None:
-    """What a message says."""
-    content = message.get("content")
-    if isinstance(content, list):
-        content = "\n".join(part["text"] for part in content if "text" in part)
-    for text in (content, message.get("message"), message.get("refusal")):
-        if isinstance(text, str):
-            return text
-    return None
-
-
-def speaker(message: dict[str, Any]) -> str | None:
-    """Who speaks; None for instructions, tools, and an assistant that says nothing."""
-    if message.get("role") == "user":
-        return "customer"
-    if message.get("role") in ("assistant", "bot") and (text_of(message) or "").strip():
-        return "assistant"
-    return None
-
-
-def model_of(component: dict[str, Any]) -> tuple[str | None, str | None]:
-    """Provider and name of the model of a cost component."""
-    model = component.get("model") or {}
-    return model.get("provider"), model.get("model")
-
-
-@dataclass(frozen=True)
-class Call:
-    """A tool call: function, arguments without white space between tokens, and the answer (None: nobody answered)."""
-
-    function: str
-    arguments: str
-    answered: bool
-    answer: str | None
-
-    @property
-    def outcome(self) -> str:
-        """answered, failed, empty or unanswered."""
-        if not self.answered:
-            return "unanswered"
-        text = (self.answer or "").strip()
-        if re.fullmatch(r"(ok, )?no result returned\.?", text, re.IGNORECASE):
-            return "empty"
-        if re.match(r'"?error\b', text, re.IGNORECASE):
-            return "failed"
-        try:
-            parsed = json.loads(text)
-        except ValueError:
-            return "answered"
-        return "failed" if isinstance(parsed, dict) and parsed.get("error") else "answered"
-
-
-def calls_of(session: Session) -> Iterator[Call]:
-    """The tool calls of a session, in order. An answer belongs to one call only."""
-    messages = session.get("messages") or []
-    used: set[int] = set()
-    for index, message in enumerate(messages):
-        for call in message.get("toolCalls") or message.get("tool_calls") or []:
-            arguments = call["function"]["arguments"]
-            if isinstance(arguments, str):
-                arguments = json.loads(arguments)
-            answer = next(
-                (
-                    at
-                    for at, other in enumerate(messages)
-                    if at > index
-                    and at not in used
-                    and other.get("role") in ("tool", "function", "tool_call_result")
-                    and call["id"] in (other.get("tool_call_id"), other.get("toolCallId"))
-                ),
-                None,
-            )
-            text = None
-            if answer is not None:
-                used.add(answer)
-                text = messages[answer].get("result") or text_of(messages[answer])
-            yield Call(
-                call["function"]["name"],
-                json.dumps(arguments, separators=(",", ":"), ensure_ascii=False),
-                answer is not None,
-                text,
-            )
-
-
-@dataclass(frozen=True)
-class Source:
-    """All sessions of the source, and the moment up to which they were read."""
-
-    sessions: list[Session]
-    until: datetime
-    names: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for session in sorted(self.sessions, key=lambda one: (moment(one["createdAt"]), one["id"])):
-            if session.get("assistantId") and self._own_name(session):
-                self.names[session["assistantId"]] = str(self._own_name(session))
-
-    @staticmethod
-    def _own_name(session: Session) -> str | None:
-        parts = (session.get("assistant") or {}, session.get("assistantOverrides") or {})
-        return next((str(part["name"]) for part in parts if part.get("name")), None)
-
-    def assistant(self, session: Session) -> tuple[str | None, str | None]:
-        """Label and id of the assistant."""
-        known = session.get("assistantId")
-        return self.names.get(known or "") or self._own_name(session) or known, known
-
-    def outcome(self, session: Session) -> str:
-        """completed, expired or open."""
-        if session.get("status") == "completed":
-            return "completed"
-        lifetime = timedelta(seconds=session.get("expirationSeconds", 86_400))
-        return "expired" if self.until - moment(session["updatedAt"]) >= lifetime else "open"
-
-    @cached_property
-    def components(self) -> list[tuple[date, dict[str, Any]]]:
-        """The cost components, with the day of their session."""
-        return [
-            (moment(session["createdAt"]).date(), component)
-            for session in self.sessions
-            for component in session.get("costs") or []
+def resumed(source: Source) -> Answer:
+    """13: breaks of an hour or more after which somebody speaks on a later day. Only timed messages tell."""
+    gaps: dict[str, list[float]] = {}
+    for session in source.sessions:
+        spoken = [
+            datetime.fromtimestamp(message["time"] / 1000, UTC)
+            for message in session.get("messages") or []
+            if speaker(message) and "time" in message
         ]
-
-    @cached_property
-    def by_assistant(self) -> dict[tuple[str | None, str | None], list[Session]]:
-        """The sessions of each assistant."""
-        return grouped(self.sessions, self.assistant)
-
-    @cached_property
-    def visits(self) -> dict[str, list[Session]]:
-        """The sessions of each customer, in order of creation."""
-        key = customer_keys(map(identities, self.sessions))
-        known = [session for session in self.sessions if identities(session)]
-        known.sort(key=lambda one: (moment(one["createdAt"]), one["id"]))
-        return grouped(known, lambda session: key(identities(session)))
+        for before, after in itertools.pairwise(spoken):
+            if after - before >= timedelta(hours=1) and after.date() > before.date():
+                gaps.setdefault(session["id"], []).append((after - before) / DAY)
+    every = list(itertools.chain.from_iterable(gaps.values()))
+    return [(len(gaps), len(every), rounded(statistics.median(every), 2))]
 
 
-def grouped(sessions: Iterable[Session], key: Callable[[Session], Any]) -> dict[Any, list[Session]]:
-    """Sessions by key."""
-    groups: dict[Any, list[Session]] = defaultdict(list)
-    for session in sessions:
-        groups[key(session)].append(session)
-    return groups
+def csat_by_assistant(source: Source) -> Answer:
+    """14: mean and interval."""
+    rows: Answer = []
+    for (label, _), sessions in source.by_assistant.items():
+        answers = [
+            output["result"]
+            for session in sessions
+            for output in (session.get("artifact") or {}).get("structuredOutputs", {}).values()
+            if output["name"] == "CSAT"
+        ]
+        if answers:
+            low, high = interval(answers)
+            rows.append((label, len(answers), rounded(statistics.fmean(answers)), low, high))
+    return rows
 
 
-def identities(session: Session) -> tuple[str, ...]:
-    """By what the customer of a session is known, strongest first."""
-    customer = session.get("customer") or {}
-    found = {
-        "id": session.get("customerId"),
-        "external_id": customer.get("externalId"),
-        "number": customer.get("number"),
-        "email": (customer.get("email") or "").lower(),
-        "sip_uri": (customer.get("sipUri") or "").lower(),
-    }
-    return tuple(f"{kind}:{found[kind].strip()}" for kind in KINDS if (found[kind] or "").strip())
+def typical_length(source: Source) -> Answer:
+    """15: messages and turns."""
+    messages, turns = list[int](), list[int]()
+    for session in source.sessions:
+        if session.get("messages"):
+            speakers = [who for who in map(speaker, session["messages"]) if who]
+            messages.append(len(session["messages"]))
+            turns.append(sum(who == "customer" for who, _ in itertools.groupby(speakers)))
+    return [
+        (
+            len(messages),
+            float(statistics.median(messages)),
+            float(statistics.median(turns)),
+            rounded(quantile(messages, 0.9), 1),
+            rounded(quantile(turns, 0.9), 1),
+        )
+    ]
 
 
-def rank(identity: str) -> tuple[int, str]:
-    """Stronger kinds first."""
-    return KINDS.index(identity.split(":")[0]), identity
-
-
-def customer_keys(known: Iterable[tuple[str, ...]]) -> Callable[[tuple[str, ...]], str]:
-    """A function that gives the customer of some identities: union-find over what was seen together, without shared ones."""
-    together = [names for names in set(known) if names]
-    seen_with: dict[str, set[str]] = defaultdict(set)
-    for names in together:
-        for name in names:
-            seen_with[name] |= set(names) - {name}
-    shared = {
-        name
-        for name, others in seen_with.items()
-        if max(Counter(other.split(":")[0] for other in others).values(), default=0) > MOST_LINKED
-    }
-    parents: dict[str, str] = {}
-
-    def find(name: str) -> str:
-        while (parent := parents.get(name, name)) != name:
-            name = parent
-        return name
-
-    for names in together:
-        own = [name for name in names if name not in shared]
-        for name in own[1:]:
-            a, b = sorted((find(own[0]), find(name)), key=rank)
-            parents[b] = a  # so that the strongest identity is the root
-
-    def key(names: tuple[str, ...]) -> str:
-        return find(next((name for name in names if name not in shared), names[0]))
-
-    return key
+ANSWERS: Final[list[Callable[[Source], Answer]]] = [
+    cost_of_the_last_week,
+    cost_by_assistant,
+    cost_of_completed,
+    analysis_and_model,
+    pending_and_free,
+    cached_by_model,
+    outcomes_by_assistant,
+    failing_tools,
+    repeated_tools,
+    busiest_hours,
+    came_back,
+    frequent_customers,
+    resumed,
+    csat_by_assistant,
+    typical_length,
+]

@@ -1,5 +1,5 @@
 -- How many tokens does each model use, how many are cached or reasoning? Grain: one row a day of session creation and model.
--- Counted are cost components that name a model or count tokens, so the session fee is not. Deleted and aged-out sessions count.
+-- Counted are cost components that name a model or count tokens, so not the session fee. Deleted and aged-out sessions count.
 -- A component that gives no cached or reasoning tokens counts as having none. To sum the shares further, divide the sums.
 -- Columns:
 --   day: the day on which the sessions were created.
