@@ -26,18 +26,23 @@ long_sessions AS (
     GROUP BY session_id, session_created_at
     HAVING EPOCH(MAX(GREATEST(sent_at, first_seen_at)) - MIN(LEAST(sent_at, first_seen_at))) >= 3600
 ),
-spoken AS (
+-- materialized before the roles are filtered: otherwise DuckDB takes the few roles for few messages, and joins the wrong way round
+of_long_sessions AS MATERIALIZED (
     SELECT
         session_id,
         session_created_at,
         message_index,
+        role,
         sent_at,
         first_seen_at,
-        COALESCE(content, refusal) AS text,
-        CASE WHEN role = 'user' THEN 'customer' ELSE 'assistant' END AS speaker
+        COALESCE(content, refusal) AS text
     FROM messages
     SEMI JOIN long_sessions USING (session_id, session_created_at)
-    WHERE role = 'user' OR (role IN ('assistant', 'bot') AND TRIM(COALESCE(content, refusal)) <> '')
+),
+spoken AS (
+    SELECT *, CASE WHEN role = 'user' THEN 'customer' ELSE 'assistant' END AS speaker
+    FROM of_long_sessions
+    WHERE role = 'user' OR (role IN ('assistant', 'bot') AND TRIM(text) <> '')
 ),
 timed AS (
     SELECT
