@@ -88,14 +88,18 @@ docs: setup  ## write tables, columns and views into docs/
 notebooks: setup  ## execute the notebooks on generated data and save them with their plots
 	@$(BIN)/python tests/write_notebooks.py
 
+screenshots: setup  ## make the pictures of the report in docs/images again (needs Chromium)
+	@$(BIN)/python -m tests.screenshots
+
 lock: setup  ## resolve the dependencies again (LOCK_FLAGS=--upgrade)
 	@$(COMPILE) $(LOCK_FLAGS) requirements/uv.in --output-file requirements/uv.txt
 	@$(COMPILE) $(LOCK_FLAGS) requirements/benchmark.in --output-file requirements/benchmark.txt
 	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --output-file requirements/product.txt
 	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --group dev --constraint requirements/product.txt --output-file requirements/development.txt
 	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --extra notebook --constraint requirements/development.txt --output-file requirements/notebook.txt
+	@$(COMPILE) $(LOCK_FLAGS) pyproject.toml --extra report --constraint requirements/development.txt --output-file requirements/report.txt
 
 clean:  ## remove .venv and everything that was built
 	rm -rf .venv .venv-bench build dist .pytest_cache .mypy_cache .ruff_cache
 
-.PHONY: help setup demo test proof soak compare bench lint audit format docs notebooks lock clean
+.PHONY: help setup demo test proof soak compare bench lint audit format docs notebooks screenshots lock clean

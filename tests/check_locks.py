@@ -52,6 +52,7 @@ def main() -> int:
         product: ["pyproject.toml"],
         development: ["pyproject.toml", "--group", "dev", "--constraint", product],
         "requirements/notebook.txt": ["pyproject.toml", "--extra", "notebook", "--constraint", development],
+        "requirements/report.txt": ["pyproject.toml", "--extra", "report", "--constraint", development],
     }
     stale = 0
     for lock, arguments in locks.items():

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import vl_convert
 
 import command
 import vapi_sessions
@@ -68,8 +69,11 @@ def test_python_runs(name: str, code: str, demo_warehouse: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("name", some(WITH_COMMANDS, "README.md"))
-def test_commands_of_the_program_succeed(name: str, source: EmulatorServer, tmp_path: Path) -> None:
+def test_commands_of_the_program_succeed(
+    name: str, source: EmulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One after the other, in one directory, with an account at the emulator."""
+    monkeypatch.setattr(vl_convert, "javascript_bundle", lambda snippet: snippet)  # takes seconds
     environment = {"VAPI_API_KEY": source.key, "VAPI_BASE_URL": source.url, "VAPI_SETTLE": "0s"}
     for words in commands(name):
         if words[0] == PROGRAM and words[1] not in ENDLESS:

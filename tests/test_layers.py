@@ -1,4 +1,4 @@
-"""Imports point downwards: `cli, flows → operations → source | warehouse → settings → privacy | transform → core`."""
+"""Imports point downwards: `cli, flows → operations | report → source | warehouse → settings → privacy | transform → core`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FLOORS: Final = (
     {"privacy", "transform"},
     {"settings"},
     {"source", "warehouse"},
-    {"operations"},
+    {"operations", "report"},
     {"cli"},
     {"__main__"},
 )

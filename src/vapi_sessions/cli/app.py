@@ -21,6 +21,7 @@ from vapi_sessions.cli.commands.forget_command import forget
 from vapi_sessions.cli.commands.plan_command import plan
 from vapi_sessions.cli.commands.rebuild_command import rebuild
 from vapi_sessions.cli.commands.reconcile_command import reconcile
+from vapi_sessions.cli.commands.report_command import report
 from vapi_sessions.cli.commands.schedule_command import schedule
 from vapi_sessions.cli.commands.sql_command import sql
 from vapi_sessions.cli.commands.status_command import status
@@ -36,7 +37,7 @@ app = typer.Typer(
 )
 #: In the order of `--help`. `emulate` follows in `_commands`.
 _COMMANDS: Final[Sequence[Callable[..., None]]] = (
-    sync, plan, status, sql, describe, export, reconcile, verify, rebuild, forget, demo, schedule,
+    sync, plan, status, sql, describe, report, export, reconcile, verify, rebuild, forget, demo, schedule,
 )  # fmt: skip
 for _command in _COMMANDS:
     app.command()(_command)
