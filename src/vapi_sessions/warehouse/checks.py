@@ -162,15 +162,18 @@ def _rows_found(
     """The number of rows that each failing check finds in these parts together."""
     with index.in_memory():
         for table in schema.TABLES:
-            columns = [(column.name, column.type) for column in table.columns]
+            names = [column.name for column in table.columns]
             files = [
                 literal(pattern(part_file(directory, table.name, part.lower, part.files[table.name])))
                 for part in parts
                 if table.name in part.files
             ]
             if files:
-                index.run(view_of(table.name, columns, f"[{', '.join(files)}]"))
+                index.run(
+                    view_of(table, names, f"read_parquet([{', '.join(files)}], hive_partitioning = false)")
+                )
             else:
-                index.run(f"CREATE TABLE {table.name} ({', '.join(f'{n} {kind}' for n, kind in columns)})")
+                columns = ", ".join(f"{column.name} {column.type}" for column in table.columns)
+                index.run(f"CREATE TABLE {table.name} ({columns})")
         found = {name: len(index.rows(text)) for name, text in texts.items()}
     return {name: rows for name, rows in found.items() if rows}

@@ -90,14 +90,14 @@ def files_of(root: str, snapshot: str) -> str:
     )
 
 
-def view_of(table: schema.Table, names: Container[str]) -> str:
-    """The statement that creates a table's view with these of its columns."""
+def view_of(table: schema.Table, names: Container[str], rows: str | None = None) -> str:
+    """The statement that creates a table's view with these of its columns. `rows`: SQL for other rows than `rows_of` gives."""
     selected = ", ".join(
         f"{c.name}::JSON AS {c.name}" if c.type == "JSON" else c.name
         for c in table.columns
         if c.name in names
     )
-    return f"CREATE OR REPLACE VIEW {table.name} AS SELECT {selected} FROM {rows_of(table)}"
+    return f"CREATE OR REPLACE VIEW {table.name} AS SELECT {selected} FROM {rows or rows_of(table)}"
 
 
 def rows_of(table: schema.Table) -> str:
