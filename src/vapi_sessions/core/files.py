@@ -85,14 +85,14 @@ def make_ours(path: Path, draft: Path) -> None:
     sync_directory(path.parent)
 
 
-def empty_directory(directory: Path) -> None:
-    """Remove the contents of a directory. No link is followed, not even in place of the directory. Raises OSError.
+def empty_directory(directory: Path, *, keep: str | None = None) -> None:
+    """Remove the contents of a directory, but not names that begin with `keep`. Raises OSError.
 
-    NFS keeps hidden files for files that are still open (`.nfs…`), and removes them later, so errors for hidden files are ignored.
+    No link is followed, not even in place of the directory. NFS keeps hidden files for files that are still open (`.nfs…`), and removes them later, so errors for hidden files are ignored.
     """
     with opened(directory, os.O_DIRECTORY) as within:
         with os.scandir(within) as entries:
-            names = [entry.name for entry in entries]
+            names = [entry.name for entry in entries if keep is None or not entry.name.startswith(keep)]
         for name in names:
             with contextlib.nullcontext() if not name.startswith(".") else contextlib.suppress(OSError):
                 if stat.S_ISDIR(os.lstat(name, dir_fd=within).st_mode):

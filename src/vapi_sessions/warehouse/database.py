@@ -13,11 +13,11 @@ import duckdb
 import pyarrow as pa
 
 from vapi_sessions.core.disk_errors import disk_errors
-from vapi_sessions.core.files import make_ours, make_private
+from vapi_sessions.core.files import make_ours, make_private, replace_derived
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.paths import literal
 from vapi_sessions.core.timestamps import to_datetime
-from vapi_sessions.errors import WarehouseBusyError
+from vapi_sessions.errors import WarehouseBusyError, WarehouseError
 from vapi_sessions.warehouse.database_errors import database_errors
 
 #: Seconds to wait for another process that has the file open.
@@ -122,6 +122,38 @@ class Database:
             self.run("USE index")
             self.run("DETACH attached_file")
             self._forget_cached()  # the caller may have written to our tables
+
+    def copy_schema_from(self, path: Path) -> bool:
+        """Copy tables, views, macros and comments of another file, without rows, into the attached one.
+
+        Returns False, and copies nothing, if the file is missing or cannot be read.
+        """
+        if path.is_symlink() or not path.is_file():
+            return False
+        try:
+            self._db.execute(f"ATTACH {literal(path)} AS other_file (READ_ONLY)").fetchall()
+        except duckdb.Error:
+            return False
+        try:
+            with self.transaction():
+                self.run("COPY FROM DATABASE other_file TO attached_file (SCHEMA)")
+        except WarehouseError:
+            return False
+        finally:
+            self.run("DETACH other_file")
+        return True
+
+    def copy_schema_to(self, path: Path) -> None:
+        """Copy tables, views, macros and comments of the attached file, without rows, into a new one. Replaces `path`."""
+        draft = path.with_name(f"new-{path.name}")
+        draft.unlink(missing_ok=True)
+        self.run(f"ATTACH {literal(draft)} AS other_file")
+        try:
+            self.run("COPY FROM DATABASE attached_file TO other_file (SCHEMA)")
+        finally:
+            self.run("DETACH other_file")  # writes the log into the file
+        make_private(draft)
+        replace_derived(draft, path)
 
     @contextlib.contextmanager
     def in_memory(self) -> Iterator[None]:

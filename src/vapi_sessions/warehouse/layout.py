@@ -15,6 +15,8 @@ from vapi_sessions.core.disk_errors import disk_errors, link_in_our_place
 from vapi_sessions.core.paths import PUBLISHED, warehouse_root
 from vapi_sessions.errors import WarehouseBusyError, WarehouseError
 
+#: Names in the directory of temporary files that stay for the next run begin with this.
+KEPT: Final = "views-"
 #: Permission bits that let other users change a directory.
 _WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
 
@@ -65,7 +67,7 @@ class Layout:
 
     @property
     def scratch(self) -> Path:
-        """Directory of temporary files. They can be removed while no writer runs."""
+        """Directory of temporary files, and of one that saves time (`KEPT`). They can be removed while no writer runs."""
         return self.root / ".tmp"
 
     @property
@@ -164,7 +166,7 @@ def writer_lock(layout: Layout) -> Iterator[None]:
                     "Wait until it is done, then run again.",
                 )
             files.write_lock_file(descriptor, f"{os.getpid()}\n")
-            files.empty_directory(layout.scratch)  # leftovers of a killed process
+            files.empty_directory(layout.scratch, keep=KEPT)  # leftovers of a killed process
         yield
     finally:
         os.close(descriptor)

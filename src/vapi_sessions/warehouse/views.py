@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Final
 
-from vapi_sessions import schema
+import duckdb
+
+from vapi_sessions import __version__, schema
 from vapi_sessions.core import faultpoints
 from vapi_sessions.core.files import PARTS, make_private, replace_derived, sync_directory, sync_file
 from vapi_sessions.core.paths import literal, pattern
@@ -15,7 +18,7 @@ from vapi_sessions.warehouse.database_errors import database_errors
 from vapi_sessions.warehouse.descriptions import COLUMNS, comments
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.index_schema import SYNC_TABLES
-from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.layout import KEPT, Layout
 from vapi_sessions.warehouse.time_zone import time_zone
 from vapi_sessions.warehouse.view_files import view_files
 
@@ -58,25 +61,44 @@ def new_views(index: Index, draft: Path, files: str, zone: str) -> Iterator[str]
     """A new database file, current while inside: the empty tables of `sync`, the tables' views over the files (see `files_of`), the
     views of `sql/views` with the days of the time zone, and all comments. Yields the name of the index.
 
-    The views use the published tables dozens of times, and DuckDB binds a view when it is created. Over the tables' own views
+    Making these takes several times as long as the rest of a publication without changes, so a copy without files is kept
+    beside the draft.
+    """
+    kept = draft.with_name(f"{KEPT}{_fingerprint(zone)}.duckdb")
+    with index.attached(draft, made_for=OLDEST_DUCKDB) as origin:
+        if not index.copy_schema_from(kept):
+            _make_views(index, files, zone)
+            for outdated in kept.parent.glob(f"{KEPT}*"):
+                outdated.unlink()
+            index.copy_schema_to(kept)
+        index.run(files)
+        yield origin
+
+
+def _make_views(index: Index, files: str, zone: str) -> None:
+    """The views use the published tables dozens of times, and DuckDB binds a view when it is created. Over the tables' own views
     that would open files each time, so the views are created over empty tables with the same columns, which are then dropped.
     """
-    with index.attached(draft, made_for=OLDEST_DUCKDB) as origin:
-        index.run("CREATE SCHEMA sync")
-        for table in SYNC_TABLES:
-            index.run(table.ddl("sync"))
-        for table in schema.TABLES:
-            columns = ", ".join(f"{c.name} {c.type}" for c in table.columns)
-            index.run(f"CREATE TABLE {table.name} ({columns})")
-        for view in view_files():
-            index.run(view.statement(zone))
-        described = index.rows(COLUMNS)
-        index.run(files)
-        for table in schema.TABLES:
-            index.run(f"DROP TABLE {table.name}")
-            index.run(view_of(table, table.arrow.names))
-        index.run(comments(described, "TABLE"))
-        yield origin
+    index.run("CREATE SCHEMA sync")
+    for table in SYNC_TABLES:
+        index.run(table.ddl("sync"))
+    for table in schema.TABLES:
+        columns = ", ".join(f"{c.name} {c.type}" for c in table.columns)
+        index.run(f"CREATE TABLE {table.name} ({columns})")
+    for view in view_files():
+        index.run(view.statement(zone))
+    described = index.rows(COLUMNS)
+    index.run(files)
+    for table in schema.TABLES:
+        index.run(f"DROP TABLE {table.name}")
+        index.run(view_of(table, table.arrow.names))
+    index.run(comments(described, "TABLE"))
+
+
+def _fingerprint(zone: str) -> str:
+    """Another one for another program, DuckDB, declaration or time zone."""
+    declared = (__version__, duckdb.__version__, zone, SYNC_TABLES, schema.TABLES, view_files())
+    return hashlib.sha256(repr(declared).encode()).hexdigest()[:16]
 
 
 def files_of(root: str, snapshot: str) -> str:
