@@ -16,6 +16,7 @@ COMMANDS: Final = (
     "plan",
     "status",
     "sql",
+    "report",
     "reconcile",
     "verify",
     "rebuild",
