@@ -32,6 +32,7 @@ import json, sys, duckdb
 found = {"version": duckdb.__version__}
 with duckdb.connect(sys.argv[1], read_only=True) as db:
     db.execute("SET TimeZone = 'UTC'")
+    db.execute("SET enable_progress_bar = false")  # 1.1 writes it to stdout
     for name in sys.argv[2:]:
         try:
             # 1.1 shows the texts in a list without quotes
