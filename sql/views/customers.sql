@@ -16,7 +16,7 @@
 --   pending_session_count: sessions without a price yet.
 --   first_contact_at: creation of the first session.
 --   last_contact_at: creation of the latest session.
---   returning: whether the customer has more than one session. A word of SQL: in a query it needs double quotes.
+--   is_returning: whether the customer has more than one session.
 --   median_days_between_contacts: from the creation of one session to that of the next; null if there is one session only.
 CREATE OR REPLACE VIEW customers AS
 SELECT
@@ -33,7 +33,7 @@ SELECT
     COUNT(*) FILTER (WHERE cost_usd IS NULL) AS pending_session_count,
     MIN(created_at) AS first_contact_at,
     MAX(created_at) AS last_contact_at,
-    COUNT(*) > 1 AS returning,
+    COUNT(*) > 1 AS is_returning,
     ROUND(MEDIAN(seconds_since_previous) / 86400, 6) AS median_days_between_contacts
 FROM customer_journey
 GROUP BY customer_key;

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import vl_convert
 
 from broken_streams import closed_pipe, full_device, not_for_writing
 from constants import KEY
@@ -23,6 +24,12 @@ from vapi_sessions.operations import sync
 from worlds import settings_for
 
 BROKEN: Final = (closed_pipe, full_device, not_for_writing)
+
+
+@pytest.fixture(autouse=True)
+def _reports_without_vega(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A short script in place of Vega, which takes seconds to bundle."""
+    monkeypatch.setattr(vl_convert, "javascript_bundle", lambda snippet: snippet)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ COMMANDS: Final = (
     "status",
     "sql",
     "describe",
+    "report",
+    "export",
     "reconcile",
     "verify",
     "rebuild",

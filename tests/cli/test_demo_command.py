@@ -34,6 +34,9 @@ def test_the_demo_runs(desk: Desk, start: bool) -> None:
     assert happened.groups() == found.groups()
     assert [line for line in ran.out.partition("Try next")[0].splitlines() if len(line) > 80] == []
     assert str(Path("shown", "warehouse", "vapi.duckdb")) in ran.out
+    report = (shown / "report.html").resolve()
+    assert ran.out.endswith(f"Report, for a web browser: {report}\n")
+    assert report.read_text("utf-8").startswith("<!doctype html>")
     with vapi_sessions.connect(shown / "warehouse") as db:
         assert db.execute("SELECT count(*) >= 80 FROM sessions").fetchall() == [(True,)]
 

@@ -7,17 +7,10 @@ import sys
 import webbrowser
 
 import pytest
-import vl_convert
 
 import command
 from desk import Desk
 from vapi_sessions.report import figures, html_page
-
-
-@pytest.fixture(autouse=True)
-def _without_vega(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A short script in place of Vega, which takes seconds to bundle."""
-    monkeypatch.setattr(vl_convert, "javascript_bundle", lambda snippet: snippet)
 
 
 def test_report_writes_one_private_file_and_names_it(desk: Desk) -> None:

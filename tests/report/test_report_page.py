@@ -114,6 +114,17 @@ def test_the_size_has_a_bound(rows: Rows) -> None:
     assert 3_000_000 < len(page_of(rows).encode()) < 4_100_000
 
 
+def test_messages_without_text_are_told_apart_from_silence(rows: Rows) -> None:
+    """With VAPI_MESSAGE_TEXT=drop, the warehouse has messages without content."""
+    conversation(rows, "s1")
+    rows.run("UPDATE store.messages SET content = NULL")
+    rows.run("UPDATE store.tool_calls SET arguments = NULL, result = NULL")
+    rows.complete_until(after(3600))
+    text = Seen(page_of(rows)).text
+    assert text.count("no text") == 2
+    assert "hello" not in text
+
+
 def test_one_session_is_readable(rows: Rows) -> None:
     """Nothing to compare with, and no division by zero."""
     rows.session("only")

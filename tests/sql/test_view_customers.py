@@ -129,7 +129,7 @@ def test_a_customer_is_summed_over_all_sessions(rows: Rows) -> None:
             "pending_session_count": 1,
             "first_contact_at": after(),
             "last_contact_at": after(days=3),
-            "returning": True,
+            "is_returning": True,
             "median_days_between_contacts": 1.5,
         },
         {
@@ -146,7 +146,7 @@ def test_a_customer_is_summed_over_all_sessions(rows: Rows) -> None:
             "pending_session_count": 1,
             "first_contact_at": after(),
             "last_contact_at": after(),
-            "returning": False,
+            "is_returning": False,
             "median_days_between_contacts": None,
         },
     ]

@@ -23,6 +23,7 @@ from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.operations import sync
 from vapi_sessions.operations.sync import Summary
+from vapi_sessions.report.report_file import missing_package, write_report
 from vapi_sessions.settings import load_settings
 
 _MARKER: Final = ".vapi-sessions-demo"
@@ -77,6 +78,9 @@ def demo(directory: str | Path, *, sessions: int, days: int, seed: int) -> None:
     near = warehouse.relative_to(Path.cwd()) if warehouse.is_relative_to(Path.cwd()) else warehouse
     latest = warehouse / "parquet" / "latest"
     parquet = latest if latest.exists() else latest.parent  # a file system without symbolic links
+    if missing_package() is None:
+        written = write_report(warehouse, directory / "report.html")
+        print(f"Report, for a web browser: {written.path}")
     print(f"Views to open: {near / 'vapi.duckdb'} · Parquet: {parquet} · observations: {near / 'raw'}")
 
 
@@ -114,13 +118,12 @@ def _step(text: str) -> None:
 
 def next_steps(warehouse: Path) -> list[str]:
     """Lines with commands to paste. All their paths are absolute, so that they work in any directory."""
-    beside = Path(sys.executable).with_name("vapi-sessions")
-    python = shlex.quote(sys.executable)
-    command = shlex.quote(str(beside)) if beside.exists() else f"{python} -m vapi_sessions"
+    command, python = resources.program(), shlex.quote(sys.executable)
     place = shlex.quote(str(warehouse.resolve()))
     lines = [
         "Try next:",
         f'  {command} sql --warehouse {place} "FROM session_summary LIMIT 5"',
+        f"  {command} describe --warehouse {place}",
         f"  {command} status --warehouse {place}",
     ]
     notebook = resources.directory("notebooks") / "first_look.ipynb"

@@ -38,7 +38,7 @@ def keep(reader: Reader, period: Period) -> None:
         "session_id, created_at, day, weekday, hour, outcome, assistant, cost_usd, message_count",
     )
     reader.keep("customer_journey", "session_id, created_at, customer_key, visit_number")
-    reader.keep("customers", 'session_count, "returning", cost_usd, median_days_between_contacts')
+    reader.keep("customers", "session_count, is_returning, cost_usd, median_days_between_contacts")
     reader.keep("cost_components_by_day", "day, type, model_name, cost_usd")
     reader.keep("structured_output_trends", "day, name, field, value_count, mean_number, true_share")
     reader.keep(
@@ -308,8 +308,8 @@ def _trend(reader: Reader, period: Period, output: Row) -> list[Row]:
 def customers(reader: Reader) -> tuple[Row, list[Row]]:
     """All customers: how many came back, after how many days; and how many had one, two … sessions."""
     facts = reader.row(
-        """SELECT count(*) AS customers, count(*) FILTER ("returning") AS returned,
-            ROUND(count(*) FILTER ("returning") / NULLIF(count(*), 0), 6) AS returning_share,
+        """SELECT count(*) AS customers, count(*) FILTER (is_returning) AS returned,
+            ROUND(count(*) FILTER (is_returning) / NULLIF(count(*), 0), 6) AS returning_share,
             ROUND(MEDIAN(median_days_between_contacts), 1) AS median_days
         FROM kept.customers"""
     )
