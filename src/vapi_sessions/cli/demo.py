@@ -78,10 +78,10 @@ def demo(directory: str | Path, *, sessions: int, days: int, seed: int) -> None:
     near = warehouse.relative_to(Path.cwd()) if warehouse.is_relative_to(Path.cwd()) else warehouse
     latest = warehouse / "parquet" / "latest"
     parquet = latest if latest.exists() else latest.parent  # a file system without symbolic links
+    print(f"Views to open: {near / 'vapi.duckdb'} · Parquet: {parquet} · observations: {near / 'raw'}")
     if missing_package() is None:
         written = write_report(warehouse, directory / "report.html")
         print(f"Report, for a web browser: {written.path}")
-    print(f"Views to open: {near / 'vapi.duckdb'} · Parquet: {parquet} · observations: {near / 'raw'}")
 
 
 def happened(traffic: LiveTraffic) -> str:
