@@ -3,9 +3,9 @@
 -- Columns:
 --   weekday: 1 (Monday) to 7 (Sunday).
 --   weekday_name: Monday to Sunday.
---   hour: the hour of the day, 0 to 23.
---   session_count: sessions created in that hour of such a weekday.
---   message_count: messages of these sessions, whenever they were sent.
+--   hour: The hour of the day, 0 to 23.
+--   session_count: Sessions created in that hour of such a weekday.
+--   message_count: Messages of these sessions, whenever they were sent.
 --   sessions_per_day: session_count / number of such weekdays between the first and the last day; null if there is none.
 --   share: session_count / all sessions.
 CREATE OR REPLACE VIEW busiest_hours AS

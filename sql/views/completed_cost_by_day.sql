@@ -1,12 +1,12 @@
 -- What does a completed conversation cost, day by day? Grain: one row a day on which completed sessions were created.
 -- Deleted and aged-out sessions count, because they were billed. Sessions without a price are left out of the amounts.
 -- Columns:
---   day: the day on which the sessions were created.
---   completed_session_count: sessions of that day that are completed by now.
---   priced_session_count: those of them that have a price, zero included.
---   mean_cost_usd: average over these; null if none has a price.
---   median_cost_usd: half of them cost at most this.
---   p90_cost_usd: nine of ten cost at most this (interpolated).
+--   day: The day on which the sessions were created.
+--   completed_session_count: Sessions of that day that are completed by now.
+--   priced_session_count: Those of them that have a price, zero included.
+--   mean_cost_usd: Average over these; null if none has a price.
+--   median_cost_usd: Half of them cost at most this.
+--   p90_cost_usd: Nine of ten cost at most this (interpolated).
 CREATE OR REPLACE VIEW completed_cost_by_day AS
 SELECT
     day,

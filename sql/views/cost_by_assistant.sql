@@ -3,21 +3,21 @@
 -- Sessions without both make one row with both null. Deleted and aged-out sessions count, because they were billed.
 -- Pending is not zero: a session without a price is in pending_session_count, one that cost nothing in zero_cost_session_count.
 -- Columns:
---   session_count: sessions of the assistant.
---   priced_session_count: sessions that have a price, zero included.
---   pending_session_count: sessions without a price yet.
---   zero_cost_session_count: sessions whose price is zero.
---   cost_usd: sum over sessions that have a price; null, not zero, if none has.
---   cost_per_priced_session_usd: average over these sessions.
---   median_cost_usd: half of these sessions cost at most this.
---   p90_cost_usd: nine of ten of these sessions cost at most this (interpolated).
+--   session_count: Sessions of the assistant.
+--   priced_session_count: Sessions that have a price, zero included.
+--   pending_session_count: Sessions without a price yet.
+--   zero_cost_session_count: Sessions whose price is zero.
+--   cost_usd: Sum over sessions that have a price; null, not zero, if none has.
+--   cost_per_priced_session_usd: Average over these sessions.
+--   median_cost_usd: Half of these sessions cost at most this.
+--   p90_cost_usd: Nine of ten of these sessions cost at most this (interpolated).
 --   completed_session_count: completed sessions.
 --   cost_per_completed_session_usd: cost_usd / completed_session_count, so that sessions without success are paid for as well.
---   model_cost_usd: sum over cost components of type model.
---   analysis_cost_usd: sum over cost components of type analysis.
---   understated_session_count: sessions with a component whose usage_complete is false; they may cost more than cost_usd says.
---   first_day: the day of the first session.
---   last_day: the day of the last session.
+--   model_cost_usd: Sum over cost components of type model.
+--   analysis_cost_usd: Sum over cost components of type analysis.
+--   understated_session_count: Sessions with a component whose usage_complete is false; they may cost more than cost_usd says.
+--   first_day: The day of the first session.
+--   last_day: The day of the last session.
 CREATE OR REPLACE VIEW cost_by_assistant AS
 WITH
 components AS (

@@ -3,20 +3,20 @@
 -- Deleted and aged-out sessions count, because they were billed.
 -- Pending is not zero: a session without a price is in pending_session_count, one that cost nothing in zero_cost_session_count.
 -- Columns:
---   day: the day on which the sessions were created.
---   session_count: sessions created on that day.
---   priced_session_count: sessions that have a price, zero included.
---   pending_session_count: sessions without a price yet.
---   zero_cost_session_count: sessions whose price is zero.
---   deleted_session_count: sessions that the source has deleted since.
---   cost_usd: sum over sessions that have a price; null, not zero, if none has.
---   cost_per_priced_session_usd: average over these sessions.
---   component_cost_usd: sum over cost components. It can differ from cost_usd at the source.
---   pending_component_count: components without a price yet.
---   model_cost_usd: sum over components of type model.
---   analysis_cost_usd: sum over components of type analysis.
---   session_fee_usd: sum over components of type session.
---   understated_session_count: sessions with a component whose usage_complete is false; they may cost more than cost_usd says.
+--   day: The day on which the sessions were created.
+--   session_count: Sessions created on that day.
+--   priced_session_count: Sessions that have a price, zero included.
+--   pending_session_count: Sessions without a price yet.
+--   zero_cost_session_count: Sessions whose price is zero.
+--   deleted_session_count: Sessions that the source has deleted since.
+--   cost_usd: Sum over sessions that have a price; null, not zero, if none has.
+--   cost_per_priced_session_usd: Average over these sessions.
+--   component_cost_usd: Sum over cost components. It can differ from cost_usd at the source.
+--   pending_component_count: Components without a price yet.
+--   model_cost_usd: Sum over components of type model.
+--   analysis_cost_usd: Sum over components of type analysis.
+--   session_fee_usd: Sum over components of type session.
+--   understated_session_count: Sessions with a component whose usage_complete is false; they may cost more than cost_usd says.
 CREATE OR REPLACE VIEW cost_by_day AS
 WITH
 session_costs AS (

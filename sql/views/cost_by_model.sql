@@ -3,19 +3,19 @@
 -- Deleted and aged-out sessions count, because they were billed.
 -- cached_prompt_tokens are part of prompt_tokens, and reasoning_tokens are part of completion_tokens: do not add them.
 -- Columns:
---   session_count: sessions with a component of this model.
---   component_count: components of this model.
---   pending_component_count: components without a price yet.
---   cost_usd: sum over components that have a price; null, not zero, if none has.
---   model_cost_usd: the part of components of type model.
---   analysis_cost_usd: the part of components of type analysis.
---   prompt_tokens: sum over all components, pending ones included.
---   completion_tokens: likewise.
---   cached_prompt_tokens: likewise.
---   reasoning_tokens: likewise.
---   usd_per_million_tokens: over components that have a price, with prompt and completion tokens together.
---   first_day: the day of the first session with a component of this model.
---   last_day: the day of the last one.
+--   session_count: Sessions with a component of this model.
+--   component_count: Components of this model.
+--   pending_component_count: Components without a price yet.
+--   cost_usd: Sum over components that have a price; null, not zero, if none has.
+--   model_cost_usd: The part of components of type model.
+--   analysis_cost_usd: The part of components of type analysis.
+--   prompt_tokens: Sum over all components, pending ones included.
+--   completion_tokens: Likewise.
+--   cached_prompt_tokens: Likewise.
+--   reasoning_tokens: Likewise.
+--   usd_per_million_tokens: Over components that have a price, with prompt and completion tokens together.
+--   first_day: The day of the first session with a component of this model.
+--   last_day: The day of the last one.
 CREATE OR REPLACE VIEW cost_by_model AS
 SELECT
     model_provider,

@@ -2,13 +2,13 @@
 -- Meant to be summed further: by day and type, or by day and model. Deleted and aged-out sessions count: they were billed.
 -- A session without components at the source is missing here, but not in cost_by_day.
 -- Columns:
---   day: the day on which the sessions were created.
---   session_count: sessions with such a component. A session can be in several rows: do not add the counts.
---   component_count: components.
---   pending_component_count: components without a price yet.
---   cost_usd: sum over components that have a price; null, not zero, if none has.
---   prompt_tokens: sum over all components, pending ones included.
---   completion_tokens: likewise.
+--   day: The day on which the sessions were created.
+--   session_count: Sessions with such a component. A session can be in several rows: do not add the counts.
+--   component_count: Components.
+--   pending_component_count: Components without a price yet.
+--   cost_usd: Sum over components that have a price; null, not zero, if none has.
+--   prompt_tokens: Sum over all components, pending ones included.
+--   completion_tokens: Likewise.
 CREATE OR REPLACE VIEW cost_components_by_day AS
 SELECT
     CAST(session_created_at AT TIME ZONE 'UTC' AS DATE) AS day,

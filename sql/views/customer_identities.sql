@@ -5,13 +5,13 @@
 -- bound stands once in this view, where shared is computed. A family of five with one number is joined, too: the source
 -- does not tell it from a person with five external ids.
 -- Columns:
---   identity: the value, as kind:value. session_facts.identities says how values are written the same way.
+--   identity: The value, as kind:value. session_facts.identities says how values are written the same way.
 --   kind: id (saved customer), external_id, number, email or sip_uri.
---   customer_key: the customer: the first of its identities, in this order of kinds, then of values. It changes only if an
+--   customer_key: The customer: the first of its identities, in this order of kinds, then of values. It changes only if an
 --     earlier identity is joined. A shared identity is a customer of its own, of the sessions that have no other identity.
---   session_count: sessions that carry the identity.
---   linked_identity_count: how many identities of one kind occur in sessions together with this one; of the kind with the most.
---   shared: whether that is more than 5, so that the identity is not used to join.
+--   session_count: Sessions that carry the identity.
+--   linked_identity_count: How many identities of one kind occur in sessions together with this one; of the kind with the most.
+--   shared: Whether that is more than 5, so that the identity is not used to join.
 CREATE OR REPLACE VIEW customer_identities AS
 WITH RECURSIVE
 known_as AS MATERIALIZED (

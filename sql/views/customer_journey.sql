@@ -6,14 +6,14 @@
 -- that has only shared identities belongs to the first of these, in the order of session_facts.identities.
 -- Deleted and aged-out sessions count as visits, because they took place; deleted_at and aged_out_at tell them apart.
 -- Columns:
---   customer_key: the customer, as in customers and customer_identities.
---   visit_number: from 1, by creation.
---   visit_count: the customer's sessions.
---   previous_session_id: the customer's session before this one.
---   seconds_since_previous: from the creation of the previous session to the creation of this one.
---   identities: the values that this session carries, as kind:value.
---   assistant: label of the assistant, as in session_facts.
---   previous_assistant_id: of the previous session.
+--   customer_key: The customer, as in customers and customer_identities.
+--   visit_number: From 1, by creation.
+--   visit_count: The customer's sessions.
+--   previous_session_id: The customer's session before this one.
+--   seconds_since_previous: From the creation of the previous session to the creation of this one.
+--   identities: The values that this session carries, as kind:value.
+--   assistant: Label of the assistant, as in session_facts.
+--   previous_assistant_id: Of the previous session.
 --   outcome: completed, expired or open, as in session_facts.
 CREATE OR REPLACE VIEW customer_journey AS
 WITH

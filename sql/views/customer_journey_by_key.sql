@@ -2,13 +2,13 @@
 -- For those who want no joining of identities: customer_key depends only on the session itself. customer_journey joins them.
 -- Deleted and aged-out sessions count as visits, because they took place; deleted_at and aged_out_at tell them apart.
 -- Columns:
---   customer_key: the first that the session has of saved customer id, external id, number, e-mail and SIP URI, as kind:value.
+--   customer_key: The first that the session has of saved customer id, external id, number, e-mail and SIP URI, as kind:value.
 --     Blanks at both ends are removed, and e-mail and SIP addresses are in lower case.
---   visit_number: from 1, by creation.
---   visit_count: sessions with this customer_key.
---   previous_session_id: the session with this key before this one.
---   seconds_since_previous: from the creation of that session to the creation of this one.
---   previous_assistant_id: assistant of the previous session.
+--   visit_number: From 1, by creation.
+--   visit_count: Sessions with this customer_key.
+--   previous_session_id: The session with this key before this one.
+--   seconds_since_previous: From the creation of that session to the creation of this one.
+--   previous_assistant_id: Assistant of the previous session.
 CREATE OR REPLACE VIEW customer_journey_by_key AS
 WITH
 identified AS (

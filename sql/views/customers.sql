@@ -2,22 +2,22 @@
 -- One person is one customer, whatever identified them; customer_identities says how identities are joined. Sessions without an
 -- identified customer are not here. Deleted and aged-out sessions count, because they took place.
 -- Columns:
---   customer_key: the first of the customer's identities.
---   customer_name: the name in the customer's latest session that has one.
---   identities: all values that the customer's sessions carry, as kind:value, in alphabetical order; shared ones too, which
+--   customer_key: The first of the customer's identities.
+--   customer_name: The name in the customer's latest session that has one.
+--   identities: All values that the customer's sessions carry, as kind:value, in alphabetical order; shared ones too, which
 --     other customers may have.
---   identity_count: their number.
---   session_count: the customer's sessions.
---   completed_session_count: those that are completed.
---   expired_session_count: those that expired without being completed.
---   open_session_count: all others.
---   message_count: messages of all roles in these sessions.
---   cost_usd: sum over sessions that have a price; null, not zero, if none has.
---   pending_session_count: sessions without a price yet.
---   first_contact_at: creation of the first session.
---   last_contact_at: creation of the latest session.
---   is_returning: whether the customer has more than one session.
---   median_days_between_contacts: from the creation of one session to that of the next; null if there is one session only.
+--   identity_count: Their number.
+--   session_count: The customer's sessions.
+--   completed_session_count: Those that are completed.
+--   expired_session_count: Those that expired without being completed.
+--   open_session_count: All others.
+--   message_count: Messages of all roles in these sessions.
+--   cost_usd: Sum over sessions that have a price; null, not zero, if none has.
+--   pending_session_count: Sessions without a price yet.
+--   first_contact_at: Creation of the first session.
+--   last_contact_at: Creation of the latest session.
+--   is_returning: Whether the customer has more than one session.
+--   median_days_between_contacts: From the creation of one session to that of the next; null if there is one session only.
 CREATE OR REPLACE VIEW customers AS
 SELECT
     customer_key,

@@ -5,8 +5,8 @@
 -- $value: a value that is not an object, where one was expected. $unreadable: the session's JSON is in raw/ only.
 -- Rows of deleted and aged-out sessions count.
 -- Columns:
---   field: the field's place and name, for example message.emotion.
---   row_count: rows with the field in extra: sessions for session.…, messages for message.…, and so on.
+--   field: The field's place and name, for example message.emotion.
+--   row_count: Rows with the field in extra: sessions for session.…, messages for message.…, and so on.
 CREATE OR REPLACE VIEW drift AS
 WITH
 kept AS (

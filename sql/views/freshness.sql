@@ -2,21 +2,21 @@
 -- Views use complete_until for "now", so their results depend on the data only, not on when they are asked.
 -- Deleted and aged-out sessions are included in all counts but unreadable_session_count; unreadable sessions are in no table.
 -- Columns:
---   complete_until: all changes before this time have been read; null until the first sync has read a whole interval.
---   published_at: when the data files were written last.
---   time_zone: the time zone in which all views cut days.
---   session_count: sessions in the warehouse.
---   pending_session_count: sessions without a price yet.
---   deleted_session_count: sessions that the source has deleted.
---   aged_out_session_count: sessions that the source no longer lists, by retention.
---   unreadable_session_count: sessions that the source lists and that could not be read (sync.unreadable).
---   gap_count: intervals of updatedAt before the newest one that have not been read; 0 is good.
---   last_run_at: when the newest run of a sync, backfill or reconcile started.
---   last_run_command: the command of that run.
---   last_run_outcome: running, done, failed, interrupted or killed.
---   last_success_at: when the last successful sync or backfill ended.
---   last_reconcile_at: when the last successful reconcile ended; deletions are known up to then.
---   failing_check_count: checks that found rows when they ran last; null if none has run.
+--   complete_until: All changes before this time have been read; null until the first sync has read a whole interval.
+--   published_at: When the data files were written last.
+--   time_zone: The time zone in which all views cut days.
+--   session_count: Sessions in the warehouse.
+--   pending_session_count: Sessions without a price yet.
+--   deleted_session_count: Sessions that the source has deleted.
+--   aged_out_session_count: Sessions that the source no longer lists, by retention.
+--   unreadable_session_count: Sessions that the source lists and that could not be read (sync.unreadable).
+--   gap_count: Intervals of updatedAt before the newest one that have not been read; 0 is good.
+--   last_run_at: When the newest run of a sync, backfill or reconcile started.
+--   last_run_command: The command of that run.
+--   last_run_outcome: Running, done, failed, interrupted or killed.
+--   last_success_at: When the last successful sync or backfill ended.
+--   last_reconcile_at: When the last successful reconcile ended; deletions are known up to then.
+--   failing_check_count: Checks that found rows when they ran last; null if none has run.
 CREATE OR REPLACE VIEW freshness AS
 WITH
 facts AS (

@@ -4,22 +4,22 @@
 -- CSAT: outputs named CSAT, in upper or lower case, whose result is a number; numbers in quotes or in objects do not count.
 -- Deleted and aged-out sessions count. Sessions without a price are left out of the costs.
 -- Columns:
---   session_count: sessions.
+--   session_count: Sessions.
 --   ended_session_count: completed and expired sessions.
 --   completed_share: completed sessions / ended sessions; null if none has ended.
---   completed_share_low: lower end of its interval (Wilson).
---   completed_share_high: upper end of its interval.
---   priced_session_count: sessions that have a price, zero included.
---   mean_cost_usd: average over the sessions that have a price.
---   mean_cost_low_usd: lower end of its interval (normal), at least 0; null below two values.
---   mean_cost_high_usd: upper end of its interval.
---   mean_message_count: average number of messages.
---   mean_message_count_low: lower end of its interval (normal), at least 0; null below two values.
---   mean_message_count_high: upper end of its interval.
+--   completed_share_low: Lower end of its interval (Wilson).
+--   completed_share_high: Upper end of its interval.
+--   priced_session_count: Sessions that have a price, zero included.
+--   mean_cost_usd: Average over the sessions that have a price.
+--   mean_cost_low_usd: Lower end of its interval (normal), at least 0; null below two values.
+--   mean_cost_high_usd: Upper end of its interval.
+--   mean_message_count: Average number of messages.
+--   mean_message_count_low: Lower end of its interval (normal), at least 0; null below two values.
+--   mean_message_count_high: Upper end of its interval.
 --   csat_count: CSAT answers.
---   mean_csat: average of these answers.
---   mean_csat_low: lower end of its interval (normal); null below two values.
---   mean_csat_high: upper end of its interval.
+--   mean_csat: Average of these answers.
+--   mean_csat_low: Lower end of its interval (normal); null below two values.
+--   mean_csat_high: Upper end of its interval.
 CREATE OR REPLACE VIEW model_comparison AS
 WITH
 measured AS (

@@ -2,11 +2,11 @@
 -- A session counts on the day it was created, with the outcome that session_facts gives it now: on recent days many are open.
 -- Deleted and aged-out sessions count, because they took place.
 -- Columns:
---   day: the day on which the sessions were created.
---   session_count: sessions created on that day.
---   completed_session_count: those that are completed.
---   expired_session_count: those that expired without being completed.
---   open_session_count: all others.
+--   day: The day on which the sessions were created.
+--   session_count: Sessions created on that day.
+--   completed_session_count: Those that are completed.
+--   expired_session_count: Those that expired without being completed.
+--   open_session_count: All others.
 --   completed_share: completed sessions as a share of completed and expired ones; null if there are none of both.
 CREATE OR REPLACE VIEW outcomes_by_day AS
 SELECT

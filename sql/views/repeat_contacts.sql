@@ -2,14 +2,14 @@
 -- The 30 days are counted from the creation of the customer's previous session; for another number, use customer_journey.
 -- Customers are those of customer_journey. Deleted and aged-out sessions count, because they took place.
 -- Columns:
---   customer_key: as in customers.
---   day: the day on which the session was created.
---   previous_session_id: the customer's session before this one.
---   days_since_previous: from the creation of the previous session to the creation of this one.
---   outcome: of this session, as in session_facts.
---   previous_outcome: of the previous one, as it stands now.
---   assistant: label of this session's assistant, as in session_facts.
---   previous_assistant: label of the previous one's.
+--   customer_key: As in customers.
+--   day: The day on which the session was created.
+--   previous_session_id: The customer's session before this one.
+--   days_since_previous: From the creation of the previous session to the creation of this one.
+--   outcome: Of this session, as in session_facts.
+--   previous_outcome: Of the previous one, as it stands now.
+--   assistant: Label of this session's assistant, as in session_facts.
+--   previous_assistant: Label of the previous one's.
 CREATE OR REPLACE VIEW repeat_contacts AS
 WITH
 visits AS (

@@ -7,16 +7,16 @@
 -- with that one. So a resumption between untimed messages is known only if a sync came in between, and none is known in
 -- sessions that were complete when they were first read.
 -- Columns:
---   resumption_number: from 1, in each session.
---   resumed_at: time of the first message after the break.
---   day: the day of resumed_at.
---   gap_seconds: length of the break, from the message before it to resumed_at.
---   message_index: of the first message after the break.
---   message_count: messages of all roles from there to the next resumption or the end.
---   previous_speaker: who spoke last before the break: customer or assistant.
---   previous_text: what that message said.
---   first_text: what the first message after the break said.
---   outcome: as in session_facts: how the session stands now.
+--   resumption_number: From 1, in each session.
+--   resumed_at: Time of the first message after the break.
+--   day: The day of resumed_at.
+--   gap_seconds: Length of the break, from the message before it to resumed_at.
+--   message_index: Of the first message after the break.
+--   message_count: Messages of all roles from there to the next resumption or the end.
+--   previous_speaker: Who spoke last before the break: customer or assistant.
+--   previous_text: What that message said.
+--   first_text: What the first message after the break said.
+--   outcome: As in session_facts: how the session stands now.
 CREATE OR REPLACE VIEW resumptions AS
 WITH
 -- most sessions are over within a day: they need no sorting

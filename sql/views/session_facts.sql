@@ -5,14 +5,14 @@
 -- lifetime have passed since its last change. Costs that arrive late are changes too, so a session may be shown as open for
 -- one lifetime longer than it was.
 -- Columns:
---   day: the day on which the session was created.
---   weekday: of that day; 1 = Monday, 7 = Sunday.
---   hour: hour of the day in which the session was created, 0 to 23.
+--   day: The day on which the session was created.
+--   weekday: Of that day; 1 = Monday, 7 = Sunday.
+--   hour: Hour of the day in which the session was created, 0 to 23.
 --   outcome: completed (by its status), expired (not completed, and its lifetime is over) or open (all others, and sessions
 --     with an unknown lifetime).
---   assistant: the assistant's latest known name; without one, its id. Sessions with the same assistant_id have the same
+--   assistant: The assistant's latest known name; without one, its id. Sessions with the same assistant_id have the same
 --     label, whether they carry a name or not. Null if the session has neither id nor name.
---   identities: values by which the customer is known, as kind:value, in the order id (saved customer), external_id, number,
+--   identities: Values by which the customer is known, as kind:value, in the order id (saved customer), external_id, number,
 --     email, sip_uri; empty if there is none. Blanks at both ends are removed. E-mail and SIP addresses are in lower case. A
 --     telephone number that consists of digits and blanks, dots, hyphens, slashes or brackets is reduced to its digits and a
 --     leading +, also for a leading 00. Numbers with and without country code are not compared, because that needs the country.

@@ -6,24 +6,24 @@
 -- bound of the duration.
 -- Children are joined on session_created_at too, so that a filter on created_at also prunes their files.
 -- Columns:
---   name: user-defined name of the session.
---   model_provider: provider of the embedded assistant's model, or of the first model cost.
---   model_name: that model.
+--   name: User-defined name of the session.
+--   model_provider: Provider of the embedded assistant's model, or of the first model cost.
+--   model_name: That model.
 --   outcome: completed, expired or open, as in session_facts.
---   assistant: label of the assistant: its latest known name, or its id.
---   started_at: time of the first spoken message, or created_at if that message has no time; null if nothing was spoken.
---   last_message_at: end of the last spoken message; its first_seen_at if it has no time.
---   duration_seconds: from the first to the last time of a spoken message: a lower bound; null if no message has a time.
---   duration_at_most_seconds: from started_at to last_message_at: an upper bound.
---   turn_count: the number of rows that the session has in the view turns.
---   last_speaker: who spoke last: customer or assistant; null if nothing was spoken.
---   first_customer_text: what the customer said first.
---   unanswered_tool_call_count: tool calls that no tool message answers.
---   tools_used: names of the functions called, each once, in alphabetical order; empty if there is none.
---   tool_call_count: tool calls in all messages.
---   cost_usd: total cost in USD; null while pending.
---   cost_pending: whether the session has no price yet; then cost_usd is null.
---   pending_component_count: cost components without a price.
+--   assistant: Label of the assistant: its latest known name, or its id.
+--   started_at: Time of the first spoken message, or created_at if that message has no time; null if nothing was spoken.
+--   last_message_at: End of the last spoken message; its first_seen_at if it has no time.
+--   duration_seconds: From the first to the last time of a spoken message: a lower bound; null if no message has a time.
+--   duration_at_most_seconds: From started_at to last_message_at: an upper bound.
+--   turn_count: The number of rows that the session has in the view turns.
+--   last_speaker: Who spoke last: customer or assistant; null if nothing was spoken.
+--   first_customer_text: What the customer said first.
+--   unanswered_tool_call_count: Tool calls that no tool message answers.
+--   tools_used: Names of the functions called, each once, in alphabetical order; empty if there is none.
+--   tool_call_count: Tool calls in all messages.
+--   cost_usd: Total cost in USD; null while pending.
+--   cost_pending: Whether the session has no price yet; then cost_usd is null.
+--   pending_component_count: Cost components without a price.
 --   structured_outputs: JSON {name: result}; the id instead of a name that is missing or repeated in the session.
 CREATE OR REPLACE VIEW session_summary AS
 WITH

@@ -2,19 +2,19 @@
 -- The days run from the first session to the last. A session counts on the day it was created. Deleted and aged-out sessions
 -- count, and have columns of their own. Averages are null on days without sessions.
 -- Columns:
---   day: the day on which the sessions were created.
---   session_count: sessions created on that day.
---   active_session_count: those with status active, without the expired ones.
---   completed_session_count: those with status completed.
---   expired_session_count: those that expired without being completed, as in session_facts.
---   empty_session_count: those without a message.
---   deleted_session_count: those that the source has deleted since.
---   aged_out_session_count: those that the source no longer lists, by retention.
---   customer_count: distinct values of customer_journey.customer_key among the sessions of the day.
---   message_count: messages of all roles in these sessions.
---   tool_call_count: tool calls in these sessions.
---   messages_per_session: average of message_count.
---   median_messages_per_session: median of message_count.
+--   day: The day on which the sessions were created.
+--   session_count: Sessions created on that day.
+--   active_session_count: Those with status active, without the expired ones.
+--   completed_session_count: Those with status completed.
+--   expired_session_count: Those that expired without being completed, as in session_facts.
+--   empty_session_count: Those without a message.
+--   deleted_session_count: Those that the source has deleted since.
+--   aged_out_session_count: Those that the source no longer lists, by retention.
+--   customer_count: Distinct values of customer_journey.customer_key among the sessions of the day.
+--   message_count: Messages of all roles in these sessions.
+--   tool_call_count: Tool calls in these sessions.
+--   messages_per_session: Average of message_count.
+--   median_messages_per_session: Median of message_count.
 CREATE OR REPLACE VIEW sessions_by_day AS
 WITH
 counted AS (

@@ -1,15 +1,15 @@
 -- How do the structured outputs develop? Grain: one row a day of session creation, output name and field.
 -- Elements of lists count one by one, without their position. Outputs of deleted and aged-out sessions count.
 -- Columns:
---   day: the day on which the sessions were created.
---   name: the output's name; its id if it has no name.
---   field: the field of the object that holds the value; null if the result is not an object.
---   value_count: values that are not null, of all kinds.
---   session_count: sessions with such a value.
---   mean_number: average of the numbers; null if there is none.
---   median_number: median of the numbers.
---   true_share: share of true among the values that are true or false; null if there is none.
---   most_common_text: the most frequent text; of equally frequent ones the first in order. Null if no value is text.
+--   day: The day on which the sessions were created.
+--   name: The output's name; its id if it has no name.
+--   field: The field of the object that holds the value; null if the result is not an object.
+--   value_count: Values that are not null, of all kinds.
+--   session_count: Sessions with such a value.
+--   mean_number: Average of the numbers; null if there is none.
+--   median_number: Median of the numbers.
+--   true_share: Share of true among the values that are true or false; null if there is none.
+--   most_common_text: The most frequent text; of equally frequent ones the first in order. Null if no value is text.
 CREATE OR REPLACE VIEW structured_output_trends AS
 WITH
 dated AS (

@@ -3,13 +3,13 @@
 -- stay whole. An empty object or list gives one row. Count distinct sessions, not rows: a list can hold a value twice.
 -- Outputs of deleted and aged-out sessions are included; deleted_at and aged_out_at tell them apart.
 -- Columns:
---   name: the output's name, for example CSAT.
---   field: the field of the object that holds the value; null if the result is not an object.
---   position: the position in the list that holds the value, from 0; null if it is not in a list.
+--   name: The output's name, for example CSAT.
+--   field: The field of the object that holds the value; null if the result is not an object.
+--   position: The position in the list that holds the value, from 0; null if it is not in a list.
 --   kind: text, number, boolean, list, object or null. A number in quotes is text.
---   value_text: the value as text, for every kind but null.
---   value_number: the value, if it is a number.
---   value_boolean: the value, if it is true or false.
+--   value_text: The value as text, for every kind but null.
+--   value_number: The value, if it is a number.
+--   value_boolean: The value, if it is true or false.
 CREATE OR REPLACE VIEW structured_output_values AS
 WITH
 -- the CASE guards are there because json_each accepts both objects and lists

@@ -2,16 +2,16 @@
 -- Counted are cost components that name a model or count tokens, so not the session fee. Deleted and aged-out sessions count.
 -- A component that gives no cached or reasoning tokens counts as having none. To sum the shares further, divide the sums.
 -- Columns:
---   day: the day on which the sessions were created.
---   component_count: components, of models and analyses.
---   prompt_tokens: sum over all components, pending ones included; null if none gives it.
---   cached_prompt_tokens: the part of prompt_tokens that came from the provider's cache; null if no component gives it.
+--   day: The day on which the sessions were created.
+--   component_count: Components, of models and analyses.
+--   prompt_tokens: Sum over all components, pending ones included; null if none gives it.
+--   cached_prompt_tokens: The part of prompt_tokens that came from the provider's cache; null if no component gives it.
 --   cached_share: cached_prompt_tokens / prompt_tokens.
---   completion_tokens: sum over all components; null if none gives it.
---   reasoning_tokens: tokens spent on reasoning; null if no component gives it.
+--   completion_tokens: Sum over all components; null if none gives it.
+--   reasoning_tokens: Tokens spent on reasoning; null if no component gives it.
 --   reasoning_share: reasoning_tokens / completion_tokens.
---   cost_usd: sum over components that have a price; null, not zero, if none has.
---   incomplete_component_count: components whose usage_complete is false: their tokens and cost may be too low.
+--   cost_usd: Sum over components that have a price; null, not zero, if none has.
+--   incomplete_component_count: Components whose usage_complete is false: their tokens and cost may be too low.
 CREATE OR REPLACE VIEW tokens_by_day AS
 SELECT
     CAST(session_created_at AT TIME ZONE 'UTC' AS DATE) AS day,

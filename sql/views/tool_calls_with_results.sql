@@ -2,16 +2,16 @@
 -- Calls of deleted and aged-out sessions are included.
 -- The outcome error is a guess, because results carry no status.
 -- Columns:
---   message_index: the message that makes the call.
---   tool_call_id: the call's id.
---   arguments_json: the arguments as JSON; null if the text is not JSON.
---   result_json: the result as JSON; null if the text is not JSON.
+--   message_index: The message that makes the call.
+--   tool_call_id: The call's id.
+--   arguments_json: The arguments as JSON; null if the text is not JSON.
+--   result_json: The result as JSON; null if the text is not JSON.
 --   outcome: unanswered (no tool message answers the call), no_result (the source's placeholder "No result returned."), error
 --     (the text begins with "error", or is a JSON object with a set "error"), otherwise answered.
---   called_at: the time of the message with the call: its sent_at, otherwise its first_seen_at.
+--   called_at: The time of the message with the call: its sent_at, otherwise its first_seen_at.
 --   called_at_source: sent_at or first_seen_at.
---   latency_seconds: from the message with the call to the message with the result; null unless both have a time.
---   repeated: whether an earlier call of the session had the same function name and the same arguments. White space
+--   latency_seconds: From the message with the call to the message with the result; null unless both have a time.
+--   repeated: Whether an earlier call of the session had the same function name and the same arguments. White space
 --     between JSON tokens makes no difference, the order of keys does. Calls without a function name are never repeated.
 CREATE OR REPLACE VIEW tool_calls_with_results AS
 WITH

@@ -3,19 +3,19 @@
 -- Outcomes are those of tool_calls_with_results, which explains why error_count is a guess.
 -- Latencies are rounded to microseconds, the unit of the times, because DuckDB versions interpolate the last bits differently.
 -- Columns:
---   call_count: calls of this function.
---   session_count: sessions with such a call.
---   answered_count: calls with a result that is neither empty nor an error.
---   unanswered_count: calls that no tool message answers.
---   no_result_count: calls whose answer is the source's placeholder for an empty result.
---   error_count: calls whose answer reads like an error.
+--   call_count: Calls of this function.
+--   session_count: Sessions with such a call.
+--   answered_count: Calls with a result that is neither empty nor an error.
+--   unanswered_count: Calls that no tool message answers.
+--   no_result_count: Calls whose answer is the source's placeholder for an empty result.
+--   error_count: Calls whose answer reads like an error.
 --   unanswered_share: unanswered_count / call_count.
---   repeated_count: calls with the same function name and arguments as an earlier call of their session.
---   timed_call_count: calls whose latency is known.
---   median_latency_seconds: over the timed calls.
+--   repeated_count: Calls with the same function name and arguments as an earlier call of their session.
+--   timed_call_count: Calls whose latency is known.
+--   median_latency_seconds: Over the timed calls.
 --   p95_latency_seconds: 95 of 100 timed calls are answered within this time (interpolated).
---   first_called_at: time of the first call.
---   last_called_at: time of the last call.
+--   first_called_at: Time of the first call.
+--   last_called_at: Time of the last call.
 CREATE OR REPLACE VIEW tool_usage AS
 SELECT
     function_name,

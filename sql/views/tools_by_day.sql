@@ -3,15 +3,15 @@
 -- Calls of deleted and aged-out sessions count. Calls without a function name make a row with a null name.
 -- Outcomes are those of tool_calls_with_results, which explains why failed_count is a guess.
 -- Columns:
---   day: the day on which the sessions were created.
---   call_count: calls of this function.
---   answered_count: calls with a result that is neither empty nor an error.
---   failed_count: calls whose answer reads like an error.
---   empty_count: calls whose answer is the source's placeholder for an empty result.
---   unanswered_count: calls that no tool message answers.
---   repeated_count: calls with the same function name and arguments as an earlier call of their session.
---   timed_call_count: calls whose latency is known.
---   median_latency_seconds: over the timed calls.
+--   day: The day on which the sessions were created.
+--   call_count: Calls of this function.
+--   answered_count: Calls with a result that is neither empty nor an error.
+--   failed_count: Calls whose answer reads like an error.
+--   empty_count: Calls whose answer is the source's placeholder for an empty result.
+--   unanswered_count: Calls that no tool message answers.
+--   repeated_count: Calls with the same function name and arguments as an earlier call of their session.
+--   timed_call_count: Calls whose latency is known.
+--   median_latency_seconds: Over the timed calls.
 --   p95_latency_seconds: 95 of 100 timed calls are answered within this time (interpolated).
 CREATE OR REPLACE VIEW tools_by_day AS
 SELECT

@@ -2,12 +2,12 @@
 -- To read a session: ORDER BY session_id, message_index. Messages of deleted and aged-out sessions are included.
 -- Sort on message_index, not on message_at: messages observed together have the same message_at.
 -- Columns:
---   message_index: position in the conversation, from 0.
+--   message_index: Position in the conversation, from 0.
 --   speaker: customer, assistant, tool or system; an unknown role is shown as received.
---   speaker_name: name of the participant; in a squad, of the assistant that spoke.
---   text: the content, or the refusal; for a tool result of a call, which has no content, the result.
---   tools_called: functions that this message calls.
---   answers_tools: functions whose calls this message answers.
+--   speaker_name: Name of the participant; in a squad, of the assistant that spoke.
+--   text: The content, or the refusal; for a tool result of a call, which has no content, the result.
+--   tools_called: Functions that this message calls.
+--   answers_tools: Functions whose calls this message answers.
 --   message_at: sent_at if the message has one; otherwise first_seen_at, the session's updatedAt when the message was first
 --     observed, which is at or after the time of sending.
 --   message_at_source: sent_at or first_seen_at: which of the two message_at is.

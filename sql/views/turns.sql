@@ -3,14 +3,14 @@
 -- lasts until the next turn. A greeting before the first turn belongs to none. Deleted and aged-out sessions are included.
 -- The response is the assistant's text in the turn; a message that is blank or only calls tools is not a response.
 -- Columns:
---   turn_number: position of the turn in the session, from 1.
---   first_message_index: position of the turn's first message.
---   response_message_index: position of the first message of the response; null if there is none.
---   customer_message_count: messages of the customer in the turn.
---   customer_text: texts of these messages, joined by a newline.
---   response_text: texts of the assistant in the turn, joined by a newline; null if there is no response.
---   tool_call_count: tool calls in the turn.
---   response_seconds: from the end of the customer's last message to the start of the response, tool calls included.
+--   turn_number: Position of the turn in the session, from 1.
+--   first_message_index: Position of the turn's first message.
+--   response_message_index: Position of the first message of the response; null if there is none.
+--   customer_message_count: Messages of the customer in the turn.
+--   customer_text: Texts of these messages, joined by a newline.
+--   response_text: Texts of the assistant in the turn, joined by a newline; null if there is no response.
+--   tool_call_count: Tool calls in the turn.
+--   response_seconds: From the end of the customer's last message to the start of the response, tool calls included.
 --     Negative if the assistant interrupted; null if a message has no time (chats), or if there is no response.
 CREATE OR REPLACE VIEW turns AS
 WITH

@@ -113,7 +113,7 @@ def test_a_column_has_the_description_of_the_table_that_it_is_from(write: Writer
     assert of_both.describe("status") == "active or completed."
     assert own.describe("name") == "mine."
     assert of_a_view.describe("tool_call_count") == "Tool calls in this message."
-    assert through_a_view.describe("answers_tools") == "functions whose calls this message answers."
+    assert through_a_view.describe("answers_tools") == "Functions whose calls this message answers."
     assert (
         through_a_view.describe("role")
         == "system, user, assistant, bot, tool, developer, or any other value of the source."

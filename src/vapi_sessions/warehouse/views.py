@@ -10,7 +10,7 @@ from typing import Final
 
 import duckdb
 
-from vapi_sessions import __version__, schema
+from vapi_sessions import schema
 from vapi_sessions.core import faultpoints
 from vapi_sessions.core.files import PARTS, make_private, replace_derived, sync_directory, sync_file
 from vapi_sessions.core.paths import literal, pattern
@@ -96,8 +96,9 @@ def _make_views(index: Index, files: str, zone: str) -> None:
 
 
 def _fingerprint(zone: str) -> str:
-    """Another one for another program, DuckDB, declaration or time zone."""
-    declared = (__version__, duckdb.__version__, zone, SYNC_TABLES, schema.TABLES, view_files())
+    """Another one for another DuckDB, time zone, declaration or form of the views."""
+    tables = [view_of(table, table.arrow.names) for table in schema.TABLES]
+    declared = (duckdb.__version__, zone, SYNC_TABLES, schema.TABLES, tables, view_files())
     return hashlib.sha256(repr(declared).encode()).hexdigest()[:16]
 
 
