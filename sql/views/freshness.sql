@@ -13,7 +13,7 @@
 --   gap_count: Intervals of updatedAt before the newest one that have not been read; 0 is good.
 --   last_run_at: When the newest run of a sync, backfill or reconcile started.
 --   last_run_command: The command of that run.
---   last_run_outcome: Running, done, failed, interrupted or killed.
+--   last_run_outcome: running, done, failed, interrupted or killed.
 --   last_success_at: When the last successful sync or backfill ended.
 --   last_reconcile_at: When the last successful reconcile ended; deletions are known up to then.
 --   failing_check_count: Checks that found rows when they ran last; null if none has run.
