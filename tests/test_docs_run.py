@@ -72,10 +72,10 @@ def test_python_runs(name: str, code: str, demo_warehouse: Path, monkeypatch: py
 def test_commands_of_the_program_succeed(
     name: str, source: EmulatorServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One after the other, in one directory, with an account at the emulator."""
+    """One after the other, in one directory with a warehouse, with an account at the emulator."""
     monkeypatch.setattr(vl_convert, "javascript_bundle", lambda snippet: snippet)  # takes seconds
     environment = {"VAPI_API_KEY": source.key, "VAPI_BASE_URL": source.url, "VAPI_SETTLE": "0s"}
-    for words in commands(name):
+    for words in ([PROGRAM, "sync"], *commands(name)):
         if words[0] == PROGRAM and words[1] not in ENDLESS:
             ran = command.run(*words[1:], environment=environment, directory=tmp_path)
             assert ran.code == 0, (words, ran.err)

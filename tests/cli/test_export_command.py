@@ -131,9 +131,9 @@ def test_an_interruption_leaves_nothing(
 
 @pytest.fixture
 def small_files(desk: Desk) -> Iterator[Desk]:
-    """No file of this process may have more than 200,000 bytes; Python ignores SIGXFSZ."""
+    """No file of this process may have more than 40,000 bytes; Python ignores SIGXFSZ."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
     yield desk
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 

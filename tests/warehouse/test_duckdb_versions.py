@@ -36,7 +36,12 @@ with duckdb.connect(sys.argv[1], read_only=True) as db:
     db.execute("SET enable_progress_bar = false")  # 1.1 writes it to stdout
     for name in sys.argv[2:]:
         try:
-            found[name] = sorted(map(str, db.execute(f"SELECT COLUMNS(*)::VARCHAR FROM {name}").fetchall()))
+            # 1.1 and 1.2 show the texts in a list without quotes
+            columns = ", ".join(
+                f'to_json("{column}")::VARCHAR' if kind.endswith("[]") else f'"{column}"::VARCHAR'
+                for column, kind, *_ in db.execute(f"DESCRIBE {name}").fetchall()
+            )
+            found[name] = sorted(map(str, db.execute(f"SELECT {columns} FROM {name}").fetchall()))
         except duckdb.Error as error:
             found[name] = str(error)
 with duckdb.connect() as db:
