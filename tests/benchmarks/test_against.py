@@ -61,6 +61,7 @@ def _run(repository: Path) -> Figures:
     return against.run(["HEAD"], sizes, only=["full"], repository=repository, say=lambda _: None)
 
 
+@pytest.mark.proof
 def test_each_tree_runs_its_own_code_in_turns(repository: Path, tmp_path: Path) -> None:
     """The commit and the working tree each store what their own code stores; no file is left behind."""
     figures = _run(repository)
@@ -73,6 +74,7 @@ def test_each_tree_runs_its_own_code_in_turns(repository: Path, tmp_path: Path) 
     assert {path.name for path in tmp_path.iterdir()} == {"repository", "ran"}
 
 
+@pytest.mark.proof
 def test_a_tree_with_a_wrong_result_is_not_measured(repository: Path) -> None:
     """It stores one session too few."""
     _write(repository, size=10_000, count=SESSIONS - 1)

@@ -23,6 +23,7 @@ def test_report_writes_one_private_file_and_names_it(desk: Desk) -> None:
     assert path.read_text("utf-8").startswith("<!doctype html>")
 
 
+@pytest.mark.proof
 def test_report_replaces_the_earlier_file_and_leaves_no_other(desk: Desk) -> None:
     """With --out; the directory has the report and the warehouse, as before."""
     out = desk.warehouse.parent / "here.html"
@@ -32,6 +33,7 @@ def test_report_replaces_the_earlier_file_and_leaves_no_other(desk: Desk) -> Non
     assert {path.name for path in out.parent.iterdir()} == {"warehouse", "here.html"}
 
 
+@pytest.mark.proof
 def test_report_can_open_the_browser(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """With --open; where there is no browser, a warning says so."""
     shown: list[str] = []

@@ -50,6 +50,7 @@ def test_the_server_stops_at_once_with_open_connections() -> None:
     assert not folder.exists()
 
 
+@pytest.mark.proof
 def test_the_server_stops_when_a_client_does_not_read_its_responses() -> None:
     """Responses that fill all buffers, and requests behind them, are aborted; the thread ends."""
     before = set(threading.enumerate())

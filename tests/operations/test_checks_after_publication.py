@@ -10,8 +10,8 @@ import duckdb
 import pytest
 from damaging import three_months
 from synced_worlds import ids, synced_world
-from verifying import plant, run
 
+from selection import first
 from transports import Edited
 from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.operations.forget import Whom, forget
@@ -22,6 +22,7 @@ from vapi_sessions.source.environment import Environment
 from vapi_sessions.warehouse import checks
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout, writer_lock
+from verifying import plant, run
 from worlds import RecordedProgress, World
 
 #: Three parts, one a month, of 20 sessions each.
@@ -121,6 +122,7 @@ def test_a_failing_check_stays_until_its_rows_are_written_again_and_pass(world: 
     assert shown(world).checks == {}
 
 
+@pytest.mark.proof
 def test_a_check_of_rows_that_were_not_written_is_left_out_and_keeps_its_result(world: World) -> None:
     """A new name writes only `sessions`."""
     plant(world, f"UPDATE messages SET tool_call_count = 1 WHERE session_id = '{ids(world)[0]}'")
@@ -146,6 +148,7 @@ def test_a_sync_without_changes_runs_no_check(world: World, monkeypatch: pytest.
     assert shown(world).checks == {}
 
 
+@pytest.mark.proof
 def test_rebuild_repairs_and_clears(world: World) -> None:
     """It writes all rows again."""
     falsify(world, ids(world)[0])
@@ -157,10 +160,12 @@ def test_rebuild_repairs_and_clears(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("error", "reason"),
-    [
-        (WarehouseDamagedError, "A file is damaged."),
-        (duckdb.ConversionException, "ConversionException"),
-    ],
+    first(
+        [
+            (WarehouseDamagedError, "A file is damaged."),
+            (duckdb.ConversionException, "ConversionException"),
+        ]
+    ),
     ids=["damage", "a bug"],
 )
 def test_an_error_while_checking_is_a_warning_and_the_part_is_checked_with_the_next_one(
@@ -178,6 +183,7 @@ def test_an_error_while_checking_is_a_warning_and_the_part_is_checked_with_the_n
     assert (shown(world).checks, shown(world).unchecked_parts) == (FAILING, 0)
 
 
+@pytest.mark.proof
 def test_a_part_that_was_not_checked_is_checked_completely(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +196,7 @@ def test_a_part_that_was_not_checked_is_checked_completely(
     assert shown(world).checks == FAILING | {"tool_calls_of_messages": 1}
 
 
+@pytest.mark.proof
 def test_parts_of_a_version_without_checks_are_checked_with_the_first_that_is_written(world: World) -> None:
     """Until then, no check counts as passed."""
     falsify(world, ids(world)[0])
@@ -202,6 +209,7 @@ def test_parts_of_a_version_without_checks_are_checked_with_the_first_that_is_wr
     assert shown(world).checks == FAILING
 
 
+@pytest.mark.proof
 def test_a_contradiction_between_two_parts_that_are_written_together_is_counted(world: World) -> None:
     """No part shows it alone."""
     plant(world, f"UPDATE sessions SET org_id = 'other' WHERE session_id < '{ids(world)[20]}'")
@@ -243,7 +251,9 @@ def with_nothing_personal(world: World) -> None:
     assert world.rows(kept) == [(True, 0)]
 
 
-@pytest.mark.parametrize("happens", [with_tombstone, with_unreadable, with_forgotten, with_nothing_personal])
+@pytest.mark.parametrize(
+    "happens", first([with_nothing_personal, with_tombstone, with_unreadable, with_forgotten])
+)
 def test_what_a_warehouse_may_go_through_fails_no_check(
     world: World, happens: Callable[[World], None]
 ) -> None:

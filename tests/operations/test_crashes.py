@@ -249,6 +249,7 @@ def test_a_rebuild_that_is_killed_before_its_publication_costs_no_download(
     assert indexed(warehouse) == scene.index_after["rebuild"]
 
 
+@pytest.mark.proof
 def test_an_environment_variable_names_the_fault_point(scene: Scene, tmp_path: Path) -> None:
     """The installed command dies there."""
     command = Path(sys.executable).with_name("vapi-sessions")

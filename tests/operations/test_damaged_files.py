@@ -106,6 +106,7 @@ def test_rot_is_found_in_a_page_of_any_table(world: World, table: str) -> None:
     assert of_files(findings(world)).ids == (str(victim.relative_to(world.warehouse.resolve())),)
 
 
+@pytest.mark.proof
 def test_without_a_verification_rot_stays_until_the_file_is_rewritten(world: World) -> None:
     """A sync does not read the files that it links. It reads those it rewrites, and does not trust a rotten one."""
     expected = world.tables()
@@ -171,6 +172,7 @@ def test_a_read_only_warehouse_can_be_verified(world: World, monkeypatch: pytest
     assert not (world.warehouse / "damaged.json").exists()
 
 
+@pytest.mark.proof
 def test_a_rotten_file_without_its_raw_file_is_not_replaced(world: World) -> None:
     """The record and the published state stay, and the next sync repairs it once the raw file is back."""
     shown = (world.warehouse / "parquet" / "latest").readlink()

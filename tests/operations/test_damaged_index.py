@@ -104,6 +104,7 @@ def test_rows_lost_with_a_cut_log_are_merged_from_raw(image: Image, how: Damage)
     assert summary.counts.sessions_read == 0
 
 
+@pytest.mark.proof
 def test_a_log_with_a_zeroed_tail_is_reported_and_rebuilt(image: Image) -> None:
     """DuckDB refuses it. The error names the rebuild, which needs neither the log nor the index."""
     damage(image.log, OTHER_HALF_ZEROS)

@@ -28,7 +28,7 @@ def here(directory: Path) -> dict[str, tuple[bytes, int, int]]:
     }
 
 
-@pytest.mark.parametrize(("output", "name"), OUTPUTS)
+@pytest.mark.parametrize(("output", "name"), first(OUTPUTS))
 def test_the_warehouse_stays_as_it_is(demo_warehouse: Path, tmp_path: Path, output: str, name: str) -> None:
     """Not a byte of it changes, and it is not locked: a writer may run meanwhile."""
     before = here(demo_warehouse)
@@ -40,6 +40,7 @@ def test_the_warehouse_stays_as_it_is(demo_warehouse: Path, tmp_path: Path, outp
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.proof
 def test_an_export_of_an_older_snapshot_does_not_change(world: World, tmp_path: Path) -> None:
     """It is a copy: a later sync does not reach it."""
     world.insert(3, lambda n: (world.ago(hours=2) + n, world.ago(hours=1)))
@@ -54,7 +55,7 @@ def test_an_export_of_an_older_snapshot_does_not_change(world: World, tmp_path: 
         assert {name: db.execute(f"FROM {name} ORDER BY ALL").fetchall() for name in TABLES} == before
 
 
-@pytest.mark.parametrize(("output", "name"), OUTPUTS)
+@pytest.mark.parametrize(("output", "name"), first(OUTPUTS))
 def test_what_is_there_is_not_replaced_without_being_asked(
     demo_warehouse: Path, tmp_path: Path, output: str, name: str
 ) -> None:
@@ -84,6 +85,7 @@ def test_a_foreign_directory_is_never_replaced(demo_warehouse: Path, tmp_path: P
     assert (tmp_path / "mine" / "letter.txt").read_text() == "Dear Ann"
 
 
+@pytest.mark.proof
 def test_a_file_is_not_replaced_by_a_directory(demo_warehouse: Path, tmp_path: Path) -> None:
     """Also with `force`."""
     path = exported(demo_warehouse, tmp_path / "x")
@@ -91,6 +93,7 @@ def test_a_file_is_not_replaced_by_a_directory(demo_warehouse: Path, tmp_path: P
         exported(demo_warehouse, path, output="csv", force=True)
 
 
+@pytest.mark.proof
 def test_the_log_of_another_database_is_in_the_way(demo_warehouse: Path, tmp_path: Path) -> None:
     """DuckDB would replay it into the export."""
     log = tmp_path / "x.duckdb.wal"
@@ -101,6 +104,7 @@ def test_the_log_of_another_database_is_in_the_way(demo_warehouse: Path, tmp_pat
     assert not log.exists()
 
 
+@pytest.mark.proof
 def test_a_link_is_replaced_and_not_followed(demo_warehouse: Path, tmp_path: Path) -> None:
     """Its target stays as it is."""
     (tmp_path / "target").write_text("mine")
@@ -158,6 +162,7 @@ def test_options_that_do_not_fit_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.proof
 def test_two_exports_to_one_path_do_not_meet(demo_warehouse: Path, tmp_path: Path) -> None:
     """The second one says so; leftovers of one that was killed are removed."""
     out = tmp_path / "x.duckdb"
@@ -171,7 +176,7 @@ def test_two_exports_to_one_path_do_not_meet(demo_warehouse: Path, tmp_path: Pat
     assert list(tmp_path.iterdir()) == [out]
 
 
-@pytest.mark.parametrize(("output", "name"), first(OUTPUTS, 2))
+@pytest.mark.parametrize(("output", "name"), first(OUTPUTS))
 def test_a_failure_leaves_nothing(
     demo_warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, name: str
 ) -> None:

@@ -88,7 +88,7 @@ def bytes_of(warehouse: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize(("output", "name"), [("duckdb", "x.duckdb"), ("csv", "x"), ("parquet", "x")])
+@pytest.mark.parametrize(("output", "name"), first([("duckdb", "x.duckdb"), ("csv", "x"), ("parquet", "x")]))
 def test_nothing_that_is_dropped_is_in_any_byte(
     template: World, tmp_path: Path, output: str, name: str
 ) -> None:
@@ -144,6 +144,7 @@ def test_a_looser_policy_is_refused(world: World, tmp_path: Path) -> None:
     assert notes.said == []
 
 
+@pytest.mark.proof
 def test_a_stored_level_stays_if_the_other_one_becomes_stricter(world: World, tmp_path: Path) -> None:
     """Pseudonyms need their key, and another one is refused."""
     for _ in _grow(world):
@@ -166,6 +167,7 @@ def test_a_stored_level_stays_if_the_other_one_becomes_stricter(world: World, tm
     assert list(tmp_path.glob("*y*")) == []
 
 
+@pytest.mark.proof
 def test_forgotten_sessions_do_not_come_back_from_raw(kept: World, tmp_path: Path) -> None:
     """Not even if a file of raw/ was restored from a backup."""
     backup = {path: path.read_bytes() for path in files(Layout(kept.warehouse).raw)}
@@ -179,6 +181,7 @@ def test_forgotten_sessions_do_not_come_back_from_raw(kept: World, tmp_path: Pat
     assert gone not in ids
 
 
+@pytest.mark.proof
 def test_raw_files_that_are_not_published_are_left_out(kept: World, tmp_path: Path) -> None:
     """A sync that is running may have written them."""
     raw = files(Layout(kept.warehouse).raw)

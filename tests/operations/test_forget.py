@@ -76,6 +76,7 @@ def test_neither_rebuild_nor_sync_brings_a_forgotten_customer_back(town: Town) -
     assert {row[0] for row in town.world.here()} == set(town.ann)
 
 
+@pytest.mark.proof
 def test_a_restored_raw_file_does_not_bring_a_forgotten_customer_back(town: Town, tmp_path: Path) -> None:
     """A rebuild skips the forgotten sessions of the file."""
     copies = {path.name: path.read_bytes() for path in (town.world.warehouse / "raw").glob("*.parquet")}
@@ -86,6 +87,7 @@ def test_a_restored_raw_file_does_not_bring_a_forgotten_customer_back(town: Town
     assert {row[0] for row in town.world.here()} == set(town.ann)
 
 
+@pytest.mark.proof
 def test_forgotten_sessions_are_no_difference(town: Town) -> None:
     """`verify` agrees, by counts and row by row, and `reconcile` reads no window for them, also after some are deleted at the source."""
     town.forget(Whom(customers=[("number", BOB["number"])]))
@@ -125,6 +127,7 @@ def test_a_customer_is_found_under_pseudonyms_by_number_or_pseudonym(world: Worl
     assert found_in(world.warehouse, *town.bob, "bob-himself", pseudonym) == {}
 
 
+@pytest.mark.proof
 def test_forget_empties_torn_files(town: Town) -> None:
     """They keep their names."""
     raw = town.world.warehouse / "raw"
@@ -136,6 +139,7 @@ def test_forget_empties_torn_files(town: Town) -> None:
     assert (raw / f"{torn.name}.torn").stat().st_size == 0
 
 
+@pytest.mark.proof
 def test_a_session_that_is_forgotten_before_it_arrives_is_kept_out(town: Town) -> None:
     """It is counted from its arrival on."""
     at = town.world.ago(minutes=5)

@@ -63,6 +63,7 @@ def test_a_number_is_found_in_any_spelling(world: World, policy: dict[str, str])
     assert found_in(world.warehouse, *later) == {}
 
 
+@pytest.mark.proof
 def test_a_number_without_a_country_is_found_if_it_is_unambiguous(world: World) -> None:
     """By the setting, or because one customer has it; for customers of two countries forget asks which."""
     american = arrive(world, {"number": "+14505550100"})
@@ -152,6 +153,7 @@ def test_with_dropped_identifiers_the_command_prints_how_to_find_customers(world
     assert "Give the ids of their sessions, or run vapi-sessions sync --full" in ran.err
 
 
+@pytest.mark.proof
 def test_the_list_can_be_shown_and_an_entry_removed(world: World) -> None:
     """By its name, by the forgotten value in any spelling, or by a session's id; the next full sync brings the sessions back."""
     bob = [arrive(world, {"number": "+14155550100"}) for _ in range(2)]

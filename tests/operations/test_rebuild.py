@@ -61,6 +61,7 @@ def test_a_rebuild_derives_an_equal_warehouse(grown: World) -> None:
     assert len(IntervalSet(grown.ledger()) - IntervalSet(ledger)) == 0
 
 
+@pytest.mark.proof
 def test_a_rebuild_does_not_depend_on_the_names_of_raw_files(grown: World) -> None:
     """Renamed into the reverse order, the files give the same five tables."""
     rows = grown.tables()

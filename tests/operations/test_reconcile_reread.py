@@ -59,6 +59,7 @@ def test_each_scrub_reads_the_share_that_is_due(world: World, monkeypatch: pytes
     assert run(world, scrub=True).counts.sessions_read <= 1
 
 
+@pytest.mark.proof
 def test_large_sessions_are_read_again_in_small_pages(world: World) -> None:
     """A page of a thousand of them would take hundreds of megabytes."""
     artifact = {"transcript": "x" * 300_000}

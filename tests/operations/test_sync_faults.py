@@ -51,6 +51,7 @@ def test_a_passing_fault_costs_a_retry_and_nothing_else(world: World, fault: Any
     assert world.rows("SELECT retries FROM sync.runs") == [(4,)]
 
 
+@pytest.mark.proof
 def test_a_sync_with_faults_in_a_third_of_all_requests_is_complete(world: World) -> None:
     """Many parallel requests, and eight kinds of faults."""
     kinds = ("429", "500", "502", "cut", "reset", "html", "empty", "garbage")

@@ -117,6 +117,7 @@ def test_a_take_over_keeps_tombstones_growth_and_the_suppression_list(earlier: E
     assert done.findings == ()
 
 
+@pytest.mark.proof
 def test_a_take_over_names_sessions_that_raw_does_not_have_and_keeps_their_rows(earlier: Earlier) -> None:
     """New sessions of a lost file, and newer versions of others."""
     world = earlier.world
@@ -132,6 +133,7 @@ def test_a_take_over_names_sessions_that_raw_does_not_have_and_keeps_their_rows(
     assert decoded(world.tables()) == before
 
 
+@pytest.mark.proof
 def test_a_take_over_keeps_unreadable_sessions_aside(earlier: Earlier) -> None:
     """The raw file of such a session may be lost as well."""
     earlier.change(
@@ -165,6 +167,7 @@ def test_a_session_that_raw_does_not_have_changes_like_any_other(earlier: Earlie
     assert told.value.exit_code == 5
 
 
+@pytest.mark.proof
 def test_a_take_over_merges_raw_files_that_were_not_merged(earlier: Earlier) -> None:
     """With their claims. No request number is given twice."""
     world = earlier.world

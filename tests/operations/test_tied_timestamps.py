@@ -74,6 +74,7 @@ def test_two_thousand_ties_whose_order_changes_are_read(world: World) -> None:
     assert world.here() == world.there()
 
 
+@pytest.mark.proof
 def test_a_bulk_change_of_tied_sessions_is_read_completely(world: World) -> None:
     """Two thousand known sessions that change at the same moment are all updated, once."""
     ids = world.insert(2_000, _moments(world, {"created", "updated"}))

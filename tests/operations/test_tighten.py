@@ -110,6 +110,7 @@ def test_another_pseudonym_key_is_refused_by_a_sync(kept: World) -> None:
             kept.sync(**{**PSEUDONYMISE, "pseudonym_key": "another key of enough characters"})
 
 
+@pytest.mark.proof
 def test_a_looser_policy_leaves_stored_sessions_with_a_message(kept: World) -> None:
     """Dropped values are gone until a session is read again; those of new sessions are kept."""
     kept.sync(**DROP)
@@ -131,6 +132,7 @@ def test_an_unchanged_policy_rewrites_no_file(kept: World) -> None:
     assert kept.files("raw", "parquet") == files
 
 
+@pytest.mark.proof
 def test_a_new_name_to_redact_rewrites_everything_that_is_stored(kept: World) -> None:
     """It makes the redaction stricter."""
     kept.sync(redact_names="externalId")
@@ -138,6 +140,7 @@ def test_a_new_name_to_redact_rewrites_everything_that_is_stored(kept: World) ->
     assert kept.rows("SELECT DISTINCT customer_external_id FROM sessions") == [("[redacted]",)]
 
 
+@pytest.mark.proof
 def test_a_newer_redactor_rewrites_everything_that_is_stored(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def test_rebuild_applies_a_stricter_policy(kept: World) -> None:
     assert len(kept.here()) == 4
 
 
+@pytest.mark.proof
 def test_forget_applies_a_stricter_policy_after_the_search(kept: World) -> None:
     """It finds customers by identifiers that the policy then drops."""
     done = forget(

@@ -111,6 +111,7 @@ def test_a_window_with_a_torn_file_is_not_claimed(
     assert summary.watermark == summary.bound
 
 
+@pytest.mark.proof
 def test_a_window_with_a_torn_file_is_not_claimed_when_the_index_is_gone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +126,7 @@ def test_a_window_with_a_torn_file_is_not_claimed_when_the_index_is_gone(
     assert contents(world) == whole
 
 
+@pytest.mark.proof
 def test_a_torn_file_does_not_move_the_origin_of_history(world: World) -> None:
     """Sessions older than the `--since` of the first sync are not fetched because of a torn file."""
     world.warehouse = world.warehouse.with_name("since")

@@ -140,6 +140,7 @@ def test_an_unreadable_session_that_becomes_readable_is_stored_like_any_other(wo
     assert (poisoned.held(), poisoned.aside()) == (poisoned.others | {poisoned.poison}, {})
 
 
+@pytest.mark.proof
 def test_a_stored_session_that_becomes_unreadable_keeps_its_rows(world: World) -> None:
     """They are neither lost nor marked. When it is readable again, this is remembered although nothing in it changed."""
     poisoned = Poisoned(world, None)
@@ -223,6 +224,7 @@ def test_an_organisation_with_unreadable_sessions_only_is_an_error(world: World)
         sync(world.settings(), environment=environment)
 
 
+@pytest.mark.proof
 def test_an_unreadable_session_that_no_sync_sees_is_found_by_reconcile(world: World) -> None:
     """A source may leave sessions without `updatedAt` out of every filter on it: verify names the session, and reconcile keeps it aside."""
     poisoned = Poisoned(world, None)
@@ -258,6 +260,7 @@ def test_an_unreadable_session_that_no_sync_sees_is_found_by_reconcile(world: Wo
     assert verify(settings, environment=environment).findings == ()
 
 
+@pytest.mark.proof
 def test_an_unreadable_session_can_be_forgotten_by_its_name(world: World) -> None:
     """Its JSON is removed from raw/, and the next sync does not bring it back."""
     poisoned = Poisoned(world, having(id=None))

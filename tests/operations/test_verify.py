@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 from synced_worlds import hourly, ids, synced_world
-from verifying import change_silently, falsify, lose, only, run
 
 import command
 from selection import first
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.operations.reconcile import reconcile
+from verifying import change_silently, falsify, lose, only, run
 from worlds import World
 
 template, world = synced_world(hourly(300, newest_hours=1))
@@ -61,6 +61,7 @@ def test_sessions_with_a_tombstone_are_no_difference(world: World, deep: bool) -
     assert run(world, deep=deep).findings == ()
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("deep", first([True, False]))
 def test_sessions_older_than_the_origin_are_no_difference(world: World, deep: bool) -> None:
     """A warehouse that begins with `--since` is compared from there."""
@@ -69,12 +70,14 @@ def test_sessions_older_than_the_origin_are_no_difference(world: World, deep: bo
     assert run(world, deep=deep).findings == ()
 
 
+@pytest.mark.proof
 def test_a_difference_is_found_with_few_requests(world: World) -> None:
     """By bisection: only the small window at the end is read."""
     lose(world, [ids(world)[123]])
     assert run(world).requests <= 6
 
 
+@pytest.mark.proof
 def test_large_sessions_are_compared_in_small_pages(world: World) -> None:
     """A page of a thousand of them would take hundreds of megabytes."""
     artifact = {"transcript": "x" * 300_000}

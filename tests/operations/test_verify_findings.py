@@ -7,11 +7,11 @@ from typing import Final
 
 import pytest
 from synced_worlds import hourly, ids, synced_world
-from verifying import change_silently, created, falsify, heal, lose, only, plant, run, table_of
 
 from selection import first
 from vapi_emulator.stored import make_row
 from vapi_sessions.core.timestamps import SECOND, show
+from verifying import change_silently, created, falsify, heal, lose, only, plant, run, table_of
 from worlds import World
 
 template, world = synced_world(hourly(300, newest_hours=1))
@@ -75,6 +75,7 @@ FALSE_ROWS: Final = (
 )
 
 
+@pytest.mark.proof
 def test_false_rows_under_a_right_content_hash_are_found_row_by_row(world: World) -> None:
     """In each table; the remedy derives them again."""
     world.generate(40, days=3)
@@ -133,6 +134,7 @@ def test_a_missing_published_file_is_found(world: World) -> None:
     assert run(world, deep=True).findings == ()
 
 
+@pytest.mark.proof
 def test_a_source_that_was_restored_from_a_backup_is_reported_as_such(world: World) -> None:
     """It shows an older state than the warehouse holds, which never overwrites the newer one."""
     org_id, back = world.server.org_id, ids(world)[40]
@@ -194,6 +196,7 @@ def test_findings_name_twenty_ids_and_count_all(world: World, deep: bool) -> Non
     assert sum(int(finding.what.split()[0]) for finding in findings) == 50
 
 
+@pytest.mark.proof
 def test_messages_without_their_session_are_found(world: World) -> None:
     """A check finds them, not a comparison with the source; the rebuild repairs it."""
     plant(world, f"DELETE FROM messages WHERE session_id = '{ids(world)[9]}'")

@@ -105,6 +105,7 @@ def test_what_callers_say_is_text(rows: Rows) -> None:
     assert shapes[0] == shapes[1]
 
 
+@pytest.mark.proof
 def test_the_size_has_a_bound(rows: Rows) -> None:
     """The longest transcripts, of the characters that take most space when escaped: the page stays below 5 MB with Vega's 0.9."""
     for number in range(MOST_SESSIONS):

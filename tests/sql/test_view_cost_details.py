@@ -176,6 +176,7 @@ def test_tokens_by_day_counts_what_names_a_model_or_tokens(
     assert found == [(1, None, None)] * counted
 
 
+@pytest.mark.proof
 def test_averages_between_two_amounts_do_not_depend_on_the_order(rows: Rows) -> None:
     """A quarter of these is 0.0426315: rounded up in every order, although the sums differ in their last bits."""
     for order in itertools.permutations((0.066641, 0.014147, 0.021457, 0.068281)):

@@ -141,6 +141,7 @@ def test_an_attached_warehouse_shows_its_own_files(readable: tuple[Path, Path]) 
             assert rows(cursor, "SELECT count(*) FROM memory.session_summary") == [(100,)]
 
 
+@pytest.mark.proof
 def test_two_moved_warehouses_can_be_open_at_once(two: tuple[Path, Path]) -> None:
     """Each connection and its cursors find their own files, though both databases have old paths."""
     moved = [path.rename(path.with_name(f"moved {path.name}")) for path in two]
@@ -150,6 +151,7 @@ def test_two_moved_warehouses_can_be_open_at_once(two: tuple[Path, Path]) -> Non
             assert rows(second.cursor(), sql) == [(110,)]
 
 
+@pytest.mark.proof
 def test_the_database_vapi_of_a_copy_shows_the_files_of_the_original(two: tuple[Path, Path]) -> None:
     """A snapshot never changes, so the rows are the same until the original is removed."""
     first, _ = two

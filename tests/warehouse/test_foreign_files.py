@@ -91,6 +91,7 @@ def test_foreign_files_in_a_snapshot_are_ignored(three: World, table: str) -> No
     assert [path.name for path in new.iterdir() if path.name in {p.name for p in made}] == []
 
 
+@pytest.mark.proof
 def test_copies_of_files_in_a_snapshot_are_not_read(three: World) -> None:
     """The views know our files by their names."""
     file = part(three)
@@ -116,6 +117,7 @@ def test_foreign_files_in_raw_are_ignored(three: World) -> None:
     assert (file.parent / f"._{file.name}.torn").stat().st_size == len(APPLE_DOUBLE)
 
 
+@pytest.mark.proof
 def test_foreign_files_elsewhere_are_not_removed(three: World) -> None:
     """In the warehouse, beside the snapshots, and in a snapshot. A directory of the user does not count as a snapshot."""
     ((snapshot,),) = three.rows("SELECT value FROM sync.state WHERE key = 'snapshot'")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from published import NEW_VIEWS
+from selection import first
 from vapi_sessions.warehouse import views
 from vapi_sessions.warehouse.layout import KEPT, Layout
 from worlds import World
@@ -69,12 +70,14 @@ def test_another_time_zone_makes_new_views(synced: World, made: list[str]) -> No
 
 @pytest.mark.parametrize(
     "harm",
-    [
-        lambda path: path.unlink(),
-        lambda path: path.write_bytes(path.read_bytes()[:10_000]),
-        lambda path: path.write_bytes(b""),
-    ],
-    ids=["gone", "cut", "empty"],
+    first(
+        [
+            lambda path: path.write_bytes(path.read_bytes()[:10_000]),
+            lambda path: path.unlink(),
+            lambda path: path.write_bytes(b""),
+        ]
+    ),
+    ids=["cut", "gone", "empty"],
 )
 def test_kept_views_that_cannot_be_read_are_made_again(
     synced: World, made: list[str], harm: Callable[[Path], object]
@@ -88,6 +91,7 @@ def test_kept_views_that_cannot_be_read_are_made_again(
     assert made == ["UTC"]
 
 
+@pytest.mark.proof
 def test_a_link_in_place_of_the_kept_views_is_not_followed(
     synced: World, made: list[str], tmp_path: Path
 ) -> None:

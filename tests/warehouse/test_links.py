@@ -197,6 +197,7 @@ def test_a_hard_link_to_a_foreign_file_is_not_written_to(synced: World, foreign:
         pass
 
 
+@pytest.mark.proof
 def test_a_copy_of_hard_links_does_not_change(synced: World, tmp_path: Path) -> None:
     """Backup programs make such copies, as `cp -al` does."""
     copy = tmp_path / "copy"
@@ -239,6 +240,7 @@ os._exit(9)
 """
 
 
+@pytest.mark.proof
 def test_a_plan_reads_the_log_of_a_killed_run(synced: World) -> None:
     """The log of the database stays. A plan for a warehouse that does not exist creates none."""
     subprocess.run([sys.executable, "-c", KILLED, synced.warehouse], check=False)

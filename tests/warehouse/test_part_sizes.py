@@ -94,6 +94,7 @@ def test_a_change_in_a_busy_month_writes_one_part(
     assert len({Path(path).name for path in new}) == 1
 
 
+@pytest.mark.proof
 def test_a_part_that_grows_is_split_again(
     warehouse: PublishedWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -103,6 +103,7 @@ def test_latest_resolves_to_the_newest_snapshot(three_months: PublishedWarehouse
     assert link.readlink().name == three_months.index.state()["snapshot"]
 
 
+@pytest.mark.proof
 def test_the_views_of_an_empty_warehouse_have_no_rows(warehouse: PublishedWarehouse) -> None:
     """No table, view or glob fails before the first session."""
     assert warehouse.publish() is True

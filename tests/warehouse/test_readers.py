@@ -90,6 +90,7 @@ def world(world: World) -> World:
     return world
 
 
+@pytest.mark.proof
 def test_a_sync_runs_while_a_notebook_is_open(world: World) -> None:
     """The notebook keeps its state, the sync succeeds, and a new reader sees the new state."""
     with vapi_sessions.connect(world.warehouse) as notebook:
@@ -114,6 +115,7 @@ def test_a_sync_runs_while_another_process_reads(world: World, program: str) -> 
         assert reader.ask(COUNT) == "[(110,)]"
 
 
+@pytest.mark.proof
 def test_a_reader_keeps_its_state_over_many_syncs(world: World) -> None:
     """After five publications an open notebook still answers, with the state that it opened."""
     with vapi_sessions.connect(world.warehouse) as notebook:

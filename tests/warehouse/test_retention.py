@@ -70,6 +70,7 @@ def test_a_snapshot_that_a_failed_publication_left_in_use_is_kept(
     assert publish_times(warehouse, 3, every=5 * MINUTE)[0] == opened
 
 
+@pytest.mark.proof
 def test_the_current_snapshot_is_kept_if_the_clock_jumped_back(warehouse: PublishedWarehouse) -> None:
     """The names are then not in the order of publication."""
     publish_times(warehouse, 4, every=HOUR)
