@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from verifying import plant
 
 from desk import Desk
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout, writer_lock
+from verifying import plant
 
 FINDS = "the check messages_of_sessions finds 1 row; see: "
 
