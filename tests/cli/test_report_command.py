@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import stat
 import sys
 import webbrowser
@@ -9,6 +11,7 @@ import webbrowser
 import pytest
 
 import command
+import vapi_sessions
 from desk import Desk
 from vapi_sessions.report import figures, html_page
 
@@ -18,7 +21,12 @@ def test_report_writes_one_private_file_and_names_it(desk: Desk) -> None:
     ran = desk.run("report")
     path = desk.warehouse.parent / "vapi-report.html"
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out == f"{path}: {path.stat().st_size / 1e6:.1f} MB, 120 sessions\n"
+    size = f"{path.stat().st_size / 1e6:.1f} MB"
+    said = re.fullmatch(rf"{re.escape(str(path))}: {size}, (\d+) sessions since (\S+)\n", ran.out)
+    assert said is not None
+    with vapi_sessions.connect(desk.warehouse) as db:
+        counted = db.execute("SELECT count(*) FROM sessions WHERE created_at >= ?::TIMESTAMPTZ", [said[2]])
+        assert counted.fetchall() == [(int(said[1]),)]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_text("utf-8").startswith("<!doctype html>")
 
@@ -31,6 +39,23 @@ def test_report_replaces_the_earlier_file_and_leaves_no_other(desk: Desk) -> Non
     assert desk.run("report", "--out", str(out), "--since", "2020-01-01").code == 0
     assert "<!doctype html>" in out.read_text("utf-8")[:100]
     assert {path.name for path in out.parent.iterdir()} == {"warehouse", "here.html"}
+
+
+def test_only_a_regular_file_is_replaced(desk: Desk) -> None:
+    """Not a pipe or a device, and of a link the file that it points to."""
+    pipe, link, page = (desk.warehouse.parent / name for name in ("pipe", "link.html", "page.html"))
+    os.mkfifo(pipe)
+    ran = desk.run("report", "--out", str(pipe))
+    assert (ran.code, ran.message[0]) == (
+        2,
+        f"error: {pipe} is no regular file, and would be replaced by one.",
+    )
+    assert pipe.is_fifo()
+    page.write_text("of yesterday")
+    link.symlink_to(page)
+    assert desk.run("report", "--out", str(link)).code == 0
+    assert link.is_symlink()
+    assert page.read_text("utf-8").startswith("<!doctype html>")
 
 
 @pytest.mark.proof

@@ -46,6 +46,13 @@ def test_headlines_compare_with_the_period_before(two_weeks: Rows) -> None:
     assert found["customers"].note == "1 had been here before"
 
 
+def test_only_customers_of_earlier_periods_had_been_here_before(two_weeks: Rows) -> None:
+    """Not those who came twice in this one."""
+    conversation(two_weeks, "new4", created_at=after(-30), customer_number="+15550000002")
+    (customers,) = (one for one in figures.headlines(*reader_of(two_weeks)) if one.name == "customers")
+    assert (customers.value, customers.note) == (2, "1 had been here before")
+
+
 def test_a_history_without_a_period_before_compares_with_nothing(rows: Rows) -> None:
     """Null, not zero."""
     conversation(rows, "only")

@@ -90,3 +90,11 @@ def test_a_warehouse_without_a_session_has_no_period(rows: Rows) -> None:
     rows.published()
     reader = Reader(rows.connection)
     assert choose(reader, freshness(reader), None) is None
+
+
+@pytest.mark.parametrize("since", [date(1, 1, 1), date(1990, 1, 1), date(2026, 6, 22)])
+def test_a_period_does_not_begin_before_the_history(rows: Rows, since: date) -> None:
+    """However early the day that was given."""
+    history(rows, 40)
+    _, period = reader_of(rows, since)
+    assert (period.first_day, period.days, period.has_before) == (date(2026, 6, 23), 40, False)

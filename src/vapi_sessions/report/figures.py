@@ -76,6 +76,14 @@ def headlines(reader: Reader, period: Period) -> list[Headline]:
     ]
 
 
+def sessions(reader: Reader, period: Period) -> int:
+    """The number of sessions in the period."""
+    found = reader.row(
+        "SELECT count(*) AS sessions FROM session_facts WHERE created_at >= $since", since=period.since
+    )
+    return int(found["sessions"])
+
+
 def _totals(reader: Reader, since: datetime, until: datetime) -> Row:
     totals = reader.row(
         """SELECT count(*) AS sessions, ROUND(FSUM(cost_usd), 6) AS cost,
@@ -87,9 +95,12 @@ def _totals(reader: Reader, since: datetime, until: datetime) -> Row:
         until=until,
     )
     return totals | reader.row(
-        """SELECT count(DISTINCT customer_key) AS customers,
-            count(DISTINCT customer_key) FILTER (visit_number > 1) AS returned
-        FROM kept.customer_journey WHERE created_at >= $since AND created_at < $until""",
+        """SELECT count(*) AS customers, count(*) FILTER (first_visit > 1) AS returned
+        FROM (
+            SELECT customer_key, min(visit_number) AS first_visit
+            FROM kept.customer_journey WHERE created_at >= $since AND created_at < $until
+            GROUP BY customer_key
+        )""",
         since=since,
         until=until,
     )

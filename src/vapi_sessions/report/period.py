@@ -99,7 +99,7 @@ def freshness(reader: Reader) -> Row:
 def choose(reader: Reader, fresh: Row, since: date | None) -> Period | None:
     """The period from `since` on; without it, the last 30, 14 or 7 days or the last day, whichever allows a comparison.
 
-    A shorter or quiet history is shown as a whole. None if there is no session. Raises ConfigurationError if `since` is not
+    A shorter or quiet history is shown as a whole, and so is one that begins after `since`. None if there is no session. Raises ConfigurationError if `since` is not
     before the end of the data.
     """
     history = reader.row("SELECT min(created_at) AS first, max(created_at) AS last FROM session_facts")
@@ -123,4 +123,6 @@ def choose(reader: Reader, fresh: Row, since: date | None) -> Period | None:
             )
         until = history["last"] + timedelta(microseconds=1)  # the first sync has not finished
         end = until.astimezone(zone).date()
+    if since < first_day:
+        since, start = first_day, datetime.combine(first_day, time(), zone)
     return Period(start, until, zone, chosen, since, max(end, since), first_day, max(last_day, end))

@@ -20,11 +20,12 @@ _EXTRA = ("altair", "jinja2", "vl_convert")
 
 @dataclass(frozen=True)
 class Written:
-    """The file, its size, and how many sessions it is about; 0 if nothing is published."""
+    """The file, its size, the number of sessions in its period, and the first day of that; 0 and None without a session."""
 
     path: Path
     size: int
     sessions: int
+    since: date | None
 
 
 def missing_package() -> str | None:
@@ -46,6 +47,10 @@ def write_report(warehouse: Path, out: Path, *, since: date | None = None) -> Wr
         )
     if out.is_dir():
         raise ConfigurationError(f"{out} is a directory.", "Give the path of a file with --out.")
+    if out.exists() and not out.is_file():
+        raise ConfigurationError(
+            f"{out} is no regular file, and would be replaced by one.", "Give another file with --out."
+        )
     if not out.parent.is_dir():
         raise ConfigurationError(
             f"{out.parent} is not a directory.", "Make it, or give another file with --out."
@@ -59,8 +64,10 @@ def write_report(warehouse: Path, out: Path, *, since: date | None = None) -> Wr
         fresh = freshness(reader)
         period = choose(reader, fresh, since)
         page = html_page.render(reader, fresh, period)
-    _write(out, page)
-    return Written(out.resolve(), len(page), int(fresh.get("session_count") or 0))
+        sessions = figures.sessions(reader, period) if period else 0
+    target = out.resolve()  # of a link, the file that it points to
+    _write(target, page)
+    return Written(target, len(page), sessions, period.first_day if period else None)
 
 
 def _check_views(reader: Reader, warehouse: Path) -> None:

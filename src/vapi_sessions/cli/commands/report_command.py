@@ -35,7 +35,9 @@ def report(
 
     settings = options.command_settings(warehouse=warehouse)
     written = write_report(settings.warehouse, out, since=_day(since))
-    print(plain(f"{written.path}: {written.size / 1e6:.1f} MB, {counted(written.sessions, 'session')}"))
+    since_when = f" since {written.since}" if written.since else ""
+    about = f"{counted(written.sessions, 'session')}{since_when}"
+    print(plain(f"{written.path}: {written.size / 1e6:.1f} MB, {about}"))
     if open_ and not webbrowser.open(written.path.as_uri()):
         warn(f"No web browser could be started. Open {written.path} yourself.")
 
