@@ -145,7 +145,9 @@ def test_twenty_random_kills_leave_nothing(warehouse: Path, template: World, see
     )
     whole = time.monotonic() - started
     killed = 0
-    for _ in range(20):
+    for attempt in range(60):
+        if attempt >= 20 and killed >= 10:  # on a busy machine more runs end before their kill
+            break
         fresh = warehouse.with_name(f"fresh-{killed}")
         shutil.copytree(warehouse, fresh, symlinks=True)
         for _ in range(chance.choice((1, 1, 2))):  # a run that completes another one is killed too
