@@ -42,6 +42,10 @@ class RecordedProgress(Silent):
         """Keep one message."""
         self.said.append(text)
 
+    def warn(self, text: str) -> None:
+        """Keep one warning."""
+        self.said.append(f"warning: {text}")
+
 
 def settings_for(server: EmulatorServer, warehouse: Path, **given: object) -> Settings:
     """Settings of a run against this server, without a settling delay unless one is given."""

@@ -99,9 +99,16 @@ class Bars:
         if seconds >= 1:
             self._print(f"waiting {seconds:.0f} s: {reason}")
 
+    def phase(self, name: str) -> None:
+        """Not shown yet."""
+
     def say(self, text: str) -> None:
         """Print a line above the bar."""
         self._print(text)
+
+    def warn(self, text: str) -> None:
+        """Print a warning above the bar."""
+        self._print(f"warning: {text}")
 
     def _print(self, text: str) -> None:
         self._console.print(plain(text), markup=False, highlight=False)
@@ -165,9 +172,16 @@ class Lines:
         if seconds >= 1:
             self._print(f"waiting {seconds:.0f} s: {reason}")
 
+    def phase(self, name: str) -> None:
+        """Not shown yet."""
+
     def say(self, text: str) -> None:
         """Print a line."""
         self._print(text)
+
+    def warn(self, text: str) -> None:
+        """Print a warning."""
+        self._print(f"warning: {text}")
 
     def _print(self, text: str) -> None:
         print(plain(f"{self._title}: {text}"), file=sys.stderr, flush=True)

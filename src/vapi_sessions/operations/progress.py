@@ -45,8 +45,14 @@ class Progress(Protocol):
     def waiting(self, seconds: float, reason: str) -> None:
         """The client waits before its next request."""
 
+    def phase(self, name: str) -> None:
+        """What the run does from now on: `planning`, `reading` or `publishing`."""
+
     def say(self, text: str) -> None:
         """A message for the user, one line."""
+
+    def warn(self, text: str) -> None:
+        """A warning for the user, one line."""
 
 
 class Silent:
@@ -67,7 +73,13 @@ class Silent:
     def waiting(self, seconds: float, reason: str) -> None:
         """Ignored."""
 
+    def phase(self, name: str) -> None:
+        """Ignored."""
+
     def say(self, text: str) -> None:
+        """Ignored."""
+
+    def warn(self, text: str) -> None:
         """Ignored."""
 
 
@@ -89,3 +101,7 @@ class LogProgress(Silent):
     def say(self, text: str) -> None:
         """Log the message."""
         self._say(plain(text))
+
+    def warn(self, text: str) -> None:
+        """Log the warning."""
+        self._say(f"warning: {plain(text)}")

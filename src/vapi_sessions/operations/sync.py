@@ -45,7 +45,7 @@ _SPARE_WALKS: Final = 2
 @dataclass(frozen=True, slots=True)
 class Summary:
     """The outcome of a run. Moments in µs. `unreadable`: all sessions that cannot be read, also of earlier runs: name to problem.
-    `failing_checks`: name to rows.
+    `failing_checks`: name to rows. `new_drift`: fields without a column that the warehouse did not have before.
     """
 
     run_id: str
@@ -60,6 +60,7 @@ class Summary:
     counts: Counts = field(default_factory=Counts)
     unreadable: Mapping[str, str] = field(default_factory=dict)
     failing_checks: Mapping[str, int] = field(default_factory=dict)
+    new_drift: tuple[str, ...] = ()
 
 
 class Run:
@@ -203,7 +204,7 @@ class Run:
         if self._coordinator is not None:
             self._coordinator.flush()
         if warning := describe(self.unreadable):
-            self.progress.say(f"warning: {warning}")
+            self.progress.warn(warning)
         return self.counts
 
     def publish(self) -> bool:
