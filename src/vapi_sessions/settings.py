@@ -32,6 +32,13 @@ def _duration(value: object) -> object:
     return timestamps.parse_duration(value) if isinstance(value, str) else value
 
 
+def _hours(value: object) -> object:
+    """A number is of hours; otherwise a duration."""
+    if isinstance(value, str) and value.strip().replace(".", "", 1).isdecimal():
+        value = f"{value.strip()}h"
+    return _duration(value)
+
+
 def _moment(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -46,6 +53,7 @@ def _listed(value: object) -> object:
 
 
 Duration = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
+Hours = Annotated[int, BeforeValidator(_hours), Field(ge=0)]
 Moment = Annotated[int, BeforeValidator(_moment)]
 Warehouse = Annotated[Path, BeforeValidator(warehouse_root)]
 KeyFile = Annotated[Path, BeforeValidator(expanded)]
@@ -73,6 +81,9 @@ class Settings(BaseSettings):
     lookback: Duration = 15 * timestamps.MINUTE
     concurrency: Annotated[int, Field(ge=1, le=64)] = 6
     page_size: Annotated[int, Field(ge=1, le=MAX_PAGE_SIZE)] = MAX_PAGE_SIZE
+
+    keep_snapshots: Annotated[int, Field(ge=1)] = 3
+    keep_hours: Hours = 24 * timestamps.HOUR
 
     personal_data: PersonalData = PersonalData.KEEP
     message_text: MessageText = MessageText.KEEP

@@ -18,6 +18,7 @@ from vapi_sessions.cli.commands.demo_command import demo
 from vapi_sessions.cli.commands.describe_command import describe
 from vapi_sessions.cli.commands.export_command import export
 from vapi_sessions.cli.commands.forget_command import forget
+from vapi_sessions.cli.commands.maintain_command import maintain
 from vapi_sessions.cli.commands.plan_command import plan
 from vapi_sessions.cli.commands.rebuild_command import rebuild
 from vapi_sessions.cli.commands.reconcile_command import reconcile
@@ -37,7 +38,7 @@ app = typer.Typer(
 )
 #: In the order of `--help`. `emulate` follows in `_commands`.
 _COMMANDS: Final[Sequence[Callable[..., None]]] = (
-    sync, plan, status, sql, describe, report, export, reconcile, verify, rebuild, forget, demo, schedule,
+    sync, plan, status, sql, describe, report, export, reconcile, verify, rebuild, forget, maintain, demo, schedule,
 )  # fmt: skip
 for _command in _COMMANDS:
     app.command()(_command)

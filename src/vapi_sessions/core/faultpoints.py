@@ -50,6 +50,10 @@ POINTS: Final = (
     "index.swapped",
     "erase.published",  # older snapshots still exist
     "erase.snapshot_removed",  # one of the older snapshots
+    "maintain.raw_written",  # small raw files are merged into one that is durable; the ledger still names the small ones
+    "maintain.swapped",  # the ledger names the new file; the small ones still exist
+    "maintain.raw_removed",  # one of the small ones
+    "maintain.by_product_removed",
     "tighten.raw_written",  # one raw file is rewritten under the stricter policy
     "tighten.published",
     "take_over.published",  # the database of an earlier version still exists

@@ -81,13 +81,18 @@ class OpenWindow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The observations of one raw file, merged. `number`: from 1, in merge order; `file`: its name in raw/; `merged_at`: µs."""
+    """The observations of one raw file, merged. `number`: from 1, in merge order; `file`: its name in raw/; `merged_at`: µs.
+
+    `replaces`: the raw files whose observations it has as well; their batches become this one. `published`: whether its changes are.
+    """
 
     number: int
     file: str
     run_id: str
     observations: int
     merged_at: int
+    replaces: tuple[str, ...] = ()
+    published: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from vapi_sessions.settings import Settings
 from vapi_sessions.source.environment import Clocks, Environment
 from vapi_sessions.warehouse import erase, raw
 from vapi_sessions.warehouse.index import Index
-from vapi_sessions.warehouse.layout import Layout, writer_lock
+from vapi_sessions.warehouse.layout import Keep, Layout, writer_lock
 from vapi_sessions.warehouse.suppression import Entry, Suppression
 from vapi_sessions.warehouse.time_zone import set_time_zone
 
@@ -181,7 +181,7 @@ def remove(
 
 
 def _warehouse(settings: Settings) -> Layout:
-    layout = Layout(settings.warehouse)
+    layout = Layout(settings.warehouse, Keep(settings.keep_snapshots, settings.keep_hours))
     layout.check()
     if not layout.raw.is_dir():
         raise ConfigurationError(

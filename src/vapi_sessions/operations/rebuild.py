@@ -16,7 +16,7 @@ from vapi_sessions.privacy.sanitizer import Sanitizer
 from vapi_sessions.source.environment import Environment
 from vapi_sessions.warehouse import adopt, raw, reader
 from vapi_sessions.warehouse.index import Index
-from vapi_sessions.warehouse.layout import Layout, writer_lock
+from vapi_sessions.warehouse.layout import Keep, Layout, writer_lock
 from vapi_sessions.warehouse.snapshots import Publisher
 from vapi_sessions.warehouse.staging import Staging
 from vapi_sessions.warehouse.suppression import Suppression
@@ -28,6 +28,7 @@ def rebuild(
     *,
     sanitizer: Sanitizer | None = None,
     time_zone: str | None = None,
+    keep: Keep | None = None,
     environment: Environment | None = None,
     progress: Progress | None = None,
 ) -> tuple[int, int]:
@@ -39,7 +40,7 @@ def rebuild(
     to rebuild from, or for another pseudonym key, WarehouseDamagedError if files of `raw/` seem to be missing, WarehouseError.
     """
     environment = environment or Environment()
-    layout = Layout(warehouse)
+    layout = Layout(warehouse, keep or Keep())
     layout.check()
     if not layout.raw.is_dir():
         raise ConfigurationError(

@@ -12,7 +12,7 @@ from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.operations.footer import decode_progress
 from vapi_sessions.operations.window_buffer import sightings
 from vapi_sessions.transform.resolve import Observation, Sighting, Unreadable, resolve, set_aside
-from vapi_sessions.warehouse import raw
+from vapi_sessions.warehouse import raw, raw_merging
 from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.suppression import Suppression
@@ -57,19 +57,23 @@ def recover(
     """
     raw.remove_unfinished(layout.raw)
     merged = index.merged_files()
+    files = raw.files(layout.raw)
+    unknown = {path.name for path in files} - merged
+    replaced = raw_merging.replaced(files, unknown) if unknown else {}
     if suppression is None:
         suppression = Suppression.open(layout)
     forgotten = set[str]()  # a restored file may hold forgotten sessions
     pending: list[tuple[int, Path]] = []
     torn: list[Path] = []
-    for path in raw.files(layout.raw):
-        if path.name not in merged and (among is None or path.name in among):
+    for path in files:
+        if path.name in unknown and path.name not in replaced and (among is None or path.name in among):
             try:
                 pending.append((raw.first_request(path), path))
             except WarehouseDamagedError:
                 torn.append(path)
     aside = index.unreadable()
     done = 0
+    early: list[Sighting] = []  # tombstones whose session has not been merged yet
     doubtful = bool(torn) or (not merged and raw.any_put_aside(layout.raw))
     for _, path in sorted(
         pending
@@ -87,12 +91,14 @@ def recover(
             continue
         seen = sightings(observations, {})
         known = index.known({one.session_id: one.created_at for one in seen if isinstance(one, Sighting)})
+        early += _early(seen, known)
         batch = Batch(
             index.next_batch(),
             path.name,
-            observations[0].run_id if observations else "",
+            observations[-1].run_id if observations else "",
             len(observations),
             now(),
+            tuple(progress.get(raw_merging.REPLACES, ())),
         )
         resolution = resolve(seen, known, aside, batch=batch.number)
         set_aside(aside, resolution)
@@ -104,8 +110,28 @@ def recover(
             changes = Changes(changes.org_id, unsettled=changes.unsettled, batch=batch, state=changes.state)
         index.merge(resolution, known, changes)
         done += 1
+    _merge_early(index, early)
     # Last: while a torn file is there, an interrupted recovery that is repeated knows that claims are doubtful.
     return Recovery(done, tuple(raw.put_aside(path).name for path in torn), frozenset(forgotten))
+
+
+def _early(seen: Sequence[Sighting | Unreadable], known: Container[str]) -> list[Sighting]:
+    """The tombstones of sessions that are neither known nor in the same file. A merged file covers a long time."""
+    readable = [one for one in seen if isinstance(one, Sighting)]
+    there = {one.session_id for one in readable if one.kind == "seen"}
+    return [
+        one
+        for one in readable
+        if one.kind != "seen" and one.session_id not in there and one.session_id not in known
+    ]
+
+
+def _merge_early(index: Index, early: Sequence[Sighting]) -> None:
+    """Merge tombstones again when all sessions are there."""
+    known = index.known({one.session_id: one.created_at for one in early})
+    found = [one for one in early if one.session_id in known]
+    if found:
+        index.merge(resolve(found, known, batch=0), known, Changes())
 
 
 def _admitted(

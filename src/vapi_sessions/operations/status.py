@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from vapi_sessions.core.timestamps import show
-from vapi_sessions.warehouse import raw, reader
+from vapi_sessions.operations.merge_files import unmerged_files
+from vapi_sessions.warehouse import reader
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.published_state import PublishedState
+from vapi_sessions.warehouse.space import Space, space
 
 #: Fields without a column that are listed, the most frequent first: a source may invent any number of names.
 _FIELDS: Final = 300
@@ -48,6 +50,7 @@ class Status:
     checks: dict[str, int] | None
     unchecked_parts: int
     bytes: dict[str, int]
+    space: Space
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain data, for `--json`."""
@@ -86,7 +89,7 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
         deleted_sessions=deleted,
         aged_out_sessions=aged_out,
         pending_cost_sessions=pending,
-        unmerged_raw_files=sum(path.name not in merged for path in raw.files(layout.raw)),
+        unmerged_raw_files=unmerged_files(layout.raw, merged),
         unreadable=unreadable,
         last_runs=[
             {
@@ -104,6 +107,7 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
             "raw": _size(layout.raw),
             "parquet": _size(layout.parquet),
         },
+        space=space(layout, facts),
     )
 
 

@@ -13,7 +13,7 @@ from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.privacy.sanitizer import Sanitizer
 from vapi_sessions.source.environment import Clocks
-from vapi_sessions.warehouse import adopt, erase
+from vapi_sessions.warehouse import adopt, erase, raw_merging
 from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.snapshots import Publisher
@@ -39,9 +39,13 @@ def stricter_copy(layout: Layout, directory: Path, sanitizer: Sanitizer, clocks:
     forgotten = Suppression.open(layout).holds
     with fewer_collections(), Index(copy.index, copy.scratch, sleep=clocks.sleep) as index:
         with index.attached(published, read_only=True):
-            files = [layout.raw / name for (name,) in index.rows(_FILES)]
+            names = [name for (name,) in index.rows(_FILES)]
             ((expected,),) = index.rows(_SESSIONS)
+        # Files may have been merged since, or are while they are copied. What is copied twice counts once.
+        files = raw_merging.holding(layout.raw, names)
         erase.sanitized_copies(files, copy.raw, sanitizer, forgotten)
+        later = [path for path in raw_merging.holding(layout.raw, names) if path not in files]
+        erase.sanitized_copies(later, copy.raw, sanitizer, forgotten)
         recover(index, copy, now=clocks.now)
         adopt.adopt_ledger(index, published)
         _check(layout, index.count(), int(expected))
@@ -55,5 +59,5 @@ def _check(layout: Layout, found: int, expected: int) -> None:
     if found != expected:
         raise WarehouseDamagedError(
             f"{layout.raw} has {found:,} of {counted(expected, 'published session')}, and only from there can they be sanitized.",
-            "Run again if a forget was running. Otherwise restore the missing files of raw/ from a backup.",
+            "Run again if a sync or a forget was running. Otherwise restore the missing files of raw/ from a backup.",
         )

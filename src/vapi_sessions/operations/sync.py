@@ -211,6 +211,7 @@ class Run:
         """Publish the committed state for readers; returns whether data files were written."""
         self._record("done")
         give_back()
+        self._writer.tidy()
         self._published = self._writer.publisher.publish()
         return self._published
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from vapi_sessions.core.memory import fewer_collections
 from vapi_sessions.core.wording import counted
 from vapi_sessions.operations import erasure, policy_change
+from vapi_sessions.operations.merge_files import A_SYNC, merge_small_files
 from vapi_sessions.operations.progress import Progress
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.operations.take_over import take_over
@@ -15,8 +16,9 @@ from vapi_sessions.settings import Settings
 from vapi_sessions.source.environment import Clocks
 from vapi_sessions.warehouse.customers import CustomersHeld
 from vapi_sessions.warehouse.index import Index
-from vapi_sessions.warehouse.layout import Layout, writer_lock
+from vapi_sessions.warehouse.layout import Keep, Layout, writer_lock
 from vapi_sessions.warehouse.snapshots import Publisher
+from vapi_sessions.warehouse.space import note_size
 from vapi_sessions.warehouse.staging import Staging
 from vapi_sessions.warehouse.suppression import Suppression
 from vapi_sessions.warehouse.time_zone import set_time_zone
@@ -30,7 +32,7 @@ class Writer:
     """
 
     def __init__(self, settings: Settings, clocks: Clocks, progress: Progress) -> None:
-        self.layout = Layout(settings.warehouse)
+        self.layout = Layout(settings.warehouse, Keep(settings.keep_snapshots, settings.keep_hours))
         self.sanitizer = settings.sanitizer()
         #: Raw files of earlier runs that were merged on entry.
         self.recovered_files = 0
@@ -72,6 +74,11 @@ class Writer:
         if not self._erasure_due:
             erasure.record_compared(self.index, self.layout, self.suppression)
         self.index.checkpoint()
+
+    def tidy(self) -> None:
+        """Before a publication: merge small raw files, and once a day note the size and prune the record of runs."""
+        merge_small_files(self.index, self.layout, warn=self._progress.warn, most=A_SYNC)
+        note_size(self.index, self.layout, self._clocks.now())
 
     def _open_index(self) -> None:
         layout = self.layout

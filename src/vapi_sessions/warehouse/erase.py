@@ -121,8 +121,11 @@ def sanitized_copies(
     Raises WarehouseError.
     """
     for path in raw_files:
-        if path.exists():
+        try:
             _write_sanitized(path, directory, sanitizer, raw.read_progress(path), forgotten)
+        except WarehouseError:
+            if path.exists():  # else it is missing, or a writer has removed it meanwhile
+                raise
 
 
 def _write_sanitized(

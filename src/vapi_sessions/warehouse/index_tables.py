@@ -136,6 +136,23 @@ class IndexTables(Database):
         if self.rows("SELECT 1 FROM sync.runs WHERE outcome = 'running' LIMIT 1"):
             self.run("UPDATE sync.runs SET outcome = 'killed' WHERE outcome = 'running'")
 
+    def prune_history(self, *, windows_before: int, runs_before: int, runs_kept: int) -> None:
+        """Remove the record of old windows and runs (times in µs). Nothing is decided by it: claims are in `sync.intervals`.
+
+        Open windows stay, and so do the newest `runs_kept` runs and the last successful run of each command.
+        """
+        with self.transaction():
+            self.run(
+                "DELETE FROM sync.windows WHERE verdict <> 'open' AND noted_at < ?",
+                [to_datetime(windows_before)],
+            )
+            self.run(
+                "DELETE FROM sync.runs WHERE started_at < ? "
+                "AND run_id NOT IN (SELECT run_id FROM sync.runs ORDER BY started_at DESC LIMIT ?) "
+                "AND run_id NOT IN (SELECT arg_max(run_id, started_at) FROM sync.runs WHERE outcome = 'done' GROUP BY command)",
+                [to_datetime(runs_before), runs_kept],
+            )
+
     # -- batches -------------------------------------------------------------------------------------------------
 
     def merged_files(self) -> set[str]:
@@ -146,6 +163,17 @@ class IndexTables(Database):
         """The raw files of these batches: number to name."""
         sql = "SELECT batch, file FROM sync.batches WHERE batch IN (SELECT unnest(?::BIGINT[]))"
         return dict(self.rows(sql, [list(batches)]))
+
+    def published_batches(self) -> dict[str, Batch]:
+        """The batches whose changes are published and that have a raw file, by its name."""
+        sql = (
+            "SELECT batch, file, run_id, observations, epoch_us(merged_at) FROM sync.batches "
+            "WHERE published AND file <> ''"
+        )
+        return {
+            file: Batch(number, file, run_id, observations, merged_at, published=True)
+            for number, file, run_id, observations, merged_at in self.rows(sql)
+        }
 
     def next_batch(self) -> int:
         """The number of the next batch."""
@@ -158,6 +186,8 @@ class IndexTables(Database):
         return dict(self.rows("SELECT batch, file FROM sync.batches WHERE NOT published ORDER BY batch"))
 
     def _insert_batch(self, batch: Batch) -> None:
+        if batch.replaces:
+            self._take_batches(batch)
         self._insert_row(
             "batches",
             {
@@ -166,10 +196,19 @@ class IndexTables(Database):
                 "run_id": batch.run_id,
                 "observations": batch.observations,
                 "merged_at": to_datetime(batch.merged_at),
-                "published": False,
+                "published": batch.published,
             },
         )
         self._next_batch = batch.number + 1
+
+    def _take_batches(self, batch: Batch) -> None:
+        """Give the sessions of the batches that this one replaces to it, and remove those batches."""
+        sql = "SELECT batch FROM sync.batches WHERE file IN (SELECT unnest(?::VARCHAR[]))"
+        old = [number for (number,) in self.rows(sql, [list(batch.replaces)])]
+        if old:
+            among = "batch IN (SELECT unnest(?::BIGINT[]))"
+            self.run(f"UPDATE sessions SET batch = ? WHERE {among}", [batch.number, old])
+            self.run(f"DELETE FROM sync.batches WHERE {among}", [old])
 
     # -- parts ---------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import Final
 from vapi_sessions.core import files
 from vapi_sessions.core.disk_errors import disk_errors, link_in_our_place
 from vapi_sessions.core.paths import PUBLISHED, warehouse_root
+from vapi_sessions.core.timestamps import HOUR
 from vapi_sessions.errors import WarehouseBusyError, WarehouseError
 
 #: Names in the directory of temporary files that stay for the next run begin with this.
@@ -22,10 +23,19 @@ _WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """Which snapshots stay: this many of the newest, and each for this time (µs) after another one has replaced it."""
+
+    snapshots: int = 3
+    span: int = 24 * HOUR
+
+
+@dataclass(frozen=True, slots=True)
 class Layout:
-    """The paths of one warehouse. Raises ConfigurationError if the path cannot be a warehouse."""
+    """The paths of one warehouse, and what its writer keeps. Raises ConfigurationError if the path cannot be a warehouse."""
 
     root: Path
+    keep: Keep = Keep()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", warehouse_root(self.root))

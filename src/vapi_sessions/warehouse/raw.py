@@ -53,8 +53,14 @@ def write(
             *arrays,
             column(bodies) if all(bodies) else pa.array([body or None for body in bodies], pa.string()),
         ],
-        schema=schema.RAW.with_metadata({_PROGRESS: msgspec.json.encode(progress)}),
+        schema=schema.RAW,
     )
+    return write_table(directory, name, table, progress)
+
+
+def write_table(directory: Path, name: str, table: pa.Table, progress: Mapping[str, Any]) -> Path:
+    """Write rows in the form of `schema.RAW` as one batch, as `write` does. Raises WarehouseError."""
+    table = table.replace_schema_metadata({_PROGRESS: msgspec.json.encode(progress)})
     target = directory / name
     temporary = directory / f".{name}.tmp"
     with disk_errors(temporary):
@@ -132,6 +138,13 @@ def read_progress(path: Path) -> dict[str, Any]:
         metadata = pq.read_schema(path).metadata or {}
         progress = msgspec.json.decode(metadata.get(_PROGRESS, b"{}"))
     return progress if isinstance(progress, dict) else {}
+
+
+def read_table(path: Path) -> pa.Table:
+    """All rows, without the footer's progress. Raises WarehouseDamagedError if any part of the file is torn."""
+    with _whole(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        _check_schema(path, file)
+        return file.read().replace_schema_metadata(None)
 
 
 def session_ids(path: Path) -> set[str]:

@@ -17,29 +17,26 @@ import duckdb
 import msgspec
 
 from vapi_sessions.core.files import remove_directory
-from vapi_sessions.core.timestamps import HOUR
 from vapi_sessions.errors import WarehouseError
 from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout
 
-#: A snapshot is kept this long after another one has replaced it, µs.
-KEEP: Final = 24 * HOUR
-#: This many of the newest snapshots are kept however old they are.
-KEEP_SNAPSHOTS: Final = 3
 #: The fact in the state with the time from which each snapshot was shown, µs.
 _SHOWN: Final = "shown"
 
 
 def remove_old_snapshots(index: Index, layout: Layout, current: str, now: int) -> None:
-    """Remove snapshots that were replaced more than `KEEP` before `now` (µs), except the newest `KEEP_SNAPSHOTS`."""
+    """Remove snapshots that were replaced longer before `now` (µs) than `layout.keep` says, except the newest ones that it keeps."""
     present = snapshots(layout)
     before = _times_shown(index.state())
     shown = {current: now} | {s.name: before[s.name] for s in present if s.name in before}
     if shown != before:
         index.record(Changes(state={_SHOWN: msgspec.json.encode(shown).decode()}))
     # All snapshots before the newest of these were replaced at the latest when it was shown.
-    newest = max((generation(name) for name, since in shown.items() if since < now - KEEP), default=0)
-    for snapshot in present[:-KEEP_SNAPSHOTS]:
+    newest = max(
+        (generation(name) for name, since in shown.items() if since < now - layout.keep.span), default=0
+    )
+    for snapshot in present[: -layout.keep.snapshots]:
         if snapshot.name != current and generation(snapshot.name) < newest:
             discard(snapshot)
 

@@ -10,6 +10,7 @@ def rebuild(warehouse: Warehouse = None, time_zone: TimeZone = None) -> None:
     """Derive all tables again from raw/, and publish them."""
     from vapi_sessions.cli.display import display
     from vapi_sessions.operations.rebuild import rebuild as run
+    from vapi_sessions.warehouse.layout import Keep
 
     settings = command_settings(warehouse=warehouse, time_zone=time_zone)
     with display("rebuild") as progress:
@@ -17,6 +18,7 @@ def rebuild(warehouse: Warehouse = None, time_zone: TimeZone = None) -> None:
             settings.warehouse,
             sanitizer=settings.sanitizer(),
             time_zone=settings.time_zone,
+            keep=Keep(settings.keep_snapshots, settings.keep_hours),
             progress=progress,
         )
     print(f"Rebuilt {counted(sessions, 'session')} from {counted(files, 'raw file')}.")

@@ -17,6 +17,7 @@ from vapi_sessions.errors import DifferenceError, plain
 
 if TYPE_CHECKING:
     from vapi_sessions.operations.status import Status
+    from vapi_sessions.warehouse.space import Space
 
 _LONGEST_LINE = 100_000
 
@@ -66,6 +67,9 @@ def print_status(status: Status) -> None:
     )
     _line("published", status.snapshot or "never")
     _line("sizes", ", ".join(f"{name} {size / 1e6:,.1f} MB" for name, size in status.bytes.items()))
+    _line("space", _space(status.space))
+    for left in status.space.left_over:
+        _line("left over", f"{left.name}, {left.bytes / 1e6:,.1f} MB, of {left.modified_at}: {left.remedy}")
     if count := status.unmerged_raw_files:
         _line(
             "unmerged", f"{counted(count, 'raw file')}; the next sync merges {'it' if count == 1 else 'them'}"
@@ -94,6 +98,15 @@ def _checks(status: Status) -> Iterator[str]:
         yield describe(name, rows, Path(status.warehouse))
     if status.unchecked_parts:
         yield f"could not be run on {counted(status.unchecked_parts, 'part')}; the next sync that writes data tries again"
+
+
+def _space(space: Space) -> str:
+    growth = space.growth_bytes_a_day
+    grows = "" if growth is None else f", data grow by {growth / 1e6:,.1f} MB a day"
+    return (
+        f"{space.total_bytes / 1e6:,.1f} MB with {counted(space.snapshots, 'snapshot')} "
+        f"and {counted(space.raw_files, 'raw file')}{grows}"
+    )
 
 
 def _line(name: str, value: str) -> None:

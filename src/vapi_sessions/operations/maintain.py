@@ -1,0 +1,82 @@
+"""`vapi-sessions maintain`: keeps a warehouse small. It asks the source nothing and needs no key.
+
+Syncs merge small raw files and remove old snapshots themselves. This does the rest too: by-products of earlier versions, everything
+at once after an upgrade, and the removal of old snapshots where no sync runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vapi_sessions.core import faultpoints
+from vapi_sessions.core.disk_errors import disk_errors
+from vapi_sessions.core.files import sync_directory
+from vapi_sessions.core.timestamps import from_datetime
+from vapi_sessions.errors import ConfigurationError
+from vapi_sessions.operations.merge_files import MergedFiles, merge_small_files
+from vapi_sessions.operations.progress import Progress, Silent
+from vapi_sessions.operations.writer import Writer
+from vapi_sessions.settings import Settings
+from vapi_sessions.source.environment import Environment
+from vapi_sessions.warehouse import erase
+from vapi_sessions.warehouse.index import Index
+from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.retention import snapshots
+from vapi_sessions.warehouse.space import Space, note_size, space
+
+
+@dataclass(frozen=True, slots=True)
+class Maintained:
+    """The outcome. `raw`: small files that were merged; `snapshots`: how many were removed; `by_products`: names of removed files."""
+
+    raw: MergedFiles
+    snapshots: int
+    by_products: tuple[str, ...]
+    before: Space
+    after: Space
+
+
+def maintain(
+    settings: Settings, *, environment: Environment | None = None, progress: Progress | None = None
+) -> Maintained:
+    """Merge small raw files, remove old snapshots and by-products, prune the record of runs, and publish the ledger.
+
+    Raises ConfigurationError if there is no warehouse, WarehouseBusyError, WarehouseError.
+    """
+    environment, progress = environment or Environment(), progress or Silent()
+    layout = Layout(settings.warehouse)
+    layout.check()
+    if not layout.raw.is_dir():
+        raise ConfigurationError(
+            f"{settings.warehouse} is not a warehouse: it has no raw/ directory.",
+            "Give one with --warehouse.",
+        )
+    with Writer(settings, environment.clocks, progress) as writer:
+        index = writer.index
+        before = space(layout, index.state())
+        present = {path.name for path in snapshots(layout)}
+        merged = merge_small_files(index, layout, warn=progress.warn)
+        note_size(index, layout, environment.now())
+        if "snapshot" in index.state():
+            writer.publisher.publish()
+        removed = _remove_by_products(index, layout)
+        writer.conclude()
+        left = {path.name for path in snapshots(layout)}
+        after = space(layout, index.state())
+    return Maintained(merged, len(present - left), removed, before, after)
+
+
+def _remove_by_products(index: Index, layout: Layout) -> tuple[str, ...]:
+    """Remove databases that a rebuild of version 0.1.0 put aside, if a run has succeeded since: then they are not needed."""
+    ((last,),) = index.rows("SELECT max(started_at) FROM sync.runs WHERE outcome = 'done'")
+    if last is None:
+        return ()
+    removed = []
+    with disk_errors(layout.root):
+        for path in erase.put_aside(layout):
+            if path.stat().st_mtime * 1e6 < from_datetime(last):
+                path.unlink()
+                removed.append(path.name)
+                faultpoints.reach("maintain.by_product_removed")
+        sync_directory(layout.root)
+    return tuple(removed)
