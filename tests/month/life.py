@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -15,10 +14,7 @@ import duckdb
 import psutil
 from pydantic import SecretStr
 
-from vapi_emulator.generate import History, fill
-from vapi_emulator.live import LiveTraffic
-from vapi_emulator.server import EmulatorServer
-from vapi_sessions.core.timestamps import from_datetime
+from vapi_sessions.core.timestamps import DAY, MINUTE, parse
 from vapi_sessions.operations.maintain import maintain
 from vapi_sessions.operations.reconcile import reconcile
 from vapi_sessions.operations.sync import sync
@@ -27,10 +23,12 @@ from vapi_sessions.source.environment import Environment
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.space import Space, space
 
+from .source import LivingSource
+
 _T = TypeVar("_T")
 #: The hours, UTC, in which nothing happens at the source. Runs at that time find no change.
 NIGHT: Final = range(6)
-_BEGIN: Final = datetime(2026, 3, 1, tzinfo=UTC)
+_BEGIN: Final = parse("2026-03-01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,61 +60,39 @@ class Day:
     quiet_seconds: float
 
 
-class _Clock:
-    """Stands still between runs. A wait moves it."""
-
-    def __init__(self) -> None:
-        self.now = _BEGIN
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def us(self) -> int:
-        return from_datetime(self.now)
-
-    def monotonic(self) -> float:
-        return (self.now - _BEGIN).total_seconds()
-
-    def sleep(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-
-
 def lived(warehouse: Path, rhythm: Rhythm, days: int) -> Iterator[Day]:
     """Each day of the life of a warehouse: a sync every few minutes, a reconcile at night, and `maintain` once a week."""
-    clock = _Clock()
-    with EmulatorServer(clock=clock) as server:
-        history = History(
-            org_id=server.org_id, sessions=rhythm.sessions, days=20, seed=1, until_us=clock.us()
-        )
-        fill(server.store, history)
-        traffic = LiveTraffic(server.store, server.org_id, seed=1)
+    with LivingSource(rhythm.sessions, _BEGIN) as source:
+
+        def sleep(seconds: float) -> None:
+            source.now += round(seconds * 1e6)
+
         settings = load_settings(
             warehouse=warehouse,
-            base_url=server.url,
-            api_key=SecretStr(server.key),
+            base_url=source.url,
+            api_key=SecretStr(source.key),
             concurrency=2,
             keep_hours=rhythm.keep_hours,
         )
-        environment = Environment(now=clock.us, monotonic=clock.monotonic, sleep=clock.sleep)
+        environment = Environment(
+            now=lambda: source.now, monotonic=lambda: (source.now - _BEGIN) / 1e6, sleep=sleep
+        )
         runs, owed = 0, 0.0
         for number in range(1, days + 1):
-            midnight = _BEGIN + timedelta(days=number - 1)
+            midnight = _BEGIN + (number - 1) * DAY
             quiet: list[float] = []
             most = snapshots = 0
             for minute in range(0, 24 * 60, rhythm.minutes):
-                clock.now = max(clock.now, midnight + timedelta(minutes=minute))
-                if clock.now.hour not in NIGHT:
+                source.now = max(source.now, midnight + minute * MINUTE)
+                if minute // 60 not in NIGHT:
                     owed += rhythm.changes
-                    while owed >= 1:
-                        traffic.step()
-                        clock.sleep(1)
-                        owed -= 1
+                source.live(int(owed))
+                owed -= int(owed)
                 started = time.perf_counter()
                 summary = sync(settings, environment=environment)
                 if runs and not summary.counts.sessions_new + summary.counts.sessions_changed:
                     quiet.append(time.perf_counter() - started)
                 runs += 1
-                server.clear_requests()
                 if minute == 3 * 60:
                     _nightly(settings, environment, weekly=number % 7 == 0)
                 if minute % 60 == 0:
