@@ -20,6 +20,8 @@ Read in this order:
     published    what readers may see
     invariants   what must hold after every run and at the end
 
+    merged       raw files that were merged say what the small ones said
+
     mutants      planted mistakes: a test suite that cannot fail proves nothing
     connectors   the paging and cursor rules of other connectors in the same simulator
     running      many seeds on all cores

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Final
 
 from .faults import BREAKAGES, LIES
-from .stops import POINTS
+from .stops import MERGING, POINTS
 
 _TRAFFIC: Final = (
     "create", "create_in_the_past", "append", "shrink", "complete", "bill", "bill_silently", "expire_silently",
@@ -18,7 +18,7 @@ _RECOVERIES: Final = (
     "circuit breaker", "kept aside", "late_rows", "silent_changes", "deleted", "aged_out", "restored",
 )  # fmt: skip
 _ENDS: Final = (
-    "sync done", "reconcile done", "Killed", "Interrupted", "WarehouseError", "SourceUnavailableError",
+    "sync done", "reconcile done", "maintain done", "Killed", "Interrupted", "WarehouseError", "SourceUnavailableError",
     "SourceInconsistentError", "SourceRefusedError", "CircuitBreakerError", "ConfigurationError",
 )  # fmt: skip
 
@@ -26,7 +26,7 @@ EXPECTED: Final = (
     *(f"traffic: {name}" for name in _TRAFFIC),
     *(f"fault: {name}" for name in (*LIES, *BREAKAGES, "cached page")),
     *(f"stop: {kind}" for kind in ("kill", "interrupt", "disk full", "store full")),
-    *(f"stopped at {name}" for name in ("request", "disk", *POINTS)),
+    *(f"stopped at {name}" for name in ("request", "disk", *POINTS, *MERGING)),
     *(f"recovery: {name}" for name in _RECOVERIES),
     *(f"ended: {name}" for name in _ENDS),
     *(f"ties of {size}" for size in ("few", "a page", "two pages")),
@@ -36,6 +36,8 @@ EXPECTED: Final = (
     "stale with Age",
     "stale without Age",
     "second sync",
+    "raw files merged",
+    "raw files back from a backup",
     "pages in another order",
     "reader holds files",
     "published on its way",

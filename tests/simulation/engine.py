@@ -6,6 +6,7 @@ import contextlib
 import functools
 import random
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from unittest import mock
 
@@ -14,7 +15,7 @@ import duckdb
 from vapi_sessions.operations import compare, coordinator, reconcile, sync
 from vapi_sessions.privacy import redaction
 from vapi_sessions.source import pagination, windows
-from vapi_sessions.warehouse import checks, part_sizes, snapshot_writer, snapshots, views
+from vapi_sessions.warehouse import checks, part_sizes, raw_merging, snapshot_writer, snapshots, views
 from vapi_sessions.warehouse.index import Index
 
 from . import connections
@@ -40,6 +41,7 @@ def scaled_down(world: World) -> Iterator[None]:
             (part_sizes, "PUT_TOGETHER", 2),
             (coordinator, "STAGED_MOST", knobs["staged_most"]),
             (snapshot_writer, "THREADS", 1),
+            (raw_merging, "AT_LEAST", 2 + world.seed % 2 if world.merging else 1_000),
             (pagination, "IDS_A_REQUEST", knobs["ids_a_request"]),
             (reconcile, "BREAKER_LEAST", knobs["breaker_least"]),
             (duckdb, "connect", functools.partial(connections.lent, duckdb.connect)),
@@ -98,7 +100,7 @@ def reordered(world: World) -> Iterator[None]:
 @contextlib.contextmanager
 def watched(world: World) -> Iterator[None]:
     """Tell the invariants what was merged, and which committed state each publication begins with."""
-    publish, merge = snapshots.Publisher.publish, Index.merge
+    publish, merge, merge_raw = snapshots.Publisher.publish, Index.merge, raw_merging.merge
 
     def publish_and_tell(publisher: Any, **options: Any) -> bool:
         if not world.publishing:
@@ -119,7 +121,14 @@ def watched(world: World) -> Iterator[None]:
         if world.invariants is not None:
             world.invariants.merged(resolution)
 
+    def merge_and_keep(directory: Path, paths: Sequence[Path], *given: Any) -> Any:
+        if world.invariants is not None:
+            world.invariants.merged_files.keep(paths)
+        world.fired["raw files merged"] += 1
+        return merge_raw(directory, paths, *given)
+
     with (
+        mock.patch.object(raw_merging, "merge", merge_and_keep),
         mock.patch.object(snapshots.Publisher, "publish", publish_and_tell),
         mock.patch.object(Index, "merge", merge_and_tell),
     ):

@@ -19,6 +19,7 @@ from vapi_sessions.privacy import redaction
 
 from . import expected
 from .connections import Parsed
+from .merged import Merged
 from .model import KEY, OTHER_KEY, Version
 from .observed import HEADS_HELD, Held, claimed, observing
 from .published import Published
@@ -39,6 +40,8 @@ class Invariants(Published):
         #: Session id to the newest `updatedAt` that was merged.
         self._read: dict[str, int] = {}
         self._hashes: dict[bytes, str] = {}
+        #: The raw files that were merged.
+        self.merged_files = Merged(world)
 
     # -- after every run -------------------------------------------------------------------------------------------
 
@@ -73,7 +76,7 @@ class Invariants(Published):
             self._since = None
         if world.publishing and not world.concluding:
             self._publication(record)
-        if record.succeeded and not foreign:
+        if record.succeeded and not foreign and record.command != "maintain":
             self._count(record)
 
     def _ends_well(self, record: RunRecord, stopped: str, foreign: bool) -> None:
@@ -87,7 +90,7 @@ class Invariants(Published):
             raise Violation("every stop is a typed error", str(error)) from error
         if stopped or record.faulty or foreign:
             return
-        if isinstance(error, ConfigurationError) and record.command == "reconcile":
+        if isinstance(error, ConfigurationError) and record.command in ("reconcile", "maintain"):
             return  # nothing was synced yet
         if isinstance(error, CircuitBreakerError) and not world.healthy:
             sessions = model.sessions.values()
@@ -142,8 +145,10 @@ class Invariants(Published):
         files = [str(raw / name) for (name,) in db.execute("SELECT file FROM sync.batches").fetchall()]
         if absent := [name for name in files if not Path(name).exists()]:
             raise Violation("every merged file is in raw", repr(absent))
-        origin = f"ANTI JOIN read_parquet({files}) USING (session_id, seq)" if files else ""
-        found = db.execute(f"SELECT session_id FROM sessions {origin}").fetchall()
+        rows = f"SELECT session_id, seq, parse_filename(filename) AS file FROM read_parquet({files}, filename = true)"
+        origin = f"JOIN sync.batches USING (batch) ANTI JOIN ({rows}) USING (session_id, seq, file)"
+        held = f"FROM sessions {origin}" if files else "FROM sessions"
+        found = db.execute(f"SELECT session_id {held}").fetchall()
         if found:
             raise Violation("rows and ledger agree", f"{len(found)} rows come from no file of the ledger")
 
@@ -228,6 +233,7 @@ class Invariants(Published):
             if claimed(db) != self._completed:
                 raise Violation("what is published is what was committed", "the claims")
             self._tables_are(db, raw)
+            self.merged_files.say_the_same()
             if world.checking:
                 self._checks_pass(db)
 

@@ -13,6 +13,8 @@ from .themes import drawn
 
 #: Share of the worlds in which some sessions cannot be read now and then.
 _SPOILING: Final = 0.2
+#: Share of the worlds in which small raw files are merged. The others are as if there were no merging.
+_MERGING: Final = 0.1
 
 
 class Parameters:
@@ -87,4 +89,8 @@ class Parameters:
         self.history = rng.choice((4, 10, 20, 30))
         #: A key of `THEMES`, or "".
         self.theme = drawn(rng.random())
+        #: Whether small raw files are merged, by syncs and by `maintain`, and come back from a backup now and then.
+        self.merging = random.Random(f"merging {seed}").random() < _MERGING
+        if self.merging:
+            self.theme = "merging"
         self.spoiling = random.Random(f"spoilt {seed}").random() < _SPOILING

@@ -17,7 +17,7 @@ from unittest import mock
 import duckdb
 import pyarrow.parquet as pq
 
-from vapi_sessions.warehouse import raw, retention, snapshot_writer, snapshots, staging, views
+from vapi_sessions.warehouse import raw, raw_merging, retention, snapshot_writer, snapshots, staging, views
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.staging import Staging
 
@@ -56,6 +56,13 @@ POINTS: Final[dict[str, tuple[Any, str]]] = {
     "publication, views": (snapshots, "publish_views"),
     "publication, old snapshots": (snapshots, "remove_old_snapshots"),
 }
+#: The same where small raw files are merged.
+MERGING: Final[dict[str, tuple[Any, str]]] = {
+    "merging": (raw_merging, "merge"),
+    "merging, swapped": (Index, "_take_batches"),
+    "merging, removing": (raw_merging, "remove"),
+    "merging, removed": (raw_merging, "sync_directory"),
+}
 
 #: Points that a run passes at most once.
 ONCE: Final = frozenset(
@@ -81,14 +88,14 @@ class Stops:
         self.dead = False
         self.happened = ""
 
-    def plan(self, rng: random.Random, turn: int, requests: int, *, publishing: bool) -> None:
+    def plan(self, rng: random.Random, turn: int, requests: int, *, publishing: bool, merging: bool) -> None:
         """Choose a stop for the next run, which may not get to it. Each `turn` takes the next of the points."""
         points = [point for point in POINTS if publishing or not point.startswith("publication")]
         # Few runs get to the end, and few publications link a file, so these points have more turns.
         points += (*(point for point in POINTS if point in ONCE), *["publication, link"] * 4) * publishing
         self.kind = rng.choices(("kill", "interrupt", "disk full", "store full"), (6, 3, 2, 1))[0]
         if self.kind in ("kill", "interrupt"):
-            frequent = ["request", "merge, progress"] * 3
+            frequent = [*MERGING, *MERGING] if merging else ["request", "merge, progress"] * 3
             self.point = (frequent + points)[turn % (len(frequent) + len(points))]
             self.behind = rng.random() < 0.4
             if self.point == "request":
@@ -127,7 +134,7 @@ class Stops:
     def watching(self) -> Iterator[None]:
         """Wrap every point."""
         with contextlib.ExitStack() as stack:
-            for name, (owner, attribute) in POINTS.items():
+            for name, (owner, attribute) in (POINTS | MERGING).items():
                 stack.enter_context(
                     mock.patch.object(owner, attribute, self._wrapped(name, getattr(owner, attribute)))
                 )

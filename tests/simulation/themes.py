@@ -156,8 +156,15 @@ THEMES: Final[dict[str, Theme]] = {
     "keys": Theme({"foreign": 0.7, "busy": 0.8, "runs": 2}),
 }
 
+#: Not drawn: small raw files are merged, between stops. See `Parameters.merging`.
+THEMES["merging"] = Theme(
+    {"publishing": True, "stop_rate": 0.6, "fault_rate": 0, "runs": 4, "history": 20, "busy": 0.8},
+    {"batch_bytes": 2_000, "pages_a_window": 2, "sessions_a_part": 12},
+    {"delete": 3},
+)
+
 
 def drawn(chance: float) -> str:
     """The name for a number from 0 to 1: none below a quarter."""
-    names = list(THEMES)
+    names = [name for name in THEMES if name != "merging"]
     return "" if chance < 0.25 else names[int((chance - 0.25) / 0.75 * len(names))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from pydantic import SecretStr
 
 from vapi_sessions.core.timestamps import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError
-from vapi_sessions.operations import reconcile, sync
+from vapi_sessions.operations import maintain, reconcile, sync
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.environment import Environment
 
@@ -94,6 +95,9 @@ class World(Parameters):
                 command = "reconcile" if number and rng.random() < self.reconciles else "sync"
                 self.disturbed_run(command)
                 self.idle()
+                if self.merging:
+                    self.disturbed_run("maintain")
+                    self.restore_some()
             self.peace()
 
     def disturbed_run(self, command: str) -> None:
@@ -106,7 +110,7 @@ class World(Parameters):
             )
         if rng.random() < self.stop_rate:
             turn = self.seed + 5 * self._stops_planned
-            self.stops.plan(rng, turn, requests=20, publishing=self.publishing)
+            self.stops.plan(rng, turn, requests=20, publishing=self.publishing, merging=self.merging)
             self._stops_planned += 1
         self._events = []
         if rng.random() < 0.15:
@@ -115,7 +119,7 @@ class World(Parameters):
             self._events.append(self.invariants.open_reader)
         if rng.random() < 0.08:
             self._events.append(self.our_clock_jumps)
-        if rng.random() < self.foreign and self.owned:
+        if rng.random() < self.foreign and self.owned and command != "maintain":
             self.key = rng.choice((OTHER_KEY, EMPTY_KEY))
         self.run(command)
         self.key, self.persistent = KEY, ""
@@ -139,6 +143,15 @@ class World(Parameters):
         self.run("reconcile", recheck=400 * DAY if hidden else 0, accept_deletions=True)
         if self.invariants is not None:
             self.invariants.equal()
+
+    def restore_some(self) -> None:
+        """Some of the files that were merged come back from a backup."""
+        backup = self.invariants.merged_files.backup if self.invariants is not None else None
+        for path in sorted(backup.iterdir()) if backup is not None and backup.is_dir() else ():
+            target = self.warehouse / "raw" / path.name
+            if self.rng.random() < 0.2 and not target.exists():
+                shutil.copyfile(path, target)
+                self.fired["raw files back from a backup"] += 1
 
     def lift_secret_cap(self) -> None:
         """Remove a page cap that the source does not admit: in a block of ties it looks like a contradiction."""
@@ -187,7 +200,7 @@ class World(Parameters):
         record = self.run_record = RunRecord(command, self.clock.true)
         self.delayed.clear()  # pages that had not arrived when the last run died are lost
         record.listed = {session.session_id for session, _ in self.model.listed(self.clock.true - self.lag)}
-        start = sync.sync if command == "sync" else reconcile.reconcile
+        start = {"sync": sync.sync, "reconcile": reconcile.reconcile, "maintain": maintain.maintain}[command]
         try:
             record.result = start(
                 self.settings(),
@@ -204,7 +217,7 @@ class World(Parameters):
             raise Violation("every stop is a success or a typed error", repr(error)[:200]) from error
         else:
             self.fired[f"ended: {command} done"] += 1
-            self.owned = self.owned or record.result.org_id is not None
+            self.owned = self.owned or (command != "maintain" and record.result.org_id is not None)
         record.ended = self.clock.true
         happened = self.stops.happened
         self.stops.clear()

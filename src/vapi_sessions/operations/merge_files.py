@@ -46,7 +46,11 @@ def merge_small_files(
     removed = _remove_replaced(index, layout)
     published = index.published_batches()
     merged = into = 0
-    for group in _groups(layout, published, warn):
+    groups = list(_groups(layout, published, warn))
+    shown = index.shown_files(layout.published) if groups else set()
+    for group in groups:
+        if not shown.issuperset(file.path.name for file in group):
+            continue  # the last publication was killed before its end: the next one shows them
         if merged and merged + len(group) > most:
             break
         try:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import msgspec
 
 from vapi_sessions import schema
@@ -16,6 +18,7 @@ from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.core.ledger import Ledger
 from vapi_sessions.core.records import Batch, OpenWindow, Part, RunRecord, WindowRecord, columns_of
 from vapi_sessions.core.timestamps import month_of, to_datetime
+from vapi_sessions.errors import WarehouseError
 from vapi_sessions.transform.resolve import UNNAMED, Resolution, Unreadable
 from vapi_sessions.warehouse.database import Database
 
@@ -174,6 +177,14 @@ class IndexTables(Database):
             file: Batch(number, file, run_id, observations, merged_at, published=True)
             for number, file, run_id, observations, merged_at in self.rows(sql)
         }
+
+    def shown_files(self, published: Path) -> set[str]:
+        """The raw files that the ledger in `vapi.duckdb` names; none if it cannot be read."""
+        try:
+            with self.attached(published, read_only=True):
+                return self.merged_files()
+        except (WarehouseError, duckdb.Error):
+            return set()
 
     def next_batch(self) -> int:
         """The number of the next batch."""

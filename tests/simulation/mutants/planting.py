@@ -111,7 +111,7 @@ def _origin(error: BaseException) -> str:
 
 Shows: TypeAlias = Literal[
     "anywhere", "faults", "faults by id", "traffic", "reordered", "micro", "delay", "no lookback", "stops", "stops in batches",
-    "published", "spoilt",
+    "published", "spoilt", "merging",
 ]  # fmt: skip
 _SHOWS: Final[dict[Shows, Callable[[World], bool]]] = {
     "anywhere": lambda world: True,
@@ -119,6 +119,7 @@ _SHOWS: Final[dict[Shows, Callable[[World], bool]]] = {
     "faults by id": lambda world: world.fault_rate_by_id > 0.1,
     "published": lambda world: world.publishing,
     "spoilt": lambda world: world.spoiling,
+    "merging": lambda world: world.merging,
     "traffic": lambda world: world.busy > 0,
     "reordered": lambda world: world.busy > 0 and world.reordering and world.knobs["batch_bytes"] < 10_000,
     "micro": lambda world: world.model.shape.micro_shown,
