@@ -188,7 +188,9 @@ class Coordinator:
                     self._progress.merged(self.counts)
                     if self._publisher.staging.size > STAGED_MOST:
                         self._before_publishing()
+                        self._progress.phase("publishing")
                         self._publisher.publish()
+                        self._progress.phase("reading")
         except BaseException as error:
             self._broken = self._broken or error
             raise

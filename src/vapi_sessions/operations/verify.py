@@ -83,6 +83,7 @@ def verify(
                 db, state.live_sessions(suppression), suppression, ledger.org_id, window, unreadable
             )
             comparison = SourceComparison(published, source, settings, progress)
+            progress.phase("reading")
             findings = list(_files(state, layout))
             try:
                 with published_errors(settings.warehouse):
