@@ -25,6 +25,8 @@ from vapi_sessions.operations.tally import Tally
 
 _LINE_EVERY: Final = 5.0  # seconds between plain lines
 _REDRAWS: Final = 5  # per second
+#: Columns left free, because a terminal shows the keys of Ctrl-C (`^C`) at the cursor: in the next line we would not find it.
+_FREE: Final = 3
 _SHORTEST_BAR: Final = 6  # columns
 _LONGEST_BAR: Final = 40
 #: Seconds after which a phase that counts nothing shows how long it has taken.
@@ -82,17 +84,17 @@ class Bars(Tally):
     def _drawn(self) -> RenderableType:
         with self.lock:
             lines: list[RenderableType] = [self._bar()]
-        wait, width = self.waits.text(), self._console.width
+        wait, width = self.waits.text(), self._console.width - _FREE
         lines += [Text(f"  {plain(line, width - 2)}", no_wrap=True) for line in (wait, self._notice) if line]
         return Group(*lines)
 
     def _bar(self) -> RenderableType:
-        width = self._console.width
-        left = f"{self._title} · {self.phase_name}" if self.phase_name else self._title
+        width = self._console.width - _FREE
         found = facts(self, of="/")
         always = sum(len(fact) for priority, fact in found if not priority)
-        if len(left) + always + 3 > width:
-            left = self.phase_name or self._title
+        name = f"{self._title} · {self.phase_name}" if self.phase_name else self._title
+        names = (name, self.phase_name or self._title)
+        left = next((fits for fits in names if len(fits) + always + 3 <= width), "")
         fraction = _fraction(self)
         room = width - len(left) - 3 - (0 if fraction is None else _SHORTEST_BAR + 1)
         shown = {0}
@@ -195,7 +197,9 @@ def facts(tally: Tally, *, of: str) -> list[tuple[int, str]]:
                 found.append((4, counted(tally.messages, "message")))
             found.append((2, f"{tally.rate():,.0f}/s"))
         left = tally.seconds_left()
-        if left is not None and found:
+        if (
+            left is not None and found and (left or tally.phase_name != "publishing")
+        ):  # views follow the parts
             found.append((1, f"{_short(left)} left"))
         elif (taken := tally.phase_seconds) >= _LONG_PHASE and not tally.sessions_read:
             found.append((1, _short(taken)))

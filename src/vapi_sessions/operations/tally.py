@@ -119,6 +119,7 @@ class Tally(Silent):
 
     def phase(self, name: str) -> None:
         """Begin a phase."""
+        self.waits.clear()
         with self.lock:
             self.phase_name, self.phase_began = name, self.monotonic()
             if name == "publishing":

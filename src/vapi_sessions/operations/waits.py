@@ -33,6 +33,11 @@ class Waits:
                 self._waits = [wait for wait in self._waits if wait[0] > now]
                 self._waits.append((now + seconds, reason))
 
+    def clear(self) -> None:
+        """Nobody waits any more."""
+        with self._lock:
+            self._waits.clear()
+
     def text(self) -> str:
         """`waiting 12 s: the source limits the rate (429), 6 requests`; "" if no request waits."""
         with self._lock:
