@@ -85,7 +85,10 @@ class Bars(Tally):
         with self.lock:
             lines: list[RenderableType] = [self._bar()]
         wait, width = self.waits.text(), self._console.width - _FREE
-        lines += [Text(f"  {plain(line, width - 2)}", no_wrap=True) for line in (wait, self._notice) if line]
+        if wait:
+            lines.append(Text(f"  {plain(wait, width - 2)}", no_wrap=True))
+        if self._notice:
+            lines.append(Text(self._notice))
         return Group(*lines)
 
     def _bar(self) -> RenderableType:
@@ -201,7 +204,9 @@ def facts(tally: Tally, *, of: str) -> list[tuple[int, str]]:
             left is not None and found and (left or tally.phase_name != "publishing")
         ):  # views follow the parts
             found.append((1, f"{_short(left)} left"))
-        elif (taken := tally.phase_seconds) >= _LONG_PHASE and not tally.sessions_read:
+        elif (taken := tally.phase_seconds) >= _LONG_PHASE and (
+            tally.phase_name == "publishing" or not tally.sessions_read
+        ):
             found.append((1, _short(taken)))
     return found
 
