@@ -17,6 +17,7 @@ import vapi_sessions
 from vapi_emulator.faults import Fault
 from vapi_emulator.generate import History, fill
 from vapi_emulator.server import EmulatorServer
+from vapi_sessions.cli import signals
 from vapi_sessions.operations import sync
 from vapi_sessions.operations.preview import preview
 from vapi_sessions.warehouse.layout import Layout, writer_lock
@@ -121,10 +122,10 @@ def test_a_signal_interrupts_a_sync_whose_requests_hang(
         assert hanging.holds.wait(PATIENCE)
         process.send_signal(number)
         said = iter(process.stderr.readline, "")
-        assert "Interrupted: storing what has arrived. Interrupt again to end at once.\n" in said
+        assert f"{signals.STOPPING}\n" in said
         out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (128 + number, "")
-    assert err.splitlines()[0] == "error: Interrupted."
+    assert err.splitlines()[-2] == "error: Interrupted."
     check_interrupted(warehouse)
 
 

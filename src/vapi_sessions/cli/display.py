@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -9,179 +10,213 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
 
-from vapi_sessions.cli import streams
+from vapi_sessions.cli import signals, streams
+from vapi_sessions.cli.output import duration
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import plain
-from vapi_sessions.operations.progress import Counts
+from vapi_sessions.operations.tally import Tally
 
-_NARROW: Final = 80  # columns; the whole bar does not fit into fewer
 _LINE_EVERY: Final = 5.0  # seconds between plain lines
+_REDRAWS: Final = 5  # per second
+#: Columns left free, because a terminal shows the keys of Ctrl-C (`^C`) at the cursor: in the next line we would not find it.
+_FREE: Final = 3
+_SHORTEST_BAR: Final = 6  # columns
+_LONGEST_BAR: Final = 40
+#: Seconds after which a phase that counts nothing shows how long it has taken.
+_LONG_PHASE: Final = 2.0
+#: Values of TERM whose terminals cannot move the cursor.
+_DUMB: Final = ("", "dumb", "unknown")
 
 
 def display(title: str) -> Bars | Lines:
     """The implementation of `progress.Progress` that suits stderr; a context manager."""
-    return Bars(title) if sys.stderr.isatty() else Lines(title)
+    moves = sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in _DUMB
+    return Bars(title) if moves else Lines(title)
 
 
-class Bars:
-    """A live bar: sessions out of the known total, windows, messages, rate and time left."""
+class Bars(Tally):
+    """One live line with the phase, what is done of the known total, and the time left. Waits have a second one."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(monotonic=monotonic)
+        self._title = title
+        self._notice = ""
+        self._spinner = Spinner("dots")
         # Not stderr=True: while a bar is shown, Rich replaces sys.stderr, and would then find only the stream that escapes.
         self._console = Console(file=streams.as_is(sys.stderr))
-        columns: list[ProgressColumn] = [
-            SpinnerColumn(),
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn(
-                "sessions · {task.fields[windows]}{task.fields[messages]}{task.fields[rate]:,.0f}/s ·"
-            ),
-            TimeRemainingColumn(compact=True),
-        ]
-        if self._console.width < _NARROW:  # Rich would shrink every column to nothing
-            columns = [*columns[:2], columns[3], columns[5]]
-        self._progress = Progress(*columns, console=self._console, transient=True)
-        self._task = self._progress.add_task(title, total=None, windows="", messages="", rate=0.0)
-        self._lock = threading.Lock()
-        self._windows = 0
-        self._done = 0
-        self._read = 0
-        self._started = time.monotonic()
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._drawn,
+            refresh_per_second=_REDRAWS,
+            transient=True,
+        )
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        signals.announce = self._announce
+        self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
-
-    def planned(self, windows: int, sessions: int) -> None:
-        """Set the total."""
-        self._windows, self._started = windows, time.monotonic()
-        self._progress.update(
-            self._task, total=sessions, windows=f"0/{windows} windows · " if windows else ""
-        )
-
-    def read(self, sessions: int) -> None:
-        """Advance the bar."""
-        with self._lock:
-            self._read += sessions
-            rate = self._read / max(time.monotonic() - self._started, 1e-3)
-        self._progress.update(self._task, advance=sessions, rate=rate)
-
-    def window_done(self) -> None:
-        """Count a window."""
-        with self._lock:
-            self._done += 1
-            text = f"{self._done}/{self._windows} windows · "
-        self._progress.update(self._task, windows=text)
-
-    def merged(self, counts: Counts) -> None:
-        """Show the messages merged so far."""
-        self._progress.update(self._task, messages=f"{counts.messages_written:,} messages · ")
-
-    def waiting(self, seconds: float, reason: str) -> None:
-        """Print the reason of a wait of a second or more."""
-        if seconds >= 1:
-            self._print(f"waiting {seconds:.0f} s: {reason}")
-
-    def phase(self, name: str) -> None:
-        """Not shown yet."""
+        signals.announce = signals.write_line
+        self._live.stop()
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
-        self._print(text)
+        self._console.print(plain(text), markup=False, highlight=False)
 
     def warn(self, text: str) -> None:
         """Print a warning above the bar."""
-        self._print(f"warning: {text}")
+        self.say(f"warning: {text}")
 
-    def _print(self, text: str) -> None:
-        self._console.print(plain(text), markup=False, highlight=False)
+    def _announce(self, text: str) -> None:
+        """Show a line below the bar. Takes no lock: it is called by the handler of a signal."""
+        self._notice = text
+
+    def _drawn(self) -> RenderableType:
+        with self.lock:
+            lines: list[RenderableType] = [self._bar()]
+        wait, width = self.waits.text(), self._console.width - _FREE
+        if wait:
+            lines.append(Text(f"  {plain(wait, width - 2)}", no_wrap=True))
+        if self._notice:
+            lines.append(Text(self._notice))
+        return Group(*lines)
+
+    def _bar(self) -> RenderableType:
+        width = self._console.width - _FREE
+        found = facts(self, of="/")
+        always = sum(len(fact) for priority, fact in found if not priority)
+        name = f"{self._title} · {self.phase_name}" if self.phase_name else self._title
+        names = (name, self.phase_name or self._title)
+        left = next((fits for fits in names if len(fits) + always + 3 <= width), "")
+        fraction = _fraction(self)
+        room = width - len(left) - 3 - (0 if fraction is None else _SHORTEST_BAR + 1)
+        shown = {0}
+        room -= always
+        for priority, fact in sorted(found):
+            if priority and len(fact) + 3 <= room:
+                shown.add(priority)
+                room -= len(fact) + 3
+        right = " · ".join(fact for priority, fact in found if priority in shown)
+        cells: list[RenderableType] = [self._spinner, Text(left, style="bold", no_wrap=True)]
+        if fraction is not None and room >= 0:
+            length = min(_LONGEST_BAR, _SHORTEST_BAR + room)
+            cells.append(ProgressBar(total=1.0, completed=min(1.0, fraction), width=length))
+        line = Table.grid(padding=(0, 1))
+        line.add_row(*cells, Text(right, no_wrap=True))
+        return line
 
 
-class Lines:
-    """A plain line every few seconds, for log files."""
+class Lines(Tally):
+    """A plain line every few seconds, for log files: while it is open, a thread prints what is new."""
 
     def __init__(self, title: str, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(monotonic=monotonic)
         self._title = title
-        self._monotonic = monotonic
-        self._lock = threading.Lock()
-        self._windows = self._done = self._read = self._total = 0
-        self._messages = 0
-        self._started = self._last = self._monotonic()
+        self._last = monotonic()
+        self._waited = False
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep_telling, name="progress", daemon=True)
 
     def __enter__(self) -> Self:
+        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        return None
+        self._ended.set()
+        self._thread.join()
 
     def planned(self, windows: int, sessions: int) -> None:
         """Print the totals."""
-        self._windows, self._total, self._started = windows, sessions, self._monotonic()
+        super().planned(windows, sessions)
         within = f" in {counted(windows, 'window')}" if windows else ""
-        self._print(f"{counted(sessions, 'session')} to read{within}")
+        self.say(f"{counted(sessions, 'session')} to read{within}")
 
     def read(self, sessions: int) -> None:
-        """Print the progress, at most every few seconds."""
-        with self._lock:
-            self._read += sessions
-            now = self._monotonic()
-            if now - self._last < _LINE_EVERY:
+        """Count, and print if it is time."""
+        super().read(sessions)
+        self.tell()
+
+    def tell(self) -> None:
+        """Print what the run does, at most every few seconds. A wait without progress is told once."""
+        with self.lock:
+            if news := self.waits.news():
+                self.say(news)
+                self._last, self._waited = self.monotonic(), True
                 return
-            self._last = now
-            rate = self._read / max(now - self._started, 1e-3)
-            left = max(0, self._total - self._read) / rate if rate else 0
-        of_total = f"{self._read:,} of {self._total:,} sessions"
-        parts = [of_total if self._total else counted(self._read, "session")]
-        if self._windows:
-            parts += [f"{self._done}/{self._windows} windows", f"{counted(self._messages, 'message')}"]
-        parts.append(f"{rate:,.0f}/s")
-        if self._total:  # else the time left is unknown
-            parts.append(f"{left:.0f} s left")
-        self._print(", ".join(parts))
-
-    def window_done(self) -> None:
-        """Count a window."""
-        with self._lock:
-            self._done += 1
-
-    def merged(self, counts: Counts) -> None:
-        """Remember the messages merged so far."""
-        self._messages = counts.messages_written
-
-    def waiting(self, seconds: float, reason: str) -> None:
-        """Print the reason of a wait of a second or more."""
-        if seconds >= 1:
-            self._print(f"waiting {seconds:.0f} s: {reason}")
-
-    def phase(self, name: str) -> None:
-        """Not shown yet."""
+            if self.monotonic() - self._last < _LINE_EVERY:
+                return
+            self._last = self.monotonic()
+            waits = bool(self.waits.text())
+            if waits and self._waited and not self.rate():
+                return
+            self._waited = waits
+            parts = [fact for _, fact in facts(self, of=" of ")]
+            phase = f"{self.phase_name}: " if self.phase_name else ""
+            if parts:
+                self.say(phase + ", ".join(parts))
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self._print(text)
+        print(plain(f"{self._title}: {text}"), file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
         """Print a warning."""
-        self._print(f"warning: {text}")
+        self.say(f"warning: {text}")
 
-    def _print(self, text: str) -> None:
-        print(plain(f"{self._title}: {text}"), file=sys.stderr, flush=True)
+    def _keep_telling(self) -> None:
+        while not self._ended.wait(1.0):
+            self.tell()
+
+
+def facts(tally: Tally, *, of: str) -> list[tuple[int, str]]:
+    """What is done and left in the current phase, in the order in which it is shown. With each, a priority: what has 0 is always
+    shown, and the others as far as there is room, the smallest first. `of` is between a number and its total.
+    """
+    found: list[tuple[int, str]] = []
+    with tally.lock:
+        if tally.phase_name == "publishing":
+            if tally.parts:
+                found.append((0, f"{tally.parts_written:,}{of}{counted(tally.parts, 'part')}"))
+        elif tally.sessions:
+            found.append((0, f"{tally.sessions_read:,}{of}{counted(tally.sessions, 'session')}"))
+        elif tally.sessions_read:
+            found.append((0, counted(tally.sessions_read, "session")))
+        if tally.phase_name != "publishing" and tally.sessions_read:
+            if tally.windows:
+                found.append((3, f"{tally.windows_done:,}/{counted(tally.windows, 'window')}"))
+            if tally.messages is not None:
+                found.append((4, counted(tally.messages, "message")))
+            found.append((2, f"{tally.rate():,.0f}/s"))
+        left = tally.seconds_left()
+        if (
+            left is not None and found and (left or tally.phase_name != "publishing")
+        ):  # views follow the parts
+            found.append((1, f"{_short(left)} left"))
+        elif (taken := tally.phase_seconds) >= _LONG_PHASE and (
+            tally.phase_name == "publishing" or not tally.sessions_read
+        ):
+            found.append((1, _short(taken)))
+    return found
+
+
+def _fraction(tally: Tally) -> float | None:
+    """How much of the current phase is done; None if that is unknown."""
+    if tally.phase_name == "publishing":
+        return tally.parts_written / tally.parts if tally.parts else None
+    return tally.sessions_read / tally.sessions if tally.sessions else None
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else duration(seconds)

@@ -73,9 +73,7 @@ def after_output(code: int) -> int:
 
 def first_interrupt() -> str:
     """The line to print at once on the first Ctrl-C; empty for commands that end immediately."""
-    if options.current.command not in _STORING:
-        return ""
-    return "Interrupted: storing what has arrived. Interrupt again to end at once."
+    return signals.STOPPING if options.current.command in _STORING else ""
 
 
 def _interrupted() -> int:

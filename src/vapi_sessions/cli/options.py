@@ -60,6 +60,7 @@ TimeZone = Annotated[
         help="Time zone of days and hours in the views, such as Europe/Berlin (default: the stored one; at first UTC).",
     ),
 ]
+Everything = Annotated[bool, typer.Option("--all", help="Show lists in full, not only their first 20 items.")]
 
 
 @dataclass(frozen=True, slots=True)

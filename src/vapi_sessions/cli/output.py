@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from typing import Final
 
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.errors import plain
+
+#: Items of a list that are printed, unless all are asked for.
+NAMED: Final = 20
 
 
 def duration(seconds: float) -> str:
@@ -24,9 +28,22 @@ def upper_bound(moment: int | None) -> str:
     return show(moment) if moment is not None else "now"
 
 
-def print_names(names: Iterable[str]) -> None:
+def bounded(items: Iterable[str], *, everything: bool) -> list[str]:
+    """The first items, and how many more `--all` shows; or all of them."""
+    found = list(items)
+    if everything or len(found) <= NAMED:
+        return found
+    return [*found[:NAMED], and_more(len(found) - NAMED)]
+
+
+def and_more(number: int) -> str:
+    """The last line of a list that was cut."""
+    return f"and {number:,} more; --all shows {'it' if number == 1 else 'them'}"
+
+
+def print_names(names: Iterable[str], *, everything: bool = True) -> None:
     """One name a line, indented. Names come from the source, so control characters are escaped."""
-    for name in names:
+    for name in bounded(names, everything=everything):
         print(plain(f"  {name}"))
 
 

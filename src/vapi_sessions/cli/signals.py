@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM: the first signal lets a command end in order, the second ends the process at once.
 
 Ending at once is as safe as `kill -9`: the next run continues where this one stopped. `received` is the first signal,
-for the exit code.
+for the exit code. `announce` shows a line at once; while a bar is shown, the bar does that.
 """
 
 from __future__ import annotations
@@ -12,16 +12,21 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Final
+
+from vapi_sessions.core import interruption
+
+STOPPING: Final = "stopping after what is being written; press again to stop now"
 
 received: int | None = None
 
 
 @contextlib.contextmanager
 def listening(message: Callable[[], str]) -> Iterator[None]:
-    """While this context is open, both signals raise KeyboardInterrupt in the main thread.
+    """While this context is open, both signals raise KeyboardInterrupt in the main thread, or as soon as it need not be postponed.
 
-    `message` gives the line to print at once; an empty one prints nothing. A signal that was ignored when the process
-    started stays ignored, as `nohup` and background shells require.
+    `message` gives the line to print at once; an empty one prints nothing, unless the command goes on for a while. A signal that
+    was ignored when the process started stays ignored, as `nohup` and background shells require.
     """
     global received
     received = None
@@ -30,12 +35,14 @@ def listening(message: Callable[[], str]) -> Iterator[None]:
         global received
         if received is not None:
             if sys.stderr is not None and sys.stderr.isatty():
-                _write("\x1b[?25h")  # a progress bar hides the cursor
+                _write("\r\x1b[J\x1b[?25h")  # a progress bar hides the cursor
             os._exit(128 + number)
         received = number
-        if text := message():
-            _write(f"{text}\n")
-        raise KeyboardInterrupt
+        postponed = interruption.postpone()
+        if text := STOPPING if postponed else message():
+            announce(text)
+        if not postponed:
+            raise KeyboardInterrupt
 
     before = {
         number: handler
@@ -49,6 +56,14 @@ def listening(message: Callable[[], str]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def write_line(text: str) -> None:
+    """Write a line to stderr."""
+    _write(f"{text}\n")
+
+
+announce: Callable[[str], None] = write_line
 
 
 def _write(text: str) -> None:

@@ -209,13 +209,14 @@ def replace_derived(draft: Path, target: Path) -> None:
         draft.rename(target)
 
 
-def lock(descriptor: int, where: Path) -> bool:
+def lock(descriptor: int, where: Path, *, shared: bool = False) -> bool:
     """Take the exclusive lock of an open file, which is released with its descriptor. Returns False if it is already locked.
+    A `shared` lock can be held by several processes, and needs no permission to write.
 
     Raises WarehouseError if the file system has no locks: nothing else excludes concurrent runs.
     """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
@@ -229,7 +230,8 @@ def lock(descriptor: int, where: Path) -> bool:
         raise without_locks(where, "flock is not supported")
     try:
         # struct flock: type, whence, start, length, pid. The range is far after the content, which others may read.
-        fcntl.fcntl(descriptor, command, struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, 1 << 30, 1, 0))
+        kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
+        fcntl.fcntl(descriptor, command, struct.pack("hhqqi0q", kind, os.SEEK_SET, 1 << 30, 1, 0))
     except (BlockingIOError, PermissionError):
         return False
     except OSError as error:

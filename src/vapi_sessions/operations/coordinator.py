@@ -188,7 +188,9 @@ class Coordinator:
                     self._progress.merged(self.counts)
                     if self._publisher.staging.size > STAGED_MOST:
                         self._before_publishing()
+                        self._progress.phase("publishing")
                         self._publisher.publish()
+                        self._progress.phase("reading")
         except BaseException as error:
             self._broken = self._broken or error
             raise
@@ -267,11 +269,16 @@ class Coordinator:
 _NAMED: Final = 20
 
 
-def describe(aside: Mapping[str, str]) -> str:
-    """A message about unreadable sessions (name to problem); "" if there are none."""
+def describe(aside: Mapping[str, str], *, everything: bool = False) -> str:
+    """A message about unreadable sessions (name to problem), of which it names the first or all; "" if there are none."""
     if not aside:
         return ""
-    named = ", ".join(f"{name} ({problem})" for name, problem in sorted(aside.items())[:_NAMED])
-    more = f", and {len(aside) - _NAMED:,} more" if len(aside) > _NAMED else ""
+    most = len(aside) if everything else _NAMED
+    named = ", ".join(f"{name} ({problem})" for name, problem in sorted(aside.items())[:most])
+    more = (
+        f", and {len(aside) - most:,} more; vapi-sessions status --all shows them"
+        if len(aside) > most
+        else ""
+    )
     kept = "is kept aside" if len(aside) == 1 else "are kept aside"
     return f"{counted(len(aside), 'session')} cannot be read and {kept} in raw/: {named}{more}"

@@ -51,7 +51,7 @@ def maintain(
             f"{settings.warehouse} is not a warehouse: it has no raw/ directory.",
             "Give one with --warehouse.",
         )
-    with Writer(settings, environment.clocks, progress) as writer:
+    with Writer(settings, environment.clocks, progress, "maintain") as writer:
         index = writer.index
         before = space(layout, index.state())
         present = {path.name for path in snapshots(layout)}

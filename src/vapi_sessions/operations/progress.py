@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Protocol
 
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import plain
+from vapi_sessions.operations.waits import Waits
 
 
 @dataclass(slots=True)
@@ -48,6 +50,9 @@ class Progress(Protocol):
     def phase(self, name: str) -> None:
         """What the run does from now on: `planning`, `reading` or `publishing`."""
 
+    def publishing(self, done: int, total: int) -> None:
+        """A publication has written so many of its parts."""
+
     def say(self, text: str) -> None:
         """A message for the user, one line."""
 
@@ -76,6 +81,9 @@ class Silent:
     def phase(self, name: str) -> None:
         """Ignored."""
 
+    def publishing(self, done: int, total: int) -> None:
+        """Ignored."""
+
     def say(self, text: str) -> None:
         """Ignored."""
 
@@ -86,17 +94,21 @@ class Silent:
 class LogProgress(Silent):
     """Passes messages, plans and waits of a second or more to a log. `say` takes one line."""
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, say: Callable[[str], None], *, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._say = say
+        self._waits = Waits(monotonic)
 
     def planned(self, windows: int, sessions: int) -> None:
         """Log the plan."""
         self._say(f"{counted(sessions, 'session')} to read in {counted(windows, 'window')}")
 
     def waiting(self, seconds: float, reason: str) -> None:
-        """Log a wait that is long enough to be noticed."""
-        if seconds >= 1:
-            self._say(plain(f"waiting {seconds:.0f} s: {reason}"))
+        """Log a wait that is long enough to be noticed, once for all requests that it affects."""
+        self._waits.add(seconds, reason)
+        if text := self._waits.news():
+            self._say(plain(text))
 
     def say(self, text: str) -> None:
         """Log the message."""

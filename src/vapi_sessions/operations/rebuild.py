@@ -12,6 +12,7 @@ from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
 from vapi_sessions.operations import erasure, policy_change
 from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.operations.recovery import recover
+from vapi_sessions.operations.running import Reported
 from vapi_sessions.privacy.sanitizer import Sanitizer
 from vapi_sessions.source.environment import Environment
 from vapi_sessions.warehouse import adopt, raw, reader
@@ -52,14 +53,19 @@ def rebuild(
             "Restore its files from a backup, or run vapi-sessions sync with another --warehouse.",
         )
     layout.create()
-    with fewer_collections(), writer_lock(layout):
+    progress = progress or Silent()
+    with (
+        fewer_collections(),
+        writer_lock(layout),
+        Reported(progress, layout, "rebuild", environment.now) as progress,
+    ):
         region = sanitizer.policy.region if sanitizer is not None else None
         suppression = Suppression.open(layout, create=True, region=region)
         clocks = environment.clocks
-        progress = progress or Silent()
+        progress.phase("reading")
         draft = layout.scratch / "rebuilt.duckdb"
         with Index(draft, layout.scratch) as index:
-            recovery = recover(index, layout, now=environment.now, suppression=suppression)
+            recovery = recover(index, layout, now=environment.now, suppression=suppression, progress=progress)
             if recovery.warning:
                 progress.say(recovery.warning)
             sessions = index.count()
@@ -87,7 +93,9 @@ def rebuild(
         faultpoints.reach("rebuild.swapped")
         with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
             staging = Staging.begin(layout.staging)
-            Publisher(index, layout, staging, environment.now, progress.say).publish(force=True)
+            progress.phase("publishing")
+            publisher = Publisher(index, layout, staging, environment.now, progress.say, progress.publishing)
+            publisher.publish(force=True)
             index.checkpoint()
             # Forgotten sessions are not in the new index, but raw/ and databases that were put aside may still hold them.
             held = erasure.still_held(index, layout, suppression, now=environment.now, say=progress.say)

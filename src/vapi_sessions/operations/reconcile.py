@@ -81,6 +81,7 @@ def reconcile(
     with Run(settings, environment=environment, progress=progress, command="reconcile") as run:
         work = _Reconciliation(run, accept_deletions=accept_deletions)
         if work.prepare():
+            run.progress.phase("reading")
             work.age_out()
             work.compare()
             work.read_again(recheck=recheck, scrub=scrub)
@@ -116,6 +117,7 @@ class _Reconciliation:
 
     def prepare(self) -> bool:
         """Find out the organisation, the oldest session, and the time that can be compared; False if the source lists nothing."""
+        self._run.progress.phase("planning")
         ledger = self._run.index.ledger()
         if ledger.org_id is None:
             raise ConfigurationError(

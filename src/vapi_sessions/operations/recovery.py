@@ -10,6 +10,7 @@ from vapi_sessions.core.records import Batch
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.operations.footer import decode_progress
+from vapi_sessions.operations.progress import Progress
 from vapi_sessions.operations.window_buffer import sightings
 from vapi_sessions.transform.resolve import Observation, Sighting, Unreadable, resolve, set_aside
 from vapi_sessions.warehouse import raw, raw_merging
@@ -48,12 +49,14 @@ def recover(
     now: Callable[[], int],
     suppression: Suppression | None = None,
     among: Container[str] | None = None,
+    progress: Progress | None = None,
 ) -> Recovery:
     """Merge raw files that the ledger does not know (`among` these names, if given), with the progress in their footers.
 
     Their rows are derived at the next publication. Torn files are put aside. A file written after a torn one may claim a window of
     which the torn file held a part, so its claims do not count, and the next sync reads these windows again. If it is unknown when
-    a torn file was written, no claim counts. `suppression`: the list, if it is open already. Raises WarehouseError.
+    a torn file was written, no claim counts. `suppression`: the list, if it is open already. `progress`: shows how much is read.
+    Raises WarehouseError.
     """
     raw.remove_unfinished(layout.raw)
     merged = index.merged_files()
@@ -74,17 +77,21 @@ def recover(
     aside = index.unreadable()
     done = 0
     early: list[Sighting] = []  # tombstones whose session has not been merged yet
+    if progress is not None:
+        progress.planned(0, sum(raw.observations(path) for _, path in pending))
     doubtful = bool(torn) or (not merged and raw.any_put_aside(layout.raw))
     for _, path in sorted(
         pending
     ):  # in the order of requests, however files are named: later facts replace earlier
         try:
-            progress = raw.read_progress(path)
+            claimed = raw.read_progress(path)
             observations = list[Observation | Unreadable]()
             for part in raw.read(path):
                 admitted = _admitted(part, suppression)
                 forgotten |= {o.session_id for o in part} - {o.session_id for o in admitted}
                 observations += admitted
+                if progress is not None:
+                    progress.read(len(part))
         except WarehouseDamagedError:
             torn.append(path)
             doubtful = True
@@ -98,11 +105,11 @@ def recover(
             observations[-1].run_id if observations else "",
             len(observations),
             now(),
-            tuple(progress.get(raw_merging.REPLACES, ())),
+            tuple(claimed.get(raw_merging.REPLACES, ())),
         )
         resolution = resolve(seen, known, aside, batch=batch.number)
         set_aside(aside, resolution)
-        changes = decode_progress(progress, batch)
+        changes = decode_progress(claimed, batch)
         above = 1 + max((o.seq for o in observations), default=-1)  # even if the footer says less
         if above > int(changes.state.get("next_seq", "0")):
             changes = replace(changes, state={**changes.state, "next_seq": str(above)})

@@ -14,7 +14,7 @@ from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import floor_ms, show
 from vapi_sessions.errors import ConfigurationError, other_organisation
 from vapi_sessions.operations.compare import differences, walk_created
-from vapi_sessions.operations.findings import REBUILD, RECONCILE, Finding, sessions_finding
+from vapi_sessions.operations.findings import REBUILD, RECONCILE, Finding, Findings
 from vapi_sessions.operations.progress import Progress
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Source
@@ -66,7 +66,15 @@ class _Listed(NamedTuple):
 class SourceComparison:
     """Finds the differences between the published warehouse and the source."""
 
-    def __init__(self, published: Published, source: Source, settings: Settings, progress: Progress) -> None:
+    def __init__(
+        self,
+        published: Published,
+        source: Source,
+        settings: Settings,
+        progress: Progress,
+        findings: Findings,
+    ) -> None:
+        self._findings = findings
         self._published = published
         self._live_sessions = published.live_sessions
         self._until = published.window.upper or 0
@@ -94,7 +102,9 @@ class SourceComparison:
             window = Window(floor_ms(ours), oldest)
             ids = self._live_sessions.ids(window)
             if ids:  # otherwise only unreadable sessions are older
-                yield sessions_finding(window, "no longer listed (aged out, or deleted)", ids, RECONCILE)
+                yield self._findings.sessions(
+                    window, "no longer listed (aged out, or deleted)", ids, RECONCILE
+                )
         lower = max(oldest, self._published.window.lower)
         if lower >= self._until:
             return
@@ -195,7 +205,7 @@ class SourceComparison:
         missing = [key for key, row in settled.items() if key not in ours and row.readable]
         if missing:
             what = "at the source and not in the warehouse"
-            yield sessions_finding(window, what, missing, _sync_since(settled[key] for key in missing))
+            yield self._findings.sessions(window, what, missing, _sync_since(settled[key] for key in missing))
         odd = [
             key
             for key, row in settled.items()
@@ -203,14 +213,14 @@ class SourceComparison:
         ]
         if odd:  # a source may leave sessions without `updatedAt` out of windows of it, so no sync sees them
             what = "at the source that cannot be read, and not kept aside"
-            yield sessions_finding(window, what, odd, RECONCILE)
+            yield self._findings.sessions(window, what, odd, RECONCILE)
         forgotten = [key for key, row in listed.items() if key in ours and not row.allowed]
         if forgotten:  # the warehouse may not know whose sessions they are
             what = "of a customer who was forgotten, and still held"
-            yield sessions_finding(window, what, forgotten, "vapi-sessions sync --full")
+            yield self._findings.sessions(window, what, forgotten, "vapi-sessions sync --full")
         gone = [key for key in ours if key not in listed]
         if gone:
-            yield sessions_finding(window, "in the warehouse and not at the source", gone, RECONCILE)
+            yield self._findings.sessions(window, "in the warehouse and not at the source", gone, RECONCILE)
         if contents:
             held = {key: row for key, row in settled.items() if key in ours and row.readable}
             yield from self._differing_contents(window, held, ours)
@@ -221,7 +231,7 @@ class SourceComparison:
         newer = [key for key, row in held.items() if row.updated_at < ours[key][0]]
         if newer:
             what = "in a newer state than at the source, and so never overwritten"
-            yield sessions_finding(
+            yield self._findings.sessions(
                 window, what, newer, f"{REBUILD}, unless the source was restored from a backup"
             )
         changed = [
@@ -229,11 +239,11 @@ class SourceComparison:
         ]
         if changed:
             what = "with another content at the source"
-            yield sessions_finding(window, what, changed, _sync_since(held[key] for key in changed))
+            yield self._findings.sessions(window, what, changed, _sync_since(held[key] for key in changed))
         rows = fingerprints.of_published(self._published.db, window)
         false = [key for key, row in held.items() if row.hash == ours[key][1] and row.rows != rows.get(key)]
         if false:
-            yield sessions_finding(window, "with other rows than their content gives", false, REBUILD)
+            yield self._findings.sessions(window, "with other rows than their content gives", false, REBUILD)
 
 
 def _sync_since(rows: Iterable[_Listed]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.operations.merge_files import unmerged_files
+from vapi_sessions.operations.running import Running, running
 from vapi_sessions.warehouse import reader
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.published_state import PublishedState
@@ -26,6 +27,7 @@ class Status:
     `checks`: rows found by each failing check; None if no check has run. `unchecked_parts`: parts where an error kept them from running.
 
     `first_sync`: "running" or "not finished" until the first sync has succeeded; it publishes parts before its end.
+    `running`: the run that is writing now.
     """
 
     warehouse: str
@@ -51,6 +53,7 @@ class Status:
     unchecked_parts: int
     bytes: dict[str, int]
     space: Space
+    running: Running | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain data, for `--json`."""
@@ -58,10 +61,13 @@ class Status:
 
 
 def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
-    """Read the status; `now` in µs. Raises ConfigurationError if nothing was published there,
+    """Read the status; `now` in µs. Raises ConfigurationError if nothing was published there and no run is writing,
     WarehouseError if another version of this program published it.
     """
     layout = Layout(warehouse)
+    writing = running(layout)
+    if writing is not None and not layout.published.exists():
+        return _unpublished(warehouse, writing)
     with reader.reading(warehouse) as db:
         reader.check_version(db, warehouse)
         state = PublishedState(db)
@@ -80,7 +86,7 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
         origin=show(ledger.origin) if ledger.origin is not None else None,
         origin_reason=facts.get("origin_reason"),
         watermark=show(watermark) if watermark is not None else None,
-        first_sync=_first_sync(outcomes),
+        first_sync=_first_sync(outcomes, writing),
         age_seconds=(now - watermark) / 1e6 if watermark is not None else None,
         gaps=[(show(lower), show(upper)) for lower, upper in ledger.gaps],
         published_at=show(int(facts["published_at"])) if "published_at" in facts else None,
@@ -108,14 +114,25 @@ def status(warehouse: Path, *, now: int, runs: int = 5) -> Status:
             "parquet": _size(layout.parquet),
         },
         space=space(layout, facts),
+        running=writing,
     )
 
 
-def _first_sync(outcomes: Sequence[str]) -> str | None:
+def _unpublished(warehouse: Path, writing: Running) -> Status:
+    """The status during a first sync that has not published anything."""
+    return Status(
+        warehouse=str(warehouse.resolve()), org_id=None, base_url=None, origin=None, origin_reason=None, watermark=None,
+        first_sync="running", age_seconds=None, gaps=[], published_at=None, snapshot=None, rows={}, deleted_sessions=0,
+        aged_out_sessions=0, pending_cost_sessions=0, unmerged_raw_files=0, unreadable={}, last_runs=[], drift={}, checks=None,
+        unchecked_parts=0, bytes={}, space=space(Layout(warehouse), {}), running=writing,
+    )  # fmt: skip
+
+
+def _first_sync(outcomes: Sequence[str], writing: Running | None) -> str | None:
     """The state of the first sync; None once a sync has succeeded. `outcomes` of all syncs, the newest first."""
     if not outcomes or "done" in outcomes:
         return None
-    return "running" if outcomes[0] == "running" else "not finished"
+    return "running" if outcomes[0] == "running" and writing is not None else "not finished"
 
 
 def _size(path: Path) -> int:

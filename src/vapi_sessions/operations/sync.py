@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from vapi_sessions import __version__
-from vapi_sessions.core import faultpoints
+from vapi_sessions.core import faultpoints, interruption
 from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.core.ledger import RequestNumbers
 from vapi_sessions.core.memory import give_back
@@ -27,6 +27,7 @@ from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import SourceUnavailableError, VapiSessionsError
 from vapi_sessions.operations.coordinator import Coordinator, RunFacts, describe
 from vapi_sessions.operations.progress import Counts, Progress, Silent
+from vapi_sessions.operations.speed import SPEED, Stopwatch
 from vapi_sessions.operations.window_buffer import PageSanitizer
 from vapi_sessions.operations.writer import Writer
 from vapi_sessions.settings import Settings
@@ -86,6 +87,8 @@ class Run:
         self.org_id: str | None = None
         self._published = False
         self._recorded = ""
+        self._finished = False
+        self._watch = Stopwatch(self.environment.monotonic)
         # One page at a time: two threads that work on pages wait for the interpreter, which takes a tenth more processor time
         # and 40 MB more, and saves 4 % of the time.
         self._working = threading.Lock()
@@ -95,7 +98,10 @@ class Run:
         key = self.settings.key()
         clocks = Clocks(self.environment.now, self._sleep)
         with self._stack:
-            self._writer = self._stack.enter_context(Writer(self.settings, clocks, self.progress))
+            self._writer = self._stack.enter_context(
+                Writer(self.settings, clocks, self.progress, self.command)
+            )
+            self.progress = self._writer.progress
             self.suppression.go_on = self._go_on
             self.numbers = RequestNumbers(int(self.index.state().get("next_seq", "1")))
             self.source = self._stack.enter_context(
@@ -115,7 +121,8 @@ class Run:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         with self._stack:
-            if error is None:
+            # An interruption was postponed until the publication of a finished run was done.
+            if error is None or (self._finished and isinstance(error, KeyboardInterrupt)):
                 if self._recorded != "done":  # `publish` records it before the publication, which shows it
                     self._record("done")
                 self._writer.conclude()
@@ -124,6 +131,7 @@ class Run:
                 if self._coordinator is not None:
                     self._coordinator.flush()
                 self._record("failed" if isinstance(error, Exception) else "interrupted", error)
+                self.progress.phase("publishing")
                 self._writer.publisher.publish()
                 self.index.checkpoint()
             except VapiSessionsError as second:
@@ -146,6 +154,7 @@ class Run:
 
         Raises ConfigurationError if the key belongs to another organisation than the warehouse.
         """
+        self.progress.phase("planning")
         plan, state = make_plan(self.settings, self.source, self.index.ledger(), self.index.open_windows())
         self._plan, self.org_id = plan, plan.org_id
         if plan.org_id is None:
@@ -160,7 +169,9 @@ class Run:
             self.progress.say(
                 f"resuming {counted(len(resumed), 'window')} that an earlier run did not finish"
             )
+        self.progress.phase("reading")
         self.progress.planned(len(plan.windows), plan.sessions)
+        self._watch.begin(self.source.traffic)
         return plan
 
     def open_coordinator(
@@ -192,7 +203,7 @@ class Run:
                 self.progress.window_done()
                 break
             faultpoints.reach("page.fetched")
-            with self._working:
+            with self._working, self._watch.loading():
                 coordinator.add(index, planned, page_read)
             sessions += len(page_read.rows)
             self.progress.read(len(page_read.rows))
@@ -203,16 +214,22 @@ class Run:
         """Commit everything that was fetched."""
         if self._coordinator is not None:
             self._coordinator.flush()
+        self._watch.read()
         if warning := describe(self.unreadable):
             self.progress.warn(warning)
         return self.counts
 
     def publish(self) -> bool:
         """Publish the committed state for readers; returns whether data files were written."""
+        self.progress.phase("publishing")
         self._record("done")
         give_back()
         self._writer.tidy()
-        self._published = self._writer.publisher.publish()
+        with interruption.postponed():
+            self._published = self._writer.publisher.publish()
+            self._finished = True
+            if speed := self._watch.speed(self.source.traffic, self.counts):
+                self.index.record(Changes(state={SPEED: msgspec.json.encode(speed).decode()}))
         return self._published
 
     # -- results -------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import floor_ms
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
-from vapi_sessions.operations.findings import IDS_NAMED, REBUILD, SYNC, Finding
+from vapi_sessions.operations.findings import REBUILD, SYNC, Finding, Findings
 from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.operations.source_comparison import Published, SourceComparison
 from vapi_sessions.settings import Settings
@@ -46,10 +46,12 @@ def verify(
     settings: Settings,
     *,
     deep: bool = False,
+    everything: bool = False,
     environment: Environment | None = None,
     progress: Progress | None = None,
 ) -> Verified:
     """Compare counts, or with `deep` every session by its content and its rows; and run the checks of `sql/checks`.
+    Findings name their first sessions, or with `everything` all of them.
 
     Changes after the watermark are not compared: no sync has read them yet. Raises ConfigurationError if there is nothing to verify or
     the key is another organisation's, and the errors of the client.
@@ -82,13 +84,15 @@ def verify(
             published = Published(
                 db, state.live_sessions(suppression), suppression, ledger.org_id, window, unreadable
             )
-            comparison = SourceComparison(published, source, settings, progress)
-            findings = list(_files(state, layout))
+            making = Findings(everything)
+            comparison = SourceComparison(published, source, settings, progress, making)
+            progress.phase("reading")
+            findings = list(_files(state, layout, making))
             try:
                 with published_errors(settings.warehouse):
                     findings += [
-                        *_forgotten(state, layout, suppression),
-                        *_failed_checks(state, layout),
+                        *_forgotten(state, layout, suppression, making),
+                        *_failed_checks(state, layout, making),
                         *comparison.findings(deep=deep),
                     ]
                     sessions = state.row_counts()["sessions"]
@@ -107,7 +111,7 @@ def verify(
             )
 
 
-def _files(state: PublishedState, layout: Layout) -> Iterator[Finding]:
+def _files(state: PublishedState, layout: Layout, making: Findings) -> Iterator[Finding]:
     """Published files that are missing, torn, or have a page with a wrong checksum. They are recorded for the next writer."""
     if "snapshot" not in state.facts:
         return
@@ -116,12 +120,16 @@ def _files(state: PublishedState, layout: Layout) -> Iterator[Finding]:
     if bad:
         with contextlib.suppress(OSError):  # the warehouse may be read-only
             damage.add(layout, [path.name for path in bad])
-        names = tuple(str(path.relative_to(layout.root)) for path in bad[:IDS_NAMED])
+        names = (str(path.relative_to(layout.root)) for path in bad)
         are = "is" if len(bad) == 1 else "are"
-        yield Finding(None, f"{counted(len(bad), 'published file')} {are} missing or damaged", names, SYNC)
+        yield making.about(
+            None, f"{counted(len(bad), 'published file')} {are} missing or damaged", names, SYNC
+        )
 
 
-def _forgotten(state: PublishedState, layout: Layout, suppression: Suppression) -> Iterator[Finding]:
+def _forgotten(
+    state: PublishedState, layout: Layout, suppression: Suppression, making: Findings
+) -> Iterator[Finding]:
     """Sessions that are on the suppression list and still in published files or in the writer's."""
     if suppression.pending:
         yield Finding(None, "a forget was begun and not completed", (), SYNC)
@@ -132,15 +140,15 @@ def _forgotten(state: PublishedState, layout: Layout, suppression: Suppression) 
     ids |= erase.in_raw(layout, holds)
     if ids:
         what = f"{counted(len(ids), 'session was', 'sessions were')} forgotten and still held"
-        yield Finding(None, what, tuple(sorted(ids)[:IDS_NAMED]), SYNC)
+        yield making.about(None, what, sorted(ids), SYNC)
     elif stale := erase.snapshots_with(layout, holds):
-        names = tuple(path.name for path in stale[:IDS_NAMED])
-        yield Finding(None, "published snapshots hold what was forgotten, or are damaged", names, SYNC)
+        names = (path.name for path in stale)
+        yield making.about(None, "published snapshots hold what was forgotten, or are damaged", names, SYNC)
 
 
-def _failed_checks(state: PublishedState, layout: Layout) -> Iterator[Finding]:
+def _failed_checks(state: PublishedState, layout: Layout, making: Findings) -> Iterator[Finding]:
     """The checks of `sql/checks` that return rows."""
     for file in resources.sql_files("checks"):
         if found := state.failed_ids(file):
             what = checks.describe(file.stem, len(found), layout.root)
-            yield Finding(None, what, tuple(dict.fromkeys(found))[:IDS_NAMED], REBUILD)
+            yield making.about(None, what, dict.fromkeys(found), REBUILD)

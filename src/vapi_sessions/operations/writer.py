@@ -11,6 +11,7 @@ from vapi_sessions.operations import erasure, policy_change
 from vapi_sessions.operations.merge_files import A_SYNC, merge_small_files
 from vapi_sessions.operations.progress import Progress
 from vapi_sessions.operations.recovery import recover
+from vapi_sessions.operations.running import Reported
 from vapi_sessions.operations.take_over import take_over
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.environment import Clocks
@@ -31,7 +32,7 @@ class Writer:
     stricter. On exit it closes the index, erases what the run found to be forgotten, and releases the lock.
     """
 
-    def __init__(self, settings: Settings, clocks: Clocks, progress: Progress) -> None:
+    def __init__(self, settings: Settings, clocks: Clocks, progress: Progress, command: str) -> None:
         self.layout = Layout(settings.warehouse, Keep(settings.keep_snapshots, settings.keep_hours))
         self.sanitizer = settings.sanitizer()
         #: Raw files of earlier runs that were merged on entry.
@@ -40,6 +41,7 @@ class Writer:
         self._time_zone = settings.time_zone
         self._clocks = clocks
         self._progress = progress
+        self._command = command
         self._stack = ExitStack()
         self._erasure_due = False
 
@@ -49,6 +51,9 @@ class Writer:
         with self._stack:
             self._stack.enter_context(fewer_collections())
             self._stack.enter_context(writer_lock(layout))
+            self._progress = self._stack.enter_context(
+                Reported(self._progress, layout, self._command, self._clocks.now)
+            )
             self.suppression = Suppression.open(layout, create=True, region=self._region)
             take_over(layout, self.suppression, self._clocks, self._progress.say)
             self._stack.callback(self._erase_if_due)  # after the index is closed, before the lock is released
@@ -59,7 +64,9 @@ class Writer:
             self._complete_forget()
             self._apply_policy()
             staging = Staging.begin(layout.staging)
-            self.publisher = Publisher(self.index, layout, staging, self._clocks.now, self._progress.say)
+            self.publisher = Publisher(
+                self.index, layout, staging, self._clocks.now, self._progress.say, self._progress.publishing
+            )
             if snapshot := self.index.state().get("snapshot"):
                 self.suppression.trust(CustomersHeld(layout.parquet / snapshot))
             self._stack = self._stack.pop_all()
@@ -67,6 +74,11 @@ class Writer:
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
+
+    @property
+    def progress(self) -> Progress:
+        """The display, which other processes see too while the warehouse is open."""
+        return self._progress
 
     def conclude(self) -> None:
         """The run has ended well: look for sessions that it found to be forgotten; all changes are in the database file."""

@@ -198,6 +198,7 @@ class Source:
             raise self._connection_errors.error(error) from None
         with self.traffic.lock:
             self.traffic.bytes += len(response.content)
+            self.traffic.seconds += monotonic() - sent
         if 200 <= response.status_code < 300 or (absent_ok and response.status_code == 404):
             return response
         self._retries.answered = self._retries.answered or is_from_source(response)

@@ -45,12 +45,13 @@ class RetryableError(Exception):
 
 @dataclass(slots=True)
 class Traffic:
-    """Counts of what the client did, for the run's record."""
+    """Counts of what the client did, for the run's record. `seconds` of all requests together, without waits."""
 
     requests: int = 0
     retries: int = 0
     throttled: int = 0
     bytes: int = 0
+    seconds: float = 0.0
     waited: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 

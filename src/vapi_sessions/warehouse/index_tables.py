@@ -111,12 +111,7 @@ class IndexTables(Database):
 
     def open_windows(self) -> list[OpenWindow]:
         """Windows that an earlier run did not finish."""
-        found = self.rows(
-            "SELECT run_id, window_index, epoch_us(lower_bound), epoch_us(upper_bound), greatest(0, expected - distinct_ids), "
-            "epoch_us(claimed_until), left_to_read "
-            "FROM sync.windows WHERE verdict = 'open' ORDER BY lower_bound"
-        )
-        return [OpenWindow._make((*row[:6], msgspec.json.decode(row[6] or "[]"))) for row in found]
+        return open_windows_of(self.rows)
 
     def _supersede_windows(self) -> None:
         self.run("UPDATE sync.windows SET verdict = 'superseded' WHERE verdict = 'open'")
@@ -340,3 +335,13 @@ class IndexTables(Database):
 
 def _placeholders(count: int) -> str:
     return ", ".join("?" * count)
+
+
+def open_windows_of(query: Callable[[str], list[tuple[Any, ...]]]) -> list[OpenWindow]:
+    """Windows that an earlier run did not finish. `query` gives the rows of a query, also in the published database."""
+    found = query(
+        "SELECT run_id, window_index, epoch_us(lower_bound), epoch_us(upper_bound), greatest(0, expected - distinct_ids), "
+        "epoch_us(claimed_until), left_to_read "
+        "FROM sync.windows WHERE verdict = 'open' ORDER BY lower_bound"
+    )
+    return [OpenWindow._make((*row[:6], msgspec.json.decode(row[6] or "[]"))) for row in found]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from vapi_sessions.errors import WarehouseBusyError, WarehouseError
 
 #: Names in the directory of temporary files that stay for the next run begin with this.
 KEPT: Final = "views-"
+#: Seconds between attempts to take the lock.
+_LOOKS: Final = (0.005, 0.01, 0.02, 0.04, 0.0)
 #: Permission bits that let other users change a directory.
 _WRITABLE: Final = stat.S_IWGRP | stat.S_IWOTH
 
@@ -61,6 +64,16 @@ class Layout:
         return self.root / "damaged.json"
 
     @property
+    def running(self) -> Path:
+        """What the current run tells of itself."""
+        return self.root / "running.json"
+
+    @property
+    def lock(self) -> Path:
+        """The file on which the writer holds a lock."""
+        return self.root / ".lock"
+
+    @property
     def published(self) -> Path:
         """The database with the views, which people open."""
         return self.root / PUBLISHED
@@ -100,7 +113,8 @@ class Layout:
             *logs,
             self.suppression,
             self.damaged,
-            self.root / ".lock",
+            self.running,
+            self.lock,
             self.root / ".schedule",
         )
 
@@ -167,19 +181,38 @@ def writer_lock(layout: Layout) -> Iterator[None]:
     layout.check()
     with disk_errors(layout.root):
         layout.scratch.mkdir(mode=0o700, exist_ok=True)  # may be missing in a copy of a warehouse
-        descriptor = files.open_lock_file(layout.root / ".lock")
+        descriptor = files.open_lock_file(layout.lock)
     try:
         with disk_errors(layout.root):
-            if not files.lock(descriptor, layout.root):
+            if not _locked_soon(descriptor, layout.root):
                 raise WarehouseBusyError(
                     f"Another run (pid {_holder(descriptor)}) is writing to {layout.root}.",
                     "Wait until it is done, then run again.",
                 )
             files.write_lock_file(descriptor, f"{os.getpid()}\n")
             files.empty_directory(layout.scratch, keep=KEPT)  # leftovers of a killed process
+            layout.running.unlink(missing_ok=True)
         yield
     finally:
         os.close(descriptor)
+
+
+def is_locked(layout: Layout) -> bool:
+    """Whether a process holds the writer's lock. Needs no permission to write."""
+    try:
+        with files.opened(layout.lock) as descriptor:
+            return not files.lock(descriptor, layout.root, shared=True)
+    except (OSError, WarehouseError):  # without a lock nobody writes
+        return False
+
+
+def _locked_soon(descriptor: int, where: Path) -> bool:
+    """Take the lock. `is_locked` of another process may hold it for an instant."""
+    for wait in _LOOKS:
+        if files.lock(descriptor, where):
+            return True
+        time.sleep(wait)
+    return False
 
 
 def _holder(descriptor: int) -> str:

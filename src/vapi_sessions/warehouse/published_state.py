@@ -12,9 +12,9 @@ import duckdb
 from vapi_sessions import schema
 from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.core.ledger import Ledger
-from vapi_sessions.core.records import Part
+from vapi_sessions.core.records import OpenWindow, Part
 from vapi_sessions.warehouse import checks
-from vapi_sessions.warehouse.index_tables import parts_of
+from vapi_sessions.warehouse.index_tables import open_windows_of, parts_of
 from vapi_sessions.warehouse.live_sessions import LiveSessions
 from vapi_sessions.warehouse.suppression import Suppression
 
@@ -53,6 +53,10 @@ class PublishedState:
             origin=None if origin is None else int(origin),
             completed=IntervalSet(intervals),
         )
+
+    def open_windows(self) -> list[OpenWindow]:
+        """Windows that an earlier run did not finish."""
+        return open_windows_of(self._rows)
 
     def parts(self) -> list[Part]:
         """The published parts."""

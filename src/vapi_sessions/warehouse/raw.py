@@ -132,6 +132,12 @@ def first_request(path: Path) -> int:
         return min((int(statistics.min) for statistics in found if statistics is not None), default=0)
 
 
+def observations(path: Path) -> int:
+    """The number of observations in the batch. Raises WarehouseDamagedError if the file is torn."""
+    with _whole(path):
+        return int(pq.read_metadata(path).num_rows)
+
+
 def read_progress(path: Path) -> dict[str, Any]:
     """The progress in the footer. Raises WarehouseDamagedError if the file is torn."""
     with _whole(path):

@@ -47,8 +47,10 @@ class SnapshotWriter:
     batches: Mapping[int, str]
     lost: Mapping[int, frozenset[str]]
 
-    def write(self, parts: Iterable[Part], rewrites: Sequence[Rewrite]) -> list[Part]:
-        """Write every file of the snapshot durably; returns the parts that are new.
+    def write(
+        self, parts: Iterable[Part], rewrites: Sequence[Rewrite], wrote: Callable[[int, int], None]
+    ) -> list[Part]:
+        """Write every file of the snapshot durably; returns the parts that are new. `wrote` is told how many of them are written.
 
         Raises WarehouseDamagedError if lost rows are not in `raw/`, WarehouseError, OSError.
         """
@@ -61,7 +63,11 @@ class SnapshotWriter:
             if part.lower not in replaced:
                 self._link(part, part.files)
         with ThreadPoolExecutor(THREADS, "publish") as pool:
-            written = [self._part(rewrite, pool) for rewrite in rewrites]
+            written: list[Part] = []
+            wrote(0, len(rewrites))
+            for rewrite in rewrites:
+                written.append(self._part(rewrite, pool))
+                wrote(len(written), len(rewrites))
         for table in schema.TABLES:
             if not any((directory / table.name).glob(PARTS)):  # so that a glob finds the columns
                 write_empty(table, directory / table.name / "created_month=1970-01" / "empty.parquet")

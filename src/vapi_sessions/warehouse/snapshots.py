@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from vapi_sessions import schema
-from vapi_sessions.core import faultpoints
+from vapi_sessions.core import faultpoints, interruption
 from vapi_sessions.core.disk_errors import disk_errors, link_in_our_place
 from vapi_sessions.core.files import point_link, sync_directory
 from vapi_sessions.core.records import Part
@@ -42,13 +42,16 @@ _NO_LATEST: Final = "told_of_no_links"
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """Publishes the committed state of the index. `now` gives µs; `say` takes messages for the user."""
+    """Publishes the committed state of the index. `now` gives µs; `say` takes messages for the user; `wrote` is told how many
+    parts are written, of how many. Ctrl-C is postponed until a publication is done: stopped half-way it would have to begin again.
+    """
 
     index: Index
     layout: Layout
     staging: Staging
     now: Callable[[], int]
     say: Callable[[str], None] = lambda text: None
+    wrote: Callable[[int, int], None] = lambda done, total: None
 
     def publish(self, *, force: bool = False) -> bool:
         """Publish the committed state; returns whether data files were written.
@@ -57,6 +60,10 @@ class Publisher:
         torn or listed in `damaged.json` are derived again from `raw/`, in a new snapshot; with `force` all files are. A publication
         that fails leaves no snapshot. Raises WarehouseDamagedError if lost rows are not in `raw/`, WarehouseError.
         """
+        with interruption.postponed():
+            return self._publish(force=force)
+
+    def _publish(self, *, force: bool) -> bool:
         faultpoints.reach("publish.begun")
         index, layout = self.index, self.layout
         with disk_errors(layout.parquet):
@@ -108,7 +115,7 @@ class Publisher:
         faultpoints.reach("publish.planned")
         try:
             writer = SnapshotWriter(index, self.staging, self.layout.raw, draft, batches, lost)
-            written = writer.write(parts, rewrites)
+            written = writer.write(parts, rewrites, self.wrote)
             replaced = [part for rewrite in rewrites for part in rewrite.replaced]
             begins = {part.lower for part in replaced}
             kept = [part for part in parts if part.lower not in begins]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from vapi_sessions.cli.options import Warehouse, command_settings
-from vapi_sessions.cli.output import print_names, warn
+from vapi_sessions.cli.options import Everything, Warehouse, command_settings
+from vapi_sessions.cli.output import NAMED, and_more, print_names, warn
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import ConfigurationError
@@ -72,6 +72,7 @@ def forget(
             help="Remove an entry from the suppression list, by its name or by the forgotten value.",
         ),
     ] = None,
+    everything: Everything = False,
     warehouse: Warehouse = None,
 ) -> None:
     """Erase sessions, or all sessions of a customer, from every file of the warehouse, and keep them from coming back."""
@@ -93,7 +94,7 @@ def forget(
             "Give only one of them.",
         )
     if show_list:
-        _print_list(operation.listed(settings))
+        _print_list(operation.listed(settings), everything=everything)
     elif remove:
         for kind, count in operation.remove(settings, remove):
             print(
@@ -104,29 +105,34 @@ def forget(
         done = operation.forget(
             settings, whom, dry_run=dry_run, say=lambda text: print(text, file=sys.stderr)
         )
-        _print_forgotten(done, mentions=mentions)
+        _print_forgotten(done, mentions=mentions, everything=everything)
 
 
-def _print_list(entries: Sequence[Entry]) -> None:
+def _print_list(entries: Sequence[Entry], *, everything: bool) -> None:
     if not entries:
         print("The suppression list is empty: nothing was forgotten here.")
         return
     print(f"{'entry':8}  {'since':24}  {'sessions':>8}  kind")
-    for entry in entries:
+    shown = entries if everything else entries[:NAMED]
+    for entry in shown:
         since = show(entry.at) if entry.at else "unknown"
         print(f"{entry.name:8}  {since:24}  {entry.sessions:>8,}  {_WORDS.get(entry.kind, entry.kind)}")
+    if more := len(entries) - len(shown):
+        print(and_more(more))
     print(
         "The list does not reveal the forgotten values. To remove an entry: vapi-sessions forget --remove ENTRY"
     )
 
 
-def _print_forgotten(done: Forgotten, *, mentions: bool) -> None:
+def _print_forgotten(done: Forgotten, *, mentions: bool, everything: bool) -> None:
     print(
         f"{'Would erase' if done.dry_run else 'Erased'} {counted(len(done.ids), 'session')} "
         f"({counted(done.observations, 'observation')} in raw/), "
         f"{counted(len(done.snapshots), 'published snapshot')} and {counted(len(done.files), 'other file')}"
     )
-    print_names((*done.ids, *done.snapshots, *done.files))
+    everything = everything or not done.dry_run  # what was erased cannot be listed again
+    for names in (done.ids, done.snapshots, done.files):
+        print_names(names, everything=everything)
     for customer in done.customers:
         entry = f" (entry {customer.entry})" if customer.entry else ""
         found = f"{counted(customer.sessions, 'session')} found" if customer.sessions else "no session found"
@@ -135,10 +141,10 @@ def _print_forgotten(done: Forgotten, *, mentions: bool) -> None:
         verb = "mentions" if len(done.mentions) == 1 else "mention"
         included = "included above" if mentions else "not erased; add --mentions to erase"
         print(f"{counted(len(done.mentions), 'session')} of others {verb} these customers ({included}):")
-        print_names(done.mentions)
+        print_names(done.mentions, everything=everything)
     if done.absent and done.ids:
         print("Given sessions that are not in the warehouse:")
-        print_names(done.absent)
+        print_names(done.absent, everything=everything)
     if not done.ids:
         print("No session in the warehouse matches: there was nothing to erase.")
     if done.dropped:

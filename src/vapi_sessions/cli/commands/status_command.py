@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vapi_sessions.cli import options
-from vapi_sessions.cli.output import duration
+from vapi_sessions.cli.output import bounded, duration
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import DifferenceError, plain
 
@@ -29,6 +29,7 @@ def status(
         str | None,
         typer.Option(metavar="DURATION", help="Exit with code 6 if the warehouse is older than this."),
     ] = None,
+    everything: options.Everything = False,
 ) -> None:
     """Show how fresh and how complete the warehouse is."""
     from vapi_sessions.operations.status import status as read_status
@@ -39,17 +40,27 @@ def status(
     if as_json:
         print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
     else:
-        print_status(found)
+        print_status(found, everything=everything)
     if limit is not None and (found.age_seconds is None or found.age_seconds > limit / 1e6):
         age = "never synced" if found.age_seconds is None else f"{duration(found.age_seconds)} old"
-        raise DifferenceError(f"The warehouse is {age}, more than {max_age}.", "Run vapi-sessions sync.")
+        remedy = (
+            "A run is writing to it: see vapi-sessions status."
+            if found.running
+            else "Run vapi-sessions sync."
+        )
+        raise DifferenceError(f"The warehouse is {age}, more than {max_age}.", remedy)
 
 
-def print_status(status: Status) -> None:
-    """One fact a line, then the last runs."""
+def print_status(status: Status, *, everything: bool = False) -> None:
+    """One fact a line, then the last runs. Of long lists only the beginning, unless `everything` is to be shown."""
     from vapi_sessions.operations.coordinator import describe
 
     _line("warehouse", status.warehouse)
+    if status.running is not None:
+        _line("running", status.running.text)
+    if not status.rows:
+        _line("complete until", "nothing yet: the first sync has not published anything")
+        return
     _line("organisation", status.org_id or "not seen yet")
     _line("source", status.base_url or "-")
     _line("history from", f"{status.origin} ({status.origin_reason})" if status.origin else "-")
@@ -59,7 +70,8 @@ def print_status(status: Status) -> None:
         print(plain(f"first sync {status.first_sync}: complete until {until}"))
     else:
         _line("complete until", until)
-    _line("gaps", "; ".join(f"{lower} … {upper}" for lower, upper in status.gaps) or "none")
+    gaps = (f"{lower} … {upper}" for lower, upper in status.gaps)
+    _line("gaps", "; ".join(bounded(gaps, everything=everything)) or "none")
     _line("rows", ", ".join(f"{count:,} {table}" for table, count in status.rows.items()))
     _line(
         "sessions",
@@ -74,10 +86,11 @@ def print_status(status: Status) -> None:
         _line(
             "unmerged", f"{counted(count, 'raw file')}; the next sync merges {'it' if count == 1 else 'them'}"
         )
-    if warning := describe(status.unreadable):
+    if warning := describe(status.unreadable, everything=everything):
         _line("unreadable", warning)
     if status.drift:
-        _line("drift", ", ".join(f"{name} ({count:,})" for name, count in status.drift.items()))
+        fields = (f"{name} ({count:,})" for name, count in status.drift.items())
+        _line("drift", ", ".join(bounded(fields, everything=everything)))
     for line in _checks(status):
         _line("checks", line)
     print("last runs")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vapi_sessions.cli.options import BaseUrl, PageSize, Warehouse, command_settings
-from vapi_sessions.cli.output import print_names, upper_bound
+from vapi_sessions.cli.options import BaseUrl, Everything, PageSize, Warehouse, command_settings
+from vapi_sessions.cli.output import NAMED, and_more, print_names, upper_bound
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import DifferenceError, plain
@@ -24,6 +24,7 @@ def verify(
         typer.Option("--deep", help="Compare the content and the rows of every session, not only counts."),
     ] = False,
     page_size: PageSize = None,
+    everything: Everything = False,
 ) -> None:
     """Compare the warehouse with the source and list the differences; exit with code 6 if there are any."""
     from vapi_sessions.cli.display import display
@@ -32,10 +33,13 @@ def verify(
 
     settings = command_settings(warehouse=warehouse, base_url=base_url, page_size=page_size)
     with display("verify") as progress:
-        done = run(settings, deep=deep, progress=progress)
-    for finding in done.findings:
+        done = run(settings, deep=deep, everything=everything, progress=progress)
+    shown = done.findings if everything else done.findings[:NAMED]
+    for finding in shown:
         _print_finding(finding)
-    if unreadable := describe(done.unreadable):
+    if more := len(done.findings) - len(shown):
+        print(and_more(more))
+    if unreadable := describe(done.unreadable, everything=everything):
         print(plain(f"warning: {unreadable}"))
     how, sessions = "row by row" if deep else "by counts", counted(done.sessions, "session")
     if done.findings:
@@ -54,4 +58,5 @@ def _print_finding(finding: Finding) -> None:
     if finding.window is not None:
         where = f"created {show(finding.window.lower)} … {upper_bound(finding.window.upper)}: "
     print(plain(f"{where}{finding.what}; remedy: {finding.remedy}"))
-    print_names(finding.ids)
+    more = finding.number - len(finding.ids)
+    print_names([*finding.ids, and_more(more)] if more > 0 else finding.ids)
