@@ -7,7 +7,7 @@ import stat
 import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -81,6 +81,11 @@ class Settings(BaseSettings):
     pseudonym_key_file: KeyFile | None = None
     redact_names: Listed = ()
     redact_paths: Listed = ()
+
+    #: Of messages of the command line on stderr.
+    log_format: Literal["text", "json"] = "text"
+    #: Time after which `sync` also reconciles; None: never.
+    reconcile_every: Annotated[Duration, Field(gt=0)] | None = None
 
     #: Of days and hours in the views; None keeps the warehouse's, which is UTC at first.
     time_zone: str | None = None

@@ -20,7 +20,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from vapi_sessions.cli import streams
+from vapi_sessions.cli import messages, streams
+from vapi_sessions.cli.json_lines import JsonLines, OnlyWarnings
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import plain
 from vapi_sessions.operations.progress import Counts
@@ -29,8 +30,12 @@ _NARROW: Final = 80  # columns; the whole bar does not fit into fewer
 _LINE_EVERY: Final = 5.0  # seconds between plain lines
 
 
-def display(title: str) -> Bars | Lines:
-    """The implementation of `progress.Progress` that suits stderr; a context manager."""
+def display(title: str) -> Bars | Lines | OnlyWarnings:
+    """The implementation of `progress.Progress` that suits stderr and the options; a context manager."""
+    if messages.style.as_json:
+        return JsonLines(title)
+    if messages.style.quiet:
+        return OnlyWarnings(title)
     return Bars(title) if sys.stderr.isatty() else Lines(title)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import typer
 
 from vapi_emulator import EmulatorError
-from vapi_sessions.cli import options, signals, streams
+from vapi_sessions.cli import messages, options, signals, streams
 from vapi_sessions.cli.output import warn
 from vapi_sessions.errors import ConfigurationError, VapiSessionsError, WarehouseError, plain
 
@@ -75,7 +75,8 @@ def first_interrupt() -> str:
     """The line to print at once on the first Ctrl-C; empty for commands that end immediately."""
     if options.current.command not in _STORING:
         return ""
-    return "Interrupted: storing what has arrived. Interrupt again to end at once."
+    text = "Interrupted: storing what has arrived. Interrupt again to end at once."
+    return messages.json_line("warning", "interrupted", text) if messages.style.as_json else text
 
 
 def _interrupted() -> int:
@@ -101,9 +102,8 @@ def _usage_error(error: Any) -> int:
 
 
 def _fail(fact: str, remedy: str, code: int) -> int:
-    if options.current.debug and sys.exc_info()[0] is not None:
-        traceback.print_exc()
-    print(f"error: {fact}", file=sys.stderr)
-    if remedy:
-        print(remedy, file=sys.stderr)
+    trace = traceback.format_exc() if options.current.debug and sys.exc_info()[0] is not None else ""
+    text = f"{trace}error: {fact}" + (f"\n{remedy}" if remedy else "")
+    fields = {"traceback": trace} if trace else {}
+    messages.log("error", "error", fact, text=text, remedy=remedy, code=code, **fields)
     return code

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 
+from vapi_sessions.cli import messages
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.errors import plain
 
@@ -32,4 +32,11 @@ def print_names(names: Iterable[str]) -> None:
 
 def warn(text: str) -> None:
     """One line on stderr. A warning does not change the exit code."""
-    print(f"warning: {plain(text)}", file=sys.stderr)
+    messages.log("warning", "warning", text, text=f"warning: {plain(text)}")
+
+
+def summary(*lines: str, **figures: object) -> None:
+    """What a run has done: on stdout, unless --quiet is given. With JSON lines the figures are also a line on stderr."""
+    if not messages.style.quiet:
+        print(*lines, sep="\n")
+    messages.log("info", "summary", " · ".join(lines), text="", **figures)

@@ -34,7 +34,7 @@ from vapi_sessions.source.client import Source
 from vapi_sessions.source.environment import Clocks, Environment
 from vapi_sessions.source.pagination import walk
 from vapi_sessions.source.planning import Plan, make_plan
-from vapi_sessions.warehouse import checks
+from vapi_sessions.warehouse import checks, told_drift
 from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.suppression import Suppression
 
@@ -85,6 +85,7 @@ class Run:
         self._plan = Plan()
         self.org_id: str | None = None
         self._published = False
+        self._new_drift: tuple[str, ...] = ()
         self._recorded = ""
         # One page at a time: two threads that work on pages wait for the interpreter, which takes a tenth more processor time
         # and 40 MB more, and saves 4 % of the time.
@@ -127,7 +128,7 @@ class Run:
                 self._writer.publisher.publish()
                 self.index.checkpoint()
             except VapiSessionsError as second:
-                self.progress.say(f"the pages that had arrived could not be kept: {second.fact}")
+                self.progress.warn(f"the pages that had arrived could not be kept: {second.fact}")
 
     @property
     def index(self) -> Index:
@@ -208,10 +209,14 @@ class Run:
         return self.counts
 
     def publish(self) -> bool:
-        """Publish the committed state for readers; returns whether data files were written."""
+        """Publish the committed state for readers, and tell fields that are new; returns whether data files were written."""
         self._record("done")
         give_back()
         self._published = self._writer.publisher.publish()
+        if news := told_drift.news(self.index.state()):
+            self.progress.warn(told_drift.describe(news))
+            self.index.record(Changes(state=told_drift.told(self.index.state())))
+            self._new_drift += news
         return self._published
 
     # -- results -------------------------------------------------------------------------------------------------
@@ -242,6 +247,7 @@ class Run:
             counts=self.counts,
             unreadable=self.unreadable,
             failing_checks=checks.failing(self.index.state()) or {},
+            new_drift=self._new_drift,
         )
 
     # -- internals -----------------------------------------------------------------------------------------------

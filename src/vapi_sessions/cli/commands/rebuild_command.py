@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vapi_sessions.cli.options import TimeZone, Warehouse, command_settings
+from vapi_sessions.cli.output import summary
 from vapi_sessions.core.wording import counted
 
 
@@ -19,4 +20,5 @@ def rebuild(warehouse: Warehouse = None, time_zone: TimeZone = None) -> None:
             time_zone=settings.time_zone,
             progress=progress,
         )
-    print(f"Rebuilt {counted(sessions, 'session')} from {counted(files, 'raw file')}.")
+    text = f"Rebuilt {counted(sessions, 'session')} from {counted(files, 'raw file')}."
+    summary(text, sessions=sessions, raw_files=files)
