@@ -14,7 +14,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from vapi_sessions import __version__
-from vapi_sessions.cli import exit_codes, messages, options, signals
+from vapi_sessions.cli import exit_codes, log, options, signals
 from vapi_sessions.cli.commands.demo_command import demo
 from vapi_sessions.cli.commands.describe_command import describe
 from vapi_sessions.cli.commands.export_command import export
@@ -65,9 +65,7 @@ def _main(
     ] = False,
 ) -> None:
     options.current = options.GlobalOptions(warehouse, base_url, debug, context.invoked_subcommand)
-    messages.configure(
-        quiet=quiet, verbose=verbose, log_format=log_format, command=context.invoked_subcommand
-    )
+    log.configure(quiet=quiet, verbose=verbose, log_format=log_format, command=context.invoked_subcommand)
 
 
 @functools.cache
@@ -85,7 +83,7 @@ def _commands(*, emulator: bool) -> Callable[..., object]:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    with messages.session(sys.argv[1:], os.environ), signals.listening(exit_codes.first_interrupt):
+    with log.session(sys.argv[1:], os.environ), signals.listening(exit_codes.first_interrupt):
         emulator = bool({"emulate", "-h", "--help"} & set(sys.argv[1:])) or len(sys.argv) == 1
         code = exit_codes.exit_code(
             lambda: _commands(emulator=emulator)(prog_name="vapi-sessions", standalone_mode=False)

@@ -20,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from vapi_sessions.cli import messages, streams
+from vapi_sessions.cli import log, streams
 from vapi_sessions.cli.json_lines import JsonLines, OnlyWarnings
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import plain
@@ -32,9 +32,9 @@ _LINE_EVERY: Final = 5.0  # seconds between plain lines
 
 def display(title: str) -> Bars | Lines | OnlyWarnings:
     """The implementation of `progress.Progress` that suits stderr and the options; a context manager."""
-    if messages.style.as_json:
+    if log.style.as_json:
         return JsonLines(title)
-    if messages.style.quiet:
+    if log.style.quiet:
         return OnlyWarnings(title)
     return Bars(title) if sys.stderr.isatty() else Lines(title)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import typer
 
 from vapi_emulator import EmulatorError
-from vapi_sessions.cli import messages, options, signals, streams
+from vapi_sessions.cli import log, options, signals, streams
 from vapi_sessions.cli.output import warn
 from vapi_sessions.errors import ConfigurationError, VapiSessionsError, WarehouseError, plain
 
@@ -76,7 +76,7 @@ def first_interrupt() -> str:
     if options.current.command not in _STORING:
         return ""
     text = "Interrupted: storing what has arrived. Interrupt again to end at once."
-    return messages.json_line("warning", "interrupted", text) if messages.style.as_json else text
+    return log.json_line("warning", "interrupted", text) if log.style.as_json else text
 
 
 def _interrupted() -> int:
@@ -105,5 +105,5 @@ def _fail(fact: str, remedy: str, code: int) -> int:
     trace = traceback.format_exc() if options.current.debug and sys.exc_info()[0] is not None else ""
     text = f"{trace}error: {fact}" + (f"\n{remedy}" if remedy else "")
     fields = {"traceback": trace} if trace else {}
-    messages.log("error", "error", fact, text=text, remedy=remedy, code=code, **fields)
+    log.write("error", "error", fact, text=text, remedy=remedy, code=code, **fields)
     return code

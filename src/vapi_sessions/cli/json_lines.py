@@ -8,7 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
-from vapi_sessions.cli import messages
+from vapi_sessions.cli import log
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import plain
 from vapi_sessions.operations.progress import Counts, Silent
@@ -32,7 +32,7 @@ class OnlyWarnings(Silent):
 
     def warn(self, text: str) -> None:
         """Write a warning."""
-        messages.log("warning", "warning", text, text=f"{self.title}: warning: {plain(text)}")
+        log.write("warning", "warning", text, text=f"{self.title}: warning: {plain(text)}")
 
 
 class JsonLines(OnlyWarnings):
@@ -50,7 +50,7 @@ class JsonLines(OnlyWarnings):
         """Write the totals."""
         self._windows, self._total, self._started = windows, sessions, self._monotonic()
         text = f"{counted(sessions, 'session')} to read in {counted(windows, 'window')}"
-        messages.log("info", "plan", text, windows=windows, sessions=sessions)
+        log.write("info", "plan", text, windows=windows, sessions=sessions)
 
     def read(self, sessions: int) -> None:
         """Write the progress, at most every few seconds."""
@@ -62,7 +62,7 @@ class JsonLines(OnlyWarnings):
             self._last = now
         rate = self._read / max(now - self._started, 1e-3)
         left = max(0, self._total - self._read) / rate if self._total is not None and rate else None
-        messages.log(
+        log.write(
             "info",
             "progress",
             f"{counted(self._read, 'session')} read",
@@ -88,12 +88,12 @@ class JsonLines(OnlyWarnings):
         """Write a wait of a second or more."""
         if seconds >= 1:
             text = f"waiting {seconds:.0f} s: {reason}"
-            messages.log("info", "wait", text, seconds=round(seconds, 3), reason=plain(reason))
+            log.write("info", "wait", text, seconds=round(seconds, 3), reason=plain(reason))
 
     def phase(self, name: str) -> None:
         """Write the phase that begins."""
-        messages.log("info", "phase", name, phase=name)
+        log.write("info", "phase", name, phase=name)
 
     def say(self, text: str) -> None:
         """Write a message."""
-        messages.log("info", "message", text)
+        log.write("info", "message", text)

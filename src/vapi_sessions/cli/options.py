@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from vapi_sessions.cli import messages
+from vapi_sessions.cli import log
 from vapi_sessions.cli.output import warn
 from vapi_sessions.core.timestamps import parse_duration
 from vapi_sessions.errors import ConfigurationError
@@ -115,7 +115,7 @@ def with_messages(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def wrapped(*, quiet: bool, verbose: bool, log_format: str | None, **given: Any) -> None:
-        messages.configure(quiet=quiet, verbose=verbose, log_format=log_format)
+        log.configure(quiet=quiet, verbose=verbose, log_format=log_format)
         command(**given)
 
     own = inspect.signature(command, eval_str=True)

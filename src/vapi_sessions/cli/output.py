@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from vapi_sessions.cli import messages
+from vapi_sessions.cli import log
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.errors import plain
 
@@ -32,11 +32,11 @@ def print_names(names: Iterable[str]) -> None:
 
 def warn(text: str) -> None:
     """One line on stderr. A warning does not change the exit code."""
-    messages.log("warning", "warning", text, text=f"warning: {plain(text)}")
+    log.write("warning", "warning", text, text=f"warning: {plain(text)}")
 
 
 def summary(*lines: str, **figures: object) -> None:
     """What a run has done: on stdout, unless --quiet is given. With JSON lines the figures are also a line on stderr."""
-    if not messages.style.quiet:
+    if not log.style.quiet:
         print(*lines, sep="\n")
-    messages.log("info", "summary", " · ".join(lines), text="", **figures)
+    log.write("info", "summary", " · ".join(lines), text="", **figures)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vapi_sessions.cli import messages, options
+from vapi_sessions.cli import log, options
 
 
 def schedule(
@@ -24,4 +24,4 @@ def schedule(
 
     settings = options.command_settings(warehouse=warehouse, base_url=base_url)
     interval = options.duration("--every", every) if every is not None else None
-    serve(settings, interval=interval, cron=cron, say=lambda text: messages.log("info", "message", text))
+    serve(settings, interval=interval, cron=cron, say=lambda text: log.write("info", "message", text))

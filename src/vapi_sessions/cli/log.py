@@ -50,12 +50,12 @@ style = Style()
 _command: str | None = None
 
 
-def log(level: Level, event: str, message: str, *, text: str | None = None, **fields: object) -> None:
+def write(level: Level, event: str, message: str, *, text: str | None = None, **fields: object) -> None:
     """Write one message, with its fields if it becomes a JSON line. `text`: how it reads as text, if not as `message`; "" for not at all."""
     if _LEVELS.index(level) < _LEVELS.index(style.least):
         return
     if style.as_json:
-        print(json_line(level, event, message, **fields), file=_stderr(), flush=True)
+        _write_line(json_line(level, event, message, **fields))
     elif text != "":
         print(message if text is None else text, file=sys.stderr, flush=True)
 
@@ -135,8 +135,10 @@ def _format_given(arguments: Sequence[str], environment: Mapping[str, str]) -> s
     return found
 
 
-def _stderr() -> TextIO:
-    return sys.stderr.stream if isinstance(sys.stderr, _EveryLine) else sys.stderr
+def _write_line(line: str) -> None:
+    stream = sys.stderr.stream if isinstance(sys.stderr, _EveryLine) else sys.stderr
+    stream.write(f"{line}\n")  # at once: `print` would let the line of another thread come between
+    stream.flush()
 
 
 class _EveryLine(io.TextIOBase):
@@ -175,8 +177,8 @@ class _EveryLine(io.TextIOBase):
         return True
 
     def _log(self, line: str) -> None:
-        if line.strip():
-            log("info", "output", line.rstrip())
+        if line.strip():  # also with --quiet: it may be an error
+            _write_line(json_line("info", "output", line.rstrip()))
 
 
 def _show_warning(
@@ -187,11 +189,12 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    log("warning", "warning", f"{category.__name__}: {message} ({filename}:{lineno})")
+    write("warning", "warning", f"{category.__name__}: {message} ({filename}:{lineno})")
 
 
 class _Details(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record of our own logger."""
-        level = next((name for name in reversed(_LEVELS) if record.levelname == name.upper()), "info")
-        log(level, getattr(record, "event", "message"), record.getMessage(), **getattr(record, "fields", {}))  # type: ignore[arg-type]  # a name out of _LEVELS
+        """Write a record of `core.details`."""
+        write(
+            "debug", getattr(record, "event", "output"), record.getMessage(), **getattr(record, "fields", {})
+        )
