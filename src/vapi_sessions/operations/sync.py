@@ -210,13 +210,11 @@ class Run:
 
     def publish(self) -> bool:
         """Publish the committed state for readers, and tell fields that are new; returns whether data files were written."""
+        self._tell_drift()
         self._record("done")
         give_back()
         self._published = self._writer.publisher.publish()
-        if news := told_drift.news(self.index.state()):
-            self.progress.warn(told_drift.describe(news))
-            self.index.record(Changes(state=told_drift.told(self.index.state())))
-            self._new_drift += news
+        self._tell_drift()  # what a run had fetched that was killed
         return self._published
 
     # -- results -------------------------------------------------------------------------------------------------
@@ -251,6 +249,12 @@ class Run:
         )
 
     # -- internals -----------------------------------------------------------------------------------------------
+
+    def _tell_drift(self) -> None:
+        if news := told_drift.news(self.index.state()):
+            self.progress.warn(told_drift.describe(news))
+            self.index.record(Changes(state=told_drift.told(self.index.state())))
+            self._new_drift += news
 
     def _go_on(self) -> None:
         if self.stopping.is_set():
