@@ -54,6 +54,23 @@ def test_a_key_file_may_be_a_link_or_a_pipe(tmp_path: Path) -> None:
     os.close(reads)
 
 
+def test_a_key_file_may_be_a_credential_of_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its mode is 0440, but only in the directory that systemd gives the service, and never more than that."""
+    path = tmp_path / "key"
+    path.write_text(KEY)
+    path.chmod(0o440)
+    settings = load_settings(api_key_file=path)
+    for directory in ("", str(tmp_path.parent)):
+        monkeypatch.setenv("CREDENTIALS_DIRECTORY", directory)
+        with pytest.raises(ConfigurationError, match="mode 0440"):
+            settings.key()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert settings.key().get_secret_value() == KEY
+    path.chmod(0o444)
+    with pytest.raises(ConfigurationError, match="mode 0444"):
+        settings.key()
+
+
 class _StartedError(Exception):
     """Raised instead of starting a server."""
 

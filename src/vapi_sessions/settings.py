@@ -7,7 +7,7 @@ import stat
 import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -92,6 +92,11 @@ class Settings(BaseSettings):
     pseudonym_key_file: KeyFile | None = None
     redact_names: Listed = ()
     redact_paths: Listed = ()
+
+    #: Of messages of the command line on stderr.
+    log_format: Literal["text", "json"] = "text"
+    #: Time after which `sync` also reconciles; None: never.
+    reconcile_every: Annotated[Duration, Field(gt=0)] | None = None
 
     #: Of days and hours in the views; None keeps the warehouse's, which is UTC at first.
     time_zone: str | None = None
@@ -215,7 +220,7 @@ def _private_file(path: Path, what: str, variable: str) -> str:
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if mode & 0o077:
+            if mode & (0o037 if _is_credential(path) else 0o077):
                 raise ConfigurationError(
                     f"The {what} {path} can be read by others (mode {mode:04o}).",
                     f"Run chmod 600 {path}. If that is impossible (a mounted secret), set {variable} to its content.",
@@ -227,6 +232,14 @@ def _private_file(path: Path, what: str, variable: str) -> str:
             f"The {what} {path} cannot be read: {reason}.",
             f"Set {variable}_FILE to a file that contains only the key.",
         ) from None
+
+
+def _is_credential(path: Path) -> bool:
+    """Whether systemd gives the file to this service alone (`LoadCredential`). Its mode is 0440: that the user may read it is in an
+    ACL, whose mask shows where the group's bits are.
+    """
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return bool(directory) and path.parent == Path(str(directory))
 
 
 def _named(field: str, given: Mapping[str, object]) -> str:

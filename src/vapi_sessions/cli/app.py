@@ -6,6 +6,7 @@ Results go to stdout, everything else to stderr.
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Final, NoReturn
@@ -13,7 +14,7 @@ from typing import Annotated, Final, NoReturn
 import typer
 
 from vapi_sessions import __version__
-from vapi_sessions.cli import exit_codes, options, signals
+from vapi_sessions.cli import exit_codes, log, options, signals
 from vapi_sessions.cli.commands.demo_command import demo
 from vapi_sessions.cli.commands.describe_command import describe
 from vapi_sessions.cli.commands.export_command import export
@@ -41,7 +42,7 @@ _COMMANDS: Final[Sequence[Callable[..., None]]] = (
     sync, plan, status, sql, describe, report, export, reconcile, verify, rebuild, forget, maintain, demo, schedule,
 )  # fmt: skip
 for _command in _COMMANDS:
-    app.command()(_command)
+    app.command()(options.with_messages(_command))
 
 
 def _show_version(wanted: bool) -> None:
@@ -55,6 +56,9 @@ def _main(
     context: typer.Context,
     warehouse: options.Warehouse = None,
     base_url: options.BaseUrl = None,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    log_format: options.LogFormat = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: Annotated[
         bool,
@@ -62,6 +66,7 @@ def _main(
     ] = False,
 ) -> None:
     options.current = options.GlobalOptions(warehouse, base_url, debug, context.invoked_subcommand)
+    log.configure(quiet=quiet, verbose=verbose, log_format=log_format, command=context.invoked_subcommand)
 
 
 @functools.cache
@@ -79,7 +84,7 @@ def _commands(*, emulator: bool) -> Callable[..., object]:
 
 def main() -> NoReturn:
     """Run the command line and exit."""
-    with signals.listening(exit_codes.first_interrupt):
+    with log.session(sys.argv[1:], os.environ), signals.listening(exit_codes.first_interrupt):
         emulator = bool({"emulate", "-h", "--help"} & set(sys.argv[1:])) or len(sys.argv) == 1
         code = exit_codes.exit_code(
             lambda: _commands(emulator=emulator)(prog_name="vapi-sessions", standalone_mode=False)

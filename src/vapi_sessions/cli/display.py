@@ -17,7 +17,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from vapi_sessions.cli import signals, streams
+from vapi_sessions.cli import log, signals, streams
+from vapi_sessions.cli.json_lines import JsonLines, OnlyWarnings
 from vapi_sessions.cli.output import duration
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import plain
@@ -35,8 +36,12 @@ _LONG_PHASE: Final = 2.0
 _DUMB: Final = ("", "dumb", "unknown")
 
 
-def display(title: str) -> Bars | Lines:
-    """The implementation of `progress.Progress` that suits stderr; a context manager."""
+def display(title: str) -> Bars | Lines | JsonLines | OnlyWarnings:
+    """The implementation of `progress.Progress` that suits stderr and the options; a context manager."""
+    if log.style.as_json:
+        return JsonLines()
+    if log.style.quiet:
+        return OnlyWarnings(title)
     moves = sys.stderr.isatty() and os.environ.get("TERM", "").lower() not in _DUMB
     return Bars(title) if moves else Lines(title)
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import typer
 
 from vapi_emulator import EmulatorError
-from vapi_sessions.cli import options, signals, streams
+from vapi_sessions.cli import log, options, signals, streams
 from vapi_sessions.cli.output import warn
 from vapi_sessions.errors import ConfigurationError, VapiSessionsError, WarehouseError, plain
 
@@ -71,9 +71,12 @@ def after_output(code: int) -> int:
     return code
 
 
-def first_interrupt() -> str:
+def first_interrupt(postponed: bool) -> str:
     """The line to print at once on the first Ctrl-C; empty for commands that end immediately."""
-    return signals.STOPPING if options.current.command in _STORING else ""
+    if not postponed and options.current.command not in _STORING:
+        return ""
+    text = signals.STOPPING
+    return log.json_line("warning", "interrupted", text) if log.style.as_json else text
 
 
 def _interrupted() -> int:
@@ -99,9 +102,8 @@ def _usage_error(error: Any) -> int:
 
 
 def _fail(fact: str, remedy: str, code: int) -> int:
-    if options.current.debug and sys.exc_info()[0] is not None:
-        traceback.print_exc()
-    print(f"error: {fact}", file=sys.stderr)
-    if remedy:
-        print(remedy, file=sys.stderr)
+    trace = traceback.format_exc() if options.current.debug and sys.exc_info()[0] is not None else ""
+    text = f"{trace}error: {fact}" + (f"\n{remedy}" if remedy else "")
+    fields = {"traceback": trace} if trace else {}
+    log.write("error", "error", fact, text=text, remedy=remedy, code=code, **fields)
     return code

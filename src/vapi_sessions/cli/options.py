@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
+from vapi_sessions.cli import log
 from vapi_sessions.cli.output import warn
 from vapi_sessions.core.timestamps import parse_duration
 from vapi_sessions.errors import ConfigurationError
@@ -53,6 +57,13 @@ Concurrency = Annotated[
 PageSize = Annotated[
     int | None, typer.Option(metavar="N", help="Sessions per page, 1 to 1000 (default: 1000).")
 ]
+ReconcileEvery = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DURATION",
+        help="Then also reconcile if the last reconcile is longer ago, such as 24h (VAPI_RECONCILE_EVERY).",
+    ),
+]
 TimeZone = Annotated[
     str | None,
     typer.Option(
@@ -61,6 +72,26 @@ TimeZone = Annotated[
     ),
 ]
 Everything = Annotated[bool, typer.Option("--all", help="Show lists in full, not only their first 20 items.")]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Print only errors, warnings, and the answers of commands that ask."),
+]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        "-v",
+        help="Also print each request, window, batch and publication; never contents or keys.",
+    ),
+]
+LogFormat = Annotated[
+    str | None,
+    typer.Option(
+        "--log-format",
+        metavar="text|json",
+        help="Form of messages on stderr: text, or one JSON object a line (VAPI_LOG_FORMAT; default: text).",
+    ),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +106,32 @@ class GlobalOptions:
 
 #: Of the running command. Error handling reads them too, when typer's context is gone.
 current = GlobalOptions()
+
+#: The options about messages, which every command takes too.
+_MESSAGES: Final = {"quiet": Quiet, "verbose": Verbose, "log_format": LogFormat}
+
+
+def with_messages(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options about messages."""
+
+    @functools.wraps(command)
+    def wrapped(*, quiet: bool, verbose: bool, log_format: str | None, **given: Any) -> None:
+        log.configure(quiet=quiet, verbose=verbose, log_format=log_format)
+        command(**given)
+
+    own = inspect.signature(command, eval_str=True)
+    added = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None if name == "log_format" else False,
+            annotation=kind,
+        )
+        for name, kind in _MESSAGES.items()
+    ]
+    vars(wrapped)["__signature__"] = own.replace(parameters=[*own.parameters.values(), *added])
+    wrapped.__annotations__ = {}  # typer takes those of the signature
+    return wrapped
 
 
 def command_settings(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import Final
 
+from vapi_sessions.cli import log
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.errors import plain
 
@@ -49,4 +49,11 @@ def print_names(names: Iterable[str], *, everything: bool = True) -> None:
 
 def warn(text: str) -> None:
     """One line on stderr. A warning does not change the exit code."""
-    print(f"warning: {plain(text)}", file=sys.stderr)
+    log.write("warning", "warning", text, text=f"warning: {plain(text)}")
+
+
+def summary(*lines: str, **figures: object) -> None:
+    """What a run has done: on stdout, unless --quiet is given. With JSON lines the figures are also a line on stderr."""
+    if not log.style.quiet:
+        print(*lines, sep="\n")
+    log.write("info", "summary", " · ".join(lines), text="", **figures)

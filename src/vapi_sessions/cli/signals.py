@@ -22,11 +22,11 @@ received: int | None = None
 
 
 @contextlib.contextmanager
-def listening(message: Callable[[], str]) -> Iterator[None]:
+def listening(message: Callable[[bool], str]) -> Iterator[None]:
     """While this context is open, both signals raise KeyboardInterrupt in the main thread, or as soon as it need not be postponed.
 
-    `message` gives the line to print at once; an empty one prints nothing, unless the command goes on for a while. A signal that
-    was ignored when the process started stays ignored, as `nohup` and background shells require.
+    `message` gives the line to print at once, or ""; it is told whether the command goes on for a while. A signal that was ignored
+    when the process started stays ignored, as `nohup` and background shells require.
     """
     global received
     received = None
@@ -39,7 +39,7 @@ def listening(message: Callable[[], str]) -> Iterator[None]:
             os._exit(128 + number)
         received = number
         postponed = interruption.postpone()
-        if text := STOPPING if postponed else message():
+        if text := message(postponed):
             announce(text)
         if not postponed:
             raise KeyboardInterrupt

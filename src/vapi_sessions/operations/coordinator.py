@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from vapi_sessions.core.details import detail
 from vapi_sessions.core.intervals import IntervalSet, Window
 from vapi_sessions.core.ledger import RequestNumbers
 from vapi_sessions.core.records import Batch, WindowRecord
-from vapi_sessions.core.timestamps import to_datetime
+from vapi_sessions.core.timestamps import from_datetime, show, to_datetime
 from vapi_sessions.core.wording import counted
 from vapi_sessions.operations.footer import encode_progress
 from vapi_sessions.operations.progress import Counts, Progress, Silent
@@ -28,6 +29,7 @@ from vapi_sessions.transform.resolve import (
     resolve,
     set_aside,
 )
+from vapi_sessions.warehouse import told_drift
 from vapi_sessions.warehouse.index import Changes
 from vapi_sessions.warehouse.snapshots import Publisher
 
@@ -198,6 +200,15 @@ class Coordinator:
             window.stale = False
             if not window.left:  # its buffer need not stay in memory
                 self._windows.pop(window.index, None)
+                row = changes.windows[0]
+                detail(
+                    "window",
+                    lower=show(from_datetime(row.lower_bound)),
+                    upper=show(from_datetime(row.upper_bound)) if row.upper_bound is not None else None,
+                    claimed=row.claimed,
+                    sessions=window.distinct,
+                    requests=window.requests,
+                )
 
     def _commit(self, stored: Stored, changes: Changes) -> None:
         number = self._index.next_batch()
@@ -207,11 +218,22 @@ class Coordinator:
         if stored.file:
             run_id, now = self._page_sanitizer.run_id, self._publisher.now()
             changes = replace(changes, batch=Batch(number, stored.file, run_id, len(stored.sightings), now))
+        if news := told_drift.seen(self._index.state(), stored.drift):
+            changes = replace(changes, state={**changes.state, **news})
         self._index.merge(resolution, known, changes)
         if stored.staged_batch is not None:
             self._publisher.staging.add(number, stored.staged_batch)
         set_aside(self.unreadable, resolution)
         self._count(resolution, known)
+        if stored.file:
+            detail(
+                "batch",
+                batch=number,
+                file=stored.file,
+                sessions=len(stored.sightings),
+                new=resolution.new,
+                changed=resolution.changed,
+            )
         self.counts.drift.update(stored.drift)
 
     def _count(self, resolution: Resolution, known: Mapping[str, Known]) -> None:

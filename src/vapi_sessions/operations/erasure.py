@@ -17,6 +17,7 @@ import msgspec
 from vapi_sessions.core import faultpoints
 from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.files import make_private, replace_derived, sync_directory, sync_file
+from vapi_sessions.operations.progress import Progress
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.source.environment import Clocks
 from vapi_sessions.warehouse import erase
@@ -138,7 +139,7 @@ def erase_forgotten(
     layout: Layout,
     suppression: Suppression,
     clocks: Clocks,
-    say: Callable[[str], None] = lambda text: None,
+    progress: Progress,
 ) -> Erased:
     """Erase every session on the suppression list from every file, then mark the list as done.
 
@@ -155,7 +156,8 @@ def erase_forgotten(
     faultpoints.reach("erase.index")
     _copy_index(layout)
     with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
-        publisher = Publisher(index, layout, Staging.begin(layout.staging), clocks.now, say)
+        staging = Staging.begin(layout.staging)
+        publisher = Publisher(index, layout, staging, clocks.now, progress.say, progress.warn)
         publisher.publish()
         stale = erase.snapshots_with(layout, holds)
         if any(

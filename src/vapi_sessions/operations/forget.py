@@ -8,7 +8,7 @@ session again, erases the old ones.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vapi_sessions.core import faultpoints
@@ -16,6 +16,7 @@ from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.operations import policy_change
 from vapi_sessions.operations.erasure import Erased, erase_forgotten
 from vapi_sessions.operations.forget_search import Person, Search
+from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.operations.take_over import take_over
 from vapi_sessions.privacy.policy import Policy
@@ -74,7 +75,7 @@ def forget(
     *,
     dry_run: bool = False,
     environment: Environment | None = None,
-    say: Callable[[str], None] = lambda text: None,
+    progress: Progress | None = None,
 ) -> Forgotten:
     """Erase from the index, `raw/`, every snapshot and by-product, and suppress from now on. Then apply a policy that became stricter.
 
@@ -82,7 +83,7 @@ def forget(
     erasure. Raises ConfigurationError if there is no warehouse, nothing to look for, no key for the pseudonyms it holds, or if a number
     fits customers of several countries.
     """
-    environment = environment or Environment()
+    environment, progress = environment or Environment(), progress or Silent()
     region = settings.phone_region
     if not whom.sessions and not whom.customers:
         raise ConfigurationError(
@@ -100,9 +101,9 @@ def forget(
     clocks = environment.clocks
     with writer_lock(layout):
         suppression = Suppression.open(layout, create=not dry_run, region=region)
-        take_over(layout, suppression, clocks, say)
+        take_over(layout, suppression, clocks, progress)
         if suppression.pending and not dry_run:
-            erase_forgotten(layout, suppression, clocks, say)
+            erase_forgotten(layout, suppression, clocks, progress)
         with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
             recover(index, layout, now=clocks.now, suppression=suppression)
             if not dry_run:
@@ -128,8 +129,8 @@ def forget(
                 found | absent, [(person.kind, person.spellings) for person in people], at=clocks.now()
             )
             faultpoints.reach("forget.noted")
-            done = erase_forgotten(layout, suppression, clocks, say)
-        tightened = not dry_run and _tighten(layout, sanitizer, suppression, clocks, say)
+            done = erase_forgotten(layout, suppression, clocks, progress)
+        tightened = not dry_run and _tighten(layout, sanitizer, suppression, clocks, progress)
     counted = Counter(n for _, whose in found.values() for n in whose)
     return Forgotten(
         ids=tuple(sorted(found)),
@@ -175,8 +176,8 @@ def remove(
         suppression = Suppression.open(layout, region=settings.phone_region)
         if suppression.pending:  # otherwise sessions would stay half erased
             clocks = environment.clocks
-            take_over(layout, suppression, clocks, lambda text: None)
-            erase_forgotten(layout, suppression, clocks)
+            take_over(layout, suppression, clocks, Silent())
+            erase_forgotten(layout, suppression, clocks, Silent())
         return [suppression.remove(one) for one in given]
 
 
@@ -210,11 +211,11 @@ def _tighten(
     sanitizer: Sanitizer,
     suppression: Suppression,
     clocks: Clocks,
-    say: Callable[[str], None],
+    progress: Progress,
 ) -> bool:
     with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
         stricter = policy_change.check_sanitizer(index.state(), sanitizer, empty=index.is_empty())
     if stricter:
-        say(policy_change.stricter_message(sanitizer))
-        policy_change.tighten(layout, sanitizer, clocks, suppression, say)
+        progress.say(policy_change.stricter_message(sanitizer))
+        policy_change.tighten(layout, sanitizer, clocks, suppression, progress)
     return stricter

@@ -6,12 +6,13 @@ record. So the next writer completes an interrupted one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from vapi_sessions.core import faultpoints
 from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.operations.erasure import put_in_place, record_compared
+from vapi_sessions.operations.progress import Progress
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.privacy.policy import PersonalData
 from vapi_sessions.privacy.sanitizer import STATE, Sanitizer
@@ -46,7 +47,7 @@ def tighten(
     sanitizer: Sanitizer,
     clocks: Clocks,
     suppression: Suppression,
-    say: Callable[[str], None],
+    progress: Progress,
 ) -> int:
     """Rewrite raw/ and everything derived from it under a stricter sanitizer; returns the raw files written.
 
@@ -59,7 +60,8 @@ def tighten(
     erase.from_raw(layout, lambda session_id: False)  # empties torn files
     _derive_again(layout, clocks, suppression)
     with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
-        Publisher(index, layout, Staging.begin(layout.staging), clocks.now, say).publish(force=True)
+        staging = Staging.begin(layout.staging)
+        Publisher(index, layout, staging, clocks.now, progress.say, progress.warn).publish(force=True)
         current = index.state().get("snapshot")
         faultpoints.reach("tighten.published")
         erase.by_products(layout, [path for path in erase.snapshots(layout) if path.name != current])

@@ -15,7 +15,7 @@ from vapi_sessions.operations.recovery import recover
 from vapi_sessions.operations.running import Reported
 from vapi_sessions.privacy.sanitizer import Sanitizer
 from vapi_sessions.source.environment import Environment
-from vapi_sessions.warehouse import adopt, raw, reader
+from vapi_sessions.warehouse import adopt, raw, reader, told_drift
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Keep, Layout, writer_lock
 from vapi_sessions.warehouse.snapshots import Publisher
@@ -67,7 +67,7 @@ def rebuild(
         with Index(draft, layout.scratch) as index:
             recovery = recover(index, layout, now=environment.now, suppression=suppression, progress=progress)
             if recovery.warning:
-                progress.say(recovery.warning)
+                progress.warn(recovery.warning)
             sessions = index.count()
             stricter = sanitizer is not None and policy_change.check_sanitizer(
                 index.state(), sanitizer, empty=not sessions
@@ -75,6 +75,7 @@ def rebuild(
             earlier = (layout.index, layout.earlier, layout.published)
             adopt.adopt_runs(index, earlier)
             set_time_zone(index, time_zone, earlier)
+            told_drift.prepare(index, earlier)
             index.checkpoint()
         # Sessions of a torn file are read again, and sessions that are being forgotten are still published. Of a file that is gone
         # nothing is known: then fewer sessions are derived than are published.
@@ -94,16 +95,18 @@ def rebuild(
         with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
             staging = Staging.begin(layout.staging)
             progress.phase("publishing")
-            publisher = Publisher(index, layout, staging, environment.now, progress.say, progress.publishing)
+            publisher = Publisher(
+                index, layout, staging, environment.now, progress.say, progress.warn, progress.publishing
+            )
             publisher.publish(force=True)
             index.checkpoint()
             # Forgotten sessions are not in the new index, but raw/ and databases that were put aside may still hold them.
             held = erasure.still_held(index, layout, suppression, now=environment.now, say=progress.say)
         if held:
-            erasure.erase_forgotten(layout, suppression, clocks, progress.say)
+            erasure.erase_forgotten(layout, suppression, clocks, progress)
         if stricter and sanitizer is not None:
             progress.say(policy_change.stricter_message(sanitizer))
-            policy_change.tighten(layout, sanitizer, clocks, suppression, progress.say)
+            policy_change.tighten(layout, sanitizer, clocks, suppression, progress)
         with disk_errors(layout.root):
             layout.earlier.unlink(missing_ok=True)  # everything in it has been derived again
     return recovery.merged, sessions

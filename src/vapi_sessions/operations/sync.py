@@ -35,7 +35,7 @@ from vapi_sessions.source.client import Source
 from vapi_sessions.source.environment import Clocks, Environment
 from vapi_sessions.source.pagination import walk
 from vapi_sessions.source.planning import Plan, make_plan
-from vapi_sessions.warehouse import checks
+from vapi_sessions.warehouse import checks, told_drift
 from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.suppression import Suppression
 
@@ -86,6 +86,7 @@ class Run:
         self._plan = Plan()
         self.org_id: str | None = None
         self._published = False
+        self._new_drift: tuple[str, ...] = ()
         self._recorded = ""
         self._finished = False
         self._watch = Stopwatch(self.environment.monotonic)
@@ -135,7 +136,7 @@ class Run:
                 self._writer.publisher.publish()
                 self.index.checkpoint()
             except VapiSessionsError as second:
-                self.progress.say(f"the pages that had arrived could not be kept: {second.fact}")
+                self.progress.warn(f"the pages that had arrived could not be kept: {second.fact}")
 
     @property
     def index(self) -> Index:
@@ -220,8 +221,9 @@ class Run:
         return self.counts
 
     def publish(self) -> bool:
-        """Publish the committed state for readers; returns whether data files were written."""
+        """Publish the committed state for readers, and tell fields that are new; returns whether data files were written."""
         self.progress.phase("publishing")
+        self._tell_drift()
         self._record("done")
         give_back()
         self._writer.tidy()
@@ -230,6 +232,7 @@ class Run:
             self._finished = True
             if speed := self._watch.speed(self.source.traffic, self.counts):
                 self.index.record(Changes(state={SPEED: msgspec.json.encode(speed).decode()}))
+        self._tell_drift()  # what a run had fetched that was killed
         return self._published
 
     # -- results -------------------------------------------------------------------------------------------------
@@ -260,9 +263,16 @@ class Run:
             counts=self.counts,
             unreadable=self.unreadable,
             failing_checks=checks.failing(self.index.state()) or {},
+            new_drift=self._new_drift,
         )
 
     # -- internals -----------------------------------------------------------------------------------------------
+
+    def _tell_drift(self) -> None:
+        if news := told_drift.news(self.index.state()):
+            self.progress.warn(told_drift.describe(news))
+            self.index.record(Changes(state=told_drift.told(self.index.state())))
+            self._new_drift += news
 
     def _go_on(self) -> None:
         if self.stopping.is_set():

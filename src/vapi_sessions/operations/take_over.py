@@ -6,7 +6,6 @@ published as they are. The database is removed after the first publication. A ru
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from vapi_sessions.core import faultpoints
@@ -14,11 +13,12 @@ from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.records import Batch
 from vapi_sessions.core.wording import counted
 from vapi_sessions.operations.erasure import put_in_place
+from vapi_sessions.operations.progress import Progress
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.schema import TABLE_NAMES
 from vapi_sessions.source.environment import Clocks
 from vapi_sessions.transform.resolve import Resolution
-from vapi_sessions.warehouse import adopt
+from vapi_sessions.warehouse import adopt, told_drift
 from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.snapshots import Publisher
@@ -29,14 +29,14 @@ from vapi_sessions.warehouse.suppression import Suppression
 _NAMED: Final = 20
 
 
-def take_over(layout: Layout, suppression: Suppression, clocks: Clocks, say: Callable[[str], None]) -> None:
+def take_over(layout: Layout, suppression: Suppression, clocks: Clocks, progress: Progress) -> None:
     """If version 0.1.0 made this warehouse: derive an index from it and publish it. Raises WarehouseError.
 
     Raw files that version 0.1.0 had merged come first, with its ledger; then those it had only fetched.
     """
     if not layout.earlier.exists():
         return
-    say("version 0.1.0 made this warehouse: converting it, nothing is downloaded")
+    progress.say("version 0.1.0 made this warehouse: converting it, nothing is downloaded")
     layout.create()
     staging = Staging.begin(layout.staging)
     draft = layout.scratch / "taken-over.duckdb"
@@ -46,17 +46,18 @@ def take_over(layout: Layout, suppression: Suppression, clocks: Clocks, say: Cal
         merged = adopt.earlier_files(index, layout.earlier)
         recover(index, layout, now=clocks.now, suppression=suppression, among=merged)
         adopt.adopt_earlier_ledger(index, layout.earlier)
+        told_drift.prepare(index)
         lost = adopt.adopt_earlier_history(index, layout.earlier)
         ids = sorted(name for name in lost if not suppression.holds(name))
         if ids:
             _adopt_rows(index, layout, staging, ids, clocks)
         if warning := recover(index, layout, now=clocks.now, suppression=suppression).warning:
-            say(warning)
+            progress.warn(warning)
         index.checkpoint()
     with disk_errors(layout.root):
         put_in_place(layout, draft)
     with Index(layout.index, layout.scratch, sleep=clocks.sleep) as index:
-        Publisher(index, layout, staging, clocks.now, say).publish(force=True)
+        Publisher(index, layout, staging, clocks.now, progress.say, progress.warn).publish(force=True)
         index.checkpoint()
     faultpoints.reach("take_over.published")
     with disk_errors(layout.root):
@@ -65,8 +66,8 @@ def take_over(layout: Layout, suppression: Suppression, clocks: Clocks, say: Cal
     if ids:
         more = f", and {len(ids) - _NAMED:,} more" if len(ids) > _NAMED else ""
         their = "its newest state; its rows stay" if len(ids) == 1 else "their newest states; their rows stay"
-        say(
-            f"warning: raw/ does not have {counted(len(ids), 'session')} or {their} as they were: "
+        progress.warn(
+            f"raw/ does not have {counted(len(ids), 'session')} or {their} as they were: "
             f"{', '.join(ids[:_NAMED])}{more}"
         )
 

@@ -15,6 +15,7 @@ from vapi_sessions.operations.running import Reported
 from vapi_sessions.operations.take_over import take_over
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.environment import Clocks
+from vapi_sessions.warehouse import told_drift
 from vapi_sessions.warehouse.customers import CustomersHeld
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Keep, Layout, writer_lock
@@ -55,17 +56,24 @@ class Writer:
                 Reported(self._progress, layout, self._command, self._clocks.now)
             )
             self.suppression = Suppression.open(layout, create=True, region=self._region)
-            take_over(layout, self.suppression, self._clocks, self._progress.say)
+            take_over(layout, self.suppression, self._clocks, self._progress)
             self._stack.callback(self._erase_if_due)  # after the index is closed, before the lock is released
             self._open_index()
             set_time_zone(self.index, self._time_zone, [layout.published])
             self.index.close_dead_runs()
+            told_drift.prepare(self.index)
             self._recover()
             self._complete_forget()
             self._apply_policy()
             staging = Staging.begin(layout.staging)
             self.publisher = Publisher(
-                self.index, layout, staging, self._clocks.now, self._progress.say, self._progress.publishing
+                self.index,
+                layout,
+                staging,
+                self._clocks.now,
+                self._progress.say,
+                self._progress.warn,
+                self._progress.publishing,
             )
             if snapshot := self.index.state().get("snapshot"):
                 self.suppression.trust(CustomersHeld(layout.parquet / snapshot))
@@ -100,7 +108,7 @@ class Writer:
         recovery = recover(self.index, self.layout, now=self._clocks.now, suppression=self.suppression)
         self.recovered_files = recovery.merged
         if recovery.warning:
-            self._progress.say(recovery.warning)
+            self._progress.warn(recovery.warning)
         if recovery.merged:
             files = counted(recovery.merged, "raw file")
             self._progress.say(f"merged {files} that an earlier run had fetched and not merged")
@@ -122,7 +130,7 @@ class Writer:
             self._progress.say(policy_change.stricter_message(self.sanitizer))
             self._without_index(
                 lambda: policy_change.tighten(
-                    self.layout, self.sanitizer, self._clocks, self.suppression, self._progress.say
+                    self.layout, self.sanitizer, self._clocks, self.suppression, self._progress
                 )
             )
         elif message := policy_change.looser_message(state, self.sanitizer):
@@ -139,7 +147,7 @@ class Writer:
             self._erase_forgotten()
 
     def _erase_forgotten(self) -> None:
-        done = erasure.erase_forgotten(self.layout, self.suppression, self._clocks, self._progress.say)
+        done = erasure.erase_forgotten(self.layout, self.suppression, self._clocks, self._progress)
         if done.sessions or done.observations:
             were = "session that was" if done.sessions == 1 else "sessions that were"
             self._progress.say(f"erased {done.sessions:,} {were} forgotten and still held")

@@ -14,6 +14,7 @@ import msgspec
 from pydantic import SecretStr
 
 from vapi_sessions import __version__
+from vapi_sessions.core.details import detail
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.errors import SourceUnavailableError
 from vapi_sessions.source.compression import TooLargeError
@@ -190,14 +191,25 @@ class Source:
         with self.traffic.lock:
             self.traffic.requests += 1
         monotonic = self._environment.monotonic
+        status, size = None, 0
         try:
             with self._pool.connection() as connection:
                 latest = monotonic() + DEADLINE
                 response = connection.ask(path, params, lambda: monotonic() > latest, self._stopping)
+            status, size = response.status_code, len(response.content)
         except (DeadlineError, httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             raise self._connection_errors.error(error) from None
+        finally:
+            detail(
+                "request",
+                method="GET",
+                path=_shown(path, params),
+                status=status,
+                bytes=size,
+                seconds=round(monotonic() - sent, 3),
+            )
         with self.traffic.lock:
-            self.traffic.bytes += len(response.content)
+            self.traffic.bytes += size
             self.traffic.seconds += monotonic() - sent
         if 200 <= response.status_code < 300 or (absent_ok and response.status_code == 404):
             return response
@@ -226,3 +238,10 @@ class Source:
                 self._environment.sleep(seconds)
             elif self._stopping.wait(seconds):
                 raise SourceUnavailableError("The run was stopped.")
+
+
+def _shown(path: str, params: Sequence[tuple[str, str]]) -> str:
+    """The path with its parameters, without ids of sessions."""
+    if path != "/session":
+        return "/session/{id}"
+    return f"{path}?{'&'.join(f'{name}={value}' for name, value in params if name != 'idAny')}"

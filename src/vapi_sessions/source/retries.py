@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import tenacity
 
+from vapi_sessions.core.details import detail
 from vapi_sessions.errors import SourceUnavailableError, VapiSessionsError
 from vapi_sessions.source.rate_limits import LONGEST_WAIT, Pace
 
@@ -108,7 +109,9 @@ class Retries:
         with self._traffic.lock:
             self._traffic.retries += 1
         planned = state.next_action.sleep if state.next_action is not None else 0.0
-        self._on_wait(error.pace_wait or planned, str(error))
+        seconds = error.pace_wait or planned
+        detail("retry", attempt=state.attempt_number, seconds=round(seconds, 3), reason=str(error))
+        self._on_wait(seconds, str(error))
 
 
 class _Budget:

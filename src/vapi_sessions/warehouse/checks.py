@@ -62,7 +62,7 @@ def check(
     directory: Path,
     kept: Collection[Part],
     written: _Due,
-    say: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> dict[str, str]:
     """Check the written parts of a snapshot; returns the new facts for `sync.state`. `written`: with the tables that were written;
     `kept`: the other parts, which are unchanged.
@@ -91,7 +91,7 @@ def check(
         # The text of another error of DuckDB may quote a value.
         reason = error.fact if isinstance(error, WarehouseError) else type(error).__name__
         after.unchecked = [part.lower for part, _ in parts]
-        say(f"warning: the checks could not be run on {counted(len(parts), 'part')}: {reason}")
+        warn(f"the checks could not be run on {counted(len(parts), 'part')}: {reason}")
     after.failing = {name: rows for name, rows in after.failing.items() if rows}
     facts = {_BY_PART: msgspec.json.encode(after).decode()}
     if before is not None or not after.unchecked:

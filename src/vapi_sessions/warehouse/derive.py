@@ -13,10 +13,14 @@ from vapi_sessions.warehouse.staging import StagedBatch, Staging
 
 
 def derive(
-    staging: Staging, directory: Path, files: Mapping[int, str], wanted: Mapping[int, Mapping[str, int]]
+    staging: Staging,
+    directory: Path,
+    files: Mapping[int, str],
+    wanted: Mapping[int, Mapping[str, int]],
+    drift: set[str],
 ) -> tuple[dict[int, StagedBatch], list[str]]:
     """Stage the rows of versions. `wanted`: for each batch the sessions, with the number of the request that read the version;
-    `files`: the name of each batch's file in the directory.
+    `files`: the name of each batch's file in the directory; `drift` gets the fields without a column.
 
     Returns the staged rows of each batch, and the sessions that are not in `raw/`. Raises WarehouseError.
     """
@@ -28,7 +32,9 @@ def derive(
         if found:
             versions = in_order(found.values())
             created = [one.created_at for one in versions]
-            staged[batch] = staging.write(f"derived-{batch:012d}", flatten(versions).tables, created)
+            flat = flatten(versions)
+            drift.update(flat.drift)
+            staged[batch] = staging.write(f"derived-{batch:012d}", flat.tables, created)
     return staged, missing
 
 

@@ -104,6 +104,14 @@ class PublishedState:
         sql = "SELECT outcome FROM sync.runs WHERE split_part(command, ' ', 1) IN ('sync', 'backfill') ORDER BY started_at DESC"
         return [outcome for (outcome,) in self._rows(sql)]
 
+    def last_reconciled(self) -> int | None:
+        """When the last successful reconcile began, or else the first successful sync; µs."""
+        sql = (
+            "SELECT epoch_us(coalesce(max(started_at) FILTER (command = 'reconcile'), min(started_at))) "
+            "FROM sync.runs WHERE outcome = 'done'"
+        )
+        return self._rows(sql)[0][0]  # type: ignore[no-any-return]  # a BIGINT or NULL
+
     def merged_files(self) -> set[str]:
         """The raw files that the published ledger names."""
         return {file for (file,) in self._rows("SELECT file FROM sync.batches")}

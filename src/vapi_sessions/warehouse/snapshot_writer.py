@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -38,7 +38,9 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class SnapshotWriter:
-    """Writes a draft. `raw`: the directory; `lost`: tables whose old files must not be used, by the part's lower bound."""
+    """Writes a draft. `raw`: the directory; `lost`: tables whose old files must not be used, by the part's lower bound. `drift` gets
+    the fields without a column of the rows that are derived from `raw/`.
+    """
 
     index: Index
     staging: Staging
@@ -46,6 +48,7 @@ class SnapshotWriter:
     draft: Draft
     batches: Mapping[int, str]
     lost: Mapping[int, frozenset[str]]
+    drift: set[str] = field(default_factory=set)
 
     def write(
         self, parts: Iterable[Part], rewrites: Sequence[Rewrite], wrote: Callable[[int, int], None]
@@ -152,7 +155,8 @@ class SnapshotWriter:
         if not batches:
             return {}
         files = self.index.batch_files(batches)
-        staged, missing = derive(self.staging, self.raw, files, heads.wanted(frozenset(batches)))
+        wanted = heads.wanted(frozenset(batches))
+        staged, missing = derive(self.staging, self.raw, files, wanted, self.drift)
         if missing:
             raise _cannot_derive(rewrite, missing)
         return staged

@@ -16,11 +16,12 @@ from typing import Final
 
 from vapi_sessions import schema
 from vapi_sessions.core import faultpoints, interruption
+from vapi_sessions.core.details import detail
 from vapi_sessions.core.disk_errors import disk_errors, link_in_our_place
 from vapi_sessions.core.files import point_link, sync_directory
 from vapi_sessions.core.records import Part
 from vapi_sessions.core.timestamps import to_datetime
-from vapi_sessions.warehouse import checks, damage
+from vapi_sessions.warehouse import checks, damage, told_drift
 from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.part_sizes import plan_parts
@@ -42,8 +43,9 @@ _NO_LATEST: Final = "told_of_no_links"
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """Publishes the committed state of the index. `now` gives µs; `say` takes messages for the user; `wrote` is told how many
-    parts are written, of how many. Ctrl-C is postponed until a publication is done: stopped half-way it would have to begin again.
+    """Publishes the committed state of the index. `now` gives µs; `say` and `warn` take messages and warnings for the user; `wrote`
+    is told how many parts are written, of how many. Ctrl-C is postponed until a publication is done: stopped half-way it would have
+    to begin again.
     """
 
     index: Index
@@ -51,6 +53,7 @@ class Publisher:
     staging: Staging
     now: Callable[[], int]
     say: Callable[[str], None] = lambda text: None
+    warn: Callable[[str], None] = lambda text: None
     wrote: Callable[[int, int], None] = lambda done, total: None
 
     def publish(self, *, force: bool = False) -> bool:
@@ -97,7 +100,7 @@ class Publisher:
         self.staging.drop(list(self.staging.batches))
         damage.clear(layout)
         for check, rows in (checks.failing(index.state()) or {}).items():
-            self.say(f"warning: {checks.describe(check, rows, layout.root)}")
+            self.warn(checks.describe(check, rows, layout.root))
         return changed
 
     def _snapshot(
@@ -121,7 +124,7 @@ class Publisher:
             kept = [part for part in parts if part.lower not in begins]
             tables = [rewrite.tables for rewrite in rewrites]
             checked = checks.check(
-                index, draft.directory, kept, list(zip(written, tables, strict=True)), self.say
+                index, draft.directory, kept, list(zip(written, tables, strict=True)), self.warn
             )
             faultpoints.reach("publish.snapshot_drafted")
             draft.directory.rename(parquet / name)
@@ -130,14 +133,27 @@ class Publisher:
             discard(draft.directory, parquet / name)
             raise
         faultpoints.reach("publish.snapshot_renamed")
+        news = told_drift.seen(index.state(), writer.drift)
         # If this fails, it may or may not be committed. The next publication removes the snapshot if it is not recorded.
         index.record_publication(
             written,
             replaced,
             batches,
-            {"snapshot": name, "generation": str(number), "published_at": str(self.now()), **checked},
+            {"snapshot": name, "generation": str(number), "published_at": str(self.now()), **checked, **news},
         )
         faultpoints.reach("publish.snapshot_noted")
+        detail(
+            "publication",
+            snapshot=name,
+            batches=len(batches),
+            parts_written=len(written),
+            parts_kept=len(kept),
+            files_written=sum(
+                len(rewrite.tables & part.files.keys())
+                for rewrite, part in zip(rewrites, written, strict=True)
+            ),
+            sessions_written=sum(part.sessions for part in written),
+        )
         return name
 
     def _point_latest(self, snapshot: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from vapi_sessions.cli.options import Warehouse, command_settings
+from vapi_sessions.cli.output import summary
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.core.wording import counted
 
@@ -72,6 +73,9 @@ def export(
         if output == DUCKDB
         else counted(len(done.names), "table or view", "tables and views")
     )
-    print(
-        f"Exported {content}, published {show(done.published_at)}, to {done.path} ({done.size / 1e6:,.1f} MB)."
+    summary(
+        f"Exported {content}, published {show(done.published_at)}, to {done.path} ({done.size / 1e6:,.1f} MB).",
+        path=str(done.path),
+        bytes=done.size,
+        sessions=done.sessions,
     )

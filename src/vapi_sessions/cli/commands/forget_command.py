@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -76,6 +75,7 @@ def forget(
     warehouse: Warehouse = None,
 ) -> None:
     """Erase sessions, or all sessions of a customer, from every file of the warehouse, and keep them from coming back."""
+    from vapi_sessions.cli.display import display
     from vapi_sessions.operations import forget as operation
 
     settings = command_settings(warehouse=warehouse)
@@ -102,9 +102,8 @@ def forget(
             )
         print("The next vapi-sessions sync --full fetches these sessions again if the source still has them.")
     else:
-        done = operation.forget(
-            settings, whom, dry_run=dry_run, say=lambda text: print(text, file=sys.stderr)
-        )
+        with display("forget") as progress:
+            done = operation.forget(settings, whom, dry_run=dry_run, progress=progress)
         _print_forgotten(done, mentions=mentions, everything=everything)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vapi_sessions.cli.options import TimeZone, Warehouse, command_settings
+from vapi_sessions.cli.output import summary
 from vapi_sessions.core.wording import counted
 
 
@@ -21,4 +22,5 @@ def rebuild(warehouse: Warehouse = None, time_zone: TimeZone = None) -> None:
             keep=Keep(settings.keep_snapshots, settings.keep_hours),
             progress=progress,
         )
-    print(f"Rebuilt {counted(sessions, 'session')} from {counted(files, 'raw file')}.")
+    text = f"Rebuilt {counted(sessions, 'session')} from {counted(files, 'raw file')}."
+    summary(text, sessions=sessions, raw_files=files)

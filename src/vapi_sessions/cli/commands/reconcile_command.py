@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vapi_sessions.cli import options
+from vapi_sessions.cli.output import summary
 from vapi_sessions.core.wording import counted
+
+if TYPE_CHECKING:
+    from vapi_sessions.operations.reconcile import Reconciled
 
 
 def reconcile(
@@ -36,12 +40,24 @@ def reconcile(
     period = options.duration("--recheck", recheck) if recheck is not None else 0
     with display("reconcile") as progress:
         done = run(settings, recheck=period, accept_deletions=accept_deletions, progress=progress)
+    print_reconciled(done)
+
+
+def print_reconciled(done: Reconciled) -> None:
+    """Print the outcome."""
     counts = done.counts
-    print(
+    summary(
         f"{counts.deleted:,} marked as deleted, {counts.aged_out:,} as aged out, {counts.restored:,} restored, "
-        f"{counts.sessions_new:,} missing and added, {counts.sessions_changed:,} changed and updated"
-    )
-    print(
+        f"{counts.sessions_new:,} missing and added, {counts.sessions_changed:,} changed and updated",
         f"{counted(done.differing, 'differing window')} read, {counted(done.checked, 'id')} checked, "
-        f"in {done.seconds:.1f} s with {counted(done.requests, 'request')}"
+        f"in {done.seconds:.1f} s with {counted(done.requests, 'request')}",
+        seconds=round(done.seconds, 3),
+        requests=done.requests,
+        differing_windows=done.differing,
+        ids_checked=done.checked,
+        sessions_deleted=counts.deleted,
+        sessions_aged_out=counts.aged_out,
+        sessions_restored=counts.restored,
+        sessions_new=counts.sessions_new,
+        sessions_changed=counts.sessions_changed,
     )

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vapi_sessions.cli import options
-from vapi_sessions.cli.output import warn
+from vapi_sessions.cli.output import summary, warn
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import ConfigurationError, plain
 
@@ -37,7 +37,8 @@ def report(
     written = write_report(settings.warehouse, out, since=_day(since))
     since_when = f" since {written.since}" if written.since else ""
     about = f"{counted(written.sessions, 'session')}{since_when}"
-    print(plain(f"{written.path}: {written.size / 1e6:.1f} MB, {about}"))
+    text = plain(f"{written.path}: {written.size / 1e6:.1f} MB, {about}")
+    summary(text, path=str(written.path), bytes=written.size, sessions=written.sessions)
     if open_ and not webbrowser.open(written.path.as_uri()):
         warn(f"No web browser could be started. Open {written.path} yourself.")
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from vapi_sessions.cli import options
+from vapi_sessions.cli import log, options
 
 
 def schedule(
@@ -25,4 +24,4 @@ def schedule(
 
     settings = options.command_settings(warehouse=warehouse, base_url=base_url)
     interval = options.duration("--every", every) if every is not None else None
-    serve(settings, interval=interval, cron=cron, say=lambda text: print(text, file=sys.stderr))
+    serve(settings, interval=interval, cron=cron, say=lambda text: log.write("info", "message", text))

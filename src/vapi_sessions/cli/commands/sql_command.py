@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vapi_sessions.cli import streams
+from vapi_sessions.cli import log, streams
 from vapi_sessions.cli.options import Warehouse, command_settings
 from vapi_sessions.errors import ConfigurationError
 
@@ -48,7 +48,7 @@ def sql(
     note = run(settings.warehouse, text, output, streams.as_is(sys.stdout))
     sys.stdout.flush()
     if note:
-        print(f"note: {note}", file=sys.stderr)
+        log.write("info", "message", note, text=f"note: {note}")
 
 
 def _read(given: str, *, file: bool) -> str:

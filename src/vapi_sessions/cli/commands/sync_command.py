@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from vapi_sessions.cli.options import (
@@ -11,6 +10,7 @@ from vapi_sessions.cli.options import (
     Full,
     Lookback,
     PageSize,
+    ReconcileEvery,
     Settle,
     Since,
     TimeZone,
@@ -18,10 +18,10 @@ from vapi_sessions.cli.options import (
     Warehouse,
     command_settings,
 )
+from vapi_sessions.cli.output import summary as print_summary
 from vapi_sessions.cli.output import warn
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.core.wording import counted
-from vapi_sessions.errors import plain
 
 if TYPE_CHECKING:
     from vapi_sessions.operations.sync import Summary
@@ -39,6 +39,7 @@ def sync(
     concurrency: Concurrency = None,
     page_size: PageSize = None,
     time_zone: TimeZone = None,
+    reconcile_every: ReconcileEvery = None,
 ) -> None:
     """Fetch all sessions on the first run, then only changes. Needs VAPI_API_KEY or VAPI_API_KEY_FILE."""
     from vapi_sessions.cli.display import display
@@ -47,32 +48,60 @@ def sync(
     settings = command_settings(
         warehouse=warehouse, base_url=base_url, since=since, until=until, full=full or None, settle=settle,
         lookback=lookback, concurrency=concurrency, page_size=page_size, time_zone=time_zone,
+        reconcile_every=reconcile_every,
     )  # fmt: skip
     with display("sync") as progress:
         summary = operation.sync(settings, progress=progress)
     _print_summary(summary, settings)
+    if settings.reconcile_every is not None:
+        _reconcile_if_due(settings)
+
+
+def _reconcile_if_due(settings: Settings) -> None:
+    from vapi_sessions.cli.commands.reconcile_command import print_reconciled
+    from vapi_sessions.cli.display import display
+    from vapi_sessions.operations.reconcile import reconcile
+    from vapi_sessions.operations.reconcile_due import is_due
+
+    if is_due(settings):
+        with display("reconcile") as progress:
+            done = reconcile(settings, progress=progress)
+        print_reconciled(done)
 
 
 def _print_summary(summary: Summary, settings: Settings) -> None:
     counts = summary.counts
+    watermark = show(summary.watermark) if summary.watermark is not None else None
     if summary.org_id is None:
-        print("The source lists no sessions: nothing was read and nothing is claimed.")
-        return
-    print(
-        f"{counted(counts.sessions_read, 'session')} read: {counts.sessions_new:,} new, {counts.sessions_changed:,} changed, "
-        f"{counted(counts.messages_written, 'message')} written, in {summary.seconds:.1f} s with {counted(summary.requests, 'request')}"
+        lines = ["The source lists no sessions: nothing was read and nothing is claimed."]
+    else:
+        written = (
+            f"{counts.sessions_changed:,} changed, {counted(counts.messages_written, 'message')} written"
+        )
+        effort = f"{summary.seconds:.1f} s with {counted(summary.requests, 'request')}"
+        read = counted(counts.sessions_read, "session")
+        lines = [f"{read} read: {counts.sessions_new:,} new, {written}, in {effort}"]
+        if watermark is not None:
+            lines.append(f"complete until {watermark} · query {settings.warehouse / 'vapi.duckdb'}")
+    print_summary(
+        *lines,
+        run_id=summary.run_id,
+        seconds=round(summary.seconds, 3),
+        requests=summary.requests,
+        windows=summary.windows,
+        sessions_read=counts.sessions_read,
+        sessions_new=counts.sessions_new,
+        sessions_changed=counts.sessions_changed,
+        messages_written=counts.messages_written,
+        late_rows=counts.late_rows,
+        silent_changes=counts.silent_changes,
+        sessions_unreadable=len(summary.unreadable),
+        published=summary.published,
+        complete_until=watermark,
+        new_drift=list(summary.new_drift),
+        failing_checks=dict(summary.failing_checks),
     )
-    if summary.watermark is not None:
-        print(f"complete until {show(summary.watermark)} · query {settings.warehouse / 'vapi.duckdb'}")
     if counts.late_rows:
         warn(
             f"{counted(counts.late_rows, 'change')} appeared later than the settling delay allows; consider a longer --settle"
-        )
-    if counts.drift:
-        top = ", ".join(f"{name} ({count:,})" for name, count in counts.drift.most_common(3))
-        print(
-            plain(
-                f"note: fields without a column are kept in extra: {top}; see vapi-sessions status for all"
-            ),
-            file=sys.stderr,
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vapi_sessions.cli.options import BaseUrl, Everything, PageSize, Warehouse, command_settings
-from vapi_sessions.cli.output import NAMED, and_more, print_names, upper_bound
+from vapi_sessions.cli.output import NAMED, and_more, print_names, summary, upper_bound
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import DifferenceError, plain
@@ -47,9 +47,13 @@ def verify(
             f"{counted(len(done.findings), 'difference')} among {sessions}, compared {how}.",
             "The remedies are listed above, on stdout.",
         )
-    print(
+    summary(
         f"{sessions} agree{'s' if done.sessions == 1 else ''} with the source, compared {how}, "
-        f"for changes until {show(done.until)} ({counted(done.requests, 'request')}, {done.seconds:.1f} s)"
+        f"for changes until {show(done.until)} ({counted(done.requests, 'request')}, {done.seconds:.1f} s)",
+        seconds=round(done.seconds, 3),
+        requests=done.requests,
+        sessions=done.sessions,
+        complete_until=show(done.until),
     )
 
 
