@@ -69,6 +69,8 @@ class Settings(BaseSettings):
     since: Moment | None = None
     until: Moment | None = None
     full: bool = False
+    #: Whether a sync may continue a warehouse that was filled from another address.
+    accept_source: bool = False
     settle: Duration = timestamps.MINUTE
     lookback: Duration = 15 * timestamps.MINUTE
     concurrency: Annotated[int, Field(ge=1, le=64)] = 6

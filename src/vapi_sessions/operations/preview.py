@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from vapi_sessions.core.ledger import Ledger
 from vapi_sessions.core.records import OpenWindow
+from vapi_sessions.operations.same_source import check_source
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Source
 from vapi_sessions.source.environment import Environment
@@ -53,6 +54,7 @@ def preview(settings: Settings, *, environment: Environment | None = None) -> Pr
     if path.exists():
         with Index(path, layout.scratch, read_only=True) as index:
             ledger, left_open = index.ledger(), index.open_windows()
+            check_source(index.state(), settings)
     with Source(
         settings.base_url,
         key,

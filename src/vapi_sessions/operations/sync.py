@@ -27,6 +27,7 @@ from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import SourceUnavailableError, VapiSessionsError
 from vapi_sessions.operations.coordinator import Coordinator, RunFacts, describe
 from vapi_sessions.operations.progress import Counts, Progress, Silent
+from vapi_sessions.operations.same_source import check_source
 from vapi_sessions.operations.window_buffer import PageSanitizer
 from vapi_sessions.operations.writer import Writer
 from vapi_sessions.settings import Settings
@@ -97,6 +98,10 @@ class Run:
         with self._stack:
             self._writer = self._stack.enter_context(Writer(self.settings, clocks, self.progress))
             self.suppression.go_on = self._go_on
+            if before := check_source(
+                self.index.state(), self.settings, may_accept=self.command != "reconcile"
+            ):
+                self.progress.warn(f"the source is now {self.settings.base_url}; until now it was {before}")
             self.numbers = RequestNumbers(int(self.index.state().get("next_seq", "1")))
             self.source = self._stack.enter_context(
                 Source(
