@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import duckdb
 
 from vapi_sessions import schema
+from vapi_sessions.operations.status import json_schema
 from vapi_sessions.warehouse.index_schema import SYNC_TABLES
 from vapi_sessions.warehouse.view_files import ViewFile, view_files
 
@@ -102,6 +104,7 @@ def updated() -> dict[Path, str]:
     for file, section, write in SECTIONS:
         path = DOCS / file
         texts[path] = between(texts.get(path) or path.read_text("utf-8"), section, write())
+    texts[DOCS / "status.schema.json"] = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
     return texts
 
 

@@ -25,6 +25,7 @@ from vapi_sessions.core.threads import side_by_side
 from vapi_sessions.core.timestamps import to_datetime
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import SourceUnavailableError, VapiSessionsError
+from vapi_sessions.operations import metrics
 from vapi_sessions.operations.coordinator import Coordinator, RunFacts, describe
 from vapi_sessions.operations.progress import Counts, Progress, Silent
 from vapi_sessions.operations.same_source import check_source
@@ -87,15 +88,17 @@ class Run:
         self.org_id: str | None = None
         self._published = False
         self._recorded = ""
+        self._error: BaseException | None = None
         # One page at a time: two threads that work on pages wait for the interpreter, which takes a tenth more processor time
         # and 40 MB more, and saves 4 % of the time.
         self._working = threading.Lock()
         self.stopping = threading.Event()
 
     def __enter__(self) -> Run:
-        key = self.settings.key()
         clocks = Clocks(self.environment.now, self._sleep)
         with self._stack:
+            self._stack.push(self._leave_metrics)  # last of all, also if the run cannot begin
+            key = self.settings.key()
             self._writer = self._stack.enter_context(Writer(self.settings, clocks, self.progress))
             self.suppression.go_on = self._go_on
             if before := check_source(
@@ -119,6 +122,7 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._error = error
         with self._stack:
             if error is None:
                 if self._recorded != "done":  # `publish` records it before the publication, which shows it
@@ -260,6 +264,12 @@ class Run:
             self.environment.sleep(seconds)
         elif self.stopping.wait(seconds):
             raise SourceUnavailableError("Stopped while waiting for the source.")
+
+    def _leave_metrics(self, kind: object, error: BaseException | None, trace: object) -> None:
+        now, command = self.environment.now(), self.command.partition(" ")[0]
+        ended = metrics.Ended(command, self._started, now, error or self._error)
+        self._error = None  # its traceback holds this run
+        metrics.write(self.settings, ended, self.progress.warn)
 
     def _record(self, outcome: Outcome, error: BaseException | None = None) -> None:
         counts, traffic, plan = self.counts, self.source.traffic, self._plan

@@ -32,6 +32,22 @@ _RUN_COLUMNS: Final = (
     "late_rows",
     "silent_changes",
 )
+#: The sum of the numbers in `drift`, an object.
+_DRIFT_ROWS: Final = "list_sum(json_extract(drift, '$.*')::BIGINT[])"
+
+
+@dataclass(frozen=True, slots=True)
+class RunHistory:
+    """All runs of the published ledger. Moments in µs.
+
+    `last`: for each command, start, end and outcome of its last run that has ended. `successes`: command to end of its last
+    success. `outcomes`: number of runs by command and outcome. `totals`: sums of counts over all runs.
+    """
+
+    last: list[tuple[str, int, int, str]]
+    successes: dict[str, int]
+    outcomes: dict[tuple[str, str], int]
+    totals: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -99,6 +115,28 @@ class PublishedState:
         """The outcomes of all syncs and backfills, those of flows included, the newest first."""
         sql = "SELECT outcome FROM sync.runs WHERE split_part(command, ' ', 1) IN ('sync', 'backfill') ORDER BY started_at DESC"
         return [outcome for (outcome,) in self._rows(sql)]
+
+    def run_history(self, totals: Sequence[str]) -> RunHistory:
+        """What all runs did, those of flows under the command's name. `totals`: columns of `sync.runs` to add up, or `drift`."""
+        command = "split_part(command, ' ', 1)"
+        ended = "FROM sync.runs WHERE finished_at IS NOT NULL"
+        last = self._rows(
+            f"SELECT {command}, epoch_us(started_at), epoch_us(finished_at), outcome {ended} "
+            f"QUALIFY row_number() OVER (PARTITION BY {command} ORDER BY started_at DESC) = 1 ORDER BY 1"
+        )
+        successes = self._rows(
+            f"SELECT {command}, epoch_us(max(finished_at)) {ended} AND outcome = 'done' GROUP BY 1 ORDER BY 1"
+        )
+        outcomes = self._rows(f"SELECT {command}, outcome, count(*) FROM sync.runs GROUP BY ALL ORDER BY ALL")
+        sums = ", ".join(
+            f"coalesce(sum({_DRIFT_ROWS if name == 'drift' else name}), 0)::BIGINT" for name in totals
+        )
+        return RunHistory(
+            last,
+            dict(successes),
+            {(name, outcome): count for name, outcome, count in outcomes},
+            dict(zip(totals, self._rows(f"SELECT {sums} FROM sync.runs")[0], strict=True)),
+        )
 
     def merged_files(self) -> set[str]:
         """The raw files that the published ledger names."""
