@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from vapi_sessions import schema
+from vapi_sessions.operations.metrics import METRICS
 from vapi_sessions.operations.status import json_schema
 from vapi_sessions.warehouse.index_schema import SYNC_TABLES
 from vapi_sessions.warehouse.view_files import ViewFile, view_files
@@ -88,6 +89,15 @@ def observations() -> str:
     return "\n".join(lines)
 
 
+def metric_names() -> str:
+    """The Prometheus metrics."""
+    lines = ["| metric | labels besides `warehouse` | meaning |", "|---|---|---|"]
+    for metric in METRICS:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        lines.append(f"| `{metric.full_name}` | {labels} | {metric.help} |")
+    return "\n".join(lines)
+
+
 #: File in `docs/`, name of the section, and the function that writes it.
 SECTIONS = (
     ("tables.md", "views", views),
@@ -95,6 +105,7 @@ SECTIONS = (
     ("tables.md", "view columns", view_columns),
     ("tables.md", "sync", ledger),
     ("on-disk-format.md", "raw", observations),
+    ("operations.md", "metrics", metric_names),
 )
 
 

@@ -130,7 +130,7 @@ def current(warehouse: Path, *, now: int, ended: Ended | None = None) -> str:
 
     Raises the errors of `status` if `ended` is None.
     """
-    from vapi_sessions.operations.status import measure
+    from vapi_sessions.operations.status import measure  # a run without this file does not need it
 
     samples: list[Sample] = []
     try:

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from vapi_sessions.core.timestamps import show
-from vapi_sessions.operations.metrics import TOTALS
 from vapi_sessions.warehouse import raw, reader
 from vapi_sessions.warehouse.layout import Layout
 from vapi_sessions.warehouse.published_state import PublishedState, RunHistory
@@ -141,7 +140,7 @@ def _read(warehouse: Path, *, now: int, runs: int, fields: int) -> tuple[Status,
         deleted, aged_out, pending = state.session_states()
         last, outcomes = state.runs(runs), state.sync_outcomes()
         drift = state.drift(fields) if fields else {}
-        history = state.run_history(tuple(TOTALS))
+        history = state.run_history()
         failing, unchecked = state.failing_checks(), state.unchecked_parts()
         unreadable, merged = state.unreadable(), state.merged_files()
     watermark = ledger.watermark

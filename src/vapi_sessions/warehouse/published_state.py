@@ -32,6 +32,20 @@ _RUN_COLUMNS: Final = (
     "late_rows",
     "silent_changes",
 )
+#: The columns of `sync.runs` that are added up.
+TOTALS: Final = (
+    "requests",
+    "retries",
+    "throttled",
+    "bytes_received",
+    "sessions_read",
+    "sessions_new",
+    "sessions_changed",
+    "sessions_deleted",
+    "late_rows",
+    "silent_changes",
+    "drift",
+)
 #: The sum of the numbers in `drift`, an object.
 _DRIFT_ROWS: Final = "list_sum(json_extract(drift, '$.*')::BIGINT[])"
 
@@ -41,7 +55,7 @@ class RunHistory:
     """All runs of the published ledger. Moments in µs.
 
     `last`: for each command, start, end and outcome of its last run that has ended. `successes`: command to end of its last
-    success. `outcomes`: number of runs by command and outcome. `totals`: sums of counts over all runs.
+    success. `outcomes`: number of runs by command and outcome. `totals`: the sums of `TOTALS` over all runs.
     """
 
     last: list[tuple[str, int, int, str]]
@@ -116,8 +130,8 @@ class PublishedState:
         sql = "SELECT outcome FROM sync.runs WHERE split_part(command, ' ', 1) IN ('sync', 'backfill') ORDER BY started_at DESC"
         return [outcome for (outcome,) in self._rows(sql)]
 
-    def run_history(self, totals: Sequence[str]) -> RunHistory:
-        """What all runs did, those of flows under the command's name. `totals`: columns of `sync.runs` to add up, or `drift`."""
+    def run_history(self) -> RunHistory:
+        """What all runs did, those of flows under the command's name."""
         command = "split_part(command, ' ', 1)"
         ended = "FROM sync.runs WHERE finished_at IS NOT NULL"
         last = self._rows(
@@ -129,13 +143,13 @@ class PublishedState:
         )
         outcomes = self._rows(f"SELECT {command}, outcome, count(*) FROM sync.runs GROUP BY ALL ORDER BY ALL")
         sums = ", ".join(
-            f"coalesce(sum({_DRIFT_ROWS if name == 'drift' else name}), 0)::BIGINT" for name in totals
+            f"coalesce(sum({_DRIFT_ROWS if name == 'drift' else name}), 0)::BIGINT" for name in TOTALS
         )
         return RunHistory(
             last,
             dict(successes),
             {(name, outcome): count for name, outcome, count in outcomes},
-            dict(zip(totals, self._rows(f"SELECT {sums} FROM sync.runs")[0], strict=True)),
+            dict(zip(TOTALS, self._rows(f"SELECT {sums} FROM sync.runs")[0], strict=True)),
         )
 
     def merged_files(self) -> set[str]:
