@@ -41,10 +41,10 @@ def test_another_host_port_or_path_is_another_source(other: str) -> None:
     assert not is_same_source(VENDOR, other)
 
 
-def test_the_port_of_this_machine_does_not_count() -> None:
-    """An emulator or a tunnel gets another one each time it starts; another path is another source."""
+def test_all_addresses_of_this_machine_are_one_source() -> None:
+    """An emulator or a tunnel gets another port each time it starts."""
     assert is_same_source("http://127.0.0.1:4001", "http://localhost:4002")
-    assert not is_same_source("http://127.0.0.1:4001", "http://127.0.0.1:4001/other")
+    assert not is_same_source("http://127.0.0.1:4001", VENDOR)
 
 
 @pytest.fixture

@@ -83,19 +83,19 @@ def is_this_machine(host: str) -> bool:
 def is_same_source(one: str, other: str) -> bool:
     """Whether two addresses of an API mean the same source.
 
-    The scheme does not count, nor does the port of this machine: emulators and tunnels get another one at each start.
-    Raises ValueError for an invalid address.
+    The scheme does not count. All addresses of this machine are one: they belong to emulators and tunnels, which get another port
+    at each start. Raises ValueError for an invalid address.
     """
     return _identity(one) == _identity(other)
 
 
 def _identity(url: str) -> tuple[str, int | None, str]:
     parts = with_canonical_host(url)
-    host, path = parts.hostname or "", parts.path.rstrip("/")
+    host = parts.hostname or ""
     if is_this_machine(host):
-        return "this machine", None, path
+        return "this machine", None, ""
     default = {"http": 80, "https": 443}.get(parts.scheme)
-    return host, None if parts.port == default else parts.port, path
+    return host, None if parts.port == default else parts.port, parts.path.rstrip("/")
 
 
 def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
