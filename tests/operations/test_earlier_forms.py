@@ -22,9 +22,11 @@ from vapi_sessions.errors import WarehouseError
 from vapi_sessions.operations.reconcile import reconcile
 from vapi_sessions.operations.status import status
 from vapi_sessions.operations.verify import verify
+from vapi_sessions.warehouse import migrations
 from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.index_schema import INDEX, SYNC_TABLES
 from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.migrations import Migration
 from worlds import World
 
 #: Made by `warehouses/make_forms.py`. The form of version 0.1.0 is tested in `test_take_over.py`.
@@ -117,3 +119,32 @@ def test_a_rebuild_keeps_the_history_of_an_earlier_form(earlier: World) -> None:
     assert earlier.rows(RUNS) == runs
     assert earlier.rows("SELECT run_id, window_index, verdict FROM sync.windows ORDER BY ALL") == windows
     assert set(zone) <= set(earlier.rows("SELECT value FROM sync.state WHERE key = 'time_zone'"))
+
+
+@pytest.mark.proof
+def test_a_migration_that_derives_rows_again_rewrites_all_of_them(
+    earlier: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a download, in one publication, even if the run that migrated is killed before it."""
+    earlier.sync()
+    tables = earlier.tables()
+    files = set(earlier.files("parquet/latest/sessions", "parquet/latest/messages"))
+    form = schema.SCHEMA_VERSION + 1
+    monkeypatch.setattr(
+        migrations, "MIGRATIONS", (*migrations.MIGRATIONS, Migration(form, derive_again=True))
+    )
+    monkeypatch.setattr(schema, "SCHEMA_VERSION", form)
+    layout = Layout(earlier.warehouse)
+    with Index(layout.index, layout.scratch) as index:
+        assert index.migrated
+    with pytest.raises(WarehouseError, match=f"schema version {form - 1}, this program has {form}"):
+        status(earlier.warehouse, now=earlier.clock.us())
+    earlier.forget_requests()
+
+    assert earlier.sync().published
+
+    assert earlier.tables() == tables
+    assert files.isdisjoint(earlier.files("parquet/latest/sessions", "parquet/latest/messages"))
+    assert [page for page in earlier.pages() if "updatedAtLt" in page] == []
+    assert status(earlier.warehouse, now=earlier.clock.us()).rows["sessions"] == 8
+    assert not earlier.sync().published

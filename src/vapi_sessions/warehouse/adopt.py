@@ -45,10 +45,10 @@ WHERE verdict <> 'open' AND NOT EXISTS (
     FROM {home}.sync.windows AS new WHERE new.run_id = old.run_id AND new.window_index = old.window_index
 )
 """
-#: What users were told, and the progress of the scrub.
+#: What users were told, the progress of the scrub, and what runs measured.
 _FACTS: Final = """
 INSERT INTO {home}.sync.state BY NAME FROM sync.state AS old
-WHERE (key LIKE 'told%' OR key LIKE 'scrub%') AND NOT EXISTS (FROM {home}.sync.state AS new WHERE new.key = old.key)
+WHERE (key LIKE 'told%' OR key LIKE 'scrub%' OR key IN ('sizes', 'speed')) AND NOT EXISTS (FROM {home}.sync.state AS new WHERE new.key = old.key)
 """
 #: The source may have moved without a change of its data, so that no file of raw/ has its address.
 _ADDRESS: Final = """

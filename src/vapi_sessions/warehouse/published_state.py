@@ -58,10 +58,10 @@ class RunHistory:
     success. `outcomes`: number of runs by command and outcome. `totals`: the sums of `TOTALS` over all runs.
     """
 
-    last: list[tuple[str, int, int, str]]
-    successes: dict[str, int]
-    outcomes: dict[tuple[str, str], int]
-    totals: dict[str, int]
+    last: list[tuple[str, int, int, str]] = field(default_factory=list)
+    successes: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[tuple[str, str], int] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
