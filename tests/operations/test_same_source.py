@@ -101,7 +101,7 @@ def test_every_command_that_asks_the_source_refuses_another_address(moved: World
 
 
 def test_a_sync_that_accepts_the_source_records_it(moved: World) -> None:
-    """Later commands need no flag, the runs keep both addresses, and a rebuild does not forget the new one."""
+    """Later commands need no flag."""
     environment = {
         "VAPI_API_KEY": moved.server.key,
         "VAPI_BASE_URL": moved.server.url,
@@ -111,6 +111,13 @@ def test_a_sync_that_accepts_the_source_records_it(moved: World) -> None:
     accepted = run("sync", "--accept-source", environment=environment)
     assert accepted.code == 0
     assert f"warning: the source is now {moved.server.url}; until now it was {VENDOR}" in accepted.err
+    preview(moved.settings(), environment=moved.environment())
+
+
+@pytest.mark.proof
+def test_a_rebuild_does_not_forget_the_accepted_source(moved: World) -> None:
+    """No file of raw/ has its address, because no session changed."""
+    moved.sync(accept_source=True)
     moved.rebuild()
     assert moved.rows("SELECT value FROM sync.state WHERE key = 'base_url'") == [(moved.server.url,)]
     verify(moved.settings(), environment=moved.environment())
