@@ -31,8 +31,16 @@ ELSEWHERE: Final = re.compile(
 SUFFIXES: Final = (".py", ".sql", ".tsv", ".md", ".toml", ".txt", ".json", ".ipynb")
 #: Names that look like a module of ours: the key of raw/'s footers.
 NO_MODULES: Final = {"vapi_sessions.progress"}
-#: Options of other programs: pip, and modules of the tests.
-OTHERS_OPTIONS: Final = {"--requirement", "--mutant", "--wrong", "--with"}
+#: Options of other programs: pip, node_exporter, scripts in flows/, and modules of the tests.
+OTHERS_OPTIONS: Final = {
+    "--collector",
+    "--freshness",
+    "--notify",
+    "--requirement",
+    "--mutant",
+    "--wrong",
+    "--with",
+}
 
 
 def paths(text: str) -> Iterator[str]:

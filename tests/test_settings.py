@@ -138,6 +138,20 @@ def test_an_invalid_value_names_its_option(given: dict[str, Any], fact: str) -> 
     assert "--help" in error.remedy
 
 
+def test_the_metrics_file_is_an_absolute_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A scheduled run may have another working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VAPI_METRICS_FILE", "here.prom")
+    assert load_settings().metrics_file == tmp_path / "here.prom"
+
+
+def test_a_metrics_file_that_the_collector_would_not_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """node_exporter reads only names that end in .prom."""
+    monkeypatch.setenv("VAPI_METRICS_FILE", "/tmp/vapi.txt")  # noqa: S108  # it is not written
+    with pytest.raises(ConfigurationError, match=r"VAPI_METRICS_FILE: .* does not end in \.prom"):
+        load_settings()
+
+
 @pytest.mark.parametrize("until", ["2026-01-01", "2026-01-31"])
 def test_since_must_be_before_until(until: str) -> None:
     error = refusal(since="2026-01-31", until=until)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import duckdb
 
 from vapi_sessions import schema
+from vapi_sessions.operations.metrics import METRICS
+from vapi_sessions.operations.status import json_schema
 from vapi_sessions.warehouse.index_schema import SYNC_TABLES
 from vapi_sessions.warehouse.view_files import ViewFile, view_files
 
@@ -86,6 +89,15 @@ def observations() -> str:
     return "\n".join(lines)
 
 
+def metric_names() -> str:
+    """The Prometheus metrics."""
+    lines = ["| metric | labels besides `warehouse` | meaning |", "|---|---|---|"]
+    for metric in METRICS:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        lines.append(f"| `{metric.full_name}` | {labels} | {metric.help} |")
+    return "\n".join(lines)
+
+
 #: File in `docs/`, name of the section, and the function that writes it.
 SECTIONS = (
     ("tables.md", "views", views),
@@ -93,6 +105,7 @@ SECTIONS = (
     ("tables.md", "view columns", view_columns),
     ("tables.md", "sync", ledger),
     ("on-disk-format.md", "raw", observations),
+    ("operations.md", "metrics", metric_names),
 )
 
 
@@ -102,6 +115,7 @@ def updated() -> dict[Path, str]:
     for file, section, write in SECTIONS:
         path = DOCS / file
         texts[path] = between(texts.get(path) or path.read_text("utf-8"), section, write())
+    texts[DOCS / "status.schema.json"] = json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
     return texts
 
 

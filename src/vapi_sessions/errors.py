@@ -93,3 +93,12 @@ def other_organisation(warehouse: object, ours: str, theirs: str) -> Configurati
         f"The warehouse {warehouse} belongs to organisation {ours}, the key to {theirs}.",
         "Use a separate --warehouse for each organisation.",
     )
+
+
+def other_source(warehouse: object, ours: str, theirs: str) -> ConfigurationError:
+    """The error for an address that is not the one the warehouse was filled from."""
+    return ConfigurationError(
+        f"The warehouse {warehouse} was filled from {ours}, and the source is now {theirs}.",
+        "Use a separate --warehouse for another source. If it is the same source at a new address, "
+        "run vapi-sessions sync --accept-source once.",
+    )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from vapi_sessions.core import timestamps
@@ -52,11 +52,24 @@ def _listed(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _absolute(value: Path) -> Path:
+    return Path.cwd() / value
+
+
+def _collected(value: Path) -> Path:
+    if value.suffix != ".prom":
+        raise ValueError(f"'{value}' does not end in .prom, so node_exporter would not read it")
+    return value
+
+
 Duration = Annotated[int, BeforeValidator(_duration), Field(ge=0)]
 Hours = Annotated[int, BeforeValidator(_hours), Field(ge=0)]
 Moment = Annotated[int, BeforeValidator(_moment)]
 Warehouse = Annotated[Path, BeforeValidator(warehouse_root)]
 KeyFile = Annotated[Path, BeforeValidator(expanded)]
+MetricsFile = Annotated[
+    Path, BeforeValidator(expanded), AfterValidator(_absolute), AfterValidator(_collected)
+]
 #: Separated by commas in the environment.
 Listed = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
 
@@ -77,6 +90,8 @@ class Settings(BaseSettings):
     since: Moment | None = None
     until: Moment | None = None
     full: bool = False
+    #: Whether a sync may continue a warehouse that was filled from another address.
+    accept_source: bool = False
     settle: Duration = timestamps.MINUTE
     lookback: Duration = 15 * timestamps.MINUTE
     concurrency: Annotated[int, Field(ge=1, le=64)] = 6
@@ -97,6 +112,8 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     #: Time after which `sync` also reconciles; None: never.
     reconcile_every: Annotated[Duration, Field(gt=0)] | None = None
+    #: For node_exporter's textfile collector, which reads only names that end in `.prom`; None: no file.
+    metrics_file: MetricsFile | None = None
 
     #: Of days and hours in the views; None keeps the warehouse's, which is UTC at first.
     time_zone: str | None = None

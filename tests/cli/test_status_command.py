@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 
+import jsonschema
 import pytest
 
 from desk import OURS, Desk
+from documents import ROOT
 from vapi_sessions.schema import TABLES
 
 
@@ -25,6 +27,24 @@ def test_status_as_json(desk: Desk) -> None:
     assert found["bytes"]["raw"] == sum(p.stat().st_size for p in (desk.warehouse / "raw").iterdir())
     assert found["unmerged_raw_files"] == 0
     assert (found["checks"], found["unchecked_parts"]) == ({}, 0)
+
+
+def test_status_as_json_is_as_its_schema_says(desk: Desk) -> None:
+    """The documented schema describes every member, and `make docs` keeps it up to date."""
+    found = json.loads(desk.run("status", "--json").out)
+    schema = json.loads((ROOT / "docs" / "status.schema.json").read_text())
+    jsonschema.validate(found, schema, format_checker=jsonschema.FormatChecker())
+    assert list(found) == list(schema["properties"]) == schema["required"]
+    assert found["schema_version"] == schema["properties"]["schema_version"]["const"] == 1
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**found, "gaps": None}, schema)
+
+
+def test_status_as_metrics(desk: Desk) -> None:
+    """What a run writes to VAPI_METRICS_FILE."""
+    ran = desk.run("status", "--prometheus")
+    assert ran.code == 0
+    assert f'vapi_sessions_rows{{warehouse="{desk.warehouse}",table="sessions"}} 120\n' in ran.out
 
 
 def test_status_as_text(desk: Desk) -> None:

@@ -51,6 +51,8 @@ TIGHTEN: Final = [
     "publish.snapshot_drafted",
     "tighten.published",
 ]
+#: In `tests/warehouse/test_migrations.py`.
+MIGRATE: Final = ["migrate.changed"]
 TAKE_OVER: Final = [
     "take_over.published",
     "merge.committed",

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from fault_cases import FORGET, RUNS, TAKE_OVER, TIGHTEN
+from fault_cases import FORGET, MIGRATE, RUNS, TAKE_OVER, TIGHTEN
 
 import vapi_sessions
 from vapi_sessions.core import faultpoints
@@ -34,6 +34,7 @@ def test_a_test_kills_at_every_point() -> None:
         *FORGET,
         *TIGHTEN,
         *TAKE_OVER,
+        *MIGRATE,
     ]
     assert {point.partition(":")[0] for point in cases} == set(faultpoints.POINTS)
 

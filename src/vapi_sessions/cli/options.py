@@ -43,6 +43,13 @@ Until = Annotated[
 Full = Annotated[
     bool, typer.Option("--full", help="Read every session again; unchanged sessions are not stored again.")
 ]
+AcceptSource = Annotated[
+    bool,
+    typer.Option(
+        "--accept-source",
+        help="Continue a warehouse that was filled from another address: the same source has moved.",
+    ),
+]
 Settle = Annotated[
     str | None,
     typer.Option(metavar="DURATION", help="Leave changes newer than this for the next sync (default: 60s)."),

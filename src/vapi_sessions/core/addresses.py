@@ -1,4 +1,4 @@
-"""Hosts of addresses: their canonical spelling, which ones are usable, and which are this machine. Pure."""
+"""Hosts of addresses: their canonical spelling, which ones are usable, which are this machine, and which mean the same source. Pure."""
 
 from __future__ import annotations
 
@@ -78,6 +78,24 @@ def is_this_machine(host: str) -> bool:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     return address is not None and (address.is_loopback or address.is_unspecified)
+
+
+def is_same_source(one: str, other: str) -> bool:
+    """Whether two addresses of an API mean the same source.
+
+    The scheme does not count. All addresses of this machine are one: they belong to emulators and tunnels, which get another port
+    at each start. Raises ValueError for an invalid address.
+    """
+    return _identity(one) == _identity(other)
+
+
+def _identity(url: str) -> tuple[str, int | None, str]:
+    parts = with_canonical_host(url)
+    host = parts.hostname or ""
+    if is_this_machine(host):
+        return "this machine", None, ""
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    return host, None if parts.port == default else parts.port, parts.path.rstrip("/")
 
 
 def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

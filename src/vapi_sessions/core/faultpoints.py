@@ -56,6 +56,7 @@ POINTS: Final = (
     "maintain.by_product_removed",
     "tighten.raw_written",  # one raw file is rewritten under the stricter policy
     "tighten.published",
+    "migrate.changed",  # the index is migrated to a newer form, but not committed
     "take_over.published",  # the database of an earlier version still exists
 )
 _KNOWN: Final = frozenset(POINTS)

@@ -62,10 +62,12 @@ def new_file(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
 
 
-def replace_file(path: Path, content: bytes, draft: Path) -> None:
+def replace_file(path: Path, content: bytes, draft: Path, *, mode: int = 0o600) -> None:
     """Durably replace the file at `path`: write `content` to `draft`, and rename it. Raises OSError."""
     with os.fdopen(new_file(draft), "wb") as file:
         file.write(content)
+        if mode != 0o600:
+            os.fchmod(file.fileno(), mode)
         file.flush()
         os.fsync(file.fileno())
     draft.rename(path)

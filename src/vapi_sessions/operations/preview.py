@@ -11,6 +11,7 @@ from vapi_sessions.errors import WarehouseBusyError
 from vapi_sessions.operations.estimate import Estimate, Timing, estimate
 from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.operations.running import Running, running
+from vapi_sessions.operations.same_source import check_source
 from vapi_sessions.operations.speed import SPEED, Speed, stored_speed
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Source
@@ -65,6 +66,7 @@ def preview(
     layout.check()
     progress.phase("planning")
     ledger, left_open, facts = _known(layout)
+    check_source(facts, settings)
     with Source(
         settings.base_url,
         key,

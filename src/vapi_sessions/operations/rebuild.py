@@ -36,9 +36,9 @@ def rebuild(
     """Derive index and rows from `raw/` again and publish them; then rewrite everything if the `sanitizer` is stricter than before.
 
     Returns the numbers of raw files merged and of sessions. The new index is made beside the old one and replaces it at the end, so
-    a rebuild that fails earlier changes nothing. The record of earlier runs is kept, and so is the time zone of the
-    views unless one is given. Raises ConfigurationError if there is nothing
-    to rebuild from, or for another pseudonym key, WarehouseDamagedError if files of `raw/` seem to be missing, WarehouseError.
+    a rebuild that fails earlier changes nothing. The record of earlier runs and windows is kept, and so is the time zone of the
+    views unless one is given. Raises ConfigurationError if there is nothing to rebuild from, or for another pseudonym key,
+    WarehouseDamagedError if files of `raw/` seem to be missing, WarehouseError.
     """
     environment = environment or Environment()
     layout = Layout(warehouse, keep or Keep())
@@ -64,6 +64,7 @@ def rebuild(
         clocks = environment.clocks
         progress.phase("reading")
         draft = layout.scratch / "rebuilt.duckdb"
+        earlier = (layout.index, layout.earlier, layout.published)
         with Index(draft, layout.scratch) as index:
             recovery = recover(index, layout, now=environment.now, suppression=suppression, progress=progress)
             if recovery.warning:
@@ -72,8 +73,7 @@ def rebuild(
             stricter = sanitizer is not None and policy_change.check_sanitizer(
                 index.state(), sanitizer, empty=not sessions
             )
-            earlier = (layout.index, layout.earlier, layout.published)
-            adopt.adopt_runs(index, earlier)
+            adopt.adopt_history(index, earlier)
             set_time_zone(index, time_zone, earlier)
             told_drift.prepare(index, earlier)
             index.checkpoint()

@@ -75,8 +75,8 @@ def reconcile(
 ) -> Reconciled:
     """Mark deletions, fetch missing sessions, and re-read those created within `recheck` (µs) and those due in the scrub.
 
-    Raises CircuitBreakerError, with nothing marked, if implausibly many sessions are gone; ConfigurationError before the first sync;
-    and the errors of a sync.
+    Raises CircuitBreakerError, with nothing marked, if implausibly many sessions are gone; ConfigurationError before the first sync
+    and for another source, and the errors of a sync.
     """
     with Run(settings, environment=environment, progress=progress, command="reconcile") as run:
         work = _Reconciliation(run, accept_deletions=accept_deletions)

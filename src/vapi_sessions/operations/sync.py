@@ -25,8 +25,10 @@ from vapi_sessions.core.threads import side_by_side
 from vapi_sessions.core.timestamps import to_datetime
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import SourceUnavailableError, VapiSessionsError
+from vapi_sessions.operations import metrics
 from vapi_sessions.operations.coordinator import Coordinator, RunFacts, describe
 from vapi_sessions.operations.progress import Counts, Progress, Silent
+from vapi_sessions.operations.same_source import check_source
 from vapi_sessions.operations.speed import SPEED, Stopwatch
 from vapi_sessions.operations.window_buffer import PageSanitizer
 from vapi_sessions.operations.writer import Writer
@@ -90,20 +92,26 @@ class Run:
         self._recorded = ""
         self._finished = False
         self._watch = Stopwatch(self.environment.monotonic)
+        self._error: BaseException | None = None
         # One page at a time: two threads that work on pages wait for the interpreter, which takes a tenth more processor time
         # and 40 MB more, and saves 4 % of the time.
         self._working = threading.Lock()
         self.stopping = threading.Event()
 
     def __enter__(self) -> Run:
-        key = self.settings.key()
         clocks = Clocks(self.environment.now, self._sleep)
         with self._stack:
+            self._stack.push(self._leave_metrics)  # last of all, also if the run cannot begin
+            key = self.settings.key()
             self._writer = self._stack.enter_context(
                 Writer(self.settings, clocks, self.progress, self.command)
             )
             self.progress = self._writer.progress
             self.suppression.go_on = self._go_on
+            if before := check_source(
+                self.index.state(), self.settings, may_accept=self.command != "reconcile"
+            ):
+                self.progress.warn(f"the source is now {self.settings.base_url}; until now it was {before}")
             self.numbers = RequestNumbers(int(self.index.state().get("next_seq", "1")))
             self.source = self._stack.enter_context(
                 Source(
@@ -121,6 +129,7 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        self._error = error
         with self._stack:
             # An interruption was postponed until the publication of a finished run was done.
             if error is None or (self._finished and isinstance(error, KeyboardInterrupt)):
@@ -283,6 +292,12 @@ class Run:
             self.environment.sleep(seconds)
         elif self.stopping.wait(seconds):
             raise SourceUnavailableError("Stopped while waiting for the source.")
+
+    def _leave_metrics(self, kind: object, error: BaseException | None, trace: object) -> None:
+        now, command = self.environment.now(), self.command.partition(" ")[0]
+        ended = metrics.Ended(command, self._started, now, error or self._error)
+        self._error = None  # its traceback holds this run
+        metrics.write(self.settings, ended, self.progress.warn)
 
     def _record(self, outcome: Outcome, error: BaseException | None = None) -> None:
         counts, traffic, plan = self.counts, self.source.traffic, self._plan

@@ -15,6 +15,7 @@ from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
 from vapi_sessions.operations.findings import REBUILD, SYNC, Finding, Findings
 from vapi_sessions.operations.progress import Progress, Silent
+from vapi_sessions.operations.same_source import check_source
 from vapi_sessions.operations.source_comparison import Published, SourceComparison
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.client import Source
@@ -64,6 +65,7 @@ def verify(
         ledger = state.ledger()
         if ledger.watermark is None or ledger.org_id is None:
             raise ConfigurationError("Nothing was read completely yet.", "Run vapi-sessions sync first.")
+        check_source(state.facts, settings)
         with Source(
             settings.base_url,
             key,

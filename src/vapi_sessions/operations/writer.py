@@ -59,6 +59,10 @@ class Writer:
             take_over(layout, self.suppression, self._clocks, self._progress)
             self._stack.callback(self._erase_if_due)  # after the index is closed, before the lock is released
             self._open_index()
+            if self.index.migrated:
+                self._progress.say(
+                    "an earlier version made this warehouse: converted it, nothing is downloaded"
+                )
             set_time_zone(self.index, self._time_zone, [layout.published])
             self.index.close_dead_runs()
             told_drift.prepare(self.index)

@@ -38,6 +38,22 @@ FROM sessions AS old WHERE {_SAME}
 _LOST: Final = (
     f"SELECT session_id FROM sessions AS old WHERE NOT EXISTS (FROM {{home}}.sessions AS new WHERE {_SAME})"
 )
+#: Windows that wrote no file of raw/, because nothing in them was new. Open ones are read again. Cursors may name forgotten sessions.
+_WINDOWS: Final = """
+INSERT INTO {home}.sync.windows BY NAME SELECT {columns} FROM sync.windows AS old
+WHERE verdict <> 'open' AND NOT EXISTS (
+    FROM {home}.sync.windows AS new WHERE new.run_id = old.run_id AND new.window_index = old.window_index
+)
+"""
+#: What users were told, the progress of the scrub, and what runs measured.
+_FACTS: Final = """
+INSERT INTO {home}.sync.state BY NAME FROM sync.state AS old
+WHERE (key LIKE 'told%' OR key LIKE 'scrub%' OR key IN ('sizes', 'speed')) AND NOT EXISTS (FROM {home}.sync.state AS new WHERE new.key = old.key)
+"""
+#: The source may have moved without a change of its data, so that no file of raw/ has its address.
+_ADDRESS: Final = """
+UPDATE {home}.sync.state AS new SET value = old.value FROM sync.state AS old WHERE new.key = old.key AND old.key = 'base_url'
+"""
 _AMONG: Final = "WHERE session_id IN (SELECT unnest(?::VARCHAR[]))"
 
 
@@ -53,14 +69,30 @@ def adopt_ledger(index: Index, other: Path, tables: Sequence[schema.Table] = _LE
         )
 
 
-def adopt_runs(index: Index, others: Iterable[Path]) -> None:
-    """Replace the table of runs by that of the first of these databases that exists and can be read."""
+def adopt_history(index: Index, others: Iterable[Path]) -> None:
+    """Take over the runs, the windows and some facts of the first of these databases that exists and can be read.
+
+    Windows and facts that `raw/` gave stay. Claims are not taken over: only what `raw/` has counts as read.
+    """
     for other in others:
         if not other.exists():
             continue
         with contextlib.suppress(WarehouseError, duckdb.Error):
-            adopt_ledger(index, other, [RUNS])
+            with index.attached(other, read_only=True) as home, index.transaction():
+                index.run(f"DELETE FROM {home}.sync.runs")
+                index.run(
+                    f"INSERT INTO {home}.sync.runs BY NAME SELECT {_shared(index, RUNS)} FROM sync.runs"
+                )
+                index.run(_WINDOWS.format(home=home, columns=_shared(index, WINDOWS, but="left_to_read")))
+                for statement in (_FACTS, _ADDRESS):
+                    index.run(statement.format(home=home))
             return
+
+
+def _shared(index: Index, table: schema.Table, but: str = "") -> str:
+    """The columns that the attached table has too: it may be of an earlier or of a later form."""
+    there = {name for name, *_ in index.rows(f"DESCRIBE sync.{table.name}")}
+    return ", ".join(c.name for c in table.columns if c.name in there and c.name != but)
 
 
 def earlier_files(index: Index, earlier: Path) -> set[str]:

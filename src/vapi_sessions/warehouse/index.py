@@ -19,8 +19,9 @@ from vapi_sessions.core import faultpoints
 from vapi_sessions.core.intervals import IntervalSet, Window
 from vapi_sessions.core.records import Batch, WindowRecord
 from vapi_sessions.core.timestamps import DAY, to_datetime
-from vapi_sessions.errors import VapiSessionsError, WarehouseError
+from vapi_sessions.errors import VapiSessionsError
 from vapi_sessions.transform.resolve import Known, Resolution
+from vapi_sessions.warehouse import migrations
 from vapi_sessions.warehouse.database import window_bounds
 from vapi_sessions.warehouse.index_rows import COLUMNS, IndexRow, to_arrow
 from vapi_sessions.warehouse.index_schema import INDEX, SYNC_TABLES
@@ -55,6 +56,9 @@ class Changes:
 class Index(IndexTables):
     """An open index. For one thread at a time; use as a context manager, inside the writer's lock."""
 
+    #: Whether a migration changed it when it was opened.
+    migrated = False
+
     def _prepare(self, *, read_only: bool) -> None:
         tables = (
             "SELECT 1 FROM duckdb_tables() WHERE database_name = current_database() AND table_name = 'state'"
@@ -63,12 +67,9 @@ class Index(IndexTables):
             self._create_tables()
             return
         version = self.state().get("schema_version", "")
-        earlier = version.isdecimal() and int(version) < schema.SCHEMA_VERSION  # has the same ledger
-        if version != str(schema.SCHEMA_VERSION) and not (read_only and earlier):
-            raise WarehouseError(
-                f"{self.path} has schema version {version}, this program has {schema.SCHEMA_VERSION}.",
-                "Use the program that made it, or run vapi-sessions rebuild: it derives all from raw/.",
-            )
+        if not (read_only and migrations.may_read(version)):
+            self.migrated = migrations.migrate(self, version, self.path)
+            self._forget_cached()
 
     def _create_tables(self) -> None:
         with self.transaction():

@@ -32,6 +32,36 @@ _RUN_COLUMNS: Final = (
     "late_rows",
     "silent_changes",
 )
+#: The columns of `sync.runs` that are added up.
+TOTALS: Final = (
+    "requests",
+    "retries",
+    "throttled",
+    "bytes_received",
+    "sessions_read",
+    "sessions_new",
+    "sessions_changed",
+    "sessions_deleted",
+    "late_rows",
+    "silent_changes",
+    "drift",
+)
+#: The sum of the numbers in `drift`, an object.
+_DRIFT_ROWS: Final = "list_sum(json_extract(drift, '$.*')::BIGINT[])"
+
+
+@dataclass(frozen=True, slots=True)
+class RunHistory:
+    """All runs of the published ledger. Moments in µs.
+
+    `last`: for each command, start, end and outcome of its last run that has ended. `successes`: command to end of its last
+    success. `outcomes`: number of runs by command and outcome. `totals`: the sums of `TOTALS` over all runs.
+    """
+
+    last: list[tuple[str, int, int, str]] = field(default_factory=list)
+    successes: dict[str, int] = field(default_factory=dict)
+    outcomes: dict[tuple[str, str], int] = field(default_factory=dict)
+    totals: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,6 +141,28 @@ class PublishedState:
             "FROM sync.runs WHERE outcome = 'done'"
         )
         return self._rows(sql)[0][0]  # type: ignore[no-any-return]  # a BIGINT or NULL
+
+    def run_history(self) -> RunHistory:
+        """What all runs did, those of flows under the command's name."""
+        command = "split_part(command, ' ', 1)"
+        ended = "FROM sync.runs WHERE finished_at IS NOT NULL"
+        last = self._rows(
+            f"SELECT {command}, epoch_us(started_at), epoch_us(finished_at), outcome {ended} "
+            f"QUALIFY row_number() OVER (PARTITION BY {command} ORDER BY started_at DESC) = 1 ORDER BY 1"
+        )
+        successes = self._rows(
+            f"SELECT {command}, epoch_us(max(finished_at)) {ended} AND outcome = 'done' GROUP BY 1 ORDER BY 1"
+        )
+        outcomes = self._rows(f"SELECT {command}, outcome, count(*) FROM sync.runs GROUP BY ALL ORDER BY ALL")
+        sums = ", ".join(
+            f"coalesce(sum({_DRIFT_ROWS if name == 'drift' else name}), 0)::BIGINT" for name in TOTALS
+        )
+        return RunHistory(
+            last,
+            dict(successes),
+            {(name, outcome): count for name, outcome, count in outcomes},
+            dict(zip(TOTALS, self._rows(f"SELECT {sums} FROM sync.runs")[0], strict=True)),
+        )
 
     def merged_files(self) -> set[str]:
         """The raw files that the published ledger names."""

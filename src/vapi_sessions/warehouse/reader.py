@@ -13,7 +13,8 @@ import duckdb
 from vapi_sessions import schema
 from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.paths import literal, pattern, warehouse_root
-from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError, WarehouseError
+from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
+from vapi_sessions.warehouse import migrations
 from vapi_sessions.warehouse.database_errors import database_errors, published_errors
 from vapi_sessions.warehouse.descriptions import comments
 from vapi_sessions.warehouse.layout import Layout
@@ -133,15 +134,13 @@ def reading(warehouse: str | os.PathLike[str] | None) -> Iterator[duckdb.DuckDBP
 def check_version(db: duckdb.DuckDBPyConnection, warehouse: str | os.PathLike[str]) -> None:
     """Raises WarehouseError if another version of this program published the warehouse: columns may be missing."""
     found = db.execute("SELECT value FROM sync.state WHERE key = 'schema_version'").fetchall()
-    if found != [(str(schema.SCHEMA_VERSION),)]:
-        version = found[0][0] if found else "unknown"
-        earlier = version.isdecimal() and int(version) < schema.SCHEMA_VERSION
-        raise WarehouseError(
-            f"The published database of {warehouse} has schema version {version}, this program has {schema.SCHEMA_VERSION}.",
-            "Run vapi-sessions sync: it derives everything again from raw/, without a download."
-            if earlier
-            else "Use the program that made it, or run vapi-sessions rebuild.",
-        )
+    version = str(found[0][0]) if found else ""
+    if version != str(schema.SCHEMA_VERSION):
+        made_by = db.execute(
+            "SELECT program_version FROM sync.runs ORDER BY started_at DESC LIMIT 1"
+        ).fetchall()
+        what = f"The published database of {warehouse}"
+        raise migrations.refusal(what, version, made_by[0][0] if made_by else None)
 
 
 def sessions_published(warehouse: Path) -> int:

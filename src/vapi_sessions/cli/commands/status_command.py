@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,7 @@ from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import DifferenceError, plain
 
 if TYPE_CHECKING:
-    from vapi_sessions.operations.status import Status
+    from vapi_sessions.operations.status import LastRun, Status
     from vapi_sessions.warehouse.space import Space
 
 _LONGEST_LINE = 100_000
@@ -25,6 +25,9 @@ _LONGEST_LINE = 100_000
 def status(
     warehouse: options.Warehouse = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the status as JSON.")] = False,
+    as_metrics: Annotated[
+        bool, typer.Option("--prometheus", help="Print Prometheus metrics, as in VAPI_METRICS_FILE.")
+    ] = False,
     max_age: Annotated[
         str | None,
         typer.Option(metavar="DURATION", help="Exit with code 6 if the warehouse is older than this."),
@@ -32,12 +35,16 @@ def status(
     everything: options.Everything = False,
 ) -> None:
     """Show how fresh and how complete the warehouse is."""
+    from vapi_sessions.operations import metrics
     from vapi_sessions.operations.status import status as read_status
 
     settings = options.command_settings(warehouse=warehouse)
     limit = options.duration("--max-age", max_age) if max_age is not None else None
-    found = read_status(settings.warehouse, now=time.time_ns() // 1000)
-    if as_json:
+    now = time.time_ns() // 1000
+    found = read_status(settings.warehouse, now=now)
+    if as_metrics:
+        print(metrics.current(settings.warehouse, now=now), end="")
+    elif as_json:
         print(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
     else:
         print_status(found, everything=everything)
@@ -126,11 +133,11 @@ def _line(name: str, value: str) -> None:
     print(plain(f"{name:<16}{value}", _LONGEST_LINE))
 
 
-def _print_run(run: dict[str, Any]) -> None:
-    error = f": {run['error']}" if run["error"] else ""
+def _print_run(run: LastRun) -> None:
+    error = f": {run.error}" if run.error else ""
     print(
         plain(
-            f"  {run['started_at']}  {run['command']:<8} {run['outcome']:<11} read {run['sessions_read'] or 0:,}, "
-            f"new {run['sessions_new'] or 0:,}, changed {run['sessions_changed'] or 0:,}, late {run['late_rows'] or 0:,}{error}"
+            f"  {run.started_at}  {run.command:<8} {run.outcome:<11} read {run.sessions_read or 0:,}, "
+            f"new {run.sessions_new or 0:,}, changed {run.sessions_changed or 0:,}, late {run.late_rows or 0:,}{error}"
         )
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vapi_sessions.cli.options import (
+    AcceptSource,
     BaseUrl,
     Concurrency,
     Full,
@@ -34,6 +35,7 @@ def sync(
     since: Since = None,
     until: Until = None,
     full: Full = False,
+    accept_source: AcceptSource = False,
     settle: Settle = None,
     lookback: Lookback = None,
     concurrency: Concurrency = None,
@@ -46,9 +48,9 @@ def sync(
     from vapi_sessions.operations import sync as operation
 
     settings = command_settings(
-        warehouse=warehouse, base_url=base_url, since=since, until=until, full=full or None, settle=settle,
-        lookback=lookback, concurrency=concurrency, page_size=page_size, time_zone=time_zone,
-        reconcile_every=reconcile_every,
+        warehouse=warehouse, base_url=base_url, since=since, until=until, full=full or None,
+        accept_source=accept_source or None, settle=settle, lookback=lookback, concurrency=concurrency, page_size=page_size,
+        time_zone=time_zone, reconcile_every=reconcile_every,
     )  # fmt: skip
     with display("sync") as progress:
         summary = operation.sync(settings, progress=progress)
