@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import plain
+
+#: Messages that begin with this are warnings.
+_WARNING: Final = "warning: "
 
 
 @dataclass(slots=True)
@@ -84,10 +87,13 @@ class Silent:
 
 
 class LogProgress(Silent):
-    """Passes messages, plans and waits of a second or more to a log. `say` takes one line."""
+    """Passes messages, plans and waits of a second or more to a log. `say` and `warn` take one line; without `warn`, warnings are
+    messages that begin with `warning:`.
+    """
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    def __init__(self, say: Callable[[str], None], warn: Callable[[str], None] | None = None) -> None:
         self._say = say
+        self._warn = warn
 
     def planned(self, windows: int, sessions: int) -> None:
         """Log the plan."""
@@ -99,9 +105,15 @@ class LogProgress(Silent):
             self._say(plain(f"waiting {seconds:.0f} s: {reason}"))
 
     def say(self, text: str) -> None:
-        """Log the message."""
-        self._say(plain(text))
+        """Log the message; as a warning if it is one."""
+        if text.startswith(_WARNING):
+            self.warn(text.removeprefix(_WARNING))
+        else:
+            self._say(plain(text))
 
     def warn(self, text: str) -> None:
         """Log the warning."""
-        self._say(f"warning: {plain(text)}")
+        if self._warn is not None:
+            self._warn(plain(text))
+        else:
+            self._say(f"{_WARNING}{plain(text)}")

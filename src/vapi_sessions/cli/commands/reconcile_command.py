@@ -28,6 +28,7 @@ def reconcile(
 ) -> None:
     """Mark sessions that were deleted at the source, and fetch those the warehouse lacks. One deletion costs about twenty requests."""
     from vapi_sessions.cli.display import display
+    from vapi_sessions.operations import run_report
     from vapi_sessions.operations.reconcile import reconcile as run
 
     settings = options.command_settings(
@@ -36,11 +37,7 @@ def reconcile(
     period = options.duration("--recheck", recheck) if recheck is not None else 0
     with display("reconcile") as progress:
         done = run(settings, recheck=period, accept_deletions=accept_deletions, progress=progress)
-    counts = done.counts
-    print(
-        f"{counts.deleted:,} marked as deleted, {counts.aged_out:,} as aged out, {counts.restored:,} restored, "
-        f"{counts.sessions_new:,} missing and added, {counts.sessions_changed:,} changed and updated"
-    )
+    print(run_report.reconciled(done))
     print(
         f"{counted(done.differing, 'differing window')} read, {counted(done.checked, 'id')} checked, "
         f"in {done.seconds:.1f} s with {counted(done.requests, 'request')}"

@@ -19,7 +19,6 @@ from vapi_sessions.cli.options import (
     command_settings,
 )
 from vapi_sessions.cli.output import warn
-from vapi_sessions.core.timestamps import show
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import plain
 
@@ -54,16 +53,15 @@ def sync(
 
 
 def _print_summary(summary: Summary, settings: Settings) -> None:
+    from vapi_sessions.operations import run_report
+
     counts = summary.counts
     if summary.org_id is None:
         print("The source lists no sessions: nothing was read and nothing is claimed.")
         return
-    print(
-        f"{counted(counts.sessions_read, 'session')} read: {counts.sessions_new:,} new, {counts.sessions_changed:,} changed, "
-        f"{counted(counts.messages_written, 'message')} written, in {summary.seconds:.1f} s with {counted(summary.requests, 'request')}"
-    )
-    if summary.watermark is not None:
-        print(f"complete until {show(summary.watermark)} · query {settings.warehouse / 'vapi.duckdb'}")
+    print(run_report.synced(summary))
+    if complete := run_report.complete_until(summary):
+        print(f"{complete} · query {settings.warehouse / 'vapi.duckdb'}")
     if counts.late_rows:
         warn(
             f"{counted(counts.late_rows, 'change')} appeared later than the settling delay allows; consider a longer --settle"

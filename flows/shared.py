@@ -1,0 +1,95 @@
+"""What the flows share: the states in which they end, and `python flows/….py` as a command.
+
+States: *Completed*; *CompletedWithWarnings*, which is of the same type; *Failed* with the message of our error; *Skipped* if another run
+holds the warehouse. Skipped is of the type Cancelled, like a run that a concurrency limit of Prefect cancels: it is no failure to
+be alarmed about, and what waits for new data (`run_deployment`, an automation on Completed) does not take it for a success.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from prefect import get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Failed
+
+from vapi_sessions.core import child
+from vapi_sessions.errors import ConfigurationError, VapiSessionsError, WarehouseBusyError, plain
+from vapi_sessions.operations import schedule
+from vapi_sessions.settings import Settings
+from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.schedule_lock import warehouse_name
+
+#: Characters of a state's message.
+_LONGEST: Final = 2_000
+
+# A scheduled run ends with the schedule that started it: its process imports this module first, and would otherwise wait for ever
+# for a Prefect server that has ended too. Does nothing in a process that no schedule started.
+child.follow_parent()
+# The message of a task's state is also logged as "Finished in state …", without a repr of the state and an empty traceback.
+logging.getLogger("prefect.task_runs").addFilter(
+    lambda record: not record.getMessage().startswith("Task run failed with state:")
+)
+
+
+def as_state(work: Callable[[], object]) -> Any:
+    """Do the work. An error of ours becomes a state with its message; if it were raised, Prefect would print a traceback.
+
+    The result of the state raises the error. Prefect keeps states until the process ends, so the error drops its traceback, whose
+    frames hold the run and its database.
+    """
+    try:
+        return work()
+    except VapiSessionsError as caught:
+        error = caught.with_traceback(None)
+        error.__cause__ = error.__context__ = None
+        message = f"{error.fact} {error.remedy}".strip()
+        if isinstance(error, WarehouseBusyError):
+            return Cancelled(name="Skipped", message=message, data=error)
+        return Failed(message=message, data=error)
+
+
+def completed(figures: str, concerns: Sequence[str] = ()) -> State[None]:
+    """The state of a run that succeeded, with its figures."""
+    if not concerns:
+        return Completed(message=plain(figures, _LONGEST))
+    message = plain(f"{figures}. Warnings: {'; '.join(concerns)}", _LONGEST)
+    return Completed(name="CompletedWithWarnings", message=message)
+
+
+def name_at_start(title: str) -> Callable[[], str]:
+    """A function that names a flow run by the time of its start."""
+    return lambda: f"{title} {datetime.now(UTC):%Y-%m-%d %H:%M}"
+
+
+def artifact_key(warehouse: Path, org_id: str | None, title: str) -> str:
+    """The beginning of the keys of a flow's artifacts. No other warehouse has it."""
+    return f"vapi-sessions-{warehouse_name(warehouse, org_id or '')}-{title}"
+
+
+def warn(settings: Settings) -> None:
+    """Log doubts about the warehouse's directories."""
+    for doubt in Layout(settings.warehouse).doubts():
+        get_run_logger().warning("%s", plain(doubt))
+
+
+def command(settings: Callable[[], Settings], run: Callable[[], object]) -> NoReturn:
+    """`python flows/….py`: run the flow once, and end with the messages and exit codes of `vapi-sessions`."""
+    from vapi_sessions.cli.app import end_with
+
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    end_with(lambda: schedule.run_now(settings(), run))
+
+
+def no_arguments() -> None:
+    """Raises ConfigurationError if the script was given arguments, which would have no effect."""
+    if sys.argv[1:]:
+        raise ConfigurationError(
+            f"{Path(sys.argv[0]).name} takes no arguments (given: {sys.argv[1]}).",
+            "Settings come from the environment: VAPI_WAREHOUSE, VAPI_SINCE and others.",
+        )
