@@ -136,7 +136,7 @@ class Page:
         self._jobs.put(None)
         self._thread.join(self._patience)
         if self._thread.is_alive():
-            self._complain(f"it did not answer within {self._patience:.0f} s")
+            self._complain(f"it did not answer within {self._patience:g} s")
 
     def rename(self, name: str) -> None:
         """Give the flow run this name."""

@@ -152,7 +152,9 @@ def window_rows(windows: Iterable[WindowRecord]) -> list[dict[str, str | int]]:
         {
             "from": show(from_datetime(window.lower_bound)),
             "to": show(from_datetime(window.upper_bound)) if window.upper_bound is not None else "now",
-            "claimed": "yes" if window.claimed else "no",
+            "claimed until": show(from_datetime(window.claimed_until))
+            if window.claimed and window.claimed_until is not None
+            else "not claimed",
             "sessions": window.distinct_ids,
             "requests": window.requests,
             "verdict": window.verdict,
