@@ -28,12 +28,12 @@ def log(caplog: pytest.LogCaptureFixture) -> logging.Logger:
 def test_a_run_leaves_its_name_a_table_and_a_text(log: logging.Logger) -> None:
     """With keys that Prefect allows, and the id of the run."""
     flows, api = load_flow("artifacts"), PrefectApi()
-    with serving(api) as url, using(url):
-        with flows.Page(flows.FlowProgress(log), log, flow_run_id=RUN) as page:
-            page.key = "vapi-sessions-My_Warehouse.é-1a2b3c4d-sync"
-            page.rename("sync 14:15 → 14:30")
-            page.table("windows", [{"from": "a", "to": "b"}], "Windows.")
-            page.markdown("summary", "## Done", "Summary.")
+    new_page = flows.Page(flows.FlowProgress(log), log, flow_run_id=RUN)
+    with serving(api) as url, using(url), new_page as page:
+        page.key = "vapi-sessions-My_Warehouse.é-1a2b3c4d-sync"
+        page.rename("sync 14:15 → 14:30")
+        page.table("windows", [{"from": "a", "to": "b"}], "Windows.")
+        page.markdown("summary", "## Done", "Summary.")
     assert api.names == ["sync 14:15 → 14:30"]
     (table,), (text,) = api.of("table"), api.of("markdown")
     assert table["key"] == "vapi-sessions-my-warehouse-1a2b3c4d-sync-windows"
@@ -126,9 +126,9 @@ def test_an_api_that_is_gone_fails_nothing(log: logging.Logger, caplog: pytest.L
     flows = load_flow("artifacts")
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    with using(f"http://127.0.0.1:{port}/api"):
-        with flows.Page(flows.FlowProgress(log), log, flow_run_id=RUN) as page:
-            page.rename("a name")
+    new_page = flows.Page(flows.FlowProgress(log), log, flow_run_id=RUN)
+    with using(f"http://127.0.0.1:{port}/api"), new_page as page:
+        page.rename("a name")
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
