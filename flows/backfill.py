@@ -42,7 +42,7 @@ def backfill_flow(since: datetime, until: datetime | None = None) -> Any:
         since: Read changes (updatedAt) from this moment on. Without an offset it is in UTC.
         until: Read changes before this moment. Leave it empty to read up to now.
     """
-    return _shared.as_state(lambda: _sync.run_tasks(settings(since, until), "backfill"))
+    return _shared.flow_state(lambda: _sync.run_tasks(settings(since, until), "backfill"))
 
 
 def settings(since: datetime | str, until: datetime | str | None = None) -> Settings:

@@ -31,7 +31,7 @@ _shared = load_flow("shared")
 )
 def maintain_flow() -> Any:
     """Free space in the warehouse. No parameters: settings come from the environment."""
-    return _shared.as_state(lambda: _maintain(load_settings()))
+    return _shared.flow_state(lambda: _maintain(load_settings()))
 
 
 def _maintain(settings: Settings) -> Any:

@@ -40,7 +40,7 @@ def reconcile_flow(recheck_hours: float = 48, accept_deletions: bool = False) ->
         recheck_hours: Also read sessions again that were created in the last hours, this many. 0 for none.
         accept_deletions: Mark deletions even if there are more at once than the safety limit allows.
     """
-    return _shared.as_state(lambda: _reconcile(load_settings(), _recheck(recheck_hours), accept_deletions))
+    return _shared.flow_state(lambda: _reconcile(load_settings(), _recheck(recheck_hours), accept_deletions))
 
 
 def _recheck(hours: object) -> int:

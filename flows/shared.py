@@ -35,6 +35,27 @@ child.follow_parent()
 logging.getLogger("prefect.task_runs").addFilter(
     lambda record: not record.getMessage().startswith("Task run failed with state:")
 )
+#: How the work of the last flow run in this process ended: with an error of ours, or None. Empty until then.
+_ended: list[VapiSessionsError | None] = []
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """An error after the work has ended is Prefect's: its server is gone, for example. A line is enough."""
+    if _ended and record.exc_info:
+        record.exc_info = None
+    return True
+
+
+logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
+
+
+def flow_state(work: Callable[[], object]) -> Any:
+    """The work of a whole flow run: `as_state`, and how it ended is remembered."""
+    _ended.clear()
+    state = as_state(work)
+    error = getattr(state, "data", None)
+    _ended.append(error if isinstance(error, VapiSessionsError) else None)
+    return state
 
 
 def as_state(work: Callable[[], object]) -> Any:
@@ -83,7 +104,24 @@ def command(settings: Callable[[], Settings], run: Callable[[], object]) -> NoRe
     from vapi_sessions.cli.app import end_with
 
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    end_with(lambda: schedule.run_now(settings(), run))
+    end_with(lambda: schedule.run_now(settings(), lambda: run_once(run)))
+
+
+def run_once(run: Callable[[], object]) -> None:
+    """Run a flow. Raises the error of its work. If only Prefect fails, after the work has ended, that is a warning."""
+    from vapi_sessions.cli.output import warn as print_warning
+
+    _ended.clear()
+    try:
+        run()
+    except VapiSessionsError:
+        raise
+    except Exception as error:
+        if not _ended:
+            raise
+        print_warning(f"Prefect could not record how this run ended ({type(error).__name__}).")
+        if _ended[0] is not None:
+            raise _ended[0] from None
 
 
 def no_arguments() -> None:

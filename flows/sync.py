@@ -122,7 +122,7 @@ def _fetch_all(run: Run, bounds: list[str]) -> None:
 )
 def sync_flow() -> Any:
     """One incremental sync. No parameters: settings and key come from the environment."""
-    return _shared.as_state(lambda: run_tasks(load_settings(), "sync"))
+    return _shared.flow_state(lambda: run_tasks(load_settings(), "sync"))
 
 
 def settings() -> Settings:

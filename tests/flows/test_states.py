@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,63 @@ def test_an_error_of_ours_becomes_a_failed_state_with_its_message() -> None:
     with pytest.raises(SourceRefusedError):
         state.result()
     assert flows.as_state(lambda: 7) == 7
+
+
+def test_a_server_that_is_gone_at_the_end_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    """The work was done; Prefect fails when it records the state."""
+    flows = load_flow("shared")
+
+    def run() -> None:
+        flows.flow_state(lambda: flows.completed("7 sessions read"))
+        raise ConnectionError
+
+    flows.run_once(run)
+    assert capsys.readouterr().err == (
+        "warning: Prefect could not record how this run ended (ConnectionError).\n"
+    )
+
+
+def test_an_error_of_ours_is_not_hidden_by_one_of_prefect(capsys: pytest.CaptureFixture[str]) -> None:
+    """The exit code is that of our error."""
+    flows = load_flow("shared")
+
+    def refuses() -> None:
+        raise SourceRefusedError("No.")
+
+    def run() -> None:
+        flows.flow_state(refuses)
+        raise ConnectionError
+
+    with pytest.raises(SourceRefusedError):
+        flows.run_once(run)
+
+
+def test_a_bug_is_raised_as_it_is() -> None:
+    """Also after a run that ended well."""
+    flows = load_flow("shared")
+    flows.run_once(lambda: flows.flow_state(lambda: flows.completed("")))
+
+    def bug() -> None:
+        raise KeyError("a bug")
+
+    with pytest.raises(KeyError):
+        flows.run_once(lambda: flows.flow_state(bug))
+
+
+def test_only_errors_of_our_work_are_logged_with_a_traceback() -> None:
+    """What fails after it is Prefect."""
+    flows, logger = load_flow("shared"), logging.getLogger("prefect.flow_runs")
+
+    def traceback_of_an_error() -> bool:
+        error = ConnectionError()
+        record = logger.makeRecord("x", logging.ERROR, "x", 1, "x", (), (ConnectionError, error, None))
+        assert logger.filter(record)
+        return record.exc_info is not None
+
+    flows.run_once(lambda: None)
+    assert traceback_of_an_error()
+    flows.flow_state(lambda: flows.completed(""))
+    assert not traceback_of_an_error()
 
 
 @pytest.mark.parametrize(
