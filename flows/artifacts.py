@@ -134,8 +134,9 @@ class Page:
             return
         self._jobs.put(lambda client: self._update_progress(client, ended=error is None))
         self._jobs.put(None)
-        self._thread.join(self._patience)
-        if self._thread.is_alive():
+        interrupted = error is not None and not isinstance(error, Exception)
+        self._thread.join(0.0 if interrupted else self._patience)
+        if self._thread.is_alive() and not interrupted:
             self._complain(f"it did not answer within {self._patience:g} s")
 
     def rename(self, name: str) -> None:
