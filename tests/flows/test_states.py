@@ -110,7 +110,7 @@ def test_an_interruption_lets_go_of_the_run() -> None:
     kept: list[weakref.ref[object]] = []
 
     def run() -> None:
-        database = types.SimpleNamespace()
+        database = threading.Event()
         kept.append(weakref.ref(database))
         raise KeyboardInterrupt
 
