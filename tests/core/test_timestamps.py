@@ -151,3 +151,18 @@ def test_a_duration_has_a_limit() -> None:
     assert timestamps.parse_duration("36500d") == 36_500 * timestamps.DAY
     with pytest.raises(ValueError, match="longer than any history"):
         timestamps.parse_duration("36501d")
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "text"),
+    [
+        ("2026-11-29T14:15:59Z", "2026-11-29T14:30:00Z", "2026-11-29 14:15 → 14:30"),
+        ("2026-11-28T14:15:00Z", "2026-11-29T14:15:00Z", "2026-11-28 14:15 → 2026-11-29 14:15"),
+        ("2026-11-29T14:15:01Z", "2026-11-29T14:15:09.9Z", "2026-11-29 14:15:01 → 14:15:09"),
+        ("2026-11-29T14:15:01Z", None, "2026-11-29 14:15 → now"),
+    ],
+)
+def test_a_span_is_shown_to_the_minute(lower: str, upper: str | None, text: str) -> None:
+    """With one date if both ends have the same."""
+    end = timestamps.parse(upper) if upper is not None else None
+    assert timestamps.show_span(timestamps.parse(lower), end) == text

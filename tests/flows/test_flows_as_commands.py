@@ -1,11 +1,10 @@
 """`python flows/….py` ends like the command: with the same two lines, the same exit codes, and no traceback.
 
-Without a Prefect server: errors before it is needed, and the state that an error of ours becomes.
+Without a Prefect server: errors before it is needed.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import runpy
 import sys
@@ -16,8 +15,6 @@ import pytest
 
 from constants import KEY
 from vapi_sessions.cli import app
-from vapi_sessions.errors import SourceRefusedError, WarehouseBusyError
-from vapi_sessions.operations.schedule import load_flow
 
 FLOWS = Path(__file__).resolve().parents[2] / "flows"
 
@@ -48,7 +45,7 @@ def ended(
 
 @pytest.mark.parametrize(
     ("flow", "arguments"),
-    [("sync.py", []), ("reconcile.py", []), ("backfill.py", ["2026-01-01"])],
+    [("sync.py", []), ("reconcile.py", []), ("backfill.py", ["2026-01-01"]), ("maintain.py", [])],
 )
 def test_without_a_key_a_flow_prints_the_same_error_as_the_command(
     flow: str, arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -71,6 +68,7 @@ def test_without_a_key_a_flow_prints_the_same_error_as_the_command(
             ["yesterday"],
             "error: --since: 'yesterday' is not a date; write 2026-01-31 or 2026-01-31T12:00:00Z.",
         ),
+        (["2999-01-01"], "error: --since 2999-01-01T00:00:00.000Z is in the future."),
         (["2026-02-01", "2026-01-01"], "error: --since 2026-02-01T00:00:00.000Z is not before --until"),
         ([], "error: A backfill needs one or two dates, not 0 arguments."),
         (["2026-01-01", "2026-02-01", "x"], "error: A backfill needs one or two dates, not 3 arguments."),
@@ -88,45 +86,24 @@ def test_a_backfill_refuses_invalid_dates(
     assert lines[0].startswith(line)
 
 
-def test_an_error_of_ours_becomes_a_failed_state_with_its_message(warehouse: Path) -> None:
-    """In one line. The result raises the error itself, and so has its exit code."""
-    flows = load_flow("sync")
-
-    def refuses() -> None:
-        raise SourceRefusedError("The source says no (403).", "Look at the key.")
-
-    state = flows.as_state(refuses)
-    assert (state.is_failed(), state.message) == (True, "The source says no (403). Look at the key.")
-    assert state.data.__traceback__ is None  # it would keep the run and its database alive
-    with pytest.raises(SourceRefusedError):
-        state.result()
-    assert flows.as_state(lambda: 7) == 7
+@pytest.mark.parametrize("flow", ["sync.py", "reconcile.py", "maintain.py"])
+def test_a_flow_without_parameters_refuses_arguments(
+    flow: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would have no effect."""
+    code, lines = ended(capsys, monkeypatch, flow, "--accept-deletions")
+    assert (code, lines[0]) == (2, f"error: {flow} takes no arguments (given: --accept-deletions).")
 
 
-@pytest.mark.parametrize(
-    ("name", "parameters"), [("sync", []), ("backfill", ["2026-01-01"]), ("reconcile", [])]
-)
-def test_a_flow_on_a_locked_warehouse_fails(name: str, parameters: list[str], warehouse: Path) -> None:
-    """The message of the state names the other process."""
-    from prefect.logging import disable_run_logger
-
-    flow = getattr(load_flow(name), f"{name}_flow")
-    warehouse.mkdir()
-    with (warehouse / ".lock").open("w") as lock, disable_run_logger():
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        state = flow.fn(*parameters)
-    assert state.is_failed()
-    assert "is writing to" in state.message
-    assert "\n" not in state.message
-    with pytest.raises(WarehouseBusyError):
-        state.result()
-
-
-def test_a_deployment_with_an_invalid_date_fails() -> None:
-    """Parameters are user input too."""
-    from prefect.logging import disable_run_logger
-
-    with disable_run_logger():
-        state = load_flow("backfill").backfill_flow.fn("yesterday")
-    assert state.is_failed()
-    assert state.message.startswith("--since: 'yesterday' is not a date")
+def test_a_flow_turns_the_telemetry_of_prefect_off(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the server and of the client, unless the user has turned it on."""
+    variables = ("PREFECT_SERVER_ANALYTICS_ENABLED", "DO_NOT_TRACK")
+    for wanted, expected in ((None, ("false", "1")), ("true", ("true", None))):
+        for name in variables:
+            os.environ.pop(name, None)
+        if wanted is not None:
+            os.environ[variables[0]] = wanted
+        ended(capsys, monkeypatch, "sync.py", "an argument that ends it")
+        assert tuple(map(os.environ.get, variables)) == expected

@@ -46,6 +46,16 @@ def show(moment: int) -> str:
     return to_datetime(moment).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def show_span(lower: int, upper: int | None) -> str:
+    """A span for people, in UTC: `2026-11-29 14:15 → 14:30`; to the second if the minute is the same. `upper` None: up to now."""
+    if upper is None:
+        return f"{to_datetime(lower):%Y-%m-%d %H:%M} → now"
+    first, last = to_datetime(lower), to_datetime(upper)
+    time = "%H:%M" if lower // MINUTE != upper // MINUTE else "%H:%M:%S"
+    date = "" if first.date() == last.date() else "%Y-%m-%d "
+    return f"{first.strftime(f'%Y-%m-%d {time}')} → {last.strftime(date + time)}"
+
+
 def floor_ms(moment: int) -> int:
     """The whole millisecond at or before `moment`."""
     return moment - moment % MILLISECOND

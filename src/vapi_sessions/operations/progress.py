@@ -92,12 +92,19 @@ class Silent:
 
 
 class LogProgress(Silent):
-    """Passes messages, plans and waits of a second or more to a log. `say` takes one line."""
+    """Passes messages, plans and waits of a second or more to a log. `say` and `warn` take one line; without `warn`, warnings are
+    messages that begin with `warning:`.
+    """
 
     def __init__(
-        self, say: Callable[[str], None], *, monotonic: Callable[[], float] = time.monotonic
+        self,
+        say: Callable[[str], None],
+        warn: Callable[[str], None] | None = None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._say = say
+        self._warn = warn
         self._waits = Waits(monotonic)
 
     def planned(self, windows: int, sessions: int) -> None:
@@ -116,4 +123,7 @@ class LogProgress(Silent):
 
     def warn(self, text: str) -> None:
         """Log the warning."""
-        self._say(f"warning: {plain(text)}")
+        if self._warn is not None:
+            self._warn(plain(text))
+        else:
+            self._say(f"warning: {plain(text)}")

@@ -25,7 +25,7 @@ from vapi_sessions.errors import (
 from vapi_sessions.operations.compare import differences, walk_created
 from vapi_sessions.operations.coordinator import Coordinator
 from vapi_sessions.operations.progress import Counts, Progress
-from vapi_sessions.operations.sync import Run
+from vapi_sessions.operations.sync import Run, Summary
 from vapi_sessions.operations.window_buffer import RequestStamp
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.environment import Environment
@@ -54,7 +54,9 @@ def most_at_once(live: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """The outcome. `differing`: windows that were read; `checked`: ids that were requested; `requests`: all requests."""
+    """The outcome. `differing`: windows that were read; `checked`: ids that were requested; `requests`: all requests.
+    `run`: what the run itself found.
+    """
 
     org_id: str | None
     differing: int
@@ -62,6 +64,7 @@ class Reconciled:
     requests: int
     seconds: float
     counts: Counts
+    run: Summary
 
 
 def reconcile(
@@ -90,7 +93,13 @@ def reconcile(
         run.publish()
         summary = run.summary()
         return Reconciled(
-            summary.org_id, work.differing, work.checked, summary.requests, summary.seconds, summary.counts
+            summary.org_id,
+            work.differing,
+            work.checked,
+            summary.requests,
+            summary.seconds,
+            summary.counts,
+            summary,
         )
 
 

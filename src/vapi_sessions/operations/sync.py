@@ -25,7 +25,7 @@ from vapi_sessions.core.threads import side_by_side
 from vapi_sessions.core.timestamps import to_datetime
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import SourceUnavailableError, VapiSessionsError
-from vapi_sessions.operations import metrics
+from vapi_sessions.operations import metrics, run_report
 from vapi_sessions.operations.coordinator import Coordinator, RunFacts, describe
 from vapi_sessions.operations.progress import Counts, Progress, Silent
 from vapi_sessions.operations.same_source import check_source
@@ -49,6 +49,7 @@ _SPARE_WALKS: Final = 2
 class Summary:
     """The outcome of a run. Moments in µs. `unreadable`: all sessions that cannot be read, also of earlier runs: name to problem.
     `failing_checks`: name to rows. `new_drift`: fields without a column that the warehouse did not have before.
+    `gaps`: spans before the newest claim that have not been read. `retained_from`: as in the plan.
     """
 
     run_id: str
@@ -64,6 +65,8 @@ class Summary:
     unreadable: Mapping[str, str] = field(default_factory=dict)
     failing_checks: Mapping[str, int] = field(default_factory=dict)
     new_drift: tuple[str, ...] = ()
+    gaps: tuple[tuple[int, int], ...] = ()
+    retained_from: int | None = None
 
 
 class Run:
@@ -170,6 +173,8 @@ class Run:
         if plan.org_id is None:
             self.progress.say("the source shows no session at all: nothing is claimed")
             return plan
+        if plan.retained_from is not None:
+            self.progress.warn(run_report.describe_retention(plan.retained_from))
         coordinator = self.open_coordinator(plan.org_id, state, unsettled=plan.unsettled)
         resumed = coordinator.adopt(plan.windows)
         self.index.record(
@@ -227,6 +232,8 @@ class Run:
         self._watch.read()
         if warning := describe(self.unreadable):
             self.progress.warn(warning)
+        if warning := run_report.describe_gaps(self.index.ledger().gaps):
+            self.progress.warn(warning)
         return self.counts
 
     def publish(self) -> bool:
@@ -273,6 +280,8 @@ class Run:
             unreadable=self.unreadable,
             failing_checks=checks.failing(self.index.state()) or {},
             new_drift=self._new_drift,
+            gaps=tuple(self.index.ledger().gaps),
+            retained_from=self._plan.retained_from,
         )
 
     # -- internals -----------------------------------------------------------------------------------------------

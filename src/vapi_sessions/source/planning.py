@@ -39,6 +39,7 @@ class Plan:
     """What a run will read. No windows if the source has no session.
 
     `bound`: changes before it are claimed as read (µs). Changes in `unsettled` are read again by a later run all the same.
+    `retained_from`: the oldest session's createdAt (µs), if earlier history was asked for and the source's retention hides it.
     """
 
     windows: tuple[PlannedWindow, ...] = ()
@@ -46,6 +47,7 @@ class Plan:
     org_id: str | None = None
     origin: int | None = None
     unsettled: IntervalSet = field(default_factory=IntervalSet)
+    retained_from: int | None = None
 
     @property
     def sessions(self) -> int:
@@ -106,7 +108,22 @@ def make_plan(
     }
     if reason:
         state["origin_reason"] = reason
-    return Plan(tuple(everything), bound, oldest.org_id, origin, IntervalSet([(settled_until, bound)])), state
+    hidden = probe.beyond_retention and _asks_for_history(settings, reason, oldest.created_at)
+    return Plan(
+        tuple(everything),
+        bound,
+        oldest.org_id,
+        origin,
+        IntervalSet([(settled_until, bound)]),
+        floor_ms(oldest.created_at) if hidden else None,
+    ), state
+
+
+def _asks_for_history(settings: Settings, reason: str, oldest: int) -> bool:
+    """Whether this run asks for changes from before the oldest session: a `--since` before it, all of history, or the first sync."""
+    if settings.since is not None:
+        return settings.since < oldest
+    return settings.full or reason == OLDEST
 
 
 def _plan_windows(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import msgspec
@@ -16,11 +16,14 @@ import msgspec
 from vapi_sessions import schema
 from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.core.ledger import Ledger
-from vapi_sessions.core.records import Batch, OpenWindow, Part, RunRecord, WindowRecord, columns_of
+from vapi_sessions.core.records import Batch, OpenWindow, Part, RunRecord, WindowRecord, columns_of, window_of
 from vapi_sessions.core.timestamps import month_of, to_datetime
 from vapi_sessions.errors import WarehouseError
 from vapi_sessions.transform.resolve import UNNAMED, Resolution, Unreadable
 from vapi_sessions.warehouse.database import Database
+
+#: Columns of `sync.windows` that are moments.
+_MOMENTS: Final = ("lower_bound", "upper_bound", "claimed_until", "noted_at")
 
 
 def parts_of(rows: Callable[[str], list[tuple[Any, ...]]]) -> list[Part]:
@@ -112,6 +115,24 @@ class IndexTables(Database):
     def open_windows(self) -> list[OpenWindow]:
         """Windows that an earlier run did not finish."""
         return open_windows_of(self.rows)
+
+    def windows(self, run_id: str, most: int) -> list[WindowRecord]:
+        """The newest windows of a run, at most `most`, in the order of time."""
+        names = WindowRecord.__struct_fields__
+        shown = ", ".join(f"epoch_us({name})" if name in _MOMENTS else name for name in names)
+        found = self.rows(
+            f"SELECT {shown} FROM sync.windows WHERE run_id = ? ORDER BY window_index DESC LIMIT {most:d}",
+            [run_id],
+        )
+        return [
+            window_of(
+                {
+                    name: to_datetime(value) if name in _MOMENTS and value is not None else value
+                    for name, value in zip(names, row, strict=True)
+                }
+            )
+            for row in reversed(found)
+        ]
 
     def _supersede_windows(self) -> None:
         self.run("UPDATE sync.windows SET verdict = 'superseded' WHERE verdict = 'open'")

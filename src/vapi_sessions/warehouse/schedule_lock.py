@@ -9,11 +9,14 @@ import re
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from vapi_sessions.core import files
 from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.errors import WarehouseBusyError
 from vapi_sessions.warehouse.layout import Layout
+
+_IDENTITY: Final = re.compile("[0-9a-f]{16}")
 
 
 @contextlib.contextmanager
@@ -35,13 +38,23 @@ def scheduling(warehouse: Path) -> Iterator[str]:
                 f"Another schedule (pid {holder if holder.isdecimal() else 'unknown'}) serves {layout.root}.",
                 "Stop that one first, or give another --warehouse.",
             )
-        if not re.fullmatch("[0-9a-f]{16}", identity):
+        if not _IDENTITY.fullmatch(identity):
             identity = secrets.token_hex(8)
         with disk_errors(layout.root):
             files.write_lock_file(descriptor, f"{identity} {os.getpid()}\n")
         yield deployment_name(layout.root, identity)
     finally:
         os.close(descriptor)
+
+
+def warehouse_name(warehouse: Path, otherwise: str = "") -> str:
+    """The name of the warehouse's deployment, without a lock. Before its first schedule the hash is of `otherwise` and the path."""
+    layout = Layout(warehouse.resolve())
+    try:
+        identity = (layout.root / ".schedule").read_text("ascii").partition(" ")[0].strip()
+    except (OSError, ValueError):
+        identity = ""
+    return deployment_name(layout.root, identity if _IDENTITY.fullmatch(identity) else otherwise)
 
 
 def deployment_name(warehouse: Path, identity: str) -> str:

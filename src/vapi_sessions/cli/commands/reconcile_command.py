@@ -45,10 +45,11 @@ def reconcile(
 
 def print_reconciled(done: Reconciled) -> None:
     """Print the outcome."""
+    from vapi_sessions.operations import run_report
+
     counts = done.counts
     summary(
-        f"{counts.deleted:,} marked as deleted, {counts.aged_out:,} as aged out, {counts.restored:,} restored, "
-        f"{counts.sessions_new:,} missing and added, {counts.sessions_changed:,} changed and updated",
+        run_report.reconciled(done),
         f"{counted(done.differing, 'differing window')} read, {counted(done.checked, 'id')} checked, "
         f"in {done.seconds:.1f} s with {counted(done.requests, 'request')}",
         seconds=round(done.seconds, 3),

@@ -72,19 +72,15 @@ def _reconcile_if_due(settings: Settings) -> None:
 
 
 def _print_summary(summary: Summary, settings: Settings) -> None:
+    from vapi_sessions.operations import run_report
+
     counts = summary.counts
-    watermark = show(summary.watermark) if summary.watermark is not None else None
     if summary.org_id is None:
         lines = ["The source lists no sessions: nothing was read and nothing is claimed."]
     else:
-        written = (
-            f"{counts.sessions_changed:,} changed, {counted(counts.messages_written, 'message')} written"
-        )
-        effort = f"{summary.seconds:.1f} s with {counted(summary.requests, 'request')}"
-        read = counted(counts.sessions_read, "session")
-        lines = [f"{read} read: {counts.sessions_new:,} new, {written}, in {effort}"]
-        if watermark is not None:
-            lines.append(f"complete until {watermark} · query {settings.warehouse / 'vapi.duckdb'}")
+        lines = [run_report.synced(summary)]
+        if complete := run_report.complete_until(summary):
+            lines.append(f"{complete} · query {settings.warehouse / 'vapi.duckdb'}")
     print_summary(
         *lines,
         run_id=summary.run_id,
@@ -99,7 +95,7 @@ def _print_summary(summary: Summary, settings: Settings) -> None:
         silent_changes=counts.silent_changes,
         sessions_unreadable=len(summary.unreadable),
         published=summary.published,
-        complete_until=watermark,
+        complete_until=show(summary.watermark) if summary.watermark is not None else None,
         new_drift=list(summary.new_drift),
         failing_checks=dict(summary.failing_checks),
     )

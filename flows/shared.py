@@ -1,0 +1,156 @@
+"""What the flows share: the states in which they end, and `python flows/….py` as a command.
+
+States: *Completed*; *CompletedWithWarnings*, which is of the same type; *Failed* with the message of our error; *Skipped* if another run
+holds the warehouse. Skipped is of the type Cancelled, like a run that a concurrency limit of Prefect cancels: it is no failure to
+be alarmed about, and what waits for new data (`run_deployment`, an automation on Completed) does not take it for a success.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from prefect import get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled, Completed, Failed
+
+from vapi_sessions.core import child
+from vapi_sessions.errors import ConfigurationError, VapiSessionsError, WarehouseBusyError, plain
+from vapi_sessions.operations import schedule
+from vapi_sessions.settings import Settings
+from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.schedule_lock import warehouse_name
+
+#: Characters of a state's message.
+_LONGEST: Final = 2_000
+
+# A scheduled run ends with the schedule that started it: its process imports this module first, and would otherwise wait for ever
+# for a Prefect server that has ended too. Does nothing in a process that no schedule started.
+child.follow_parent()
+
+
+def _of_interest(record: logging.LogRecord) -> bool:
+    """Drop a message that is also logged as "Finished in state …", without a repr of the state and an empty traceback.
+
+    Windows that were left because the run was stopped are no errors beside the one that stopped it.
+    """
+    message = record.getMessage()
+    if message.startswith("Finished in state Cancelled"):
+        record.levelno, record.levelname = logging.INFO, "INFO"
+    return not message.startswith("Task run failed with state:")
+
+
+logging.getLogger("prefect.task_runs").addFilter(_of_interest)
+#: How the work of the last flow run in this process ended: with an error of ours, or None. Empty until then.
+_ended: list[VapiSessionsError | None] = []
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """An error after the work has ended is Prefect's: its server is gone, for example. A line is enough."""
+    if _ended and record.exc_info:
+        record.exc_info = None
+    return True
+
+
+logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
+
+
+def flow_state(work: Callable[[], object]) -> Any:
+    """The work of a whole flow run: `as_state`, and how it ended is remembered."""
+    _ended.clear()
+    state = as_state(work)
+    error = getattr(state, "data", None)
+    _ended.append(error if isinstance(error, VapiSessionsError) else None)
+    return state
+
+
+def as_state(work: Callable[[], object]) -> Any:
+    """Do the work. An error of ours becomes a state with its message; if it were raised, Prefect would print a traceback.
+
+    The result of the state raises the error. Prefect keeps states until the process ends, so the error drops its traceback, whose
+    frames hold the run and its database.
+    """
+    try:
+        return work()
+    except VapiSessionsError as caught:
+        error = caught.with_traceback(None)
+        error.__cause__ = error.__context__ = None
+        message = f"{error.fact} {error.remedy}".strip()
+        if isinstance(error, WarehouseBusyError):
+            return Cancelled(name="Skipped", message=message, data=error)
+        return Failed(message=message, data=error)
+
+
+def completed(figures: str, concerns: Sequence[str] = ()) -> State[None]:
+    """The state of a run that succeeded, with its figures."""
+    if not concerns:
+        return Completed(message=plain(figures, _LONGEST))
+    message = plain(f"{figures}. Warnings: {'; '.join(concerns)}", _LONGEST)
+    return Completed(name="CompletedWithWarnings", message=message)
+
+
+def name_at_start(title: str) -> Callable[[], str]:
+    """A function that names a flow run by the time of its start."""
+    return lambda: f"{title} {datetime.now(UTC):%Y-%m-%d %H:%M}"
+
+
+def artifact_key(warehouse: Path, org_id: str | None, title: str) -> str:
+    """The beginning of the keys of a flow's artifacts. No other warehouse has it."""
+    return f"vapi-sessions-{warehouse_name(warehouse, org_id or '')}-{title}"
+
+
+def warn(settings: Settings) -> None:
+    """Log doubts about the warehouse's directories."""
+    for doubt in Layout(settings.warehouse).doubts():
+        get_run_logger().warning("%s", plain(doubt))
+
+
+def command(name: str, settings: Callable[[], Settings], run: Callable[[], object]) -> NoReturn:
+    """`python flows/….py`: run the flow once, and end with the messages and exit codes of `vapi-sessions NAME`."""
+    from vapi_sessions.cli import options
+    from vapi_sessions.cli.app import end_with
+
+    options.current = options.GlobalOptions(command=name)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    end_with(lambda: schedule.run_now(settings(), lambda: run_once(run)))
+
+
+def run_once(run: Callable[[], object]) -> None:
+    """Run a flow. Raises the error of its work. If only Prefect fails, after the work has ended, that is a warning."""
+    from vapi_sessions.cli.output import warn as print_warning
+
+    _ended.clear()
+    try:
+        run()
+    except VapiSessionsError:
+        raise
+    except Exception as error:
+        if not _ended:
+            raise
+        print_warning(f"Prefect could not record how this run ended ({type(error).__name__}).")
+        if _ended[0] is not None:
+            raise _ended[0] from None
+    except BaseException as interrupt:
+        _forget_frames(interrupt)
+        raise
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Prefect keeps the interruption until the process ends, and its frames the run and its database, which would be reported as leaks."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+def no_arguments() -> None:
+    """Raises ConfigurationError if the script was given arguments, which would have no effect."""
+    if sys.argv[1:]:
+        raise ConfigurationError(
+            f"{Path(sys.argv[0]).name} takes no arguments (given: {sys.argv[1]}).",
+            "Settings come from the environment: VAPI_WAREHOUSE, VAPI_SINCE and others.",
+        )
