@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -90,6 +92,13 @@ def words(process: psutil.Process) -> str:
         return ""
 
 
+def free_port() -> int:
+    """A port that is free now; the usual one may be that of another test."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class Schedules:
     """Starts `vapi-sessions schedule`, and ends all of them."""
 
@@ -98,6 +107,8 @@ class Schedules:
 
     def start(self, warehouse: Path, environment: Mapping[str, str]) -> psutil.Popen:
         command = [sys.executable, "-m", "vapi_sessions", "schedule", "--every", "3s"]
+        if "PREFECT_API_URL" not in environment:
+            command += ["--port", str(free_port())]
         with (warehouse.parent / f"{warehouse.name}.log").open("ab") as log:
             self._started.append(
                 psutil.Popen(
@@ -127,7 +138,7 @@ def schedules() -> Iterator[Schedules]:
 def test_two_schedules_on_one_server_are_independent(
     source: EmulatorServer, prefect_server: dict[str, str], tmp_path: Path, schedules: Schedules
 ) -> None:
-    """Each warehouse gets its own runs. A second schedule of one is refused; stopping one pauses its deployment until it starts again."""
+    """Each warehouse gets its own runs. A second schedule of one is refused; stopping one pauses its deployments until it starts again."""
     given = environment(source, **prefect_server)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
@@ -140,12 +151,18 @@ def test_two_schedules_on_one_server_are_independent(
 
     first.send_signal(signal.SIGTERM)
     assert first.wait() == 0
-    paused = {
-        d["name"]: d["paused"]
+    found = [
+        (d["name"], d["paused"])
         for d in asked(prefect_server["PREFECT_API_URL"], "deployments", {})
         if d["name"].startswith("calls-")
-    }
-    assert sorted(paused.values()) == [False, True]
+    ]
+    assert len({name for name, _ in found}) == 2
+    assert len(set(found)) == 2  # all of one are paused, none of the other
+    assert {paused for _, paused in found} == {False, True}
+    printed = (tmp_path / "a" / "calls.log").read_text()
+    served = set(re.findall(r"^  vapi-sessions (\w+)/calls-\w{8}: ", printed, re.MULTILINE))
+    assert served == {path.stem for path in (ROOT / "flows").glob("*.py")}
+    assert "prefect.runner" not in printed
     before = runs(there)
     wait_until(lambda: runs(there) > before)
 
@@ -192,6 +209,37 @@ def test_a_schedule_that_ends_during_a_run_leaves_no_process(
         wait_until(lambda: not any(map(lives, family)))
         with (tmp_path / "warehouse" / ".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_the_next_schedule_ends_the_runs_of_a_killed_one(
+    source: EmulatorServer, prefect_server: dict[str, str], tmp_path: Path, schedules: Schedules
+) -> None:
+    """In Prefect they would run for ever. The new schedule syncs at once."""
+    api, warehouse = prefect_server["PREFECT_API_URL"], tmp_path / "killed"
+    given = environment(source, **prefect_server)
+
+    def states() -> dict[str, str]:
+        (deployment,) = asked(
+            api,
+            "deployments",
+            {
+                "deployments": {"name": {"like_": "killed-"}},
+                "flows": {"name": {"any_": ["vapi-sessions sync"]}},
+            },
+        )
+        which = {"flow_runs": {"deployment_id": {"any_": [deployment["id"]]}}}
+        return {one["id"]: one["state"]["name"] for one in asked(api, "flow_runs", which)}
+
+    served = schedules.start(warehouse, given)
+    wait_until(lambda: "Served" in (tmp_path / "killed.log").read_text())
+    wait_until(lambda: "Running" in states().values())
+    served.kill()
+    served.wait()
+    killed = {one for one, state in states().items() if state in ("Running", "Pending")}
+    before = runs(warehouse)
+    schedules.start(warehouse, given)
+    wait_until(lambda: {states()[one] for one in killed} <= {"Crashed", "Completed"})
+    wait_until(lambda: runs(warehouse) > before)
 
 
 def test_a_flow_fails_with_the_message_and_exit_code_of_the_command(

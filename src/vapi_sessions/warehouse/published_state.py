@@ -100,6 +100,15 @@ class PublishedState:
         sql = "SELECT outcome FROM sync.runs WHERE split_part(command, ' ', 1) IN ('sync', 'backfill') ORDER BY started_at DESC"
         return [outcome for (outcome,) in self._rows(sql)]
 
+    def last_success(self, command: str) -> int | None:
+        """The start (µs) of the last successful run of a command, its flow included, else of the first run of all."""
+        ((last,),) = self._rows(
+            "SELECT epoch_us(coalesce(max(started_at) FILTER (outcome = 'done' AND split_part(command, ' ', 1) = ?), "
+            "min(started_at))) FROM sync.runs",
+            [command],
+        )
+        return None if last is None else int(last)
+
     def merged_files(self) -> set[str]:
         """The raw files that the published ledger names."""
         return {file for (file,) in self._rows("SELECT file FROM sync.batches")}
