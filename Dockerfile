@@ -27,6 +27,8 @@ USER 10001
 VOLUME /data
 ENV VAPI_WAREHOUSE=/data/warehouse \
     PREFECT_HOME=/data/prefect \
+    PREFECT_SERVER_ANALYTICS_ENABLED=false \
+    DO_NOT_TRACK=1 \
     MAX_AGE=2h
 
 # Unhealthy when the warehouse is older than MAX_AGE. A long first sync is not complete for hours, so it has a day.

@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
-import psutil
 import pytest
 
-import vapi_sessions
 from constants import KEY
+from serving import OTHER_KEY, OTHER_ORG, ROOT, Schedules, asked, environment, lives, runs, wait_until, words
 from vapi_emulator.generate import History, fill
 from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings, FaultSettings
-from vapi_sessions.errors import VapiSessionsError
 
 pytestmark = pytest.mark.proof
-ROOT = Path(__file__).resolve().parents[2]
-OTHER_KEY, OTHER_ORG = "another-key-that-must-not-show", "0e111a70-0000-4000-8000-000000000002"
-
-
-def wait_until(true: Callable[[], object]) -> None:
-    """Wait without a limit; the test has a time-out."""
-    while not true():
-        time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
@@ -45,86 +30,6 @@ def source() -> Iterator[EmulatorServer]:
             until = server.store.now_us()
             fill(server.store, History(org_id=org_id, sessions=sessions, days=5, seed=3, until_us=until))
         yield server
-
-
-def environment(source: EmulatorServer, **more: str) -> dict[str, str]:
-    """The environment without the developer's own settings."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("VAPI_", "PREFECT_"))}
-    return own | {
-        "VAPI_API_KEY": KEY,
-        "VAPI_BASE_URL": source.url,
-        "VAPI_SETTLE": "0s",
-        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
-        **more,
-    }
-
-
-def runs(warehouse: Path) -> int:
-    """How many runs of the flow the warehouse has recorded."""
-    try:
-        with vapi_sessions.connect(warehouse) as db:
-            ((count,),) = db.execute("SELECT count(*) FROM sync.runs WHERE command = 'sync flow'").fetchall()
-            return int(count)
-    except VapiSessionsError:
-        return 0
-
-
-def asked(api: str, what: str, which: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Objects of one kind in Prefect's API."""
-    with httpx.Client(trust_env=False) as client:  # no proxy
-        found: list[dict[str, Any]] = client.post(f"{api}/{what}/filter", json=which).json()
-    return found
-
-
-def lives(process: psutil.Process) -> bool:
-    """Whether the process runs; a zombie does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def words(process: psutil.Process) -> str:
-    """The command line; empty if the process has ended."""
-    try:
-        return " ".join(process.cmdline())
-    except psutil.NoSuchProcess:
-        return ""
-
-
-def free_port() -> int:
-    """A port that is free now; the usual one may be that of another test."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Schedules:
-    """Starts `vapi-sessions schedule`, and ends all of them."""
-
-    def __init__(self) -> None:
-        self._started: list[psutil.Popen] = []
-
-    def start(self, warehouse: Path, environment: Mapping[str, str]) -> psutil.Popen:
-        command = [sys.executable, "-m", "vapi_sessions", "schedule", "--every", "3s"]
-        if "PREFECT_API_URL" not in environment:
-            command += ["--port", str(free_port())]
-        with (warehouse.parent / f"{warehouse.name}.log").open("ab") as log:
-            self._started.append(
-                psutil.Popen(
-                    [*command, "--warehouse", str(warehouse)],
-                    env=environment,
-                    stdout=subprocess.DEVNULL,
-                    stderr=log,
-                )
-            )
-        return self._started[-1]
-
-    def end(self) -> None:
-        for process in self._started:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
 
 
 @pytest.fixture
@@ -161,7 +66,9 @@ def test_two_schedules_on_one_server_are_independent(
     assert {paused for _, paused in found} == {False, True}
     printed = (tmp_path / "a" / "calls.log").read_text()
     served = set(re.findall(r"^  vapi-sessions (\w+)/calls-\w{8}: ", printed, re.MULTILINE))
-    assert served == {path.stem for path in (ROOT / "flows").glob("*.py")}
+    assert served == {"sync", "reconcile", "maintain", "backfill"} & {
+        path.stem for path in (ROOT / "flows").glob("*.py")
+    }
     assert "prefect.runner" not in printed
     before = runs(there)
     wait_until(lambda: runs(there) > before)
@@ -212,34 +119,28 @@ def test_a_schedule_that_ends_during_a_run_leaves_no_process(
 
 
 def test_the_next_schedule_ends_the_runs_of_a_killed_one(
-    source: EmulatorServer, prefect_server: dict[str, str], tmp_path: Path, schedules: Schedules
+    prefect_server: dict[str, str], tmp_path: Path, schedules: Schedules
 ) -> None:
     """In Prefect they would run for ever. The new schedule syncs at once."""
     api, warehouse = prefect_server["PREFECT_API_URL"], tmp_path / "killed"
-    given = environment(source, **prefect_server)
 
     def states() -> dict[str, str]:
-        (deployment,) = asked(
-            api,
-            "deployments",
-            {
-                "deployments": {"name": {"like_": "killed-"}},
-                "flows": {"name": {"any_": ["vapi-sessions sync"]}},
-            },
-        )
-        which = {"flow_runs": {"deployment_id": {"any_": [deployment["id"]]}}}
-        return {one["id"]: one["state"]["name"] for one in asked(api, "flow_runs", which)}
+        named = {"deployments": {"name": {"like_": "killed-"}}}
+        return {one["id"]: one["state"]["name"] for one in asked(api, "flow_runs", named)}
 
-    served = schedules.start(warehouse, given)
-    wait_until(lambda: "Served" in (tmp_path / "killed.log").read_text())
-    wait_until(lambda: "Running" in states().values())
-    served.kill()
-    served.wait()
-    killed = {one for one, state in states().items() if state in ("Running", "Pending")}
-    before = runs(warehouse)
-    schedules.start(warehouse, given)
-    wait_until(lambda: {states()[one] for one in killed} <= {"Crashed", "Completed"})
-    wait_until(lambda: runs(warehouse) > before)
+    slow = EmulatorSettings(keys={KEY: DEFAULT_ORG}, faults=FaultSettings(latency_seconds=0.5))
+    with EmulatorServer(slow) as source:
+        until = source.store.now_us()
+        fill(source.store, History(org_id=DEFAULT_ORG, sessions=20, days=5, seed=3, until_us=until))
+        given = environment(source, **prefect_server, VAPI_CONCURRENCY="1", VAPI_PAGE_SIZE="1")
+        served = schedules.start(warehouse, given)
+        wait_until(lambda: "Running" in states().values())
+        served.kill()
+        served.wait()
+        (killed,) = [one for one, state in states().items() if state == "Running"]
+        schedules.start(warehouse, given)
+        wait_until(lambda: states()[killed] == "Crashed")
+        wait_until(lambda: runs(warehouse) > 0)
 
 
 def test_a_flow_fails_with_the_message_and_exit_code_of_the_command(

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING
 
-from vapi_sessions.core import resources
+from vapi_sessions.core import resources, telemetry
 from vapi_sessions.core.timestamps import SECOND
 from vapi_sessions.operations import schedule_server
 from vapi_sessions.operations.schedule_timing import MAINTAIN_EVERY, Timing, due, duration, last_run, moment
@@ -33,6 +33,7 @@ def serve(settings: Settings, timing: Timing, *, port: int | None, say: Callable
     this warehouse is scheduled already.
     """
     settings.key()  # a missing key is an error now, not at the first run
+    telemetry.off()  # before the first import of Prefect
     timing.check()
     schedule_server.check_port(port)
     with scheduling(settings.warehouse) as name, _ending_on_signals():

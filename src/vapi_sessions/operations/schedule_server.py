@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Final
 from urllib.parse import urlsplit
 
-from vapi_sessions.core import child, files
+from vapi_sessions.core import child, files, telemetry
 from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.errors import ConfigurationError
 
@@ -30,9 +30,7 @@ def server(say: Callable[[str], None], port: int | None = None) -> Iterator[None
     without it, 4200 if that is free. Raises ConfigurationError if no server can be used.
     """
     never_by_proxy(os.environ)
-    os.environ.setdefault(
-        "PREFECT_SERVER_ANALYTICS_ENABLED", "false"
-    )  # no telemetry, unless the user wants it
+    telemetry.off()
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     if api := PREFECT_API_URL.value():
