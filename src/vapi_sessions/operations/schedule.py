@@ -51,7 +51,7 @@ def run_now(settings: Settings, flow: Callable[[], object]) -> None:
     Raises the errors of the flow, and ConfigurationError before the server starts if there is no key.
     """
     settings.key()
-    with schedule_server.server(lambda text: print(text, file=sys.stderr)):
+    with schedule_server.server(lambda text: print(text, file=sys.stderr), port=0):
         flow()
 
 

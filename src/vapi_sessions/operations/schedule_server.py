@@ -26,8 +26,8 @@ USUAL_PORT: Final = 4200
 def server(say: Callable[[str], None], port: int | None = None) -> Iterator[None]:
     """A Prefect server: the configured one, or one that we start on loopback and that ends with this process, even if it is killed.
 
-    Prefect's own temporary server cannot schedule, and survives a parent that is killed. `port` is that of a server that we start;
-    without it, 4200 if that is free. Raises ConfigurationError if no server can be used.
+    Prefect's own temporary server cannot schedule, and survives a parent that is killed. `port` is that of a server that we start: 0 for
+    any, None for 4200 if that is free. Raises ConfigurationError if no server can be used.
     """
     never_by_proxy(os.environ)
     telemetry.off()
@@ -73,9 +73,9 @@ def check_port(port: int | None) -> None:
 
 @contextlib.contextmanager
 def reserved(port: int | None) -> Iterator[int]:
-    """The port for our server; without one given, Prefect's usual port if it is free, else any. Raises ConfigurationError.
+    """The port for our server: the given one, any for 0, and for None Prefect's usual one if it is free, else any.
 
-    A lock keeps it from other commands that start a server at the same time: it is in use only seconds later, and each of them
+    Raises ConfigurationError if the given one is taken. A lock keeps it from other commands that start a server at the same time: it is in use only seconds later, and each of them
     would take the answers of the first server for those of its own.
     """
     from prefect.settings import PREFECT_HOME
@@ -84,6 +84,9 @@ def reserved(port: int | None) -> Iterator[int]:
     for candidate in (USUAL_PORT, 0) if port is None else (port,):
         if (free := _free(candidate)) is None:
             continue
+        if candidate == 0:  # the system does not give the same one twice so soon
+            yield free
+            return
         with disk_errors(home):
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = files.open_lock_file(home / f"vapi-sessions-{free}.lock")
