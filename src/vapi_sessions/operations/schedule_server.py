@@ -75,8 +75,8 @@ def check_port(port: int | None) -> None:
 def reserved(port: int | None) -> Iterator[int]:
     """The port for our server: the given one, any for 0, and for None Prefect's usual one if it is free, else any.
 
-    Raises ConfigurationError if the given one is taken. A lock keeps it from other commands that start a server at the same time: it is in use only seconds later, and each of them
-    would take the answers of the first server for those of its own.
+    Raises ConfigurationError if the given one is taken. A lock keeps it from other commands that start a server at the same time: it is
+    in use only seconds later, and each of them would take the answers of the first server for those of its own.
     """
     from prefect.settings import PREFECT_HOME
 
