@@ -13,10 +13,24 @@ from pathlib import Path
 import pytest
 
 from constants import KEY
-from serving import OTHER_KEY, OTHER_ORG, ROOT, Schedules, asked, environment, lives, runs, wait_until, words
+from serving import (
+    OTHER_KEY,
+    OTHER_ORG,
+    ROOT,
+    Schedules,
+    asked,
+    environment,
+    free_port,
+    lives,
+    runs,
+    wait_until,
+    words,
+)
 from vapi_emulator.generate import History, fill
 from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings, FaultSettings
+from vapi_sessions.core import child
+from vapi_sessions.operations import schedule_server
 
 pytestmark = pytest.mark.proof
 
@@ -141,6 +155,39 @@ def test_the_next_schedule_ends_the_runs_of_a_killed_one(
         schedules.start(warehouse, given)
         wait_until(lambda: states()[killed] == "Crashed")
         wait_until(lambda: runs(warehouse) > 0)
+
+
+def test_a_schedule_waits_for_a_server_that_is_restarted(
+    source: EmulatorServer, tmp_path: Path, schedules: Schedules
+) -> None:
+    """It says so in one line, and goes on when the server is back."""
+    port = free_port()
+    server = {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+    given = environment(source, **server, PREFECT_CLIENT_MAX_RETRIES="0")
+
+    def start() -> subprocess.Popen[bytes]:
+        arguments = ("server", "start", "--host", "127.0.0.1", "--port", str(port))
+        started = child.start("prefect", *arguments, environment=given)
+        schedule_server.wait_until_up(server["PREFECT_API_URL"], started)
+        return started
+
+    first = start()
+    try:
+        warehouse, log = tmp_path / "warehouse", tmp_path / "warehouse.log"
+        served = schedules.start(warehouse, given)
+        wait_until(lambda: runs(warehouse) > 0)
+    finally:
+        child.stop(first)
+    wait_until(lambda: "Trying again until it can be reached." in log.read_text())
+    assert "Traceback" not in log.read_text().split("cannot be used")[0].split("Served")[-1]
+    before = runs(warehouse)
+    second = start()
+    try:
+        wait_until(lambda: runs(warehouse) > before)
+        assert served.poll() is None
+    finally:
+        schedules.end()
+        child.stop(second)
 
 
 def test_a_flow_fails_with_the_message_and_exit_code_of_the_command(
