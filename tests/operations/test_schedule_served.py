@@ -32,7 +32,7 @@ from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings, FaultSettings
 from vapi_sessions.core import child
 from vapi_sessions.operations import schedule_server
 
-pytestmark = pytest.mark.proof
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_a_schedule_that_ends_during_a_run_leaves_no_process(
 def test_the_next_schedule_ends_the_runs_of_a_killed_one(
     prefect_server: dict[str, str], tmp_path: Path, schedules: Schedules
 ) -> None:
-    """In Prefect they would run for ever. The new schedule syncs at once."""
+    """In Prefect they would run for ever."""
     api, warehouse = prefect_server["PREFECT_API_URL"], tmp_path / "killed"
 
     def states() -> dict[str, str]:
@@ -154,7 +154,6 @@ def test_the_next_schedule_ends_the_runs_of_a_killed_one(
         (killed,) = [one for one, state in states().items() if state == "Running"]
         schedules.start(warehouse, given)
         wait_until(lambda: states()[killed] == "Crashed")
-        wait_until(lambda: runs(warehouse) > 0)
 
 
 def test_a_schedule_waits_for_a_server_that_is_restarted(
