@@ -156,6 +156,20 @@ def test_the_next_schedule_ends_the_runs_of_a_killed_one(
         wait_until(lambda: states()[killed] == "Crashed")
 
 
+def test_a_schedule_ends_with_its_server(
+    source: EmulatorServer, tmp_path: Path, schedules: Schedules
+) -> None:
+    """One that it has started itself does not come back: the supervisor of the schedule starts both again."""
+    given = environment(source, PREFECT_HOME=str(tmp_path / "prefect"), PREFECT_CLIENT_MAX_RETRIES="0")
+    served = schedules.start(tmp_path / "warehouse", given)
+    wait_until(lambda: "Served" in (tmp_path / "warehouse.log").read_text())
+    for one in served.children(recursive=True):
+        if "prefect server start" in words(one):
+            one.kill()
+    assert served.wait() == 2
+    assert "error: Prefect's server has ended." in (tmp_path / "warehouse.log").read_text()
+
+
 def test_a_schedule_waits_for_a_server_that_is_restarted(
     source: EmulatorServer, tmp_path: Path, schedules: Schedules
 ) -> None:
@@ -180,13 +194,16 @@ def test_a_schedule_waits_for_a_server_that_is_restarted(
     wait_until(lambda: "Trying again until it can be reached." in log.read_text())
     assert "Traceback" not in log.read_text().split("cannot be used")[0].split("Served")[-1]
     before = runs(warehouse)
+    assert log.read_text().count("Trying again") == 1
     second = start()
     try:
         wait_until(lambda: runs(warehouse) > before)
         assert served.poll() is None
     finally:
-        schedules.end()
         child.stop(second)
+    wait_until(lambda: log.read_text().count("Trying again") == 2)
+    served.send_signal(signal.SIGTERM)  # while it waits
+    assert served.wait() == 0
 
 
 def test_a_flow_fails_with_the_message_and_exit_code_of_the_command(

@@ -39,10 +39,10 @@ def serve(settings: Settings, timing: Timing, *, port: int | None, say: Callable
     with scheduling(settings.warehouse) as name, _ending_on_signals():
         os.environ["VAPI_WAREHOUSE"] = str(settings.warehouse)
         os.environ["VAPI_BASE_URL"] = settings.base_url
-        with schedule_server.server(say, port):
+        with schedule_server.server(say, port) as ended:
             from vapi_sessions.operations import schedule_runner
 
-            schedule_runner.run(name, _deployments(settings.warehouse, timing), say)
+            schedule_runner.run(name, _deployments(settings.warehouse, timing), say, ended)
 
 
 def run_now(settings: Settings, flow: Callable[[], object]) -> None:

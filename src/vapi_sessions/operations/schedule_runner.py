@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import logging
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -62,18 +63,23 @@ class Deployment:
         return None
 
 
-def run(name: str, deployments: Sequence[Deployment], say: Callable[[str], None]) -> None:
-    """Serve the deployments under this name until SIGTERM or Ctrl-C. A server that cannot be reached for a while is waited for."""
+def run(
+    name: str, deployments: Sequence[Deployment], say: Callable[[str], None], server_ended: Callable[[], bool]
+) -> None:
+    """Serve the deployments under this name until SIGTERM or Ctrl-C. A server that cannot be reached for a while is waited for.
+
+    Raises ConfigurationError if the server was ours and has ended.
+    """
     logger = logging.getLogger("prefect.runner")
     if logger.getEffectiveLevel() == logging.INFO:
         logger.setLevel(logging.WARNING)  # each run logs for itself
+    terminate = signal.getsignal(signal.SIGTERM)
     again = False
     while True:
         began = time.monotonic()
         try:
-            with contextlib.redirect_stdout(
-                io.StringIO()
-            ):  # Prefect prints the failures it has counted there
+            # Prefect prints the failures that it has counted to stdout.
+            with contextlib.redirect_stdout(io.StringIO()):
                 asyncio.run(_serve(name, deployments, say, again=again))
         except (KeyboardInterrupt, asyncio.CancelledError):
             return
@@ -84,7 +90,12 @@ def run(name: str, deployments: Sequence[Deployment], say: Callable[[str], None]
             say(
                 f"{reason or 'The connection to the Prefect server was lost.'} Trying again until it can be reached."
             )
+            signal.signal(signal.SIGTERM, terminate)  # the runner's would use a loop that has ended
             while _unreachable() is not None:
+                if server_ended():
+                    raise ConfigurationError(
+                        "Prefect's server has ended.", "Start the schedule again."
+                    ) from None
                 time.sleep(_PAUSE)
         again = True
 
@@ -117,8 +128,8 @@ async def _serve(
         await runner.aadd_flow(one.flow, name=name, schedule=one.schedule()): one for one in deployments
     }
     async with get_client() as client:
+        await _end_killed_runs(client, list(served))
         if not again:
-            await _end_killed_runs(client, list(served))
             at_once = [deployment_id for deployment_id, one in served.items() if one.now]
             for place, deployment_id in enumerate(at_once):
                 moment = datetime.now(UTC) + timedelta(milliseconds=place)  # they run in this order
@@ -131,14 +142,18 @@ async def _serve(
         dropping = asyncio.create_task(_drop_outdated(client, list(served)))
         try:
             await runner.start()
+        except Exception:
+            if task is not None and task.cancelling():  # told to stop; only pausing the deployments failed
+                raise asyncio.CancelledError from None
+            raise
         finally:
             dropping.cancel()
 
 
 async def _end_killed_runs(client: PrefectClient, deployments: list[UUID]) -> None:
-    """Runs of an earlier schedule of this warehouse that was killed become *Crashed*; they would be shown as running for ever.
+    """Runs that Prefect shows as running become *Crashed*: their schedule was killed, or its server could not be reached when they ended.
 
-    None of them is alive: this schedule has the lock, and runs end with their schedule.
+    None of them is alive: this schedule has the lock and has not begun, and runs end with their schedule.
     """
     active = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING])
     for one in await client.read_flow_runs(
@@ -146,7 +161,9 @@ async def _end_killed_runs(client: PrefectClient, deployments: list[UUID]) -> No
         flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=active)),
     ):
         await client.set_flow_run_state(
-            one.id, Crashed(message="The schedule that ran it was killed."), force=True
+            one.id,
+            Crashed(message="The run was killed, or Prefect could not be told how it ended."),
+            force=True,
         )
 
 

@@ -23,11 +23,12 @@ USUAL_PORT: Final = 4200
 
 
 @contextlib.contextmanager
-def server(say: Callable[[str], None], port: int | None = None) -> Iterator[None]:
+def server(say: Callable[[str], None], port: int | None = None) -> Iterator[Callable[[], bool]]:
     """A Prefect server: the configured one, or one that we start on loopback and that ends with this process, even if it is killed.
 
     Prefect's own temporary server cannot schedule, and survives a parent that is killed. `port` is that of a server that we start: 0 for
-    any, None for 4200 if that is free. Raises ConfigurationError if no server can be used.
+    any, None for 4200 if that is free. Yields a function that tells whether a server of ours has ended. Raises ConfigurationError if
+    no server can be used.
     """
     never_by_proxy(os.environ)
     telemetry.off()
@@ -35,7 +36,7 @@ def server(say: Callable[[str], None], port: int | None = None) -> Iterator[None
 
     if api := PREFECT_API_URL.value():
         check_server(api, "Start that server, or correct or unset PREFECT_API_URL and PREFECT_API_KEY.")
-        yield
+        yield lambda: False
         return
     with reserved(port) as chosen:
         api = f"http://127.0.0.1:{chosen}/api"
@@ -51,7 +52,7 @@ def server(say: Callable[[str], None], port: int | None = None) -> Iterator[None
         try:
             with temporary_settings({PREFECT_API_URL: api}):
                 check_server(api, "Check the proxy settings and Prefect's own (prefect config view).")
-                yield
+                yield lambda: process.poll() is not None
         finally:
             del os.environ["PREFECT_API_URL"]
 
