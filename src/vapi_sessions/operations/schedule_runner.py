@@ -33,6 +33,9 @@ from vapi_sessions.core.timestamps import to_datetime
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.operations.schedule_server import check_server
 
+#: Loggers of Prefect that tell nothing new, unless the user has chosen a level: each run logs for itself, and we report that a server
+#: cannot be reached.
+_QUIET: Final = {"prefect.runner": logging.WARNING, "prefect.FlowRunCancellingObserver": logging.CRITICAL}
 #: A server that fails so soon (seconds) after the runner has started again is not the reason.
 _SOON: Final = 60.0
 #: Seconds between two attempts to reach a server that has gone.
@@ -70,9 +73,9 @@ def run(
 
     Raises ConfigurationError if the server was ours and has ended.
     """
-    logger = logging.getLogger("prefect.runner")
-    if logger.getEffectiveLevel() == logging.INFO:
-        logger.setLevel(logging.WARNING)  # each run logs for itself
+    for logger, level in _QUIET.items():
+        if logging.getLogger(logger).getEffectiveLevel() == logging.INFO:
+            logging.getLogger(logger).setLevel(level)
     terminate = signal.getsignal(signal.SIGTERM)
     again = False
     while True:
