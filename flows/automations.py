@@ -25,7 +25,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 
 from vapi_sessions.core.timestamps import parse_duration
 from vapi_sessions.errors import ConfigurationError
-from vapi_sessions.operations.schedule import never_by_proxy
+from vapi_sessions.operations.schedule_server import never_by_proxy
 
 SYNC: Final = "vapi-sessions sync"
 FLOWS: Final = (SYNC, "vapi-sessions reconcile", "vapi-sessions backfill", "vapi-sessions maintain")

@@ -25,7 +25,7 @@ from vapi_emulator.live import LiveTraffic
 from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings
 from vapi_sessions.core import child
-from vapi_sessions.operations import schedule, sync
+from vapi_sessions.operations import schedule_server, sync
 from vapi_sessions.warehouse import views
 from worlds import World, settings_for
 
@@ -111,7 +111,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[st
         environment={**os.environ, **environment},
     )  # fmt: skip
     try:
-        schedule.wait_until_up(environment["PREFECT_API_URL"], server)
+        schedule_server.wait_until_up(environment["PREFECT_API_URL"], server)
         yield environment
     finally:
         child.stop(server)

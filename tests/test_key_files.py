@@ -13,7 +13,7 @@ from constants import KEY
 from selection import first
 from vapi_sessions.core import child
 from vapi_sessions.errors import ConfigurationError
-from vapi_sessions.operations import schedule
+from vapi_sessions.operations import schedule_server
 from vapi_sessions.settings import load_settings
 
 OURS: Final = {
@@ -88,7 +88,7 @@ def test_the_prefect_server_gets_none_of_our_settings(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PREFECT_HOME", "/somewhere")
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setattr(child, "start", start)
-    with pytest.raises(_StartedError), schedule._server(lambda text: None):
+    with pytest.raises(_StartedError), schedule_server.server(lambda text: None):
         pass
     assert [name for name in given if name.lower().startswith("vapi_")] == []
     assert KEY not in given.values()

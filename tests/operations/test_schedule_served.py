@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import fcntl
-import os
+import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
-import psutil
 import pytest
 
-import vapi_sessions
 from constants import KEY
+from serving import (
+    OTHER_KEY,
+    OTHER_ORG,
+    ROOT,
+    Schedules,
+    asked,
+    environment,
+    free_port,
+    lives,
+    runs,
+    wait_until,
+    words,
+)
 from vapi_emulator.generate import History, fill
 from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings, FaultSettings
-from vapi_sessions.errors import VapiSessionsError
+from vapi_sessions.core import child
+from vapi_sessions.operations import schedule_server
 
-pytestmark = pytest.mark.proof
-ROOT = Path(__file__).resolve().parents[2]
-OTHER_KEY, OTHER_ORG = "another-key-that-must-not-show", "0e111a70-0000-4000-8000-000000000002"
-
-
-def wait_until(true: Callable[[], object]) -> None:
-    """Wait without a limit; the test has a time-out."""
-    while not true():
-        time.sleep(0.2)
+pytestmark = [pytest.mark.proof, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
@@ -45,77 +46,6 @@ def source() -> Iterator[EmulatorServer]:
         yield server
 
 
-def environment(source: EmulatorServer, **more: str) -> dict[str, str]:
-    """The environment without the developer's own settings."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("VAPI_", "PREFECT_"))}
-    return own | {
-        "VAPI_API_KEY": KEY,
-        "VAPI_BASE_URL": source.url,
-        "VAPI_SETTLE": "0s",
-        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
-        **more,
-    }
-
-
-def runs(warehouse: Path) -> int:
-    """How many runs of the flow the warehouse has recorded."""
-    try:
-        with vapi_sessions.connect(warehouse) as db:
-            ((count,),) = db.execute("SELECT count(*) FROM sync.runs WHERE command = 'sync flow'").fetchall()
-            return int(count)
-    except VapiSessionsError:
-        return 0
-
-
-def asked(api: str, what: str, which: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Objects of one kind in Prefect's API."""
-    with httpx.Client(trust_env=False) as client:  # no proxy
-        found: list[dict[str, Any]] = client.post(f"{api}/{what}/filter", json=which).json()
-    return found
-
-
-def lives(process: psutil.Process) -> bool:
-    """Whether the process runs; a zombie does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def words(process: psutil.Process) -> str:
-    """The command line; empty if the process has ended."""
-    try:
-        return " ".join(process.cmdline())
-    except psutil.NoSuchProcess:
-        return ""
-
-
-class Schedules:
-    """Starts `vapi-sessions schedule`, and ends all of them."""
-
-    def __init__(self) -> None:
-        self._started: list[psutil.Popen] = []
-
-    def start(self, warehouse: Path, environment: Mapping[str, str]) -> psutil.Popen:
-        command = [sys.executable, "-m", "vapi_sessions", "schedule", "--every", "3s"]
-        with (warehouse.parent / f"{warehouse.name}.log").open("ab") as log:
-            self._started.append(
-                psutil.Popen(
-                    [*command, "--warehouse", str(warehouse)],
-                    env=environment,
-                    stdout=subprocess.DEVNULL,
-                    stderr=log,
-                )
-            )
-        return self._started[-1]
-
-    def end(self) -> None:
-        for process in self._started:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-
-
 @pytest.fixture
 def schedules() -> Iterator[Schedules]:
     """Ended after the test."""
@@ -127,7 +57,7 @@ def schedules() -> Iterator[Schedules]:
 def test_two_schedules_on_one_server_are_independent(
     source: EmulatorServer, prefect_server: dict[str, str], tmp_path: Path, schedules: Schedules
 ) -> None:
-    """Each warehouse gets its own runs. A second schedule of one is refused; stopping one pauses its deployment until it starts again."""
+    """Each warehouse gets its own runs. A second schedule of one is refused; stopping one pauses its deployments until it starts again."""
     given = environment(source, **prefect_server)
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
@@ -140,12 +70,20 @@ def test_two_schedules_on_one_server_are_independent(
 
     first.send_signal(signal.SIGTERM)
     assert first.wait() == 0
-    paused = {
-        d["name"]: d["paused"]
+    found = [
+        (d["name"], d["paused"])
         for d in asked(prefect_server["PREFECT_API_URL"], "deployments", {})
         if d["name"].startswith("calls-")
+    ]
+    assert len({name for name, _ in found}) == 2
+    assert len(set(found)) == 2  # all of one are paused, none of the other
+    assert {paused for _, paused in found} == {False, True}
+    printed = (tmp_path / "a" / "calls.log").read_text()
+    served = set(re.findall(r"^  vapi-sessions (\w+)/calls-\w{8}: ", printed, re.MULTILINE))
+    assert served == {"sync", "reconcile", "maintain", "backfill"} & {
+        path.stem for path in (ROOT / "flows").glob("*.py")
     }
-    assert sorted(paused.values()) == [False, True]
+    assert "prefect.runner" not in printed
     before = runs(there)
     wait_until(lambda: runs(there) > before)
 
@@ -192,6 +130,80 @@ def test_a_schedule_that_ends_during_a_run_leaves_no_process(
         wait_until(lambda: not any(map(lives, family)))
         with (tmp_path / "warehouse" / ".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_the_next_schedule_ends_the_runs_of_a_killed_one(
+    prefect_server: dict[str, str], tmp_path: Path, schedules: Schedules
+) -> None:
+    """In Prefect they would run for ever."""
+    api, warehouse = prefect_server["PREFECT_API_URL"], tmp_path / "killed"
+
+    def states() -> dict[str, str]:
+        named = {"deployments": {"name": {"like_": "killed-"}}}
+        return {one["id"]: one["state"]["name"] for one in asked(api, "flow_runs", named)}
+
+    slow = EmulatorSettings(keys={KEY: DEFAULT_ORG}, faults=FaultSettings(latency_seconds=0.5))
+    with EmulatorServer(slow) as source:
+        until = source.store.now_us()
+        fill(source.store, History(org_id=DEFAULT_ORG, sessions=20, days=5, seed=3, until_us=until))
+        given = environment(source, **prefect_server, VAPI_CONCURRENCY="1", VAPI_PAGE_SIZE="1")
+        served = schedules.start(warehouse, given)
+        wait_until(lambda: "Running" in states().values())
+        served.kill()
+        served.wait()
+        (killed,) = [one for one, state in states().items() if state == "Running"]
+        schedules.start(warehouse, given)
+        wait_until(lambda: states()[killed] == "Crashed")
+
+
+def test_a_schedule_ends_with_its_server(
+    source: EmulatorServer, tmp_path: Path, schedules: Schedules
+) -> None:
+    """One that it has started itself does not come back: the supervisor of the schedule starts both again."""
+    given = environment(source, PREFECT_HOME=str(tmp_path / "prefect"), PREFECT_CLIENT_MAX_RETRIES="0")
+    served = schedules.start(tmp_path / "warehouse", given)
+    wait_until(lambda: "Served" in (tmp_path / "warehouse.log").read_text())
+    for one in served.children(recursive=True):
+        if "prefect server start" in words(one):
+            one.kill()
+    assert served.wait() == 2
+    assert "error: Prefect's server has ended." in (tmp_path / "warehouse.log").read_text()
+
+
+def test_a_schedule_waits_for_a_server_that_is_restarted(
+    source: EmulatorServer, tmp_path: Path, schedules: Schedules
+) -> None:
+    """It says so in one line, and goes on when the server is back."""
+    port = free_port()
+    server = {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+    given = environment(source, **server, PREFECT_CLIENT_MAX_RETRIES="0")
+
+    def start() -> subprocess.Popen[bytes]:
+        arguments = ("server", "start", "--host", "127.0.0.1", "--port", str(port))
+        started = child.start("prefect", *arguments, environment=given)
+        schedule_server.wait_until_up(server["PREFECT_API_URL"], started)
+        return started
+
+    first = start()
+    try:
+        warehouse, log = tmp_path / "warehouse", tmp_path / "warehouse.log"
+        served = schedules.start(warehouse, given)
+        wait_until(lambda: runs(warehouse) > 0)
+    finally:
+        child.stop(first)
+    wait_until(lambda: "Trying again until it can be reached." in log.read_text())
+    assert "Traceback" not in log.read_text().split("cannot be used")[0].split("Served")[-1]
+    before = runs(warehouse)
+    assert log.read_text().count("Trying again") == 1
+    second = start()
+    try:
+        wait_until(lambda: runs(warehouse) > before)
+        assert served.poll() is None
+    finally:
+        child.stop(second)
+    wait_until(lambda: log.read_text().count("Trying again") == 2)
+    served.send_signal(signal.SIGTERM)  # while it waits
+    assert served.wait() == 0
 
 
 def test_a_flow_fails_with_the_message_and_exit_code_of_the_command(

@@ -25,5 +25,5 @@ def is_due(settings: Settings, *, environment: Environment | None = None) -> boo
         state = PublishedState(db)
         if state.ledger().org_id is None:  # the source has never listed a session
             return False
-        last = state.last_reconciled()
+        last = state.last_success("reconcile")
     return last is not None and now - last >= every * (1 - _EARLY)

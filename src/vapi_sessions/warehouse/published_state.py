@@ -134,13 +134,14 @@ class PublishedState:
         sql = "SELECT outcome FROM sync.runs WHERE split_part(command, ' ', 1) IN ('sync', 'backfill') ORDER BY started_at DESC"
         return [outcome for (outcome,) in self._rows(sql)]
 
-    def last_reconciled(self) -> int | None:
-        """When the last successful reconcile began, or else the first successful sync; µs."""
-        sql = (
-            "SELECT epoch_us(coalesce(max(started_at) FILTER (command = 'reconcile'), min(started_at))) "
-            "FROM sync.runs WHERE outcome = 'done'"
+    def last_success(self, command: str) -> int | None:
+        """When the last successful run of a command, its flow included, began, or else the first successful run of all; µs."""
+        ((last,),) = self._rows(
+            "SELECT epoch_us(coalesce(max(started_at) FILTER (split_part(command, ' ', 1) = ?), min(started_at))) "
+            "FROM sync.runs WHERE outcome = 'done'",
+            [command],
         )
-        return self._rows(sql)[0][0]  # type: ignore[no-any-return]  # a BIGINT or NULL
+        return None if last is None else int(last)
 
     def run_history(self) -> RunHistory:
         """What all runs did, those of flows under the command's name."""

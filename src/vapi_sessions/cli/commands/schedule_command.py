@@ -11,17 +11,39 @@ from vapi_sessions.cli import log, options
 
 def schedule(
     every: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Time between runs, such as 15m or 1h.")
+        str | None, typer.Option(metavar="DURATION", help="Time between two syncs, such as 15m or 1h.")
     ] = None,
     cron: Annotated[
-        str | None, typer.Option(metavar="CRON", help="Cron expression in UTC, instead of --every.")
+        str | None, typer.Option(metavar="CRON", help="Cron expression of the syncs, instead of --every.")
+    ] = None,
+    cron_time_zone: Annotated[
+        str,
+        typer.Option(metavar="ZONE", help="Time zone of the cron expression, such as Europe/Berlin."),
+    ] = "UTC",
+    reconcile_every: Annotated[
+        str, typer.Option(metavar="DURATION", help="Time between two runs of reconcile.")
+    ] = "24h",
+    port: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=65535,
+            help="Port of the Prefect server that is started (default: 4200 if it is free).",
+        ),
     ] = None,
     warehouse: options.Warehouse = None,
     base_url: options.BaseUrl = None,
 ) -> None:
-    """Run the sync on a schedule, as a Prefect deployment, until interrupted."""
+    """Serve sync, reconcile, maintenance and backfill as Prefect deployments, until interrupted."""
     from vapi_sessions.operations.schedule import serve
+    from vapi_sessions.operations.schedule_timing import Timing
 
     settings = options.command_settings(warehouse=warehouse, base_url=base_url)
-    interval = options.duration("--every", every) if every is not None else None
-    serve(settings, interval=interval, cron=cron, say=lambda text: log.write("info", "message", text))
+    timing = Timing(
+        every=options.duration("--every", every) if every is not None else None,
+        cron=cron,
+        zone=cron_time_zone,
+        reconcile_every=options.duration("--reconcile-every", reconcile_every),
+    )
+    serve(settings, timing, port=port, say=lambda text: log.write("info", "message", text))
