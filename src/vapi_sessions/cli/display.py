@@ -21,6 +21,7 @@ from rich.progress import (
 )
 
 from vapi_sessions.cli import streams
+from vapi_sessions.cli.invocation import as_called
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import plain
 from vapi_sessions.operations.progress import Counts
@@ -111,7 +112,7 @@ class Bars:
         self._print(f"warning: {text}")
 
     def _print(self, text: str) -> None:
-        self._console.print(plain(text), markup=False, highlight=False)
+        self._console.print(as_called(plain(text)), markup=False, highlight=False)
 
 
 class Lines:
@@ -184,4 +185,4 @@ class Lines:
         self._print(f"warning: {text}")
 
     def _print(self, text: str) -> None:
-        print(plain(f"{self._title}: {text}"), file=sys.stderr, flush=True)
+        print(as_called(plain(f"{self._title}: {text}")), file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
+from vapi_sessions.cli.invocation import as_called
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.errors import plain
 
@@ -32,4 +33,4 @@ def print_names(names: Iterable[str]) -> None:
 
 def warn(text: str) -> None:
     """One line on stderr. A warning does not change the exit code."""
-    print(f"warning: {plain(text)}", file=sys.stderr)
+    print(f"warning: {as_called(plain(text))}", file=sys.stderr)

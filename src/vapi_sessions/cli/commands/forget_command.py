@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from vapi_sessions.cli.invocation import as_called
 from vapi_sessions.cli.options import Warehouse, command_settings
 from vapi_sessions.cli.output import print_names, warn
 from vapi_sessions.core.timestamps import show
@@ -31,7 +32,7 @@ _WORDS: Final = {
 
 def forget(
     sessions: Annotated[
-        list[str] | None, typer.Argument(metavar="[SESSION_ID]...", help="Ids of sessions.")
+        list[str] | None, typer.Argument(metavar="SESSION_ID", help="Ids of sessions.")
     ] = None,
     number: Annotated[
         list[str] | None,
@@ -74,7 +75,13 @@ def forget(
     ] = None,
     warehouse: Warehouse = None,
 ) -> None:
-    """Erase sessions, or all sessions of a customer, from every file of the warehouse, and keep them from coming back."""
+    """Erase sessions, or all sessions of a customer, from every file, and keep them from coming back.
+
+    Examples:
+    vapi-sessions forget --dry-run --customer-number "+1 415 555 0100"
+    vapi-sessions forget --customer-number "+1 415 555 0100" --mentions
+    vapi-sessions forget --list
+    """
     from vapi_sessions.operations import forget as operation
 
     settings = command_settings(warehouse=warehouse)
@@ -99,7 +106,11 @@ def forget(
             print(
                 f"Removed from the suppression list: {_WORDS.get(kind, kind)}, with {counted(count, 'session')}."
             )
-        print("The next vapi-sessions sync --full fetches these sessions again if the source still has them.")
+        print(
+            as_called(
+                "The next vapi-sessions sync --full fetches these sessions again if the source still has them."
+            )
+        )
     else:
         done = operation.forget(
             settings, whom, dry_run=dry_run, say=lambda text: print(text, file=sys.stderr)
@@ -116,7 +127,9 @@ def _print_list(entries: Sequence[Entry]) -> None:
         since = show(entry.at) if entry.at else "unknown"
         print(f"{entry.name:8}  {since:24}  {entry.sessions:>8,}  {_WORDS.get(entry.kind, entry.kind)}")
     print(
-        "The list does not reveal the forgotten values. To remove an entry: vapi-sessions forget --remove ENTRY"
+        as_called(
+            "The list does not reveal the forgotten values. To remove an entry: vapi-sessions forget --remove ENTRY"
+        )
     )
 
 

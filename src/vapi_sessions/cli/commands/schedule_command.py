@@ -12,7 +12,7 @@ from vapi_sessions.cli import options
 
 def schedule(
     every: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Time between runs, such as 15m or 1h.")
+        str | None, typer.Option(metavar="DURATION", help="Time between runs, such as 15m or 1h30m.")
     ] = None,
     cron: Annotated[
         str | None, typer.Option(metavar="CRON", help="Cron expression in UTC, instead of --every.")
@@ -20,7 +20,12 @@ def schedule(
     warehouse: options.Warehouse = None,
     base_url: options.BaseUrl = None,
 ) -> None:
-    """Run the sync on a schedule, as a Prefect deployment, until interrupted."""
+    """Run the sync on a schedule, as a Prefect deployment, until interrupted.
+
+    Examples:
+    vapi-sessions schedule --every 15m
+    vapi-sessions schedule --cron "0 * * * *"    # every hour
+    """
     from vapi_sessions.operations.schedule import serve
 
     settings = options.command_settings(warehouse=warehouse, base_url=base_url)

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from vapi_sessions.cli import streams
+from vapi_sessions.cli import completion, streams
+from vapi_sessions.cli.invocation import as_called
 from vapi_sessions.cli.options import Warehouse, command_settings
 from vapi_sessions.errors import ConfigurationError
 
@@ -16,7 +17,7 @@ from vapi_sessions.errors import ConfigurationError
 def sql(
     query: Annotated[
         str | None,
-        typer.Argument(help="SQL query on the published tables and views; - reads the query from stdin."),
+        typer.Argument(help="The query; - reads it from stdin."),
     ] = None,
     file: Annotated[
         str | None,
@@ -32,11 +33,17 @@ def sql(
             "--format",
             metavar="FORMAT",
             help="table, line, markdown, csv or json (default: table, or line where a table does not fit the terminal).",
+            autocompletion=completion.one_of("table", "line", "markdown", "csv", "json"),
         ),
     ] = None,
     warehouse: Warehouse = None,
 ) -> None:
-    """Query the published tables: vapi-sessions sql "SELECT status, count(*) FROM sessions GROUP BY ALL"."""
+    """Query the published tables and views with SQL, as DuckDB understands it.
+
+    Examples:
+    vapi-sessions sql "SELECT status, count(*) FROM sessions GROUP BY ALL"
+    vapi-sessions sql "FROM cost_by_day" --format csv
+    """
     from vapi_sessions.warehouse.query import run
 
     if (query is None) == (file is None):
@@ -48,7 +55,7 @@ def sql(
     note = run(settings.warehouse, text, output, streams.as_is(sys.stdout))
     sys.stdout.flush()
     if note:
-        print(f"note: {note}", file=sys.stderr)
+        print(as_called(f"note: {note}"), file=sys.stderr)
 
 
 def _read(given: str, *, file: bool) -> str:

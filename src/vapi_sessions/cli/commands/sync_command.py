@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from vapi_sessions.cli.invocation import as_called
 from vapi_sessions.cli.options import (
     BaseUrl,
     Concurrency,
@@ -40,7 +41,13 @@ def sync(
     page_size: PageSize = None,
     time_zone: TimeZone = None,
 ) -> None:
-    """Fetch all sessions on the first run, then only changes. Needs VAPI_API_KEY or VAPI_API_KEY_FILE."""
+    """Fetch all sessions on the first run, then only changes. Needs VAPI_API_KEY or VAPI_API_KEY_FILE.
+
+    Examples:
+    vapi-sessions sync
+    vapi-sessions sync --since 2026-01-01    # the first time: without what is older
+    vapi-sessions sync --full                # read everything again
+    """
     from vapi_sessions.cli.display import display
     from vapi_sessions.operations import sync as operation
 
@@ -71,8 +78,10 @@ def _print_summary(summary: Summary, settings: Settings) -> None:
     if counts.drift:
         top = ", ".join(f"{name} ({count:,})" for name, count in counts.drift.most_common(3))
         print(
-            plain(
-                f"note: fields without a column are kept in extra: {top}; see vapi-sessions status for all"
+            as_called(
+                plain(
+                    f"note: fields without a column are kept in extra: {top}; see vapi-sessions status for all"
+                )
             ),
             file=sys.stderr,
         )
