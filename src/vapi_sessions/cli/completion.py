@@ -61,7 +61,7 @@ def relations(incomplete: str) -> list[str]:
 
 def _shell() -> str:
     """The shell that called this program."""
-    from shellingham import (  # type: ignore[import-untyped]  # comes with typer, which detects shells with it
+    from shellingham import (  # type: ignore[import-untyped]  # ships no types
         ShellDetectionFailure,
         detect_shell,
     )

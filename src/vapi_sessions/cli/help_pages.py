@@ -73,7 +73,7 @@ def _page(command: Any, ctx: Any, commands: Iterable[Any]) -> str:
             ctx.command_path,
             "[OPTIONS]",
             *map(_usage, arguments),
-            *["COMMAND …"] * bool(sections.keys() - {"Arguments", "Options"} and commands),
+            *["COMMAND ..."] * bool(sections.keys() - {"Arguments", "Options"} and commands),
         ]
     )
     about = inspect.cleandoc(command.help or "").partition(_EXAMPLES)[0].strip()
@@ -81,7 +81,7 @@ def _page(command: Any, ctx: Any, commands: Iterable[Any]) -> str:
     for paragraph in about.split("\n\n"):
         lines += [*_wrapped(" ".join(paragraph.split()), width), ""]
     for title, rows in sections.items():
-        lines += [f"{title}:", *_rows(rows, width), ""]
+        lines += [*_wrapped(f"{title}:", width), *_rows(rows, width), ""]
     if shown := examples(command):
         lines += [_EXAMPLES, *(f"  {as_called(line.strip())}" for line in shown), ""]
     return "\n".join(lines)
@@ -97,7 +97,7 @@ def _argument(param: Any) -> str:
 
 def _usage(param: Any) -> str:
     name = _argument(param)
-    return (name if param.required else f"[{name}]") + ("…" if param.nargs != 1 else "")
+    return (name if param.required else f"[{name}]") + ("..." if param.nargs != 1 else "")
 
 
 def _option(param: Any, ctx: Any) -> str:
@@ -133,7 +133,7 @@ def _rows(rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
         if len(name) + 4 <= indent and described:
             yield f"  {name}".ljust(indent) + described.pop(0).lstrip()
         else:
-            yield f"  {name}"
+            yield from (f"  {line}" for line in _wrapped(name, width - 2))
         yield from described
 
 
