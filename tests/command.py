@@ -38,9 +38,13 @@ class Ran:
 
 
 def run(
-    *arguments: str, environment: Mapping[str, str], directory: Path | None = None, stdin: str = ""
+    *arguments: str,
+    environment: Mapping[str, str],
+    directory: Path | None = None,
+    stdin: str = "",
+    called: str = "vapi-sessions",
 ) -> Ran:
-    """Run `vapi-sessions` to its end. It sees only the given VAPI_… variables."""
+    """Run `vapi-sessions` to its end, `called` by this name. It sees only the given VAPI_… variables."""
     out, err = _stream(), _stream()
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("VAPI_")]:
@@ -50,7 +54,7 @@ def run(
                 patch.setenv(name, value)
         if directory is not None:
             patch.chdir(directory)
-        patch.setattr(sys, "argv", ["vapi-sessions", *arguments])
+        patch.setattr(sys, "argv", [called, *arguments])
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8"))
         faultpoints.arm(environment.get(faultpoints.VARIABLE))
         try:

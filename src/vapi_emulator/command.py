@@ -12,12 +12,10 @@ import typer
 
 from vapi_emulator import EmulatorError
 from vapi_emulator.faults import FAULT_KINDS
-from vapi_emulator.foreground import DEFAULT_SESSIONS, Content, run
-from vapi_emulator.parameters import DECLARED
-from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import (
     DEFAULT_KEY,
     DEFAULT_ORG,
+    DEFAULT_SESSIONS,
     EmulatorSettings,
     ExpiresAfter,
     Expiry,
@@ -29,7 +27,6 @@ from vapi_emulator.switches import (
     Ties,
     UnknownParameters,
 )
-from vapi_emulator.talk import fixed_id
 
 _SETTINGS: Final = "Behaviour that Vapi's API contract leaves open"
 _FAULTS: Final = "Faults"
@@ -37,6 +34,8 @@ _FAULTS: Final = "Faults"
 
 def parse_keys(given: Sequence[str]) -> dict[str, str]:
     """Keys to organisations, from `KEY` or `KEY=ORG`. Without an organisation the first key gets the default one."""
+    from vapi_emulator.talk import fixed_id
+
     keys: dict[str, str] = {}
     for n, text in enumerate(given):
         key, equals, org_id = text.partition("=")
@@ -72,6 +71,8 @@ def parse_faults(given: Sequence[str]) -> dict[str, float]:
 
 
 def _check_ignored(names: Sequence[str]) -> frozenset[str]:
+    from vapi_emulator.parameters import DECLARED
+
     for name in names:
         if name not in DECLARED:
             raise EmulatorError(
@@ -81,18 +82,22 @@ def _check_ignored(names: Sequence[str]) -> frozenset[str]:
 
 
 def emulate(
+    context: typer.Context,
     sessions: Annotated[
         int | None,
         typer.Option(
             min=0,
+            metavar="N",
             help=f"Number of sessions to generate (default: {DEFAULT_SESSIONS}; 0 with --load).",
             show_default=False,
         ),
     ] = None,
     days: Annotated[
-        float, typer.Option(help="Number of days, up to now, over which sessions are spread.")
+        float, typer.Option(metavar="N", help="Number of days, up to now, over which sessions are spread.")
     ] = 30.0,
-    seed: Annotated[int, typer.Option(help="Random seed: the same seed generates the same history.")] = 1,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Random seed: the same seed generates the same history.")
+    ] = 1,
     load_file: Annotated[
         Path | None,
         typer.Option("--load", metavar="FILE.jsonl", help="JSON Lines file of conversations to load."),
@@ -101,9 +106,9 @@ def emulate(
         float | None,
         typer.Option(metavar="RATE", help="Simulate traffic, with this number of changes per second."),
     ] = None,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 picks a free port.")
+        int, typer.Option(min=0, max=65_535, metavar="PORT", help="Port to listen on; 0 picks a free port.")
     ] = 8787,
     store: Annotated[
         Path | None,
@@ -273,7 +278,19 @@ def emulate(
         bool, typer.Option(help="Compress lists for clients that accept gzip.", rich_help_panel=_SETTINGS)
     ] = False,
 ) -> None:
-    """Emulate Vapi's Sessions API on this machine, with generated data, latency, rate limits and faults."""
+    """Emulate Vapi's Sessions API on this machine, with generated data, latency, rate limits and faults.
+
+    Examples:
+    vapi-sessions emulate
+    vapi-sessions emulate --sessions 20000 --live 5 --rate-limit-per-minute 300
+    vapi-sessions emulate --fault 429=0.05 --fault cut=0.01 --latency 100
+    """
+    from vapi_emulator.foreground import (
+        Content,
+        run,
+    )  # slow to import, and not needed for help and completion
+    from vapi_emulator.server import EmulatorServer
+
     faults = FaultSettings(
         latency_seconds=latency / 1000,
         rate_limit=rate_limit,
@@ -312,4 +329,6 @@ def emulate(
         settings = replace(settings, must_pay=frozenset(settings.keys.values()))
     server = EmulatorServer(settings, store_path=store, host=host, port=port)
     content = Content(sessions=sessions, days=days, seed=seed, load_file=load_file, oddities=oddities)
-    run(server, content, rate=live)
+    run(
+        server, content, rate=live, program=context.parent.command_path if context.parent else "vapi-sessions"
+    )

@@ -6,14 +6,12 @@ import ipaddress
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from vapi_emulator.generate import History, generate
 from vapi_emulator.jsonl import load
 from vapi_emulator.live import LiveTraffic
 from vapi_emulator.server import EmulatorServer
-
-DEFAULT_SESSIONS: Final = 2_000
+from vapi_emulator.switches import DEFAULT_SESSIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,8 +71,11 @@ def _fill(server: EmulatorServer, content: Content) -> None:
             )
 
 
-def run(server: EmulatorServer, content: Content, *, rate: float | None) -> None:
-    """Fill the store, print what to type next, serve until interrupted. `rate`: live changes per second."""
+def run(server: EmulatorServer, content: Content, *, rate: float | None, program: str) -> None:
+    """Fill the store, print what to type next, serve until interrupted.
+
+    `rate`: live changes per second; `program`: the command that syncs.
+    """
     traffic = None
     try:
         server.bind()
@@ -85,7 +86,7 @@ def run(server: EmulatorServer, content: Content, *, rate: float | None) -> None
         if rate is not None:
             traffic = server.traffic(rate=rate, seed=content.seed, oddities=content.oddities)
         _fill(server, content)
-        server.serve(lambda: _ready(server, traffic))
+        server.serve(lambda: _ready(server, traffic, program))
         if traffic is not None and traffic.error is not None:
             raise traffic.error
     finally:
@@ -94,7 +95,7 @@ def run(server: EmulatorServer, content: Content, *, rate: float | None) -> None
         server.stop()
 
 
-def _ready(server: EmulatorServer, traffic: LiveTraffic | None) -> None:
+def _ready(server: EmulatorServer, traffic: LiveTraffic | None, program: str) -> None:
     if traffic is not None:
         traffic.start()
     _say(
@@ -104,4 +105,4 @@ def _ready(server: EmulatorServer, traffic: LiveTraffic | None) -> None:
         _say(f"  key {key}  organisation {org_id}")
     _say("Next:")
     _say(f"  export VAPI_API_KEY={server.key} VAPI_BASE_URL={server.url}")
-    _say("  vapi-sessions sync")
+    _say(f"  {program} sync")

@@ -15,6 +15,7 @@ from vapi_emulator.faults import check_kind
 
 DEFAULT_KEY: Final = "emulator-key"
 DEFAULT_ORG: Final = "0e111a70-0000-4000-8000-000000000001"
+DEFAULT_SESSIONS: Final = 2_000
 
 LimitZero = Literal["empty", "default", "reject"]
 PastEnd = Literal["empty", "reject"]

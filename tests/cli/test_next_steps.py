@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from command import COMMAND
 from vapi_sessions.cli import app
 from vapi_sessions.cli.demo import next_steps
 from vapi_sessions.core import resources
@@ -21,6 +22,11 @@ def printed(warehouse: Path) -> list[str]:
     return [line.strip() for line in next_steps(warehouse) if line.startswith("  ")]
 
 
+@pytest.fixture(autouse=True)
+def _called_by_its_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [COMMAND, "demo"])
+
+
 @pytest.fixture
 def run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -29,6 +35,7 @@ def run(
 
     def do(command: str) -> tuple[object, str]:
         script, *arguments = shlex.split(command)
+        assert Path(script).is_absolute()
         assert shutil.which(script) == script
         monkeypatch.setattr(sys, "argv", [script, *arguments])
         with pytest.raises(SystemExit) as end:

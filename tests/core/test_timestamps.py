@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from selection import examples
+from vapi_sessions.cli.output import duration
 from vapi_sessions.core import timestamps
 from vapi_sessions.core.timestamps import DAY, HOUR, MILLISECOND, MINUTE, SECOND
 
@@ -131,15 +132,22 @@ def test_parse_http_date_refuses_other_texts(text: str) -> None:
         ("7d", 7 * DAY),
         ("250ms", 250 * MILLISECOND),
         ("1.5h", 90 * MINUTE),
+        ("1.15s", 1_150 * MILLISECOND),
         ("0", 0),
+        ("1h30m", 90 * MINUTE),
+        ("1H 30M", 90 * MINUTE),
+        ("2d12h", 60 * HOUR),
+        ("1 week 1 day 1 hour 5 min 2 sec 10ms", 8 * DAY + HOUR + 5 * MINUTE + 2 * SECOND + 10 * MILLISECOND),
     ],
 )
 def test_parse_duration_reads_every_unit(text: str, expected: int) -> None:
-    """Also fractions; without a unit, seconds."""
+    """Alone or together, also fractions and words; without a unit, seconds."""
     assert timestamps.parse_duration(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "-1s", "1 week", "1e3", "h", "1h30m", "1.s", "١٥x"])
+@pytest.mark.parametrize(
+    "text", ["", "-1s", "1 month", "1e3", "h", "1h30", "30m1h", "1h1h", "5min utes", "1.s", "١٥s"]
+)
 def test_parse_duration_refuses_other_texts(text: str) -> None:
     """The message shows the value and an example."""
     with pytest.raises(ValueError, match="is not a duration such as 90s"):
@@ -149,8 +157,16 @@ def test_parse_duration_refuses_other_texts(text: str) -> None:
 def test_a_duration_has_a_limit() -> None:
     """About a hundred years: earlier moments could be before the year 1."""
     assert timestamps.parse_duration("36500d") == 36_500 * timestamps.DAY
-    with pytest.raises(ValueError, match="longer than any history"):
-        timestamps.parse_duration("36501d")
+    for text in ("36501d", "99999999999d", "9" * 5_000 + "h"):
+        with pytest.raises(ValueError, match="longer than any history"):
+            timestamps.parse_duration(text)
+
+
+@pytest.mark.parametrize("seconds", [1, 40, 119, 121, 5_400, 86_400, 200_000, 40_000_000])
+def test_a_duration_is_read_as_it_is_printed(seconds: int) -> None:
+    """To the digits that are printed."""
+    read = timestamps.parse_duration(duration(seconds)) / SECOND
+    assert read == pytest.approx(seconds, rel=0.03)
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Final, NoReturn
 
 import typer
 
 from vapi_sessions import __version__
-from vapi_sessions.cli import exit_codes, log, options, signals
+from vapi_sessions.cli import completion, exit_codes, log, options, signals
 from vapi_sessions.cli.commands.demo_command import demo
 from vapi_sessions.cli.commands.describe_command import describe
 from vapi_sessions.cli.commands.export_command import export
@@ -29,20 +29,35 @@ from vapi_sessions.cli.commands.sql_command import sql
 from vapi_sessions.cli.commands.status_command import status
 from vapi_sessions.cli.commands.sync_command import sync
 from vapi_sessions.cli.commands.verify_command import verify
+from vapi_sessions.cli.help_pages import Command, Group
+from vapi_sessions.cli.invocation import program
 
 app = typer.Typer(
-    help="Export Vapi's sessions, messages and costs to DuckDB and Parquet: incremental, complete, verifiable.",
-    no_args_is_help=True,
+    help="""Export Vapi's sessions, messages and costs to DuckDB and Parquet: incremental, complete, verifiable.
+
+    Examples:
+    vapi-sessions demo
+    vapi-sessions sync --warehouse ~/vapi
+    vapi-sessions sql --warehouse ~/vapi "FROM cost_by_day"
+    vapi-sessions sync --help
+    """,
+    cls=Group,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    add_completion=False,  # the same options are below; typer's import more for every command
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 #: In the order of `--help`. `emulate` follows in `_commands`.
-_COMMANDS: Final[Sequence[Callable[..., None]]] = (
-    sync, plan, status, sql, describe, report, export, reconcile, verify, rebuild, forget, maintain, demo, schedule,
-)  # fmt: skip
-for _command in _COMMANDS:
-    app.command()(options.with_messages(_command))
+_COMMANDS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
+    "Fetch": (sync, plan, reconcile, verify, schedule),
+    "Read": (status, sql, describe, report, export),
+    "Maintain": (rebuild, maintain, forget),
+    "Try without an account": (demo,),
+}
+_NAMES: Final = {command.__name__ for members in _COMMANDS.values() for command in members}
+for _group, _members in _COMMANDS.items():
+    for _command in _members:
+        app.command(cls=Command, rich_help_panel=_group)(options.with_messages(_command))
 
 
 def _show_version(wanted: bool) -> None:
@@ -62,7 +77,27 @@ def _main(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
     version: Annotated[
         bool,
-        typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
+        typer.Option(
+            "--version", "-V", help="Show the version and exit.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+    install_completion: Annotated[
+        bool,
+        typer.Option(
+            "--install-completion",
+            help="Install completion for the shell that this is called from: bash, zsh or fish.",
+            callback=completion.install,
+            is_eager=True,
+        ),
+    ] = False,
+    show_completion: Annotated[
+        bool,
+        typer.Option(
+            "--show-completion",
+            help="Print the script for that, without installing it.",
+            callback=completion.show,
+            is_eager=True,
+        ),
     ] = False,
 ) -> None:
     options.current = options.GlobalOptions(warehouse, base_url, debug, context.invoked_subcommand)
@@ -78,19 +113,27 @@ def _commands(*, emulator: bool) -> Callable[..., object]:
     if emulator:
         from vapi_emulator.command import emulate
 
-        app.command("emulate")(emulate)
+        app.command("emulate", cls=Command, rich_help_panel="Try without an account")(emulate)
     return typer.main.get_command(app)
 
 
 def main() -> NoReturn:
     """Run the command line and exit."""
+    options.current = options.GlobalOptions()
     with log.session(sys.argv[1:], os.environ), signals.listening(exit_codes.first_interrupt):
-        emulator = bool({"emulate", "-h", "--help"} & set(sys.argv[1:])) or len(sys.argv) == 1
-        code = exit_codes.exit_code(
-            lambda: _commands(emulator=emulator)(prog_name="vapi-sessions", standalone_mode=False)
-        )
+        code = exit_codes.exit_code(_run)
         code = exit_codes.after_output(code)
     sys.exit(code)
+
+
+def _run() -> object:
+    words = sys.argv[1:]
+    if words[:1] == ["help"]:  # as git has it
+        words = [*words[1:2], "--help"]
+    asked = completion.words() or words
+    return _commands(emulator="emulate" in asked or not _NAMES & set(asked))(
+        words, prog_name=program(), complete_var=completion.VARIABLE, standalone_mode=False
+    )
 
 
 def end_with(command: Callable[[], object]) -> NoReturn:

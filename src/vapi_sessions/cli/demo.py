@@ -16,6 +16,7 @@ from vapi_emulator.live import Change, LiveTraffic
 from vapi_emulator.server import EmulatorServer
 from vapi_sessions.cli.display import display
 from vapi_sessions.cli.first_answers import first_answers
+from vapi_sessions.cli.invocation import program
 from vapi_sessions.core import resources
 from vapi_sessions.core.paths import warehouse_root
 from vapi_sessions.core.timestamps import show
@@ -118,7 +119,7 @@ def _step(text: str) -> None:
 
 def next_steps(warehouse: Path) -> list[str]:
     """Lines with commands to paste. All their paths are absolute, so that they work in any directory."""
-    command, python = resources.program(), shlex.quote(sys.executable)
+    command, python = program(anywhere=True), shlex.quote(sys.executable)
     place = shlex.quote(str(warehouse.resolve()))
     lines = [
         "Try next:",

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vapi_sessions.cli import log, signals, streams
+from vapi_sessions.cli.invocation import as_called
 from vapi_sessions.cli.json_lines import JsonLines, OnlyWarnings
 from vapi_sessions.cli.output import duration
 from vapi_sessions.core.wording import counted
@@ -76,7 +77,7 @@ class Bars(Tally):
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
-        self._console.print(plain(text), markup=False, highlight=False)
+        self._console.print(as_called(plain(text)), markup=False, highlight=False)
 
     def warn(self, text: str) -> None:
         """Print a warning above the bar."""
@@ -174,7 +175,7 @@ class Lines(Tally):
 
     def say(self, text: str) -> None:
         """Print a line."""
-        print(plain(f"{self._title}: {text}"), file=sys.stderr, flush=True)
+        print(as_called(plain(f"{self._title}: {text}")), file=sys.stderr, flush=True)
 
     def warn(self, text: str) -> None:
         """Print a warning."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -11,9 +12,20 @@ import typer
 
 from vapi_emulator import EmulatorError
 from vapi_sessions.cli import log, options, signals, streams
+from vapi_sessions.cli.invocation import NAME
 from vapi_sessions.cli.output import warn
 from vapi_sessions.errors import ConfigurationError, VapiSessionsError, WarehouseError, plain
 
+#: Typer's words for a mistake, and ours.
+_REWORDED: Final = (
+    (re.compile(r" \(Possible options: (.+)\)$"), r". Did you mean \1?"),
+    (re.compile(r"^Got unexpected extra argument\(s\) \((.+)\)$"), r"Unexpected argument: \1"),
+    (re.compile(r"^Option '(.+)' requires an argument$"), r"\1 needs a value"),
+    (re.compile(r"^Invalid value for '(.+?)': (?:Value error, )?"), r"\1: "),
+    (re.compile(r"Input should be a valid integer.*$"), "it must be a whole number"),
+    (re.compile(r"Input should be a valid number.*$"), "it must be a number"),
+    (re.compile(r"Input should be"), "it must be"),
+)
 _INTERRUPTED: Final = 130  # 128 + SIGINT, as in shells
 #: Commands whose output is their only result.
 _ANSWERING: Final = ("describe", "plan", "sql", "status")
@@ -95,14 +107,16 @@ def _system_error(error: OSError) -> int:
 
 def _usage_error(error: Any) -> int:
     fact = plain(error.format_message()).rstrip(".")
-    if fact:  # else typer has printed the help instead
-        context = getattr(error, "ctx", None)
-        _fail(f"{fact}.", f"See {context.command_path} --help." if context is not None else "", 2)
-    return int(error.exit_code)
+    for pattern, instead in _REWORDED:
+        fact = pattern.sub(instead, fact)
+    command = options.current.command
+    remedy = f"See {NAME} {command} --help." if command is not None else f"See {NAME} --help."
+    return _fail(fact if fact.endswith("?") else f"{fact}.", remedy, int(error.exit_code))
 
 
 def _fail(fact: str, remedy: str, code: int) -> int:
     trace = traceback.format_exc() if options.current.debug and sys.exc_info()[0] is not None else ""
+    remedy = remedy.replace(" COMMAND ", f" {options.current.command or 'COMMAND'} ")
     text = f"{trace}error: {fact}" + (f"\n{remedy}" if remedy else "")
     fields = {"traceback": trace} if trace else {}
     log.write("error", "error", fact, text=text, remedy=remedy, code=code, **fields)

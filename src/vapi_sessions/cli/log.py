@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TextIO, TypeAlias
 
+from vapi_sessions.cli.invocation import as_called
 from vapi_sessions.core.details import LOGGER
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.errors import ConfigurationError, plain
@@ -57,7 +58,7 @@ def write(level: Level, event: str, message: str, *, text: str | None = None, **
     if style.as_json:
         _write_line(json_line(level, event, message, **fields))
     elif text != "":
-        print(message if text is None else text, file=sys.stderr, flush=True)
+        print(as_called(message if text is None else text), file=sys.stderr, flush=True)
 
 
 def json_line(level: Level, event: str, message: str, **fields: object) -> str:

@@ -6,15 +6,18 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from vapi_sessions.cli import log
 from vapi_sessions.cli.output import warn
+from vapi_sessions.core.memory import fewer_collections
 from vapi_sessions.core.timestamps import parse_duration
 from vapi_sessions.errors import ConfigurationError
-from vapi_sessions.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from vapi_sessions.settings import Settings
 
 Warehouse = Annotated[
     str | None,  # a Path would turn "" into "." and "s3://b" into "s3:/b"
@@ -34,14 +37,18 @@ Since = Annotated[
     str | None,
     typer.Option(
         metavar="DATE",
-        help="Read only changes from this date on (ISO 8601, UTC). On the first sync: where history begins.",
+        help="Read only changes from this date on (ISO 8601, UTC); on the first sync, where history begins (VAPI_SINCE).",
     ),
 ]
 Until = Annotated[
-    str | None, typer.Option(metavar="DATE", help="Read only changes before this date (ISO 8601, UTC).")
+    str | None,
+    typer.Option(metavar="DATE", help="Read only changes before this date (ISO 8601, UTC; VAPI_UNTIL)."),
 ]
 Full = Annotated[
-    bool, typer.Option("--full", help="Read every session again; unchanged sessions are not stored again.")
+    bool,
+    typer.Option(
+        "--full", help="Read every session again; unchanged sessions are not stored again (VAPI_FULL)."
+    ),
 ]
 AcceptSource = Annotated[
     bool,
@@ -52,17 +59,24 @@ AcceptSource = Annotated[
 ]
 Settle = Annotated[
     str | None,
-    typer.Option(metavar="DURATION", help="Leave changes newer than this for the next sync (default: 60s)."),
+    typer.Option(
+        metavar="DURATION",
+        help="Leave changes newer than this for the next sync (VAPI_SETTLE; default: 60s).",
+    ),
 ]
 Lookback = Annotated[
     str | None,
-    typer.Option(metavar="DURATION", help="How far before the watermark to read again (default: 15m)."),
+    typer.Option(
+        metavar="DURATION", help="How far before the watermark to read again (VAPI_LOOKBACK; default: 15m)."
+    ),
 ]
 Concurrency = Annotated[
-    int | None, typer.Option(metavar="N", help="Number of parallel requests, 1 to 64 (default: 6).")
+    int | None,
+    typer.Option(metavar="N", help="Number of parallel requests, 1 to 64 (VAPI_CONCURRENCY; default: 6)."),
 ]
 PageSize = Annotated[
-    int | None, typer.Option(metavar="N", help="Sessions per page, 1 to 1000 (default: 1000).")
+    int | None,
+    typer.Option(metavar="N", help="Sessions per page, 1 to 1000 (VAPI_PAGE_SIZE; default: 1000)."),
 ]
 ReconcileEvery = Annotated[
     str | None,
@@ -75,7 +89,7 @@ TimeZone = Annotated[
     str | None,
     typer.Option(
         metavar="ZONE",
-        help="Time zone of days and hours in the views, such as Europe/Berlin (default: the stored one; at first UTC).",
+        help="Time zone of days and hours in the views, such as Europe/Berlin (VAPI_TIME_ZONE; default: the stored one, at first UTC).",
     ),
 ]
 Everything = Annotated[bool, typer.Option("--all", help="Show lists in full, not only their first 20 items.")]
@@ -148,6 +162,9 @@ def command_settings(
 
     Warns about warehouse directories that other users can change. Raises ConfigurationError.
     """
+    with fewer_collections():  # pydantic and pyarrow, which help and completion do not need
+        from vapi_sessions.settings import load_settings
+
     settings = load_settings(
         warehouse=warehouse if warehouse is not None else current.warehouse,
         base_url=base_url or current.base_url,

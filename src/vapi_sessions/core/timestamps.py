@@ -19,9 +19,22 @@ DAY: Final = 24 * HOUR
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?")
+#: About a hundred years: earlier moments could be before the year 1.
 _LONGEST: Final = 36_500 * DAY
-_UNITS: Final = {"ms": MILLISECOND, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, None: SECOND}
+#: From the largest down, each with the ways in which people write it.
+_UNITS: Final = (
+    (7 * DAY, "w|weeks?"),
+    (DAY, "d|days?"),
+    (HOUR, "h|hours?"),
+    (MINUTE, "m|min|minutes?"),
+    (SECOND, "s|sec|seconds?"),
+    (MILLISECOND, "ms"),
+)
+_NUMBER: Final = r"([0-9]+(?:\.[0-9]+)?)"
+_DURATION: Final = re.compile(
+    "".join(rf"(?:{_NUMBER}\s*(?:{names})(?![a-z])\s*)?" for _, names in _UNITS), re.IGNORECASE
+)
+_SECONDS: Final = re.compile(_NUMBER)
 
 
 def from_datetime(moment: datetime) -> int:
@@ -80,11 +93,18 @@ def parse_http_date(text: str) -> int:
 
 
 def parse_duration(text: str) -> int:
-    """`90`, `90s`, `15m`, `48h`, `7d` or `250ms` to microseconds. Raises ValueError for other texts."""
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"'{text}' is not a duration such as 90s, 15m, 48h or 7d")
-    duration = float(match[1]) * _UNITS[match[2]]
+    """`1h30m`, `90s`, `1.5 hours` or `2d 12h` to microseconds; a number alone is seconds. Raises ValueError for other texts.
+
+    Each unit at most once, the largest first. Capital letters are the same: `M` is minutes, not months.
+    """
+    given = text.strip()
+    if _SECONDS.fullmatch(given):
+        given += "s"
+    match = _DURATION.fullmatch(given)
+    if match is None or not given:
+        raise ValueError(f"'{text}' is not a duration such as 90s, 15m, 1h30m or 7d")
+    numbers = zip(match.groups(), (size for size, _ in _UNITS), strict=True)
+    duration = sum(float(number) * size for number, size in numbers if number is not None)
     if duration > _LONGEST:
-        raise ValueError(f"'{text}' is longer than any history")
-    return int(duration)
+        raise ValueError(f"'{text}' is longer than any history; the longest duration is 36500d")
+    return round(duration)

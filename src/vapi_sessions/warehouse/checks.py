@@ -114,7 +114,7 @@ def describe(name: str, rows: int, warehouse: Path) -> str:
     """A message about a failing check, with a command that shows the rows."""
     file = resources.directory("sql") / "checks" / f"{name}.sql"
     words = ["sql", "--warehouse", str(warehouse), "--file", str(file)]
-    return f"the check {name} finds {counted(rows, 'row')}; see: {resources.program()} {shlex.join(words)}"
+    return f"the check {name} finds {counted(rows, 'row')}; see: vapi-sessions {shlex.join(words)}"
 
 
 def _results(state: Mapping[str, str]) -> _Results | None:

@@ -15,14 +15,21 @@ def demo(
         ),
     ] = "demo",
     sessions: Annotated[
-        int, typer.Option(min=1, max=200_000, help="Number of sessions to generate.")
+        int, typer.Option(min=1, max=200_000, metavar="N", help="Number of sessions to generate.")
     ] = 2_000,
     days: Annotated[
-        int, typer.Option(min=1, max=3650, help="Number of days over which sessions are spread.")
+        int, typer.Option(min=1, max=3650, metavar="N", help="Number of days over which sessions are spread.")
     ] = 30,
-    seed: Annotated[int, typer.Option(help="Random seed: the same seed generates the same history.")] = 1,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Random seed: the same seed generates the same history.")
+    ] = 1,
 ) -> None:
-    """Try everything without an account: emulate Vapi, sync, simulate traffic, sync again, show first answers."""
+    """Emulate Vapi, sync, simulate traffic, sync again, show first answers.
+
+    Examples:
+    vapi-sessions demo
+    vapi-sessions demo --dir /tmp/demo --sessions 500
+    """
     from vapi_sessions.cli.demo import demo as run
 
     run(directory, sessions=sessions, days=days, seed=seed)

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from vapi_sessions.cli import streams
+from vapi_sessions.cli import completion, streams
+from vapi_sessions.cli.invocation import as_called
 from vapi_sessions.cli.options import Warehouse, command_settings
 
 #: The width where there is neither a terminal nor `COLUMNS`. What is printed is prose, so lines are never endless.
@@ -18,11 +19,19 @@ _PAGE = 80
 def describe(
     name: Annotated[
         str | None,
-        typer.Argument(help="A table or view, such as cost_by_day or sync.runs; default: list all."),
+        typer.Argument(
+            help="A table or view, such as cost_by_day or sync.runs (default: list all).",
+            autocompletion=completion.relations,
+        ),
     ] = None,
     warehouse: Warehouse = None,
 ) -> None:
-    """Explain the published tables and views; with a name, its columns."""
+    """Explain the published tables and views; with a name, its columns.
+
+    Examples:
+    vapi-sessions describe
+    vapi-sessions describe cost_by_day
+    """
     from vapi_sessions.core import text_tables
     from vapi_sessions.warehouse import catalog
 
@@ -34,7 +43,7 @@ def describe(
         for kind, group in itertools.groupby(found, lambda one: one.kind):
             print(f"{kind}\n")
             print(text_tables.listing([[f"  {one.name}", one.summary] for one in group], width))
-        print("The columns of one: vapi-sessions describe NAME")
+        print(as_called("The columns of one: vapi-sessions describe NAME"))
         return
     one, columns = catalog.relation(settings.warehouse, name)
     print(text_tables.listing([[one.name], *([one.comment],) * bool(one.comment)], width))

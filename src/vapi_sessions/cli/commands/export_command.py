@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from vapi_sessions.cli import completion
 from vapi_sessions.cli.options import Warehouse, command_settings
 from vapi_sessions.cli.output import summary
 from vapi_sessions.core.timestamps import show
@@ -16,7 +17,9 @@ def export(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME]...", help="Tables and views, for csv and parquet (default: the five tables)."
+            metavar="NAME",
+            help="Tables and views, for csv and parquet (default: the five tables).",
+            autocompletion=completion.relations,
         ),
     ] = None,
     out: Annotated[
@@ -31,6 +34,7 @@ def export(
             "--format",
             metavar="duckdb|csv|parquet",
             help="One DuckDB file with every table and view, or one file for each table.",
+            autocompletion=completion.one_of("duckdb", "csv", "parquet"),
         ),
     ] = "duckdb",
     storage_version: Annotated[
@@ -44,20 +48,27 @@ def export(
         str | None,
         typer.Option(
             metavar="keep|pseudonymise|drop",
-            help="Customer identifiers in the export; not looser than stored (VAPI_PERSONAL_DATA).",
+            help="Customer identifiers in the export; not looser than stored (VAPI_PERSONAL_DATA; default: as stored).",
+            autocompletion=completion.one_of("keep", "pseudonymise", "drop"),
         ),
     ] = None,
     message_text: Annotated[
         str | None,
         typer.Option(
             metavar="keep|mask|drop",
-            help="What was said, in the export; not looser than stored (VAPI_MESSAGE_TEXT).",
+            help="What was said, in the export; not looser than stored (VAPI_MESSAGE_TEXT; default: as stored).",
+            autocompletion=completion.one_of("keep", "mask", "drop"),
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
     warehouse: Warehouse = None,
 ) -> None:
-    """Write the published tables and views to one DuckDB file, or to CSV or Parquet files."""
+    """Write the published tables and views to one DuckDB file, or to CSV or Parquet files.
+
+    Examples:
+    vapi-sessions export
+    vapi-sessions export cost_by_day sessions --format csv --out for-a-spreadsheet
+    """
     from vapi_sessions.cli.display import display
     from vapi_sessions.operations.export import DUCKDB, Export
     from vapi_sessions.operations.export import export as run

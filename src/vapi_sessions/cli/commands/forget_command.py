@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from vapi_sessions.cli.invocation import as_called
 from vapi_sessions.cli.options import Everything, Warehouse, command_settings
 from vapi_sessions.cli.output import NAMED, and_more, print_names, warn
 from vapi_sessions.core.timestamps import show
@@ -30,7 +31,7 @@ _WORDS: Final = {
 
 def forget(
     sessions: Annotated[
-        list[str] | None, typer.Argument(metavar="[SESSION_ID]...", help="Ids of sessions.")
+        list[str] | None, typer.Argument(metavar="SESSION_ID", help="Ids of sessions.")
     ] = None,
     number: Annotated[
         list[str] | None,
@@ -74,7 +75,13 @@ def forget(
     everything: Everything = False,
     warehouse: Warehouse = None,
 ) -> None:
-    """Erase sessions, or all sessions of a customer, from every file of the warehouse, and keep them from coming back."""
+    """Erase sessions, or all sessions of a customer, from every file, and keep them from coming back.
+
+    Examples:
+    vapi-sessions forget --dry-run --customer-number "+1 415 555 0100"
+    vapi-sessions forget --customer-number "+1 415 555 0100" --mentions
+    vapi-sessions forget --list
+    """
     from vapi_sessions.cli.display import display
     from vapi_sessions.operations import forget as operation
 
@@ -100,7 +107,11 @@ def forget(
             print(
                 f"Removed from the suppression list: {_WORDS.get(kind, kind)}, with {counted(count, 'session')}."
             )
-        print("The next vapi-sessions sync --full fetches these sessions again if the source still has them.")
+        print(
+            as_called(
+                "The next vapi-sessions sync --full fetches these sessions again if the source still has them."
+            )
+        )
     else:
         with display("forget") as progress:
             done = operation.forget(settings, whom, dry_run=dry_run, progress=progress)
@@ -119,7 +130,9 @@ def _print_list(entries: Sequence[Entry], *, everything: bool) -> None:
     if more := len(entries) - len(shown):
         print(and_more(more))
     print(
-        "The list does not reveal the forgotten values. To remove an entry: vapi-sessions forget --remove ENTRY"
+        as_called(
+            "The list does not reveal the forgotten values. To remove an entry: vapi-sessions forget --remove ENTRY"
+        )
     )
 
 

@@ -37,7 +37,12 @@ def plan(
     concurrency: Concurrency = None,
     page_size: PageSize = None,
 ) -> None:
-    """Show what a sync would do. Changes nothing; asks the API only for counts."""
+    """Show what a sync would do: windows, sessions, requests and time. Changes nothing; asks the API only for counts.
+
+    Examples:
+    vapi-sessions plan
+    vapi-sessions plan --full
+    """
     from vapi_sessions.cli.display import display
     from vapi_sessions.operations.preview import preview
 

@@ -8,7 +8,12 @@ from vapi_sessions.core.wording import counted
 
 
 def rebuild(warehouse: Warehouse = None, time_zone: TimeZone = None) -> None:
-    """Derive all tables again from raw/, and publish them."""
+    """Derive all tables again from raw/, and publish them.
+
+    Examples:
+    vapi-sessions rebuild
+    vapi-sessions rebuild --time-zone Europe/Berlin
+    """
     from vapi_sessions.cli.display import display
     from vapi_sessions.operations.rebuild import rebuild as run
     from vapi_sessions.warehouse.layout import Keep

@@ -20,7 +20,7 @@ def reconcile(
     recheck: Annotated[
         str | None,
         typer.Option(
-            metavar="DURATION", help="Also re-read sessions created this recently, such as in the last 48h."
+            metavar="DURATION", help="Also re-read sessions created within this period, such as 48h."
         ),
     ] = None,
     accept_deletions: Annotated[
@@ -30,7 +30,12 @@ def reconcile(
     settle: options.Settle = None,
     page_size: options.PageSize = None,
 ) -> None:
-    """Mark sessions that were deleted at the source, and fetch those the warehouse lacks. One deletion costs about twenty requests."""
+    """Mark sessions that were deleted at the source, and fetch those that are missing here. One deletion costs about twenty requests.
+
+    Examples:
+    vapi-sessions reconcile
+    vapi-sessions reconcile --recheck 48h    # once a day
+    """
     from vapi_sessions.cli.display import display
     from vapi_sessions.operations.reconcile import reconcile as run
 

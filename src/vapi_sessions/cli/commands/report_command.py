@@ -23,12 +23,17 @@ def report(
         str | None,
         typer.Option(
             metavar="DATE",
-            help="First day of the period, such as 2026-01-31. Default: the last 30 days, or fewer in a shorter history.",
+            help="First day of the period, such as 2026-01-31 (default: the last 30 days, or fewer in a shorter history).",
         ),
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Show the report in the web browser.")] = False,
 ) -> None:
-    """Write a report on costs, conversations, tools and customers: one HTML file that needs no network."""
+    """Write a report on costs, conversations, tools and customers: one HTML file that needs no network.
+
+    Examples:
+    vapi-sessions report
+    vapi-sessions report --since 2026-01-31 --out january.html
+    """
     import webbrowser
 
     from vapi_sessions.report.report_file import write_report

@@ -11,7 +11,7 @@ from vapi_sessions.cli import log, options
 
 def schedule(
     every: Annotated[
-        str | None, typer.Option(metavar="DURATION", help="Time between two syncs, such as 15m or 1h.")
+        str | None, typer.Option(metavar="DURATION", help="Time between two syncs, such as 15m or 1h30m.")
     ] = None,
     cron: Annotated[
         str | None, typer.Option(metavar="CRON", help="Cron expression of the syncs, instead of --every.")
@@ -35,7 +35,12 @@ def schedule(
     warehouse: options.Warehouse = None,
     base_url: options.BaseUrl = None,
 ) -> None:
-    """Serve sync, reconcile, maintenance and backfill as Prefect deployments, until interrupted."""
+    """Serve sync, reconcile, maintenance and backfill as Prefect deployments, until interrupted.
+
+    Examples:
+    vapi-sessions schedule --every 15m
+    vapi-sessions schedule --cron "0 * * * *"    # every hour
+    """
     from vapi_sessions.operations.schedule import serve
     from vapi_sessions.operations.schedule_timing import Timing
 

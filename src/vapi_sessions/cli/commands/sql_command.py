@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vapi_sessions.cli import log, streams
+from vapi_sessions.cli import completion, log, streams
 from vapi_sessions.cli.options import Warehouse, command_settings
 from vapi_sessions.errors import ConfigurationError
 
@@ -16,7 +16,7 @@ from vapi_sessions.errors import ConfigurationError
 def sql(
     query: Annotated[
         str | None,
-        typer.Argument(help="SQL query on the published tables and views; - reads the query from stdin."),
+        typer.Argument(help="The query; - reads it from stdin."),
     ] = None,
     file: Annotated[
         str | None,
@@ -32,11 +32,17 @@ def sql(
             "--format",
             metavar="FORMAT",
             help="table, line, markdown, csv or json (default: table, or line where a table does not fit the terminal).",
+            autocompletion=completion.one_of("table", "line", "markdown", "csv", "json"),
         ),
     ] = None,
     warehouse: Warehouse = None,
 ) -> None:
-    """Query the published tables: vapi-sessions sql "SELECT status, count(*) FROM sessions GROUP BY ALL"."""
+    """Query the published tables and views with SQL, as DuckDB understands it.
+
+    Examples:
+    vapi-sessions sql "SELECT status, count(*) FROM sessions GROUP BY ALL"
+    vapi-sessions sql "FROM cost_by_day" --format csv
+    """
     from vapi_sessions.warehouse.query import run
 
     if (query is None) == (file is None):

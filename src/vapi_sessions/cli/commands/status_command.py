@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vapi_sessions.cli import options
+from vapi_sessions.cli.invocation import as_called
 from vapi_sessions.cli.output import bounded, duration
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import DifferenceError, plain
@@ -30,11 +31,19 @@ def status(
     ] = False,
     max_age: Annotated[
         str | None,
-        typer.Option(metavar="DURATION", help="Exit with code 6 if the warehouse is older than this."),
+        typer.Option(
+            metavar="DURATION",
+            help="Exit with code 6 if the warehouse is older than this, such as 2h or 1h30m.",
+        ),
     ] = None,
     everything: options.Everything = False,
 ) -> None:
-    """Show how fresh and how complete the warehouse is."""
+    """Show how fresh and how complete the warehouse is.
+
+    Examples:
+    vapi-sessions status
+    vapi-sessions status --max-age 2d12h    # exits with code 6 if it is older
+    """
     from vapi_sessions.operations import metrics
     from vapi_sessions.operations.status import status as read_status
 
@@ -130,7 +139,7 @@ def _space(space: Space) -> str:
 
 
 def _line(name: str, value: str) -> None:
-    print(plain(f"{name:<16}{value}", _LONGEST_LINE))
+    print(as_called(plain(f"{name:<16}{value}", _LONGEST_LINE)))
 
 
 def _print_run(run: LastRun) -> None:

@@ -43,7 +43,13 @@ def sync(
     time_zone: TimeZone = None,
     reconcile_every: ReconcileEvery = None,
 ) -> None:
-    """Fetch all sessions on the first run, then only changes. Needs VAPI_API_KEY or VAPI_API_KEY_FILE."""
+    """Fetch all sessions on the first run, then only changes. Needs VAPI_API_KEY or VAPI_API_KEY_FILE.
+
+    Examples:
+    vapi-sessions sync
+    vapi-sessions sync --since 2026-01-01    # the first time: without what is older
+    vapi-sessions sync --full                # read everything again
+    """
     from vapi_sessions.cli.display import display
     from vapi_sessions.operations import sync as operation
 

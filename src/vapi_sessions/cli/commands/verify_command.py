@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vapi_sessions.cli.invocation import as_called
 from vapi_sessions.cli.options import BaseUrl, Everything, PageSize, Warehouse, command_settings
 from vapi_sessions.cli.output import NAMED, and_more, print_names, summary, upper_bound
 from vapi_sessions.core.timestamps import show
@@ -26,7 +27,12 @@ def verify(
     page_size: PageSize = None,
     everything: Everything = False,
 ) -> None:
-    """Compare the warehouse with the source and list the differences; exit with code 6 if there are any."""
+    """Compare the warehouse with the source. Lists the differences, with remedies, and exits with code 6 if there are any.
+
+    Examples:
+    vapi-sessions verify
+    vapi-sessions verify --deep    # every session, row by row
+    """
     from vapi_sessions.cli.display import display
     from vapi_sessions.operations.coordinator import describe
     from vapi_sessions.operations.verify import verify as run
@@ -40,7 +46,7 @@ def verify(
     if more := len(done.findings) - len(shown):
         print(and_more(more))
     if unreadable := describe(done.unreadable, everything=everything):
-        print(plain(f"warning: {unreadable}"))
+        print(as_called(plain(f"warning: {unreadable}")))
     how, sessions = "row by row" if deep else "by counts", counted(done.sessions, "session")
     if done.findings:
         raise DifferenceError(
@@ -61,6 +67,6 @@ def _print_finding(finding: Finding) -> None:
     where = ""
     if finding.window is not None:
         where = f"created {show(finding.window.lower)} … {upper_bound(finding.window.upper)}: "
-    print(plain(f"{where}{finding.what}; remedy: {finding.remedy}"))
+    print(as_called(plain(f"{where}{finding.what}; remedy: {finding.remedy}")))
     more = finding.number - len(finding.ids)
     print_names([*finding.ids, and_more(more)] if more > 0 else finding.ids)
