@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from vapi_sessions.cli.output import warn
 from vapi_sessions.core.timestamps import parse_duration
 from vapi_sessions.errors import ConfigurationError
-from vapi_sessions.settings import Settings, load_settings
+from vapi_sessions.settings import OF_THE_POLICY, Settings, load_settings
 
 Warehouse = Annotated[
     str | None,  # a Path would turn "" into "." and "s3://b" into "s3:/b"
@@ -62,6 +63,12 @@ TimeZone = Annotated[
 ]
 
 
+#: The settings that commands use: those that read the published tables, `export`, and those that publish nothing.
+READERS: Final = frozenset({"warehouse"})
+EXPORTERS: Final = READERS | OF_THE_POLICY
+NOT_PUBLISHING: Final = frozenset(Settings.model_fields) - {"time_zone"}
+
+
 @dataclass(frozen=True, slots=True)
 class GlobalOptions:
     """The options given before the command, and the command's name."""
@@ -77,13 +84,19 @@ current = GlobalOptions()
 
 
 def command_settings(
-    *, warehouse: str | None = None, base_url: str | None = None, **given: object
+    *,
+    uses: Collection[str] | None = None,
+    warehouse: str | None = None,
+    base_url: str | None = None,
+    **given: object,
 ) -> Settings:
     """The settings of a command. Options after the command win over those before it, and both over the environment.
 
+    A wrong value in the environment is an error only for a command that `uses` the setting; None means that it uses all.
     Warns about warehouse directories that other users can change. Raises ConfigurationError.
     """
     settings = load_settings(
+        uses,
         warehouse=warehouse if warehouse is not None else current.warehouse,
         base_url=base_url or current.base_url,
         **given,

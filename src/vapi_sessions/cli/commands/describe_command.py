@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vapi_sessions.cli import streams
-from vapi_sessions.cli.options import Warehouse, command_settings
+from vapi_sessions.cli.options import READERS, Warehouse, command_settings
 
 #: The width where there is neither a terminal nor `COLUMNS`. What is printed is prose, so lines are never endless.
 _PAGE = 80
@@ -26,7 +26,7 @@ def describe(
     from vapi_sessions.core import text_tables
     from vapi_sessions.warehouse import catalog
 
-    settings = command_settings(warehouse=warehouse)
+    settings = command_settings(uses=READERS, warehouse=warehouse)
     streams.demand()
     width = text_tables.columns_of(sys.stdout, otherwise=_PAGE)
     if name is None:

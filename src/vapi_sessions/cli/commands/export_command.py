@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vapi_sessions.cli.options import Warehouse, command_settings
+from vapi_sessions.cli.options import EXPORTERS, Warehouse, command_settings
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.core.wording import counted
 
@@ -62,7 +62,7 @@ def export(
     from vapi_sessions.operations.export import export as run
 
     given = {"personal_data": personal_data, "message_text": message_text}
-    settings = command_settings(warehouse=warehouse, **given)
+    settings = command_settings(uses=EXPORTERS, warehouse=warehouse, **given)
     asked = frozenset(name for name, value in given.items() if value is not None)
     wanted = Export(names or (), out, output, storage_version, force, asked)
     with display("export") as progress:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vapi_sessions.cli.options import (
+    NOT_PUBLISHING,
     BaseUrl,
     Concurrency,
     Full,
@@ -39,7 +40,7 @@ def plan(
     from vapi_sessions.operations.preview import preview
 
     settings = command_settings(
-        warehouse=warehouse, base_url=base_url, since=since, until=until, full=full or None, settle=settle,
+        uses=NOT_PUBLISHING, warehouse=warehouse, base_url=base_url, since=since, until=until, full=full or None, settle=settle,
         lookback=lookback, concurrency=concurrency, page_size=page_size,
     )  # fmt: skip
     _print_preview(preview(settings))

@@ -32,7 +32,7 @@ def status(
     """Show how fresh and how complete the warehouse is."""
     from vapi_sessions.operations.status import status as read_status
 
-    settings = options.command_settings(warehouse=warehouse)
+    settings = options.command_settings(uses=options.READERS, warehouse=warehouse)
     limit = options.duration("--max-age", max_age) if max_age is not None else None
     found = read_status(settings.warehouse, now=time.time_ns() // 1000)
     if as_json:

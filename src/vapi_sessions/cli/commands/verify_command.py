@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vapi_sessions.cli.options import BaseUrl, PageSize, Warehouse, command_settings
+from vapi_sessions.cli.options import NOT_PUBLISHING, BaseUrl, PageSize, Warehouse, command_settings
 from vapi_sessions.cli.output import print_names, upper_bound
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.core.wording import counted
@@ -30,7 +30,9 @@ def verify(
     from vapi_sessions.operations.coordinator import describe
     from vapi_sessions.operations.verify import verify as run
 
-    settings = command_settings(warehouse=warehouse, base_url=base_url, page_size=page_size)
+    settings = command_settings(
+        uses=NOT_PUBLISHING, warehouse=warehouse, base_url=base_url, page_size=page_size
+    )
     with display("verify") as progress:
         done = run(settings, deep=deep, progress=progress)
     for finding in done.findings:
