@@ -21,7 +21,8 @@ def export(
     out: Annotated[
         str | None,
         typer.Option(
-            metavar="PATH", help="File, or directory for csv and parquet (default: vapi-export.duckdb)."
+            metavar="PATH",
+            help="File (default: vapi-export.duckdb), or directory for csv and parquet (default: vapi-export).",
         ),
     ] = None,
     output: Annotated[
