@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from vapi_sessions.cli import options
 from vapi_sessions.cli.output import duration
+from vapi_sessions.core import text_tables
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import DifferenceError, plain
 
 if TYPE_CHECKING:
     from vapi_sessions.operations.status import Status
 
-_LONGEST_LINE = 100_000
+_LONGEST_LINE: Final = 100_000
+#: Where the values begin, and where a run continues.
+_INDENT: Final = 16
+_RUN_INDENT: Final = 28
+#: A number stays with its name and its unit.
+_TOGETHER: Final = re.compile(r"(?<=\w) (?=[\d(]|MB)")
+_HARD_SPACE: Final = "\xa0"
 
 
 def status(
@@ -97,14 +107,26 @@ def _checks(status: Status) -> Iterator[str]:
 
 
 def _line(name: str, value: str) -> None:
-    print(plain(f"{name:<16}{value}", _LONGEST_LINE))
+    _print(f"{name:<{_INDENT}}{value}", _INDENT)
 
 
 def _print_run(run: dict[str, Any]) -> None:
     error = f": {run['error']}" if run["error"] else ""
-    print(
-        plain(
-            f"  {run['started_at']}  {run['command']:<8} {run['outcome']:<11} read {run['sessions_read'] or 0:,}, "
-            f"new {run['sessions_new'] or 0:,}, changed {run['sessions_changed'] or 0:,}, late {run['late_rows'] or 0:,}{error}"
-        )
+    _print(
+        f"  {run['started_at']}  {run['command']:<8} {run['outcome']:<11} read {run['sessions_read'] or 0:,}, "
+        f"new {run['sessions_new'] or 0:,}, changed {run['sessions_changed'] or 0:,}, late {run['late_rows'] or 0:,}{error}",
+        _RUN_INDENT,
     )
+
+
+def _print(text: str, indent: int) -> None:
+    """Lines that fit the terminal, the further ones indented; one line where there is no terminal. Commands to copy stay whole."""
+    line = plain(text, _LONGEST_LINE)
+    width = text_tables.columns_of(sys.stdout)
+    together = _TOGETHER.sub(_HARD_SPACE, line)
+    longest = max(map(len, together.split()))
+    if "vapi-sessions sql" not in line and len(line) > width >= indent + longest:
+        line = textwrap.fill(
+            together, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+        ).replace(_HARD_SPACE, " ")
+    print(line)
