@@ -123,10 +123,13 @@ def _print(text: str, indent: int) -> None:
     """Lines that fit the terminal, the further ones indented; one line where there is no terminal. Commands to copy stay whole."""
     line = plain(text, _LONGEST_LINE)
     width = text_tables.columns_of(sys.stdout)
-    together = _TOGETHER.sub(_HARD_SPACE, line)
-    longest = max(map(len, together.split()))
-    if "vapi-sessions sql" not in line and len(line) > width >= indent + longest:
-        line = textwrap.fill(
-            together, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
-        ).replace(_HARD_SPACE, " ")
+    if len(line) <= width or "vapi-sessions sql" in line:
+        print(line)
+        return
+    for words in (_TOGETHER.sub(_HARD_SPACE, line), line):
+        if indent + max(map(len, words.split(" "))) <= width:
+            line = textwrap.fill(
+                words, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+            ).replace(_HARD_SPACE, " ")
+            break
     print(line)
