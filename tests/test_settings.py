@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from vapi_sessions.cli.options import EXPORTERS
 from vapi_sessions.core.timestamps import DAY, HOUR, MINUTE, SECOND, parse
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.settings import MAX_PAGE_SIZE, Settings, load_settings
@@ -63,6 +64,22 @@ def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) ->
     """`VAPI_SINCE=` in an environment file."""
     monkeypatch.setenv("VAPI_SINCE", "")
     assert load_settings().since is None
+
+
+def test_a_setting_that_is_not_used_is_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the command that uses it refuses a wrong value."""
+    for name, value in {
+        "TIME_ZONE": "nonsense",
+        "PHONE_REGION": "zz",
+        "SINCE": "later",
+        "PAGE_SIZE": "0",
+    }.items():
+        monkeypatch.setenv(f"VAPI_{name}", value)
+    monkeypatch.setenv("VAPI_WAREHOUSE", "elsewhere")
+    settings = load_settings({"warehouse"})
+    assert (settings.warehouse, settings.time_zone) == (Path.cwd() / "elsewhere", None)
+    assert load_settings({"warehouse"}, page_size=7).page_size == 7
+    assert "VAPI_PHONE_REGION" in refusal(uses=EXPORTERS).fact
 
 
 def test_settings_are_frozen() -> None:

@@ -54,7 +54,8 @@ def frame(
         vapi_sessions.frame("FROM sessions WHERE cost_usd > $limit", parameters={"limit": 0.5})
 
     Use `connect` for several queries that belong together: it opens the warehouse once and shows one state to all of them.
-    Raises what `connect` raises, and DuckDB's own errors for a query that fails.
+    Raises what `connect` raises, ConfigurationError for a column of a type that polars does not have (INTERVAL), and DuckDB's own
+    errors for a query that fails.
     """
     from vapi_sessions.warehouse import reader
 

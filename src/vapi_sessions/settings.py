@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -149,9 +149,10 @@ class Settings(BaseSettings):
     @field_validator("redact_paths")
     @classmethod
     def _check_redact_paths(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        from vapi_sessions.privacy.redaction import Extra  # imports pyarrow, which `status` does not need
+        if value:
+            from vapi_sessions.privacy.redaction import Extra  # imports pyarrow, which `status` does not need
 
-        Extra.of((), value)
+            Extra.of((), value)
         return value
 
     @field_validator("base_url")
@@ -267,10 +268,18 @@ def _named(field: str, given: Mapping[str, object]) -> str:
     return "--" + field.replace("_", "-")
 
 
-def load_settings(**given: object) -> Settings:
-    """Settings from the environment and `given` (None means not given). Raises ConfigurationError naming the field."""
+def load_settings(
+    uses: Collection[str] | None = None, ignores: Collection[str] = (), **given: object
+) -> Settings:
+    """Settings from the environment and `given` (None means not given). Raises ConfigurationError naming the field.
+
+    `uses`: the fields that the command needs, None for all; `ignores`: those that it does not need. The others have their defaults,
+    whatever the environment says.
+    """
+    unused = {*ignores, *(Settings.model_fields.keys() - uses if uses is not None else ())}
+    values = {name: Settings.model_fields[name].default for name in unused}
     try:
-        settings = Settings(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]  # validated by pydantic
+        settings = Settings(**values | {name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         field = _named(str(first["loc"][0]), given) if first["loc"] else "settings"

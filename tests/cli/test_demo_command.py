@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+import stat
 
 import pytest
 
@@ -33,7 +33,8 @@ def test_the_demo_runs(desk: Desk, start: bool) -> None:
     assert found is not None
     assert happened.groups() == found.groups()
     assert [line for line in ran.out.partition("Try next")[0].splitlines() if len(line) > 80] == []
-    assert str(Path("shown", "warehouse", "vapi.duckdb")) in ran.out
+    assert f"Views, for any DuckDB: {(shown / 'warehouse' / 'vapi.duckdb').resolve()}\n" in ran.out
+    assert stat.S_IMODE((shown / "emulator.sqlite").stat().st_mode) == 0o600
     report = (shown / "report.html").resolve()
     assert ran.out.endswith(f"Report, for a web browser: {report}\n")
     assert report.read_text("utf-8").startswith("<!doctype html>")

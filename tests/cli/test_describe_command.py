@@ -79,7 +79,9 @@ def test_close_names_are_suggested(desk: Desk, given: str, suggested: str) -> No
     ran = desk.run("describe", given)
     assert (ran.code, ran.out) == (2, "")
     assert ran.message[0] == f"error: There is no table or view {given}."
-    assert re.match(rf"Did you mean .*\b{re.escape(suggested)}\b.*\?$", ran.message[1])
+    assert re.match(
+        rf"Did you mean .*\b{re.escape(suggested)}\b.*\? vapi-sessions describe lists all\.$", ran.message[1]
+    )
 
 
 def test_a_database_without_comments_is_described_as_well(monkeypatch: pytest.MonkeyPatch) -> None:

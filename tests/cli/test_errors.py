@@ -146,7 +146,7 @@ FURTHER: Final = {
     "nothing to query": Bad(2, "no published warehouse", "vapi-sessions sync", "sql --warehouse elsewhere FROM\tsessions"),
     "nothing to rebuild": Bad(2, "elsewhere is not a warehouse", "--warehouse", "rebuild --warehouse elsewhere"),
     "an unknown table": Bad(2, "Table with name sesions does not exist", "sessions", "sql FROM\tsesions"),
-    "invalid SQL": Bad(2, "syntax error", "SHOW TABLES", "sql SELEKT\t1"),
+    "invalid SQL": Bad(2, "syntax error", "An example: sql", "sql SELEKT\t1"),
     "a changing statement": Bad(2, "read-only", "", "sql DROP\tVIEW\tvapi.main.sessions"),
     "an unknown format": Bad(2, "'xml' is not a format", "table, line, markdown, csv, json", "sql --format xml SELECT\t1"),
     "neither a query nor a file": Bad(2, "Neither a query nor --file", "--file FILE", "sql"),

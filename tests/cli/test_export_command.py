@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import signal
 from collections.abc import Iterator
@@ -69,12 +70,12 @@ def test_a_policy_is_named_and_applied(desk: Desk) -> None:
     ("arguments", "message"),
     [
         (["sessions"], "no names are taken: sessions"),
-        (["--format", "parquet", "sesions"], "no table or view 'sesions'"),
+        (["--format", "parquet", "sesions"], "no table or view sesions"),
         (["--format", "xls"], "'xls' is not a format"),
         (["--storage-version", "7"], "'7' is not a version"),
         (["--personal-data", "mask"], "--personal-data: Input should be 'keep', 'pseudonymise' or 'drop'"),
         (["--personal-data", "pseudonymise"], "Pseudonyms need a key"),
-        (["--out", "there"], "there exists (directory with 0 entries)"),
+        (["--out", "there"], "there is a directory with 0 entries and no export"),
         (["--out", "warehouse/vapi.duckdb", "--force"], "files of the warehouse"),
         (["--out", "s3://bucket/x.duckdb"], "is a URL"),
         (["--warehouse", "none"], "There is no published warehouse"),
@@ -90,10 +91,26 @@ def test_wrong_input_is_refused(desk: Desk, arguments: list[str], message: str) 
     assert left(desk) == {"there"}
 
 
-def test_close_names_are_suggested(desk: Desk) -> None:
-    """Views included."""
-    ran = desk.run("export", "--format", "csv", "cost_by_days")
-    assert ran.message[1].startswith("Did you mean cost_by_day")
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        ("cost_by_days", r"Did you mean cost_by_day( or \w+)*\? vapi-sessions describe lists all\."),
+        ("runs", r"Did you mean .*\bsync\.runs\b.*\? vapi-sessions describe lists all\."),
+        ("qqq", r"vapi-sessions describe lists all\."),
+    ],
+)
+def test_close_names_are_suggested(desk: Desk, given: str, remedy: str) -> None:
+    """Views and the ledger included."""
+    assert re.fullmatch(remedy, desk.run("export", "--format", "csv", given).message[1])
+
+
+def test_names_may_be_in_upper_case(desk: Desk) -> None:
+    """As in SQL."""
+    assert desk.run("export", "--format", "csv", "COST_BY_DAY", "main.sessions", "--out", "x").code == 0
+    assert {path.name for path in (desk.warehouse.parent / "x").iterdir()} == {
+        "cost_by_day.csv",
+        "sessions.csv",
+    }
 
 
 def interrupted(*given: Any) -> None:

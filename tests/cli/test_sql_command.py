@@ -99,6 +99,29 @@ def test_a_file_is_run_like_a_query(desk: Desk) -> None:
     assert (ran.code, ran.out) == (0, '[{"n":120}]\n')
 
 
+def test_a_query_without_a_statement_is_refused(desk: Desk) -> None:
+    """As by `frame()`: an empty variable of a script, or an empty file."""
+    (desk.warehouse.parent / "x.sql").write_text("\n")
+    for arguments in ([""], [";"], ["--file", "x.sql"]):
+        ran = desk.run("sql", *arguments)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.message == [
+            "error: The query contains no statement.",
+            'Try: "FROM session_summary LIMIT 5".',
+        ]
+
+
+def test_settings_of_other_commands_do_not_matter(desk: Desk) -> None:
+    """A wrong one is refused by the commands that use it."""
+    desk.environment |= {"VAPI_TIME_ZONE": "nonsense", "VAPI_PHONE_REGION": "zz", "VAPI_PAGE_SIZE": "none"}
+    for command in (("sql", "FROM freshness"), ("describe", "freshness"), ("status",)):
+        assert desk.run(*command).code == 0
+    assert desk.run("export").message[0].startswith("error: VAPI_PHONE_REGION")
+    del desk.environment["VAPI_PHONE_REGION"], desk.environment["VAPI_PAGE_SIZE"]
+    assert desk.run("plan").code == 0
+    assert desk.run("sync").message[0].startswith("error: VAPI_TIME_ZONE")
+
+
 def test_a_file_that_is_not_utf_8_is_refused(desk: Desk) -> None:
     """Exit code 2; the file is named."""
     (desk.warehouse.parent / "x.sql").write_bytes(b"SELECT '\xff'")

@@ -58,6 +58,18 @@ def test_status_as_text(desk: Desk) -> None:
     assert facts["rows"].startswith("120 sessions, ")
 
 
+def test_status_fits_the_terminal(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long fact continues below its value, with every word; without a terminal it is one line."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    whole = desk.run("status").out
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = desk.run("status").out.splitlines()
+    assert max(len(line) for line in lines if "/" not in line) <= 60 < max(map(len, whole.splitlines()))
+    after = lines[lines.index(next(line for line in lines if line.startswith("rows "))) + 1]
+    assert after.startswith(" " * 16)
+    assert [word for word in whole.split() if word in " ".join(lines).split()] == whole.split()
+
+
 @pytest.mark.parametrize(("age", "code"), [("7d", 0), ("0s", 6)])
 def test_status_exits_with_6_if_the_warehouse_is_too_old(desk: Desk, age: str, code: int) -> None:
     """It still prints the status; the error names the remedy."""

@@ -80,9 +80,19 @@ def test_a_foreign_directory_is_never_replaced(demo_warehouse: Path, tmp_path: P
     """Only one with nothing but files of an export is, and only by one of its kind."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("Dear Ann")
-    with pytest.raises(ConfigurationError, match="is not replaced"):
-        exported(demo_warehouse, tmp_path / "mine", output=output, force=True)
+    for force in (False, True):
+        with pytest.raises(ConfigurationError, match="is not replaced") as told:
+            exported(demo_warehouse, tmp_path / "mine", output=output, force=force)
+        assert told.value.remedy == "Give another path with --out."
     assert (tmp_path / "mine" / "letter.txt").read_text() == "Dear Ann"
+
+
+def test_a_file_that_is_no_database_is_never_replaced(demo_warehouse: Path, tmp_path: Path) -> None:
+    """A mistyped --out must not cost anybody a file."""
+    (tmp_path / "letter.txt").write_text("Dear Ann")
+    with pytest.raises(ConfigurationError, match="is not replaced"):
+        exported(demo_warehouse, tmp_path / "letter.txt", force=True)
+    assert (tmp_path / "letter.txt").read_text() == "Dear Ann"
 
 
 @pytest.mark.proof
@@ -143,7 +153,7 @@ def test_another_path_is_refused(
     ("names", "output", "version", "message"),
     [
         (("sessions",), "duckdb", None, "no names are taken"),
-        (("sesions",), "csv", None, "no table or view 'sesions'"),
+        (("sesions",), "csv", None, "no table or view sesions"),
         ((), "xls", None, "'xls' is not a format"),
         ((), "csv", "v1.2.0", "--storage-version is for"),
     ],

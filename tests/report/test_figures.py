@@ -82,6 +82,19 @@ def test_pending_sessions_and_costs_without_components_are_not_hidden(two_weeks:
     assert figures.not_itemised(reader) == 6.25 - 5 * 0.5
 
 
+def test_costs_that_may_be_too_low_are_counted(two_weeks: Rows) -> None:
+    """Each session once, in the period and in the whole history; the headline says so."""
+    for session_id, complete in (("old1", False), ("new1", False), ("new2", True)):
+        for index in (2, 3):
+            two_weeks.child(
+                COSTS, session_id, cost_index=index, type="model", cost_usd=0.1, usage_complete=complete
+            )
+    reader, period = reader_of(two_weeks)
+    assert (figures.understated(reader, period.since), figures.understated(reader)) == (1, 2)
+    (cost,) = (one for one in figures.headlines(reader, period) if one.name == "cost")
+    assert cost.note == "1 still without a price, 1 may cost more"
+
+
 def test_the_histogram_holds_every_priced_session(rows: Rows) -> None:
     """The last bin has everything from the 99 % quantile on."""
     for number in range(200):

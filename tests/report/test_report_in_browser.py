@@ -228,3 +228,14 @@ def test_print_is_light_and_complete(page: Page) -> None:
     assert page.run("document.querySelector('#theme').offsetParent") is None
     assert page.run(OVERFLOWING) == []
     assert len(page.call("Page.printToPDF")["data"]) > 50_000
+
+
+def test_charts_are_drawn_as_wide_as_the_paper_makes_them(page: Page) -> None:
+    """Whatever the window was, so that their labels keep their size; afterwards they fit the window again."""
+    width = "document.querySelector('#chart-outcomes svg').width.baseVal.value"
+    before = page.run(width)
+    page.run("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.run(width) == 325
+    assert page.run("document.querySelector('#chart-cost-over-time svg').width.baseVal.value") == 690
+    page.run("window.dispatchEvent(new Event('afterprint'))")
+    page.wait(f"{width} === {before}")

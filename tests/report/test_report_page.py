@@ -11,6 +11,7 @@ from reporting import HOSTILE, Seen, conversation, page_of, specs_of
 from sql_rows import Rows, after
 from vapi_sessions.report import wordings
 from vapi_sessions.report.transcripts import MOST_SESSIONS
+from vapi_sessions.schema import COSTS
 
 pytestmark = pytest.mark.usefixtures("without_vega")
 
@@ -58,6 +59,17 @@ def test_each_dataset_of_a_chart_has_its_rows(ordinary: Rows) -> None:
     assert sum(row["cost_usd"] for row in specs["cost-over-time"]["datasets"]["rows"]) == pytest.approx(cost)
     assert sum(row["sessions"] for row in specs["outcomes"]["datasets"]["rows"]) == 3
     assert [row["pending"] for row in specs["cost-over-time"]["datasets"]["pending"]] == [1]
+
+
+def test_costs_that_may_be_too_low_are_marked(rows: Rows) -> None:
+    """In the list, in the conversation and its components, and below the chart."""
+    for number, complete in enumerate((False, True)):
+        conversation(rows, f"s{number}", cost_usd=2.0 - number)
+        rows.child(COSTS, f"s{number}", cost_index=2, type="model", cost_usd=0.9, usage_complete=complete)
+    text = Seen(page_of(rows)).text
+    for shown in ("$2.00+", "$2.00 or more", "$0.9000+", "1 conversation may cost more"):
+        assert text.count(shown) == 1
+    assert "$1.00+" not in text
 
 
 def test_the_page_asks_for_nothing(ordinary: Rows) -> None:

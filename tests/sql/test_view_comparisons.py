@@ -177,3 +177,18 @@ def test_model_comparison_has_a_row_for_sessions_without_a_model(rows: Rows) -> 
         (None, "mini", 1, 1),
         (None, None, 1, 1),
     ]
+
+
+def test_each_session_is_compared_by_assistant_and_by_model(rows: Rows) -> None:
+    """In the view behind both, columns of the other kind are null; they cannot be taken for a group without a name."""
+    rows.session("s1", assistant_id="a", model_provider="openai", model_name="mini")
+    rows.session("s2")
+    found = rows.run(
+        "SELECT kind, assistant_id, model_name, session_count FROM comparisons ORDER BY ALL NULLS FIRST"
+    )
+    assert found == [
+        ("assistant", None, None, 1),
+        ("assistant", "a", None, 1),
+        ("model", None, None, 1),
+        ("model", None, "mini", 1),
+    ]

@@ -97,6 +97,28 @@ def test_values_look_as_duckdb_writes_them(demo_warehouse: Path) -> None:
     ]  # fmt: skip
 
 
+def test_ids_are_not_wrapped(demo_warehouse: Path) -> None:
+    """So that they can be copied; texts become narrower, and columns continue in a further table."""
+    ids = (
+        "SELECT session_id, created_at, updated_at, org_id, status FROM sessions ORDER BY session_id LIMIT 9"
+    )
+    with connect(demo_warehouse) as db:
+        rows = db.execute(ids).fetchall()
+    text, _ = shown(demo_warehouse, ids, columns=80)
+    assert [row[0] for row in tables(text)[0] if row[0].count("-") == 4] == [row[0] for row in rows]
+    assert text.count(rows[0][3]) == len(rows)
+    assert max(map(cell_len, text.splitlines())) <= 80
+    text, _ = shown(demo_warehouse, "SELECT uuid() AS a, uuid() AS b", "table", columns=60)
+    assert max(map(cell_len, text.splitlines())) <= 60
+
+
+def test_a_file_with_some_of_the_rows_is_told(demo_warehouse: Path) -> None:
+    """Its last line says it too, but nobody looks there."""
+    text, note = shown(demo_warehouse, "FROM range(1000)")
+    assert text.endswith("(1000 rows, 200 shown)\n")
+    assert note == "1000 rows, 200 shown; --format csv, json, line or markdown writes all."
+
+
 def test_numbers_are_aligned_to_the_right(demo_warehouse: Path) -> None:
     """Of every numeric type; digits that are a text are not."""
     kinds = ("UTINYINT", "INTEGER", "HUGEINT", "UBIGINT", "FLOAT", "DOUBLE", "DECIMAL(9,0)")
@@ -195,4 +217,4 @@ def test_a_syntax_error_in_a_script_names_the_line(demo_warehouse: Path) -> None
     """A script can be long."""
     with pytest.raises(ConfigurationError, match=r'syntax error at or near "SELEKT" in line 3\n') as refused:
         shown(demo_warehouse, "SELECT 1;\n\nSELEKT 2;")
-    assert "SHOW TABLES" in refused.value.remedy
+    assert refused.value.remedy.startswith("An example: ")

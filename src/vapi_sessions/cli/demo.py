@@ -47,7 +47,9 @@ def demo(directory: str | Path, *, sessions: int, days: int, seed: int) -> None:
     directory = warehouse_root(directory)
     _make_room(directory)
     warehouse = directory / "warehouse"
-    with EmulatorServer(store_path=directory / "emulator.sqlite") as server:
+    store = directory / "emulator.sqlite"
+    store.touch(mode=0o600)  # conversations, though invented, are as private as in a warehouse
+    with EmulatorServer(store_path=store) as server:
         history = History(
             org_id=server.org_id, sessions=sessions, days=days, seed=seed, until_us=server.store.now_us()
         )
@@ -76,10 +78,11 @@ def demo(directory: str | Path, *, sessions: int, days: int, seed: int) -> None:
     until = show(second.watermark) if second.watermark is not None else "nothing yet"
     print(f"5. Complete until {until}. First answers, each from a view:\n")
     print(*first_answers(warehouse), "", *next_steps(warehouse), "", sep="\n")
-    near = warehouse.relative_to(Path.cwd()) if warehouse.is_relative_to(Path.cwd()) else warehouse
     latest = warehouse / "parquet" / "latest"
     parquet = latest if latest.exists() else latest.parent  # a file system without symbolic links
-    print(f"Views to open: {near / 'vapi.duckdb'} · Parquet: {parquet} · observations: {near / 'raw'}")
+    print(f"Views, for any DuckDB: {warehouse / 'vapi.duckdb'}")
+    print(f"Tables, as Parquet files: {parquet}")
+    print(f"Observations, as Parquet files: {warehouse / 'raw'}")
     if missing_package() is None:
         written = write_report(warehouse, directory / "report.html")
         print(f"Report, for a web browser: {written.path}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -115,6 +115,13 @@ LogFormat = Annotated[
 ]
 
 
+#: The settings that these commands use: those that read the published tables, and `export`.
+READERS: Final = frozenset({"warehouse"})
+EXPORTERS: Final = READERS | {
+    "personal_data", "message_text", "phone_region", "pseudonym_key", "pseudonym_key_file", "redact_names", "redact_paths",
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class GlobalOptions:
     """The options given before the command, and the command's name."""
@@ -156,16 +163,24 @@ def with_messages(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def command_settings(
-    *, warehouse: str | None = None, base_url: str | None = None, **given: object
+    *,
+    uses: Collection[str] | None = None,
+    ignores: Collection[str] = (),
+    warehouse: str | None = None,
+    base_url: str | None = None,
+    **given: object,
 ) -> Settings:
     """The settings of a command. Options after the command win over those before it, and both over the environment.
 
+    A wrong value in the environment is an error only for a command that `uses` the setting (None: it uses all) and does not ignore it.
     Warns about warehouse directories that other users can change. Raises ConfigurationError.
     """
     with fewer_collections():  # pydantic and pyarrow, which help and completion do not need
         from vapi_sessions.settings import load_settings
 
     settings = load_settings(
+        uses,
+        ignores,
         warehouse=warehouse if warehouse is not None else current.warehouse,
         base_url=base_url or current.base_url,
         **given,

@@ -24,6 +24,8 @@ _BESIDE_A_VALUE: Final = 3
 #: Between columns of a listing, and the most of all but the last of them.
 _BETWEEN: Final = 2
 _LONGEST_LABEL: Final = 36
+#: An id, a name of a model, an address; "…" stands for rows that are left out.
+_WORD: Final = re.compile(r"[\w@.:+/-]{0,40}|…")
 _PIECE: Final = re.compile(r"[^_\s]*[_\s]*")
 
 
@@ -43,15 +45,16 @@ def columns_of(out: TextIO, otherwise: int = UNLIMITED) -> int:
     return shutil.get_terminal_size((otherwise, 1)).columns
 
 
-def boxes(table: Grid, total: int, most: int) -> list[str]:
+def boxes(table: Grid, total: int, most: int, *, words: bool = True) -> list[str]:
     """The table with boxes around the values, in lines of at most `total` characters; empty if that is not possible.
 
     Headers are broken first, at underscores; then the widest columns of text become narrower. If that is not enough, there are
-    several tables, at most `most`, each with the first column and some of the others.
+    several tables, at most `most`, each with the first column and some of the others. With `words`, columns of ids and other
+    single words are not made narrower, so that a value can be copied.
     """
-    whole = _widths(table, total)
-    if whole is not None:
-        return [_drawn(table, whole)]
+    one = _widths(table, total, words=words)
+    if one is not None:
+        return [_drawn(table, one)]
     needs = _needs(table)
     parts: list[list[int]] = []
     for n in range(1, len(needs)):
@@ -63,7 +66,7 @@ def boxes(table: Grid, total: int, most: int) -> list[str]:
         return []
     drawn = []
     for part in (_part(table, columns) for columns in parts):
-        widths = _widths(part, total)
+        widths = _widths(part, total, words=words)
         if widths is None:
             return []
         drawn.append(_drawn(part, widths))
@@ -107,20 +110,26 @@ def _lines(text: str, room: int) -> list[str]:
     return [line.plain.rstrip() for line in Text(text).wrap(_console(room), room, overflow="fold")]
 
 
-def _widths(table: Grid, total: int) -> list[int] | None:
+def _widths(table: Grid, total: int, *, words: bool) -> list[int] | None:
     """The widths of the columns in one table of at most `total` characters; None if they do not fit."""
     room = _room(total, len(table.names))
     needs = _needs(table)
     natural = list(map(max, needs, map(_width, table.names)))
     least = [
-        need if numeric else max(_header_width(name), min(_NARROWEST, need))
-        for need, name, numeric in zip(needs, table.names, table.numeric, strict=True)
+        need
+        if numeric or (words and _is_words(table, n))
+        else max(_header_width(name), min(_NARROWEST, need))
+        for n, (need, name, numeric) in enumerate(zip(needs, table.names, table.numeric, strict=True))
     ]
     if sum(natural) <= room:
         return natural
     if sum(needs) <= room:
         return _shrunk(natural, needs, room)
     return _shrunk(needs, least, room) if sum(least) <= room else None
+
+
+def _is_words(table: Grid, column: int) -> bool:
+    return all(_WORD.fullmatch(row[column]) for row in table.rows)
 
 
 def _needs(table: Grid) -> list[int]:

@@ -147,24 +147,29 @@ def _target(wanted: Export, layout: Layout) -> Path:
 
 
 def _check_free(wanted: Export, target: Path) -> None:
-    """Raises ConfigurationError for a path that is taken, and, if it may be replaced, for anything but an earlier export."""
+    """Raises ConfigurationError for a path that is taken: by an earlier export, if that may not be replaced, or by anything else."""
     taken = next((path for path in (target, *_logs(wanted, target)) if os.path.lexists(path)), None)
     if taken is None:
         return
-    if not wanted.replace:
-        raise ConfigurationError(
-            f"{taken} exists ({_kind(taken)}).", "Give another path with --out, or replace it with --force."
-        )
-    if taken != target:
-        return
-    directory = target.is_dir() and not target.is_symlink()
-    suffixes = {f".{name}" for name in WRITERS}
-    foreign = [path for path in target.iterdir() if path.suffix not in suffixes] if directory else []
-    if foreign or directory == (wanted.format == DUCKDB):
+    if taken == target and not _is_export(target, wanted.format):
         raise ConfigurationError(
             f"{target} is a {_kind(target)} and no export as --format {wanted.format} makes it, so it is not replaced.",
             "Give another path with --out.",
         )
+    if not wanted.replace:
+        raise ConfigurationError(
+            f"{taken} exists ({_kind(taken)}).", "Give another path with --out, or replace it with --force."
+        )
+
+
+def _is_export(path: Path, output: str) -> bool:
+    """Whether a file or directory may be one of this format: a link or a DuckDB database, or nothing but files of tables."""
+    if path.is_symlink():
+        return True
+    if path.is_dir():
+        suffixes = {f".{name}" for name in WRITERS}
+        return output != DUCKDB and all(entry.suffix in suffixes for entry in path.iterdir())
+    return output == DUCKDB and portable.is_database(path)
 
 
 def _kind(path: Path) -> str:

@@ -17,9 +17,11 @@ from vapi_sessions.report.drawing import (
     TableColumn,
     bars_over_time,
     colours,
+    conversations_over_time,
     counts,
     each,
     line_over_time,
+    names,
     range_of,
     spans,
     specification,
@@ -38,41 +40,15 @@ RESULT_COLOURS: Final = dict(
 
 def outcomes_over_time(rows: list[Row], period: Period) -> Chart:
     """Stacked bars: conversations by day or week and outcome."""
-    data = spans(
-        stacked(
-            [
-                {"start": row["start"], "outcome": name, "sessions": row[name]}
-                for row in rows
-                for name in OUTCOMES
-                if row[name]
-            ],
-            "sessions",
-        ),
-        period,
-    )
-    sums = {name: sum(row[name] for row in rows) for name in OUTCOMES}
-    bars = bars_over_time(
-        counts(),
-        "conversations",
-        [alt.Tooltip("outcome:N"), alt.Tooltip("sessions:Q", title="conversations", format=",")],
-        period,
-        colour=colours("outcome", OUTCOME_COLOURS),
-    )
-    return Chart(
+    return conversations_over_time(
         "outcomes",
         f"Conversations a {each(period)}, by outcome",
-        specification(
-            bars,
-            description=f"Stacked bars of {sum(sums.values()):,} conversations by {each(period)} and outcome, {range_of(data)}: "
-            + ", ".join(f"{count:,} {name}" for name, count in sums.items())
-            + ".",
-            rows=data,
-        ),
-        "outcomes_by_day",
-        [when_column(), *(TableColumn(name, name, wordings.number) for name in OUTCOMES)],
-        spans(rows, period),
+        rows,
+        period,
+        kind="outcome",
+        of=OUTCOME_COLOURS,
+        view="outcomes_by_day",
         subtitle="By day of creation, whole history",
-        legend=list(OUTCOME_COLOURS.items()),
         note="Expired: silent past its time of expiry. Open: may still go on.",
     )
 
@@ -173,6 +149,7 @@ def busiest_hours(rows: list[Row], zone: str) -> Chart:
             TableColumn("sessions", "conversations", wordings.number),
         ],
         ranked[:24],
+        subtitle="In this period, by weekday and hour; the stronger the colour, the more",
         note=f"Busiest: {busiest}.",
     )
 
@@ -183,7 +160,7 @@ def tools(rows: list[Row]) -> Chart:
         row
         | {
             "problem_share": 1 - row["answered"] / row["call"] if row["call"] else None,
-            "short": row["tool"] if len(row["tool"]) <= 24 else row["tool"][:23] + "…",
+            "short": wordings.short(row["tool"], 24),
         }
         for row in rows
     ]
@@ -199,7 +176,7 @@ def tools(rows: list[Row]) -> Chart:
         .mark_bar(size=16)
         .encode(
             x=alt.X("calls:Q", title="calls", stack="zero", axis=counts()),
-            y=alt.Y("short:N", sort=None, title=None, axis=alt.Axis(labelLimit=150)),
+            y=names(150),
             color=colours("result", RESULT_COLOURS),
             order=alt.Order("rank:Q"),
             tooltip=[

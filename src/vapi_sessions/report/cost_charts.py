@@ -5,6 +5,7 @@ One function a chart: rows of `figures` in, a `Chart` out; `html_page.sections` 
 
 from __future__ import annotations
 
+import math
 from datetime import date
 
 import altair as alt
@@ -30,8 +31,13 @@ from vapi_sessions.report.drawing import (
 from vapi_sessions.report.period import Period, Row
 
 
-def cost_over_time(rows: list[Row], pending: list[Row], rest: float, period: Period) -> Chart:
-    """Stacked bars: cost by day or week and model, with a ring over those with pending costs."""
+def cost_over_time(
+    rows: list[Row], pending: list[Row], rest: float, understated: int, period: Period
+) -> Chart:
+    """Stacked bars: cost by day or week and model, with a ring over those with pending costs.
+
+    `rest`: cost that no component has; `understated`: sessions that may cost more than the source says.
+    """
     models = list({row["model"]: None for row in sorted(rows, key=lambda row: row["rank"])})
     of_models = {model: OTHERS if model == "other models" else SERIES[n] for n, model in enumerate(models)}
     totals: dict[date, float] = {}
@@ -40,7 +46,7 @@ def cost_over_time(rows: list[Row], pending: list[Row], rest: float, period: Per
     data = spans(stacked(rows, "cost_usd"), period)
     rings = spans([{**row, "total": round(totals.get(row["start"], 0), 6)} for row in pending], period)
     bars = bars_over_time(
-        alt.Axis(labelExpr="format(datum.value, datum.value % 1 ? '$,.2f' : '$,.0f')", tickCount=5),
+        alt.Axis(format=wordings.axis_of_amounts(max(totals.values(), default=0), 5), tickCount=5),
         "US dollars",
         [alt.Tooltip("model:N"), alt.Tooltip("cost_usd:Q", title="cost", format="$,.4f")],
         period,
@@ -68,6 +74,8 @@ def cost_over_time(rows: list[Row], pending: list[Row], rest: float, period: Per
     if abs(rest) >= 0.01:
         more = "more" if rest > 0 else "less"
         note += f" The totals of the conversations are {wordings.money(abs(rest))} {more} than the sum of their components."
+    if understated:
+        note += f" {wordings.counted(understated, 'conversation')} may cost more: the source says that their usage is incomplete."
     total = sum(totals.values())
     return Chart(
         "cost-over-time",
@@ -84,7 +92,7 @@ def cost_over_time(rows: list[Row], pending: list[Row], rest: float, period: Per
         [
             when_column(),
             TableColumn("model", "model", numeric=False),
-            TableColumn("cost_usd", "cost", wordings.money),
+            TableColumn("cost_usd", "cost", wordings.amounts(row["cost_usd"] for row in data)),
         ],
         data,
         subtitle="By day of creation, whole history",
@@ -95,21 +103,21 @@ def cost_over_time(rows: list[Row], pending: list[Row], rest: float, period: Per
 
 def cost_distribution(facts: Row, bins: list[Row]) -> Chart:
     """A histogram of the cost of a conversation, with median and 90 % quantile."""
+    decimals = max(2, math.ceil(-math.log10(bins[0]["high"] - bins[0]["low"]) - 1e-6))
     data = [
         row
         | {
-            "label": f"${row['low']:.12g} or more"
-            if row["above"]
-            else f"${row['low']:.12g} to ${row['high']:.12g}"
+            "label": f"${row['low']:,.{decimals}f} "
+            + ("or more" if row["above"] else f"to ${row['high']:,.{decimals}f}")
         }
         for row in bins
     ]
     quantiles = [
         {"label": label, "value": facts[key], "text": wordings.money(facts[key])}
-        for label, key in (("median", "median"), ("90%", "p90"))
+        for label, key in (("median", "median"), ("90% below", "p90"))
     ]
     if facts["p90"] - facts["median"] < 0.15 * bins[-1]["high"]:  # there is no room for two labels
-        quantiles[0]["label"], quantiles[1]["label"] = "median, 90%", ""
+        quantiles[0]["label"], quantiles[1]["label"] = "median, 90% below", ""
     bars = (
         alt.Chart(alt.NamedData("rows"))
         .mark_bar(color=ACCENT)
@@ -120,7 +128,10 @@ def cost_distribution(facts: Row, bins: list[Row]) -> Chart:
                 title="US dollars a conversation",
                 scale=alt.Scale(domainMin=0),
                 axis=alt.Axis(
-                    format="$,.2f" if bins[0]["high"] - bins[0]["low"] >= 0.005 else "$~f", tickCount=6
+                    format=wordings.axis_of_amounts(bins[-1]["high"], 6),
+                    tickCount=6,
+                    labelFlush=False,
+                    labelOverlap=True,
                 ),
             ),
             x2="high:Q",
@@ -131,6 +142,7 @@ def cost_distribution(facts: Row, bins: list[Row]) -> Chart:
             ],
         )
     )
+    write = wordings.amounts([facts["median"]])  # by the median, which is what most people look for
     lines = alt.Chart(alt.NamedData("quantiles")).encode(x="value:Q")
     return Chart(
         "cost-distribution",
@@ -153,10 +165,11 @@ def cost_distribution(facts: Row, bins: list[Row]) -> Chart:
         [TableColumn("label", "cost", numeric=False), TableColumn("sessions", "conversations", wordings.number)],
         data,
         facts=[
-            ("median", wordings.money(facts["median"])),
-            ("mean", wordings.money(facts["mean"])),
-            ("90% below", wordings.money(facts["p90"])),
-            ("highest", wordings.money(facts["highest"])),
+            ("median", write(facts["median"])),
+            ("mean", write(facts["mean"])),
+            ("90% below", write(facts["p90"])),
+            ("highest", write(facts["highest"])),
         ],
-        note=f"The last bar holds everything from ${bins[-1]['low']:.12g} on." if bins[-1]["above"] else "",
+        subtitle="In this period",
+        note=f"The last bar holds everything from ${bins[-1]['low']:,.{decimals}f} on." if bins[-1]["above"] else "",
     )  # fmt: skip

@@ -17,15 +17,13 @@ from vapi_sessions.report.drawing import (
     Chart,
     Drawn,
     TableColumn,
-    bars_over_time,
-    colours,
+    conversations_over_time,
     counts,
     each,
     line_over_time,
-    range_of,
+    names,
     spans,
     specification,
-    stacked,
     when_column,
 )  # fmt: skip
 from vapi_sessions.report.period import Period, Row
@@ -65,7 +63,7 @@ def visits(rows: list[Row], facts: Row) -> Chart:
             TableColumn("visits", "conversations", numeric=False),
             TableColumn("customers", "customers", wordings.number),
             TableColumn("share", "share", wordings.share),
-            TableColumn("cost_usd", "cost", wordings.money),
+            TableColumn("cost_usd", "cost", wordings.amounts(row["cost_usd"] for row in data)),
         ],
         data,
         subtitle="All customers, whole history",
@@ -76,41 +74,15 @@ def visits(rows: list[Row], facts: Row) -> Chart:
 
 def contacts_over_time(rows: list[Row], period: Period) -> Chart:
     """Stacked bars: conversations of new and of returning customers by day or week."""
-    data = spans(
-        stacked(
-            [
-                {"start": row["start"], "customer": name, "sessions": row[name]}
-                for row in rows
-                for name in CONTACT_COLOURS
-                if row[name]
-            ],
-            "sessions",
-        ),
-        period,
-    )
-    bars = bars_over_time(
-        counts(),
-        "conversations",
-        [alt.Tooltip("customer:N"), alt.Tooltip("sessions:Q", title="conversations", format=",")],
-        period,
-        colour=colours("customer", CONTACT_COLOURS),
-    )
-    sums = {name: sum(row[name] for row in rows) for name in CONTACT_COLOURS}
-    return Chart(
+    return conversations_over_time(
         "contacts",
         "New and returning customers",
-        specification(
-            bars,
-            description=f"Stacked bars of conversations by {each(period)} and kind of customer, {range_of(data)}: "
-            + ", ".join(f"{count:,} {name}" for name, count in sums.items())
-            + ".",
-            rows=data,
-        ),
-        "customer_journey",
-        [when_column(), *(TableColumn(name, name, wordings.number) for name in CONTACT_COLOURS)],
-        spans(rows, period),
+        rows,
+        period,
+        kind="customer",
+        of=CONTACT_COLOURS,
+        view="customer_journey",
         subtitle=f"Conversations a {each(period)}, whole history",
-        legend=list(CONTACT_COLOURS.items()),
         note="New: a customer's first conversation in the warehouse. Unknown: no value identifies the customer.",
     )
 
@@ -119,16 +91,13 @@ def output(number: int, found: Row, period: Period) -> Chart:
     """A structured output: the mean or the share of true over time, or the most common texts."""
     name, sessions = f"output-{number}", wordings.counted(found["sessions"], "conversation")
     if found["kind"] == "text":
-        data = [
-            row | {"short": row["value"] if len(row["value"]) <= 18 else row["value"][:17] + "…"}
-            for row in found["values"]
-        ]
+        data = [row | {"short": wordings.short(row["value"], 18)} for row in found["values"]]
         chart: Drawn = (
             alt.Chart(alt.NamedData("rows"))
             .mark_bar(color=ACCENT, size=14)
             .encode(
                 x=alt.X("sessions:Q", title="conversations", axis=counts(ticks=4)),
-                y=alt.Y("short:N", sort=None, title=None, axis=alt.Axis(labelLimit=120)),
+                y=names(120),
                 tooltip=[
                     alt.Tooltip("value:N"),
                     alt.Tooltip("sessions:Q", title="conversations", format=","),
@@ -150,7 +119,7 @@ def output(number: int, found: Row, period: Period) -> Chart:
                 "value:Q",
                 title="mean" if is_number else "true",
                 scale=alt.Scale(zero=False, nice=True) if is_number else alt.Scale(domain=[0, 1]),
-                axis=alt.Axis(format="~g" if is_number else ".0%", tickCount=4),
+                axis=alt.Axis(format=",f" if is_number else ".0%", tickCount=4),
             ),
             [
                 alt.Tooltip(

@@ -226,12 +226,57 @@ def colours(column: str, of: Mapping[str, str]) -> alt.Color:
 
 
 def counts(*, grid: bool = True, ticks: int = 5) -> alt.Axis:
-    """An axis of whole numbers: `9,500`, `10k`."""
+    """An axis of whole numbers: `9,500`, `12,000`."""
     return alt.Axis(
-        labelExpr="datum.value % 1 ? '' : datum.value < 10000 ? format(datum.value, ',') : format(datum.value, '~s')",
-        tickCount=ticks,
-        tickMinStep=1,
-        grid=grid,
+        labelExpr="datum.value % 1 ? '' : format(datum.value, ',')", tickCount=ticks, tickMinStep=1, grid=grid
+    )
+
+
+def names(most: int) -> alt.Y:
+    """An axis of names, at most `most` pixels wide, in the order of the rows; they are the values of `short`."""
+    return alt.Y("short:N", sort=None, title=None, axis=alt.Axis(labelLimit=most))
+
+
+def conversations_over_time(
+    name: str, title: str, rows: Sequence[Row], period: Period, *, kind: str, of: Mapping[str, str], view: str, subtitle: str, note: str
+) -> Chart:  # fmt: skip
+    """Stacked bars: conversations by day or week and `kind`, whose values and colours are `of`; rows have a number for each."""
+    data = spans(
+        stacked(
+            [
+                {"start": row["start"], kind: value, "sessions": row[value]}
+                for row in rows
+                for value in of
+                if row[value]
+            ],
+            "sessions",
+        ),
+        period,
+    )
+    sums = {value: sum(row[value] for row in rows) for value in of}
+    bars = bars_over_time(
+        counts(),
+        "conversations",
+        [alt.Tooltip(f"{kind}:N"), alt.Tooltip("sessions:Q", title="conversations", format=",")],
+        period,
+        colour=colours(kind, of),
+    )
+    return Chart(
+        name,
+        title,
+        specification(
+            bars,
+            description=f"Stacked bars of {sum(sums.values()):,} conversations by {each(period)} and {kind}, {range_of(data)}: "
+            + ", ".join(f"{count:,} {value}" for value, count in sums.items())
+            + ".",
+            rows=data,
+        ),
+        view,
+        [when_column(), *(TableColumn(value, value, wordings.number) for value in of)],
+        spans(rows, period),
+        subtitle=subtitle,
+        legend=list(of.items()),
+        note=note,
     )
 
 

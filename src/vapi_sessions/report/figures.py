@@ -64,10 +64,11 @@ def headlines(reader: Reader, period: Period) -> list[Headline]:
     """Sessions, cost, completed share, customers and messages, each against the period before."""
     now = _totals(reader, period.since, _END_OF_TIME)
     then = _totals(reader, *period.before) if period.has_before else dict.fromkeys(now)
-    pending = f"{now['pending']:,} still without a price" if now["pending"] else ""
+    missing = f"{now['pending']:,} still without a price" if now["pending"] else ""
+    low = f"{count:,} may cost more" if (count := understated(reader, period.since)) else ""
     return [
         Headline("conversations", "count", now["sessions"], then["sessions"]),
-        Headline("cost", "money", now["cost"], then["cost"], pending),
+        Headline("cost", "money", now["cost"], then["cost"], ", ".join(filter(None, (missing, low)))),
         Headline(
             "completed", "share", now["completed_share"], then["completed_share"], "of those that ended"
         ),
@@ -146,6 +147,16 @@ def not_itemised(reader: Reader) -> float:
     return round(float(row["rest"]), 6)
 
 
+def understated(reader: Reader, since: datetime | None = None) -> int:
+    """Sessions of the period, or of the whole history, with a cost of which the source says that the usage is incomplete."""
+    row = reader.row(
+        """SELECT count(DISTINCT session_id) AS sessions FROM costs
+        WHERE NOT usage_complete AND ($since IS NULL OR session_created_at >= $since)""",
+        since=since,
+    )
+    return int(row["sessions"])
+
+
 def cost_distribution(reader: Reader, period: Period) -> tuple[Row, list[Row]]:
     """Quantiles of a priced session's cost, and a histogram up to the 99 % quantile; the last bin holds everything above."""
     facts = reader.row(
@@ -191,7 +202,7 @@ def nice_step(span: float, parts: int) -> float:
 def assistants(reader: Reader, period: Period) -> list[Row]:
     """The assistants with most sessions: completed share, cost, length."""
     return reader.rows(
-        f"""SELECT COALESCE(assistant, '(none)') AS assistant, count(*) AS sessions,
+        f"""SELECT COALESCE(assistant, 'no assistant') AS assistant, count(*) AS sessions,
             ROUND(count(*) FILTER (outcome = 'completed')
                 / NULLIF(count(*) FILTER (outcome IN ('completed', 'expired')), 0), 6) AS completed_share,
             ROUND(FSUM(cost_usd), 6) AS cost_usd, ROUND(MEDIAN(cost_usd), 6) AS median_cost_usd,
@@ -279,7 +290,9 @@ def outputs(reader: Reader, period: Period) -> list[Row]:
         GROUP BY ALL ORDER BY sessions DESC, name, field LIMIT {MOST_OUTPUTS}"""
     )
     for output in found:
-        output["label"] = ".".join(part for part in (output["name"] or "(unnamed)", output["field"]) if part)
+        output["label"] = " · ".join(
+            part for part in (output["name"] or "(unnamed)", output["field"]) if part
+        )
         # Texts that hardly repeat, such as order numbers, say nothing as a chart.
         output["unique"] = output["kind"] == "text" and output["distinct_values"] > 0.5 * output["sessions"]
         if output["kind"] == "text":

@@ -10,7 +10,7 @@ import base64
 import functools
 import hashlib
 import importlib.resources
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -81,7 +81,8 @@ def sections(reader: Reader, period: Period) -> list[Section]:
     costs = []
     if by_model:
         pending, rest = figures.pending_cost(reader, period), figures.not_itemised(reader)
-        costs.append(cost_charts.cost_over_time(by_model, pending, rest, period))
+        low = figures.understated(reader)
+        costs.append(cost_charts.cost_over_time(by_model, pending, rest, low, period))
     if bins:
         costs.append(cost_charts.cost_distribution(facts, bins))
     conversations = [
@@ -106,11 +107,7 @@ def sections(reader: Reader, period: Period) -> list[Section]:
             "Structured outputs",
             [],
             small=[customer_charts.output(number, found, period) for number, found in enumerate(drawn, start=1)],
-            note=" ".join(
-                f"{found['label']}: {wordings.number(found['distinct_values'])} different texts in {found['sessions']:,} conversations."
-                for found in outputs
-                if found["unique"]
-            ),
+            note=" ".join(_of_outputs(outputs, period)),
             nothing="No structured output in this period.",
         ),
         Section(
@@ -125,6 +122,20 @@ def sections(reader: Reader, period: Period) -> list[Section]:
             nothing="No conversation has a known customer.",
         ),
     ]  # fmt: skip
+
+
+def _of_outputs(outputs: Sequence[Row], period: Period) -> Iterator[str]:
+    """What the charts of structured outputs show, and what they leave out."""
+    if any(found["kind"] != "text" for found in outputs):
+        window = "week by week" if period.weekly else "over seven days up to each day"
+        yield f"Figures are of this period; lines show the whole history, {window}."
+    for found in outputs:
+        if found["unique"]:
+            texts = wordings.number(found["distinct_values"])
+            yield (
+                f"No chart of “{found['label']}”: texts that hardly repeat, {texts} different ones in "
+                f"{wordings.counted(found['sessions'], 'conversation')}."
+            )
 
 
 def _title(period: Period | None) -> str:
@@ -146,7 +157,11 @@ def _environment() -> Environment:
         zone=ZoneInfo,
     )  # fmt: skip
     environment.globals.update(
-        counted=wordings.counted, change=wordings.change, written=_written, later=wordings.later
+        counted=wordings.counted,
+        change=wordings.change,
+        amounts=wordings.amounts,
+        written=_written,
+        later=wordings.later,
     )
     # Compact, and without the default of sorted keys, which would change the order of layers' datasets.
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "default": str}
@@ -154,7 +169,8 @@ def _environment() -> Environment:
 
 
 def _written(headline: figures.Headline, value: float | None) -> str:
-    write: Any = {"count": wordings.number, "money": wordings.money, "share": wordings.share}[headline.kind]
+    money = wordings.amounts((headline.value, headline.before))
+    write: Any = {"count": wordings.number, "money": money, "share": wordings.share}[headline.kind]
     return str(write(value))
 
 

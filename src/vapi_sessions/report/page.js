@@ -35,5 +35,16 @@
   const { charts, config } = JSON.parse(document.getElementById("specs").textContent);
   const options = { mode: "vega-lite", renderer: "svg", actions: false, config, tooltip: { theme: "custom" } };
   Promise.all(Object.entries(charts).map(([name, spec]) => vegaEmbed(`#chart-${name}`, spec, options)))
-    .then(() => { root.dataset.drawn = "yes"; });
+    .then((drawn) => {
+      root.dataset.drawn = "yes";
+      // On paper the columns are as wide as the paper makes them, whatever the window was: else labels are scaled with the charts.
+      window.addEventListener("beforeprint", () => {
+        for (const { view } of drawn) {
+          const card = view.container().closest(".card");
+          const whole = getComputedStyle(card).gridColumnEnd === "-1";
+          view.width(card.matches(".small") ? 200 : whole ? 690 : 325).run();
+        }
+      });
+      window.addEventListener("afterprint", () => window.dispatchEvent(new Event("resize")));
+    });
 }

@@ -60,13 +60,17 @@ class Message:
 
 @dataclass
 class Transcript:
-    """A session with its cost components, structured outputs and messages; `left_out` messages are missing in the middle."""
+    """A session with its cost components, structured outputs and messages; `left_out` messages are missing in the middle.
+
+    `understated`: it may cost more, because the source says that its usage is incomplete.
+    """
 
     facts: Row
     components: list[Row]
     outputs: list[Row]
     messages: list[Message]
     left_out: int
+    understated: bool
 
     @property
     def has_times(self) -> bool:
@@ -105,7 +109,8 @@ def most_expensive(reader: Reader, period: Period) -> list[Transcript]:
     where = f"session_id IN ({ids}) AND session_created_at BETWEEN $first AND $last"
     components = _by_session(
         reader.rows(
-            f"""SELECT session_id, type, analysis_type, model_name, prompt_tokens, completion_tokens, cost_usd
+            f"""SELECT session_id, type, analysis_type, model_name, prompt_tokens, completion_tokens, cost_usd,
+                NOT COALESCE(usage_complete, true) AS understated
             FROM costs WHERE {where} ORDER BY session_id, cost_usd DESC NULLS LAST, cost_index""",
             **chosen,
         )
@@ -194,5 +199,10 @@ def _transcript(
         found.append(message)
     in_all = messages[0]["in_all"] if messages else 0
     return Transcript(
-        facts, components[:MOST_COMPONENTS], outputs[:MOST_COMPONENTS], found, in_all - len(found)
+        facts,
+        components[:MOST_COMPONENTS],
+        outputs[:MOST_COMPONENTS],
+        found,
+        in_all - len(found),
+        any(row["understated"] for row in components),
     )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from vapi_sessions.core.wording import counted
 
-__all__ = ["WEEKDAYS", "change", "counted", "day", "later", "moment", "money", "number", "share", "weekday"]
+__all__ = [
+    "WEEKDAYS", "amounts", "axis_of_amounts", "change", "counted", "day", "later", "moment", "money", "number", "share",
+    "short", "weekday",
+]  # fmt: skip
 
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -24,14 +29,30 @@ def number(value: float | None) -> str:
 
 def money(value: float | None) -> str:
     """`$1,235`, `$12.35`, `$0.0123`: enough digits to tell small amounts apart."""
-    if value is None:
-        return NOTHING
-    sign, size = ("−" if value < 0 else ""), abs(value)
-    if size >= 1000:
-        return f"{sign}${size:,.0f}"
-    if size >= 1 or size == 0:
-        return f"{sign}${size:,.2f}"
-    return f"{sign}${size:.4f}" if size >= 0.0001 else f"{sign}<$0.0001"
+    return amounts([value])(value)
+
+
+def amounts(values: Iterable[float | None]) -> Callable[[float | None], str]:
+    """How to write amounts that are read together: all with the decimals that the largest of these values gets."""
+    largest = max((abs(value) for value in values if value is not None), default=0)
+    decimals = 0 if largest >= 1000 else 2 if largest >= 1 or largest == 0 else 4
+
+    def write(value: float | None) -> str:
+        if value is None:
+            return NOTHING
+        sign, size = ("−" if value < 0 else ""), abs(value)
+        least = 10**-decimals
+        if 0 < size < least / 2:
+            return f"{sign}<${least:.{decimals}f}"
+        return f"{sign}${size:,.{decimals}f}"
+
+    return write
+
+
+def axis_of_amounts(largest: float, ticks: int) -> str:
+    """The format, as D3 has it, for the labels of an axis of amounts from 0 on: all with the same decimals."""
+    step = max(largest, 1e-9) / ticks
+    return f"$,.{0 if step >= 1 else max(2, math.ceil(-math.log10(step)))}f"
 
 
 def share(value: float | None) -> str:
@@ -51,6 +72,11 @@ def change(kind: str, value: float | None, before: float | None) -> str:
     text = f"{abs(difference):,.1f}" if round(abs(difference), 1) < 10 else f"{abs(difference):,.0f}"
     sign = "±" if float(text.replace(",", "")) == 0 else "+" if difference > 0 else "−"
     return f"{sign}{text}{' points' if kind == 'share' else '%'}"
+
+
+def short(text: str, most: int) -> str:
+    """The text for a label of a chart, cut to `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def day(value: date) -> str:

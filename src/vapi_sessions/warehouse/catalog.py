@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -55,7 +56,7 @@ def relation(warehouse: Path, name: str) -> tuple[CatalogEntry, list[CatalogColu
         known = {one.name.lower(): one for one in _relations(db)}
         found = known.get(name.lower().removeprefix("main."))
         if found is None:
-            raise ConfigurationError(f"There is no table or view {name}.", _advice(name.lower(), list(known)))
+            raise ConfigurationError(f"There is no table or view {name}.", advice(name, known))
         of, _, table = found.name.rpartition(".")
         columns = db.execute(
             "SELECT column_name, data_type, coalesce(comment, '') FROM duckdb_columns() "
@@ -84,8 +85,9 @@ def _relations(db: duckdb.DuckDBPyConnection) -> list[CatalogEntry]:
     return sorted(every, key=lambda one: (KINDS.index(one.kind), order.get(one.name, 0)))
 
 
-def _advice(asked: str, known: list[str]) -> str:
-    """The closest names; a table of `sync` may be given without its schema."""
+def advice(asked: str, known: Iterable[str]) -> str:
+    """The names closest to one that does not exist; a table of `sync` may be given without its schema."""
     short = {name.removeprefix(_LEDGER): name for name in known}
-    close = [short[name] for name in difflib.get_close_matches(asked.removeprefix(_LEDGER), short)]
-    return f"Did you mean {' or '.join(close)}?" if close else "List them with vapi-sessions describe."
+    close = difflib.get_close_matches(asked.lower().removeprefix(_LEDGER), short)
+    meant = f"Did you mean {' or '.join(short[name] for name in close)}? " if close else ""
+    return f"{meant}vapi-sessions describe lists all."

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +12,7 @@ from vapi_sessions import schema
 from vapi_sessions.core.paths import literal
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.privacy.sanitizer import KEY_STATE
+from vapi_sessions.warehouse.catalog import advice
 from vapi_sessions.warehouse.index_schema import SYNC_TABLES
 
 #: The tables, and those of the ledger.
@@ -45,21 +45,20 @@ def prepare(db: duckdb.DuckDBPyConnection, warehouse: Path, scratch: Path, *, ta
 
 
 def chosen(db: duckdb.DuckDBPyConnection, names: Sequence[str]) -> list[str]:
-    """The tables and views of these names, each once; without names the five tables.
+    """The tables and views of these names, each once; without names the five tables. Case does not matter.
 
     Raises ConfigurationError for a name that does not exist.
     """
     if not names:
         return list(TABLES)
-    there = [*TABLES, *_views(db), *_LEDGER]
+    there = {name.lower(): name for name in (*TABLES, *_views(db), *_LEDGER)}
+    found = []
     for name in names:
-        if name not in there:
-            close = difflib.get_close_matches(name, there, n=3, cutoff=0.5)
-            raise ConfigurationError(
-                f"There is no table or view '{name}'.",
-                f"Did you mean {_either(close)}?" if close else f"Choose from: {', '.join(there)}.",
-            )
-    return list(dict.fromkeys(names))
+        known = there.get(name.lower().removeprefix("main."))
+        if known is None:
+            raise ConfigurationError(f"There is no table or view {name}.", advice(name, there.values()))
+        found.append(known)
+    return list(dict.fromkeys(found))
 
 
 def _views(db: duckdb.DuckDBPyConnection) -> list[str]:
@@ -68,7 +67,3 @@ def _views(db: duckdb.DuckDBPyConnection) -> list[str]:
         "ORDER BY view_name"
     ).fetchall()
     return [name for (name,) in found if name not in TABLES]
-
-
-def _either(names: Iterable[str]) -> str:
-    return " or ".join(names)

@@ -10,6 +10,7 @@ from typing import Final
 import duckdb
 
 from vapi_sessions import schema
+from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.files import make_private, sync_file
 from vapi_sessions.core.paths import literal
 from vapi_sessions.errors import ConfigurationError
@@ -22,6 +23,8 @@ from vapi_sessions.warehouse.views import OLDEST_DUCKDB
 
 #: DuckDB 1.3 reads null where 2.0 has compressed texts in this way, without an error; 1.4 reads them. Earlier formats do not have it.
 _MISREAD: Final = "dict_fsst"
+#: Where the bytes DUCK are, after a checksum.
+_MAGIC: Final = slice(8, 12)
 _VERSION: Final = re.compile(r"v?(\d+\.\d+\.\d+)")
 
 
@@ -49,6 +52,13 @@ def storage_version(db: duckdb.DuckDBPyConnection, given: str | None) -> str:
         ) from None
     db.execute("DETACH attempt").fetchall()
     return version
+
+
+def is_database(path: Path) -> bool:
+    """Whether a file begins as DuckDB's do, or is empty. Raises WarehouseError."""
+    with disk_errors(path), path.open("rb") as file:
+        start = file.read(_MAGIC.stop)
+    return not start or start[_MAGIC] == b"DUCK"
 
 
 def write_database(db: duckdb.DuckDBPyConnection, draft: Path, version: str | None) -> None:

@@ -65,7 +65,8 @@ class Answer:
 def write_table(answer: Answer, rows: Iterable[list[str]], out: TextIO, *, chosen: bool) -> str | None:
     """Write 200 of the rows as a table, or as several if the columns do not fit side by side.
 
-    If it was not `chosen` and lines are shorter than several tables, lines are written; returns a note for the user then.
+    If it was not `chosen` and lines are shorter than several tables, lines are written. Returns a note for the user about that, and
+    about rows that are left out of a file.
     """
     first: list[list[str]] = []
     last: deque[list[str]] = deque(maxlen=_AT_EACH_END)
@@ -78,17 +79,22 @@ def write_table(answer: Answer, rows: Iterable[list[str]], out: TextIO, *, chose
     table = text_tables.Grid(names, answer.numeric, [*first, *gap, *last])
     total = text_tables.columns_of(out)
     texts = text_tables.boxes(table, total, len(names) if chosen else _MOST_TABLES)
-    note = None
     if not texts and chosen:
-        texts = text_tables.boxes(table, text_tables.UNLIMITED, 1)
+        texts = text_tables.boxes(table, total, len(names), words=False)
+        texts = texts or text_tables.boxes(table, text_tables.UNLIMITED, 1)
+    notes = []
     if len(texts) != 1 and not chosen and table.rows:
         lines = "\n".join([*(text_tables.vertical(names, row, total) for row in table.rows), ""])
         if not texts or lines.count("\n") < sum(text.count("\n") for text in texts):
             texts = [lines]
-            note = f"{len(names)} columns do not fit into {total} characters; --format table shows tables."
+            notes.append(
+                f"{len(names)} columns do not fit into {total} characters; --format table shows tables."
+            )
+    if shown < count and not out.isatty():  # where nobody looks at the last line
+        notes.append(f"{_rows(count, shown)}; --format csv, json, line or markdown writes all.")
     parts = f", {len(names)} columns in {len(texts)} tables" if len(texts) > 1 else ""
     out.write(_encodable(f"{''.join(texts)}({_rows(count, shown)}{parts})\n", out))
-    return note
+    return " ".join(notes) or None
 
 
 def write_lines(answer: Answer, rows: Iterable[list[str]], out: TextIO) -> None:

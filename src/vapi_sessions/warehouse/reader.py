@@ -14,7 +14,7 @@ from vapi_sessions import schema
 from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.paths import literal, pattern, warehouse_root
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
-from vapi_sessions.warehouse import migrations
+from vapi_sessions.warehouse import migrations, query_data
 from vapi_sessions.warehouse.database_errors import database_errors, published_errors
 from vapi_sessions.warehouse.descriptions import comments
 from vapi_sessions.warehouse.layout import Layout
@@ -22,6 +22,7 @@ from vapi_sessions.warehouse.views import files_of, rows_of, view_of
 
 if TYPE_CHECKING:
     import polars
+    from duckdb.sqltypes import DuckDBPyType
 
 
 def connect(warehouse: str | os.PathLike[str] | None = None) -> duckdb.DuckDBPyConnection:
@@ -49,11 +50,27 @@ def frame(
     with reading(warehouse) as db:
         relation = db.sql(query, params=parameters)
         if relation is None:
-            raise ConfigurationError(
-                "The query contains no statement.", 'Try: "FROM session_summary LIMIT 5".'
-            )
+            raise without_statement()
+        for name, kind in zip(relation.columns, relation.types, strict=True):
+            _check_type(name, kind)
         rows: polars.DataFrame = relation.pl()
     return rows
+
+
+def _check_type(name: str, kind: DuckDBPyType) -> None:
+    """Raises ConfigurationError for a column that polars cannot read."""
+    found = {part.id for part in query_data.parts(kind)}
+    if absent := found & {"interval", "union"}:
+        seconds = f"EPOCH({name}) for seconds, or " if kind.id == "interval" else ""
+        raise ConfigurationError(
+            f"The column {name} is of type {kind}, and polars has no {absent.pop().upper()}.",
+            f"Select {seconds}CAST({name} AS VARCHAR) for text.",
+        )
+
+
+def without_statement() -> ConfigurationError:
+    """The error for a query that is empty, or has only comments."""
+    return ConfigurationError("The query contains no statement.", 'Try: "FROM session_summary LIMIT 5".')
 
 
 def _root(warehouse: str | os.PathLike[str] | None) -> Path:

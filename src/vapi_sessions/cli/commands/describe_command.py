@@ -10,7 +10,7 @@ import typer
 
 from vapi_sessions.cli import completion, streams
 from vapi_sessions.cli.invocation import as_called
-from vapi_sessions.cli.options import Warehouse, command_settings
+from vapi_sessions.cli.options import READERS, Warehouse, command_settings
 
 #: The width where there is neither a terminal nor `COLUMNS`. What is printed is prose, so lines are never endless.
 _PAGE = 80
@@ -35,7 +35,7 @@ def describe(
     from vapi_sessions.core import text_tables
     from vapi_sessions.warehouse import catalog
 
-    settings = command_settings(warehouse=warehouse)
+    settings = command_settings(uses=READERS, warehouse=warehouse)
     streams.demand()
     width = text_tables.columns_of(sys.stdout, otherwise=_PAGE)
     if name is None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vapi_sessions.cli import completion
-from vapi_sessions.cli.options import Warehouse, command_settings
+from vapi_sessions.cli.options import EXPORTERS, Warehouse, command_settings
 from vapi_sessions.cli.output import summary
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.core.wording import counted
@@ -25,7 +25,8 @@ def export(
     out: Annotated[
         str | None,
         typer.Option(
-            metavar="PATH", help="File, or directory for csv and parquet (default: vapi-export.duckdb)."
+            metavar="PATH",
+            help="File (default: vapi-export.duckdb), or directory for csv and parquet (default: vapi-export).",
         ),
     ] = None,
     output: Annotated[
@@ -73,8 +74,8 @@ def export(
     from vapi_sessions.operations.export import DUCKDB, Export
     from vapi_sessions.operations.export import export as run
 
-    given = {"personal_data": personal_data, "message_text": message_text}
-    settings = command_settings(warehouse=warehouse, **given)
+    given: dict[str, Any] = {"personal_data": personal_data, "message_text": message_text}
+    settings = command_settings(uses=EXPORTERS, warehouse=warehouse, **given)
     asked = frozenset(name for name, value in given.items() if value is not None)
     wanted = Export(names or (), out, output, storage_version, force, asked)
     with display("export") as progress:

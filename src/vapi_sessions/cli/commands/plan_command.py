@@ -47,7 +47,7 @@ def plan(
     from vapi_sessions.operations.preview import preview
 
     settings = command_settings(
-        warehouse=warehouse, base_url=base_url, since=since, until=until, full=full or None, settle=settle,
+        ignores=("time_zone",), warehouse=warehouse, base_url=base_url, since=since, until=until, full=full or None, settle=settle,
         lookback=lookback, concurrency=concurrency, page_size=page_size,
     )  # fmt: skip
     with display("plan") as progress:

@@ -38,7 +38,7 @@ def report(
 
     from vapi_sessions.report.report_file import write_report
 
-    settings = options.command_settings(warehouse=warehouse)
+    settings = options.command_settings(uses=options.READERS, warehouse=warehouse)
     written = write_report(settings.warehouse, out, since=_day(since))
     since_when = f" since {written.since}" if written.since else ""
     about = f"{counted(written.sessions, 'session')}{since_when}"

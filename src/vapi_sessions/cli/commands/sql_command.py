@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vapi_sessions.cli import completion, log, streams
-from vapi_sessions.cli.options import Warehouse, command_settings
+from vapi_sessions.cli.options import READERS, Warehouse, command_settings
 from vapi_sessions.errors import ConfigurationError
 
 
@@ -48,7 +48,7 @@ def sql(
     if (query is None) == (file is None):
         given = "Neither a query nor --file is given" if query is None else "A query and --file are given"
         raise ConfigurationError(f"{given}.", 'Give one of them: sql "FROM cost_by_day", or sql --file FILE.')
-    settings = command_settings(warehouse=warehouse)
+    settings = command_settings(uses=READERS, warehouse=warehouse)
     text = _read(file if file is not None else query or "", file=file is not None)
     streams.demand()
     note = run(settings.warehouse, text, output, streams.as_is(sys.stdout))

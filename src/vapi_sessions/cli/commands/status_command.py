@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from vapi_sessions.cli import options
 from vapi_sessions.cli.invocation import as_called
 from vapi_sessions.cli.output import bounded, duration
+from vapi_sessions.core import text_tables
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import DifferenceError, plain
 
@@ -20,7 +24,13 @@ if TYPE_CHECKING:
     from vapi_sessions.operations.status import LastRun, Status
     from vapi_sessions.warehouse.space import Space
 
-_LONGEST_LINE = 100_000
+_LONGEST_LINE: Final = 100_000
+#: Where the values begin, and where a run continues.
+_INDENT: Final = 16
+_RUN_INDENT: Final = 28
+#: A number stays with its name and its unit.
+_TOGETHER: Final = re.compile(r"(?<=\w) (?=[\d(]|MB)")
+_HARD_SPACE: Final = "\xa0"
 
 
 def status(
@@ -47,7 +57,7 @@ def status(
     from vapi_sessions.operations import metrics
     from vapi_sessions.operations.status import status as read_status
 
-    settings = options.command_settings(warehouse=warehouse)
+    settings = options.command_settings(uses=options.READERS, warehouse=warehouse)
     limit = options.duration("--max-age", max_age) if max_age is not None else None
     now = time.time_ns() // 1000
     found = read_status(settings.warehouse, now=now)
@@ -139,14 +149,29 @@ def _space(space: Space) -> str:
 
 
 def _line(name: str, value: str) -> None:
-    print(as_called(plain(f"{name:<16}{value}", _LONGEST_LINE)))
+    _print(f"{name:<{_INDENT}}{value}", _INDENT)
 
 
 def _print_run(run: LastRun) -> None:
     error = f": {run.error}" if run.error else ""
-    print(
-        plain(
-            f"  {run.started_at}  {run.command:<8} {run.outcome:<11} read {run.sessions_read or 0:,}, "
-            f"new {run.sessions_new or 0:,}, changed {run.sessions_changed or 0:,}, late {run.late_rows or 0:,}{error}"
-        )
+    _print(
+        f"  {run.started_at}  {run.command:<8} {run.outcome:<11} read {run.sessions_read or 0:,}, "
+        f"new {run.sessions_new or 0:,}, changed {run.sessions_changed or 0:,}, late {run.late_rows or 0:,}{error}",
+        _RUN_INDENT,
     )
+
+
+def _print(text: str, indent: int) -> None:
+    """Lines that fit the terminal, the further ones indented; one line where there is no terminal. Commands to copy stay whole."""
+    line = as_called(plain(text, _LONGEST_LINE))
+    width = text_tables.columns_of(sys.stdout)
+    if len(line) <= width or "vapi-sessions sql" in text:
+        print(line)
+        return
+    for words in (_TOGETHER.sub(_HARD_SPACE, line), line):
+        if indent + max(map(len, words.split(" "))) <= width:
+            line = textwrap.fill(
+                words, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+            ).replace(_HARD_SPACE, " ")
+            break
+    print(line)

@@ -37,7 +37,9 @@ def verify(
     from vapi_sessions.operations.coordinator import describe
     from vapi_sessions.operations.verify import verify as run
 
-    settings = command_settings(warehouse=warehouse, base_url=base_url, page_size=page_size)
+    settings = command_settings(
+        ignores=("time_zone",), warehouse=warehouse, base_url=base_url, page_size=page_size
+    )
     with display("verify") as progress:
         done = run(settings, deep=deep, everything=everything, progress=progress)
     shown = done.findings if everything else done.findings[:NAMED]
