@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -19,6 +20,7 @@ from clocks import Clock
 from constants import KEY
 from instances import Instances
 from published import NEW_VIEWS
+from selection import THOROUGH
 from simulation.connections import made_once
 from vapi_emulator.generate import History, fill
 from vapi_emulator.live import LiveTraffic
@@ -26,7 +28,7 @@ from vapi_emulator.server import EmulatorServer
 from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings
 from vapi_sessions.core import child
 from vapi_sessions.operations import schedule_server, sync
-from vapi_sessions.warehouse import views
+from vapi_sessions.warehouse import checks, views
 from worlds import World, settings_for
 
 
@@ -60,6 +62,31 @@ def _instances_of_duckdb_are_used_again() -> Iterator[None]:
         patch.setattr(duckdb, "connect", instances.connect)
         yield
     instances.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """In `make test`, publications run the checks in tests marked `checks` only: on few rows they take a quarter of a sync."""
+    _Checks.wanted = THOROUGH or item.get_closest_marker("checks") is not None
+
+
+class _Checks:
+    """The checks after a publication, which can be left out."""
+
+    wanted = True
+
+    def __init__(self, check: Callable[..., dict[str, str]]) -> None:
+        self._check = check
+
+    def __call__(self, *given: Any, **named: Any) -> dict[str, str]:
+        return self._check(*given, **named) if self.wanted else {}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _checks_run_where_they_are_tested() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checks, "check", _Checks(checks.check))
+        yield
 
 
 @pytest.fixture

@@ -49,6 +49,7 @@ def test_tables_and_views_as_files(desk: Desk) -> None:
     }
 
 
+@pytest.mark.proof
 def test_a_policy_is_named_and_applied(desk: Desk) -> None:
     """A message says that the rows are derived again; the setting of the environment counts, too."""
     ran = desk.run("export", "--personal-data", "drop", "--message-text", "drop")

@@ -79,7 +79,7 @@ UNSUPPORTED = {
 }
 
 
-@pytest.mark.parametrize("calls", first(UNSUPPORTED.values(), 2), ids=UNSUPPORTED)
+@pytest.mark.parametrize("calls", first(UNSUPPORTED.values(), 1), ids=UNSUPPORTED)
 def test_syncs_work_without_an_operation(two: World, refuse: Refuse, calls: list[tuple[str, int]]) -> None:
     """The first sync and the next one succeed, and publish all rows."""
     for call, number in calls:

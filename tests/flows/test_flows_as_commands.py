@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from constants import KEY
+from selection import first
 from vapi_sessions.cli import app
 
 FLOWS = Path(__file__).resolve().parents[2] / "flows"
@@ -45,7 +46,7 @@ def ended(
 
 @pytest.mark.parametrize(
     ("flow", "arguments"),
-    [("sync.py", []), ("reconcile.py", []), ("backfill.py", ["2026-01-01"]), ("maintain.py", [])],
+    first([("sync.py", []), ("reconcile.py", []), ("backfill.py", ["2026-01-01"]), ("maintain.py", [])]),
 )
 def test_without_a_key_a_flow_prints_the_same_error_as_the_command(
     flow: str, arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

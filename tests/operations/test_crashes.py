@@ -231,6 +231,7 @@ def test_a_first_sync_that_is_killed_five_times_ends_well(scene: Scene, tmp_path
     assert published(warehouse) == scene.after["first sync"]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("point", first(["index.drafted", "index.swapped", "publish.snapshot_drafted"]))
 def test_a_rebuild_that_is_killed_before_its_publication_costs_no_download(
     scene: Scene, tmp_path: Path, point: str

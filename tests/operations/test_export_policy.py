@@ -108,6 +108,7 @@ def test_found_in_would_find_it_in_an_export(template: World, tmp_path: Path) ->
     assert {*found_in(tmp_path, *PERSONAL[:4], *SAID)["x.duckdb"]} == {*PERSONAL[:4], *SAID}
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     "policy", first([DROP, {"message_text": "mask"}, PSEUDONYMISE, {"personal_data": "drop"}])
 )

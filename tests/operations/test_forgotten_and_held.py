@@ -49,6 +49,7 @@ def findings(world: World, *, deep: bool = False, **given: str) -> list[str]:
     return [finding.what for finding in done.findings]
 
 
+@pytest.mark.proof
 def test_a_customer_whose_identifiers_were_dropped_is_erased_by_a_full_sync(world: World) -> None:
     """From every file. forget says that nobody can be found, and a rebuild does not find them either."""
     bob, ann = arrive(world, 30, **BOB), arrive(world, 29, **ANN)

@@ -66,6 +66,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("room", first([256, 16, 2_048]))
 def test_a_file_system_that_is_full_ends_the_run_and_the_next_one_continues(
     world: World, small_disk: Callable[[str], Path], room: int

@@ -81,6 +81,7 @@ def test_a_sync_after_a_rebuild_finds_every_row_known(grown: World) -> None:
     assert grown.tables() == rows
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("reverse", first([True, False]), ids=["reversed", "as written"])
 def test_after_a_rebuild_later_requests_still_win(world: World, reverse: bool) -> None:
     """Request numbers continue after those in `raw/`: a silent change that is read after the rebuild is stored."""

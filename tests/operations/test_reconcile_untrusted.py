@@ -99,7 +99,7 @@ def _json(response: httpx.Response) -> dict[str, str]:
             (2, _failing, SourceUnavailableError),
             (8, _failing, SourceUnavailableError),
         ],
-        2,
+        1,
     ),
 )
 def test_a_partial_or_failed_reading_marks_nothing(

@@ -95,6 +95,7 @@ def test_the_published_ledger_equals_the_writers(world: World) -> None:
             )
 
 
+@pytest.mark.proof
 def test_nothing_is_missing_after_rounds_of_traffic(world: World) -> None:
     """Rounds of creations, additions, completions and bulk changes, each followed by a sync."""
     world.generate(100)

@@ -237,6 +237,7 @@ def test_status_before_the_take_over_asks_for_a_sync(earlier: Earlier) -> None:
     assert len(earlier.world.here()) > 30
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("dry_run", first([False, True]))
 def test_forget_takes_over_an_earlier_warehouse_before_it_erases(earlier: Earlier, dry_run: bool) -> None:
     """A session that raw/ does not have is erased too, and is in no byte of any file."""

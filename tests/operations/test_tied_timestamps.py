@@ -38,7 +38,7 @@ def _moments(world: World, shared: set[str], *, inside: bool = False) -> Times:
             (2_000, {"created", "updated"}, 200),
             (10_000, {"updated"}, 500),
         ],
-        2,
+        1,
     ),
     ids=lambda value: "+".join(sorted(value)) if isinstance(value, set) else str(value),
 )
@@ -54,7 +54,7 @@ def test_thousands_of_sessions_with_equal_timestamps_are_read(
 
 
 @pytest.mark.parametrize("inside", first([True, False]), ids=["equal to the millisecond", "equal"])
-@pytest.mark.parametrize("shared", [{"created"}, {"created", "updated"}], ids=["createdAt", "both"])
+@pytest.mark.parametrize("shared", first([{"created"}, {"created", "updated"}]), ids=["createdAt", "both"])
 def test_ties_whose_order_changes_are_read(world: World, shared: set[str], inside: bool) -> None:
     """All ties on several pages are read although their order changes with each request."""
     world.server.configure(ties="shuffled")

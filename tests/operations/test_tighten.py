@@ -170,6 +170,7 @@ def test_an_interrupted_rewrite_is_completed_by_the_next_run(kept: World, point:
     assert len(kept.here()) == 12
 
 
+@pytest.mark.proof
 def test_the_footer_of_a_raw_file_names_its_policy(kept: World) -> None:
     """So a rebuild computes the same hashes, whatever the policy is now."""
     kept.sync(**DROP)

@@ -91,6 +91,7 @@ def test_a_merged_torn_file_matters_to_a_rebuild_only(world: World, which: int, 
     assert summary.watermark == summary.bound
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("how", first([GARBAGE["half of it"], ROT]), ids=["half of it", "rot in the middle"])
 @pytest.mark.parametrize("times", first([2, 1]))
 def test_a_window_with_a_torn_file_is_not_claimed(
@@ -143,6 +144,7 @@ def test_a_torn_file_does_not_move_the_origin_of_history(world: World) -> None:
     assert world.rows("SELECT value FROM sync.state WHERE key = 'origin'") == [(str(since // 1000 * 1000),)]
 
 
+@pytest.mark.proof
 def test_a_rebuild_restores_tombstones_in_any_order_of_file_names(world: World) -> None:
     """Sessions that were deleted, aged out, restored or changed silently."""
     store, org_id = world.server.store, world.server.org_id

@@ -159,6 +159,7 @@ def test_a_stored_session_that_becomes_unreadable_keeps_its_rows(world: World) -
     assert poisoned.aside() == {}
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("spoil", first([without("updatedAt"), without("createdAt"), having(id=None)]))
 def test_an_unreadable_session_that_is_deleted_at_the_source_is_released(
     world: World, spoil: Callable[[Session], Any]

@@ -35,6 +35,7 @@ def test_a_lost_session_is_found(world: World, deep: bool) -> None:
     assert world.here() == world.there()
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("deep", first([False, True]))
 def test_a_session_that_only_the_warehouse_has_is_found(world: World, deep: bool) -> None:
     """The remedy requests it by id, and marks it."""
@@ -109,6 +110,7 @@ def test_false_rows_of_one_table_are_found_row_by_row(world: World, statement: s
     assert run(world, deep=True).findings == ()
 
 
+@pytest.mark.proof
 def test_rot_in_a_published_text_is_found(world: World) -> None:
     """The page's checksum is wrong, so a verification by counts finds it too; the remedy derives the file again."""
     latest = (world.warehouse / "parquet" / "latest").resolve()

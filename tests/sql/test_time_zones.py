@@ -31,7 +31,7 @@ def zoned(request: pytest.FixtureRequest, database: Rows) -> Iterator[Rows]:
 
 
 @pytest.mark.parametrize(
-    ("zoned", "day", "hours", "begins"), first(DAYS, 2), indirect=["zoned"], ids=lambda value: str(value)
+    ("zoned", "day", "hours", "begins"), first(DAYS, 1), indirect=["zoned"], ids=lambda value: str(value)
 )
 def test_a_day_has_the_sessions_of_its_hours(zoned: Rows, day: date, hours: int, begins: datetime) -> None:
     """One session each half hour of the day before, of 23 to 25 hours of this day, and of the day after."""

