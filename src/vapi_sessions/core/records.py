@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
+
+from vapi_sessions.core.timestamps import to_datetime
 
 #: How a run ended; `running` if it has not.
 Outcome: TypeAlias = Literal["running", "done", "failed", "interrupted", "killed"]
@@ -33,6 +36,11 @@ class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
     noted_at: datetime
 
 
+def new_run_id(started: int) -> str:
+    """The id of a run that started then, µs."""
+    return f"{to_datetime(started):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A run, as in `sync.runs`. `drift`: counts as JSON."""
 
@@ -41,27 +49,27 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
     finished_at: datetime | None
     outcome: Outcome
-    error: str | None
     org_id: str | None
     base_url: str
-    bound: datetime | None
     watermark: datetime | None
-    requests: int
-    retries: int
-    throttled: int
-    bytes_received: int
-    sessions_read: int
-    sessions_new: int
-    sessions_changed: int
-    messages_written: int
-    sessions_unreadable: int
-    sessions_deleted: int
-    sessions_aged_out: int
-    sessions_restored: int
-    late_rows: int
-    silent_changes: int
-    drift: str | None
     program_version: str
+    error: str | None = None
+    bound: datetime | None = None
+    requests: int = 0
+    retries: int = 0
+    throttled: int = 0
+    bytes_received: int = 0
+    sessions_read: int = 0
+    sessions_new: int = 0
+    sessions_changed: int = 0
+    messages_written: int = 0
+    sessions_unreadable: int = 0
+    sessions_deleted: int = 0
+    sessions_aged_out: int = 0
+    sessions_restored: int = 0
+    late_rows: int = 0
+    silent_changes: int = 0
+    drift: str | None = None
 
 
 class OpenWindow(NamedTuple):

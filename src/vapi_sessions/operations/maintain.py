@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vapi_sessions import __version__
 from vapi_sessions.core import faultpoints
 from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.files import sync_directory
-from vapi_sessions.core.timestamps import from_datetime
+from vapi_sessions.core.records import RunRecord, new_run_id
+from vapi_sessions.core.timestamps import from_datetime, to_datetime
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.operations.merge_files import MergedFiles, merge_small_files
 from vapi_sessions.operations.progress import Progress, Silent
@@ -44,6 +46,7 @@ def maintain(
     Raises ConfigurationError if there is no warehouse, WarehouseBusyError, WarehouseError.
     """
     environment, progress = environment or Environment(), progress or Silent()
+    started = environment.now()
     layout = Layout(settings.warehouse)
     layout.check()
     if not layout.raw.is_dir():
@@ -57,6 +60,7 @@ def maintain(
         present = {path.name for path in snapshots(layout)}
         merged = merge_small_files(index, layout, warn=progress.warn)
         note_size(index, layout, environment.now())
+        _record(index, started, environment.now())
         if "snapshot" in index.state():
             writer.publisher.publish()
         removed = _remove_by_products(index, layout)
@@ -64,6 +68,24 @@ def maintain(
         left = {path.name for path in snapshots(layout)}
         after = space(layout, index.state())
     return Maintained(merged, len(present - left), removed, before, after)
+
+
+def _record(index: Index, started: int, now: int) -> None:
+    """Record the run (moments in µs), by which a schedule knows when the next one is due."""
+    ledger = index.ledger()
+    index.put_run(
+        RunRecord(
+            run_id=new_run_id(started),
+            command="maintain",
+            started_at=to_datetime(started),
+            finished_at=to_datetime(now),
+            outcome="done",
+            org_id=ledger.org_id,
+            base_url=index.state().get("base_url", ""),
+            watermark=to_datetime(ledger.watermark) if ledger.watermark is not None else None,
+            program_version=__version__,
+        )
+    )
 
 
 def _remove_by_products(index: Index, layout: Layout) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The status as Prometheus metrics: the text for node_exporter's textfile collector, and the file that each run writes.
 
 Names and units follow Prometheus' conventions: base units, `_total` for counters, moments as seconds since 1970. Counters are sums over
-`sync.runs`, which a rebuild keeps.
+all runs, which a rebuild keeps.
 """
 
 from __future__ import annotations
@@ -201,8 +201,9 @@ def _of_history(history: RunHistory, ended: Ended | None) -> Iterator[Sample]:
     for command, finished in history.successes.items():
         if ended is None or command != ended.command or ended.error is not None:
             yield LAST_SUCCESS, (command,), finished / 1e6
-    yield from ((RUNS, (command, outcome), float(n)) for (command, outcome), n in history.outcomes.items())
-    yield from ((TOTALS[name], (), float(total)) for name, total in history.totals.items())
+    for command, outcomes in history.totals.outcomes.items():
+        yield from ((RUNS, (command, outcome), float(number)) for outcome, number in outcomes.items())
+    yield from ((TOTALS[name], (), float(total)) for name, total in history.totals.sums.items())
 
 
 def _of_run(ended: Ended) -> Iterator[Sample]:

@@ -6,7 +6,6 @@ The command line and the Prefect flows both use this module. A `Run` is a contex
 
 from __future__ import annotations
 
-import secrets
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ from vapi_sessions.core import faultpoints, interruption
 from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.core.ledger import RequestNumbers
 from vapi_sessions.core.memory import give_back
-from vapi_sessions.core.records import Outcome, RunRecord
+from vapi_sessions.core.records import Outcome, RunRecord, new_run_id
 from vapi_sessions.core.threads import side_by_side
 from vapi_sessions.core.timestamps import to_datetime
 from vapi_sessions.core.wording import counted
@@ -85,7 +84,7 @@ class Run:
         self.progress = progress or Silent()
         self.command = command
         self._started = self.environment.now()
-        self.run_id = f"{to_datetime(self._started):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self.run_id = new_run_id(self._started)
         self._stack = ExitStack()
         self._coordinator: Coordinator | None = None
         self._plan = Plan()

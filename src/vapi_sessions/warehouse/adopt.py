@@ -48,7 +48,7 @@ WHERE verdict <> 'open' AND NOT EXISTS (
 #: What users were told, the progress of the scrub, and what runs measured.
 _FACTS: Final = """
 INSERT INTO {home}.sync.state BY NAME FROM sync.state AS old
-WHERE (key LIKE 'told%' OR key LIKE 'scrub%' OR key IN ('sizes', 'speed')) AND NOT EXISTS (FROM {home}.sync.state AS new WHERE new.key = old.key)
+WHERE (key LIKE 'told%' OR key LIKE 'scrub%' OR key IN ('sizes', 'speed', 'pruned_runs')) AND NOT EXISTS (FROM {home}.sync.state AS new WHERE new.key = old.key)
 """
 #: The source may have moved without a change of its data, so that no file of raw/ has its address.
 _ADDRESS: Final = """

@@ -20,6 +20,7 @@ from vapi_sessions.core.records import Batch, OpenWindow, Part, RunRecord, Windo
 from vapi_sessions.core.timestamps import month_of, to_datetime
 from vapi_sessions.errors import WarehouseError
 from vapi_sessions.transform.resolve import UNNAMED, Resolution, Unreadable
+from vapi_sessions.warehouse import run_totals
 from vapi_sessions.warehouse.database import Database
 
 #: Columns of `sync.windows` that are moments.
@@ -165,12 +166,15 @@ class IndexTables(Database):
                 "DELETE FROM sync.windows WHERE verdict <> 'open' AND noted_at < ?",
                 [to_datetime(windows_before)],
             )
-            self.run(
-                "DELETE FROM sync.runs WHERE started_at < ? "
-                "AND run_id NOT IN (SELECT run_id FROM sync.runs ORDER BY started_at DESC LIMIT ?) "
-                "AND run_id NOT IN (SELECT arg_max(run_id, started_at) FROM sync.runs WHERE outcome = 'done' GROUP BY command)",
-                [to_datetime(runs_before), runs_kept],
+            old = (
+                "started_at < ? AND run_id NOT IN (SELECT run_id FROM sync.runs ORDER BY started_at DESC LIMIT ?) "
+                "AND run_id NOT IN (SELECT arg_max(run_id, started_at) FROM sync.runs WHERE outcome = 'done' GROUP BY command)"
             )
+            parameters = [to_datetime(runs_before), runs_kept]
+            pruned = run_totals.totals(self.rows, old, parameters)
+            if pruned.outcomes:
+                self._set_state(run_totals.as_fact(run_totals.pruned(self.state()) + pruned))
+                self.run(f"DELETE FROM sync.runs WHERE {old}", parameters)
 
     # -- batches -------------------------------------------------------------------------------------------------
 

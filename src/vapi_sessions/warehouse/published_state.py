@@ -16,6 +16,7 @@ from vapi_sessions.core.records import OpenWindow, Part
 from vapi_sessions.warehouse import checks
 from vapi_sessions.warehouse.index_tables import open_windows_of, parts_of
 from vapi_sessions.warehouse.live_sessions import LiveSessions
+from vapi_sessions.warehouse.run_totals import RunTotals, pruned, totals
 from vapi_sessions.warehouse.suppression import Suppression
 
 _RUN_COLUMNS: Final = (
@@ -32,22 +33,6 @@ _RUN_COLUMNS: Final = (
     "late_rows",
     "silent_changes",
 )
-#: The columns of `sync.runs` that are added up.
-TOTALS: Final = (
-    "requests",
-    "retries",
-    "throttled",
-    "bytes_received",
-    "sessions_read",
-    "sessions_new",
-    "sessions_changed",
-    "sessions_deleted",
-    "late_rows",
-    "silent_changes",
-    "drift",
-)
-#: The sum of the numbers in `drift`, an object.
-_DRIFT_ROWS: Final = "list_sum(json_extract(drift, '$.*')::BIGINT[])"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +40,12 @@ class RunHistory:
     """All runs of the published ledger. Moments in µs.
 
     `last`: for each command, start, end and outcome of its last run that has ended. `successes`: command to end of its last
-    success. `outcomes`: number of runs by command and outcome. `totals`: the sums of `TOTALS` over all runs.
+    success. `totals`: over all runs.
     """
 
     last: list[tuple[str, int, int, str]] = field(default_factory=list)
     successes: dict[str, int] = field(default_factory=dict)
-    outcomes: dict[tuple[str, str], int] = field(default_factory=dict)
-    totals: dict[str, int] = field(default_factory=dict)
+    totals: RunTotals = field(default_factory=RunTotals)
 
 
 @dataclass(frozen=True)
@@ -154,16 +138,7 @@ class PublishedState:
         successes = self._rows(
             f"SELECT {command}, epoch_us(max(finished_at)) {ended} AND outcome = 'done' GROUP BY 1 ORDER BY 1"
         )
-        outcomes = self._rows(f"SELECT {command}, outcome, count(*) FROM sync.runs GROUP BY ALL ORDER BY ALL")
-        sums = ", ".join(
-            f"coalesce(sum({_DRIFT_ROWS if name == 'drift' else name}), 0)::BIGINT" for name in TOTALS
-        )
-        return RunHistory(
-            last,
-            dict(successes),
-            {(name, outcome): count for name, outcome, count in outcomes},
-            dict(zip(TOTALS, self._rows(f"SELECT {sums} FROM sync.runs")[0], strict=True)),
-        )
+        return RunHistory(last, dict(successes), pruned(self.facts) + totals(self._rows))
 
     def merged_files(self) -> set[str]:
         """The raw files that the published ledger names."""
