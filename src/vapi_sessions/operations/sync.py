@@ -131,10 +131,11 @@ class Run:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if self._finished and isinstance(error, KeyboardInterrupt):
+            error = None  # it was postponed until the publication was done
         self._error = error
         with self._stack:
-            # An interruption was postponed until the publication of a finished run was done.
-            if error is None or (self._finished and isinstance(error, KeyboardInterrupt)):
+            if error is None:
                 if self._recorded != "done":  # `publish` records it before the publication, which shows it
                     self._record("done")
                 self._writer.conclude()
