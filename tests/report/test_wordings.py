@@ -28,7 +28,16 @@ def test_amounts_of_a_table_have_the_decimals_of_the_largest(
 
 @pytest.mark.parametrize(
     ("largest", "form"),
-    [(7.7, "$,.0f"), (4.0, "$,.2f"), (0.13, "$,.2f"), (0.03, "$,.3f"), (0.002, "$,.4f"), (0, "$,.10f")],
+    [
+        (7.7, "$,.0f"),
+        (4.0, "$,.0f"),
+        (3.0, "$,.2f"),
+        (0.13, "$,.2f"),
+        (0.03, "$,.3f"),
+        (0.002, "$,.4f"),
+        (0.0375, "$,.2f"),
+        (0, "$,.10f"),
+    ],
 )
 def test_labels_of_an_axis_of_amounts_have_the_decimals_of_its_steps(largest: float, form: str) -> None:
     """$0.50 beside $1.00, and no two labels that are equal."""

@@ -141,7 +141,8 @@ def _of_outputs(outputs: Sequence[Row], period: Period) -> Iterator[str]:
 def _title(period: Period | None) -> str:
     if period is None:
         return "Vapi sessions"
-    return f"Vapi sessions, {wordings.day(period.first_day)} to {wordings.day(period.last_day)}"
+    days = [wordings.day(day) for day in dict.fromkeys((period.first_day, period.last_day))]
+    return f"Vapi sessions, {' to '.join(days)}"
 
 
 def _environment() -> Environment:

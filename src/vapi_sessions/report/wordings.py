@@ -18,6 +18,8 @@ __all__ = [
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 NOTHING: Final = "–"
+#: How D3 chooses the steps of an axis: the factor of a power of ten, and the least part of it for that.
+_STEPS: Final = ((10, 50**0.5), (5, 10**0.5), (2, 2**0.5), (1, 0))
 
 
 def number(value: float | None) -> str:
@@ -50,9 +52,11 @@ def amounts(values: Iterable[float | None]) -> Callable[[float | None], str]:
 
 
 def axis_of_amounts(largest: float, ticks: int) -> str:
-    """The format, as D3 has it, for the labels of an axis of amounts from 0 on: all with the same decimals."""
-    step = max(largest, 1e-9) / ticks
-    return f"$,.{0 if step >= 1 else max(2, math.ceil(-math.log10(step)))}f"
+    """The format, as D3 has it, for the labels of an axis of amounts from 0 on: all with the decimals that its steps need."""
+    rough = max(largest, 1e-9) / ticks
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = power * next(factor for factor, least in _STEPS if rough / power >= least)
+    return f"$,.{0 if step >= 1 else max(2, math.ceil(-math.log10(step) - 1e-9))}f"
 
 
 def share(value: float | None) -> str:
