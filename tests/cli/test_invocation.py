@@ -76,7 +76,7 @@ def test_a_flow_names_the_script_beside_its_interpreter(
     ("variables", "prefix", "called"),
     [
         ({"UV_RUN_RECURSION_DEPTH": "1"}, "/project/.venv", "uv run vapi-sessions"),
-        ({}, "/home/me/.cache/uv/archive-v0/1a2b", "uvx vapi-sessions"),
+        ({}, "/cache/uv/archive-v0/1a2b", "uvx vapi-sessions"),
     ],
 )
 def test_uv_is_named(

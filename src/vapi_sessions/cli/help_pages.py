@@ -32,7 +32,7 @@ class Command(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the page."""
-        formatter.write(_page(self, ctx, ()))
+        formatter.write(_page(self, ctx))
 
 
 class Group(TyperGroup):
@@ -55,33 +55,30 @@ def examples(command: Any) -> list[str]:
     return inspect.cleandoc(command.help or "").partition(_EXAMPLES)[2].split("\n")[1:]
 
 
-def _page(command: Any, ctx: Any, commands: Iterable[Any]) -> str:
+def _page(command: Any, ctx: Any, commands: Iterable[Any] = ()) -> str:
     narrowest, widest = _WIDTHS
     width = max(narrowest, min(columns_of(sys.stdout, otherwise=80), widest))
-    sections: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for one in commands:
-        sections[one.rich_help_panel or "Commands"].append((one.name, _first_sentence(one)))
     params = [one for one in command.get_params(ctx) if not one.hidden]
     arguments = [one for one in params if one.param_type_name == "argument"]
+    usage = [ctx.command_path, "[OPTIONS]", *map(_usage, arguments), *["COMMAND ..."] * bool(commands)]
+    lines = [*_wrapped(f"Usage: {' '.join(usage)}", width, 7), ""]
+    about = inspect.cleandoc(command.help or "").partition(_EXAMPLES)[0]
+    for paragraph in about.strip().split("\n\n"):
+        lines += [*_wrapped(" ".join(paragraph.split()), width), ""]
+    groups: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for one in commands:
+        groups[one.rich_help_panel or "Commands"].append((one.name, _first_sentence(one)))
+    names = [name for rows in groups.values() for name, _ in rows]
+    for title, rows in groups.items():
+        lines += _section(title, rows, width, names)
+    panels: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for one in arguments:
-        sections["Arguments"].append((_argument(one), one.help or ""))
+        panels["Arguments"].append((_argument(one), one.help or ""))
     for one in params:
         if one not in arguments:
-            sections[one.rich_help_panel or "Options"].append((_option(one, ctx), _explained(one)))
-    usage = " ".join(
-        [
-            ctx.command_path,
-            "[OPTIONS]",
-            *map(_usage, arguments),
-            *["COMMAND ..."] * bool(sections.keys() - {"Arguments", "Options"} and commands),
-        ]
-    )
-    about = inspect.cleandoc(command.help or "").partition(_EXAMPLES)[0].strip()
-    lines = [*_wrapped(f"Usage: {usage}", width, 7), ""]
-    for paragraph in about.split("\n\n"):
-        lines += [*_wrapped(" ".join(paragraph.split()), width), ""]
-    for title, rows in sections.items():
-        lines += [*_wrapped(f"{title}:", width), *_rows(rows, width), ""]
+            panels[one.rich_help_panel or "Options"].append((_option(one, ctx), _explained(one)))
+    for title, rows in panels.items():
+        lines += _section(title, rows, width, [name for name, _ in rows])
     if shown := examples(command):
         lines += [_EXAMPLES, *(f"  {as_called(line.strip())}" for line in shown), ""]
     return "\n".join(lines)
@@ -122,12 +119,15 @@ def _explained(param: Any) -> str:
     return f"{text} ({'; '.join(found)})." if found else f"{text}."
 
 
-def _rows(rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
-    """Names with their descriptions beside them; below them if the name is long or the terminal narrow."""
-    if width < _NARROW:
-        indent = 6
-    else:
-        indent = 4 + max((len(name) for name, _ in rows if len(name) <= _LONGEST_NAME), default=2)
+def _section(title: str, rows: Sequence[tuple[str, str]], width: int, names: Sequence[str]) -> Iterator[str]:
+    """Names with their descriptions: beside them, or below if the name is long or the terminal narrow.
+
+    `names` are those of all sections with the same alignment.
+    """
+    indent = 6
+    if width >= _NARROW:
+        indent = 4 + max((len(name) for name in names if len(name) <= _LONGEST_NAME), default=2)
+    yield from _wrapped(f"{title}:", width)
     for name, text in rows:
         described = [" " * indent + line for line in _wrapped(text, width - indent)]
         if len(name) + 4 <= indent and described:
@@ -135,6 +135,7 @@ def _rows(rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
         else:
             yield from (f"  {line}" for line in _wrapped(name, width - 2))
         yield from described
+    yield ""
 
 
 def _wrapped(text: str, width: int, indent: int = 0) -> list[str]:
