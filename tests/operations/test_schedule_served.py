@@ -160,7 +160,7 @@ def test_a_schedule_ends_with_its_server(
     source: EmulatorServer, tmp_path: Path, schedules: Schedules
 ) -> None:
     """One that it has started itself does not come back: the supervisor of the schedule starts both again."""
-    given = environment(source, PREFECT_HOME=str(tmp_path / "prefect"), PREFECT_CLIENT_MAX_RETRIES="0")
+    given = environment(source, PREFECT_HOME=str(tmp_path / "prefect"))
     served = schedules.start(tmp_path / "warehouse", given)
     wait_until(lambda: "Served" in (tmp_path / "warehouse.log").read_text())
     for one in served.children(recursive=True):
@@ -176,7 +176,7 @@ def test_a_schedule_waits_for_a_server_that_is_restarted(
     """It says so in one line, and goes on when the server is back."""
     port = free_port()
     server = {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
-    given = environment(source, **server, PREFECT_CLIENT_MAX_RETRIES="0")
+    given = environment(source, **server)
 
     def start() -> subprocess.Popen[bytes]:
         arguments = ("server", "start", "--host", "127.0.0.1", "--port", str(port))
