@@ -97,13 +97,17 @@ def run(
                 f"{reason or f'Prefect failed ({type(error).__name__}).'} Trying again until it can be reached."
             )
             signal.signal(signal.SIGTERM, terminate)  # the runner's would use a loop that has ended
-            while reason is not None:
-                if server_ended():
-                    raise ConfigurationError(
-                        "Prefect's server has ended.", "Start the schedule again."
-                    ) from None
-                time.sleep(_PAUSE)
-                reason = _unreachable()
+            _wait(server_ended)
+
+
+def _wait(server_ended: Callable[[], bool]) -> None:
+    """Wait until the server can be used again. Raises ConfigurationError if it has ended and was ours."""
+    while True:
+        if server_ended():
+            raise ConfigurationError("Prefect's server has ended.", "Start the schedule again.") from None
+        time.sleep(_PAUSE)
+        if _unreachable() is None:
+            return
 
 
 def _unreachable() -> str | None:
