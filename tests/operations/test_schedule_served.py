@@ -176,7 +176,7 @@ def test_a_schedule_waits_for_a_server_that_is_restarted(
     """It says so in one line, and goes on when the server is back."""
     port = free_port()
     server = {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
-    given = environment(source, **server)
+    given = environment(source, **server, PREFECT_CLIENT_MAX_RETRIES="0")  # else it takes minutes
 
     def start() -> subprocess.Popen[bytes]:
         arguments = ("server", "start", "--host", "127.0.0.1", "--port", str(port))
@@ -192,7 +192,7 @@ def test_a_schedule_waits_for_a_server_that_is_restarted(
     finally:
         child.stop(first)
     wait_until(lambda: "Trying again until it can be reached." in log.read_text())
-    assert "Traceback" not in log.read_text().split("cannot be used")[0].split("Served")[-1]
+    assert "Traceback" not in log.read_text()
     before = runs(warehouse)
     assert log.read_text().count("Trying again") == 1
     second = start()

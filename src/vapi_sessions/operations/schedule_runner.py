@@ -34,9 +34,13 @@ from vapi_sessions.core.timestamps import to_datetime
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.operations.schedule_server import check_server
 
-#: Loggers of Prefect that tell nothing new, unless the user has chosen a level: each run logs for itself, and we report that a server
+#: Loggers that tell nothing new, unless the user wants debugging: each run logs for itself, and we report that a server
 #: cannot be reached.
-_QUIET: Final = {"prefect.runner": logging.WARNING, "prefect.FlowRunCancellingObserver": logging.CRITICAL}
+_QUIET: Final = {
+    "prefect.runner": logging.WARNING,
+    "prefect.FlowRunCancellingObserver": logging.CRITICAL,
+    "asyncio": logging.CRITICAL,  # a callback of that observer fails when the server is lost
+}
 #: So many failures in a row, each so soon (seconds) after the start, are tried again. A busy machine can cause one.
 _MOST: Final = 3
 _SOON: Final = 60.0
@@ -76,7 +80,7 @@ def run(
     Raises ConfigurationError if the server was ours and has ended.
     """
     for logger, level in _QUIET.items():
-        if logging.getLogger(logger).getEffectiveLevel() == logging.INFO:
+        if logging.getLogger(logger).getEffectiveLevel() >= logging.INFO:
             logging.getLogger(logger).setLevel(level)
     terminate = signal.getsignal(signal.SIGTERM)
     served, failures = threading.Event(), 0
