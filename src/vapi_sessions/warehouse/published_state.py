@@ -100,6 +100,14 @@ class PublishedState:
         sql = "SELECT outcome FROM sync.runs WHERE split_part(command, ' ', 1) IN ('sync', 'backfill') ORDER BY started_at DESC"
         return [outcome for (outcome,) in self._rows(sql)]
 
+    def merged_files(self) -> set[str]:
+        """The raw files that the published ledger names."""
+        return {file for (file,) in self._rows("SELECT file FROM sync.batches")}
+
+    def failed_ids(self, check: Path) -> list[str]:
+        """The ids in the rows that a check of `sql/checks` finds: the first column, usually of sessions."""
+        return [str(row[0]) for row in self._rows(check.read_text("utf-8"))]
+
     def last_success(self, command: str) -> int | None:
         """The start (µs) of the last successful run of a command, its flow included, else of the first run of all."""
         ((last,),) = self._rows(
@@ -108,14 +116,6 @@ class PublishedState:
             [command],
         )
         return None if last is None else int(last)
-
-    def merged_files(self) -> set[str]:
-        """The raw files that the published ledger names."""
-        return {file for (file,) in self._rows("SELECT file FROM sync.batches")}
-
-    def failed_ids(self, check: Path) -> list[str]:
-        """The ids in the rows that a check of `sql/checks` finds: the first column, usually of sessions."""
-        return [str(row[0]) for row in self._rows(check.read_text("utf-8"))]
 
     def failing_checks(self) -> dict[str, int] | None:
         """The checks that fail in published rows, with the number of rows; None if no check has run."""
