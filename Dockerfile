@@ -8,7 +8,8 @@ ENV PIP_NO_CACHE_DIR=1 \
 
 WORKDIR /app
 COPY requirements/product.txt requirements/product.txt
-RUN python -m pip install --require-hashes --requirement requirements/product.txt
+# The lock is complete; with dependencies, pip would look for an unlocked `sqlalchemy[asyncio]`.
+RUN python -m pip install --no-deps --require-hashes --requirement requirements/product.txt
 
 COPY LICENSE NOTICE ./
 COPY src src

@@ -160,7 +160,7 @@ def test_a_schedule_ends_with_its_server(
     source: EmulatorServer, tmp_path: Path, schedules: Schedules
 ) -> None:
     """One that it has started itself does not come back: the supervisor of the schedule starts both again."""
-    given = environment(source, PREFECT_HOME=str(tmp_path / "prefect"), PREFECT_CLIENT_MAX_RETRIES="0")
+    given = environment(source, PREFECT_HOME=str(tmp_path / "prefect"))
     served = schedules.start(tmp_path / "warehouse", given)
     wait_until(lambda: "Served" in (tmp_path / "warehouse.log").read_text())
     for one in served.children(recursive=True):
@@ -173,10 +173,10 @@ def test_a_schedule_ends_with_its_server(
 def test_a_schedule_waits_for_a_server_that_is_restarted(
     source: EmulatorServer, tmp_path: Path, schedules: Schedules
 ) -> None:
-    """It says so in one line, and goes on when the server is back."""
+    """It says so, and goes on when the server is back. It can be stopped while it waits."""
     port = free_port()
     server = {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
-    given = environment(source, **server, PREFECT_CLIENT_MAX_RETRIES="0")
+    given = environment(source, **server, PREFECT_CLIENT_MAX_RETRIES="0")  # else it takes minutes
 
     def start() -> subprocess.Popen[bytes]:
         arguments = ("server", "start", "--host", "127.0.0.1", "--port", str(port))
@@ -184,24 +184,27 @@ def test_a_schedule_waits_for_a_server_that_is_restarted(
         schedule_server.wait_until_up(server["PREFECT_API_URL"], started)
         return started
 
+    def waits() -> int:
+        return log.read_text().count("Trying again until it can be reached.")
+
     first = start()
     try:
         warehouse, log = tmp_path / "warehouse", tmp_path / "warehouse.log"
         served = schedules.start(warehouse, given)
         wait_until(lambda: runs(warehouse) > 0)
+        waited = waits()
     finally:
         child.stop(first)
-    wait_until(lambda: "Trying again until it can be reached." in log.read_text())
-    assert "Traceback" not in log.read_text().split("cannot be used")[0].split("Served")[-1]
+    wait_until(lambda: waits() > waited)
     before = runs(warehouse)
-    assert log.read_text().count("Trying again") == 1
     second = start()
     try:
         wait_until(lambda: runs(warehouse) > before)
         assert served.poll() is None
+        waited = waits()
     finally:
         child.stop(second)
-    wait_until(lambda: log.read_text().count("Trying again") == 2)
+    wait_until(lambda: waits() > waited)
     served.send_signal(signal.SIGTERM)  # while it waits
     assert served.wait() == 0
 

@@ -7,6 +7,7 @@ import contextlib
 import io
 import logging
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,10 +34,15 @@ from vapi_sessions.core.timestamps import to_datetime
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.operations.schedule_server import check_server
 
-#: Loggers of Prefect that tell nothing new, unless the user has chosen a level: each run logs for itself, and we report that a server
+#: Loggers that tell nothing new, unless the user wants debugging: each run logs for itself, and we report that a server
 #: cannot be reached.
-_QUIET: Final = {"prefect.runner": logging.WARNING, "prefect.FlowRunCancellingObserver": logging.CRITICAL}
-#: A server that fails so soon (seconds) after the runner has started again is not the reason.
+_QUIET: Final = {
+    "prefect.runner": logging.WARNING,
+    "prefect.FlowRunCancellingObserver": logging.CRITICAL,
+    "asyncio": logging.CRITICAL,  # a callback of that observer fails when the server is lost
+}
+#: So many failures in a row, each so soon (seconds) after the start, are tried again. A busy machine can cause one.
+_MOST: Final = 3
 _SOON: Final = 60.0
 #: Seconds between two attempts to reach a server that has gone.
 _PAUSE: Final = 10.0
@@ -74,33 +80,38 @@ def run(
     Raises ConfigurationError if the server was ours and has ended.
     """
     for logger, level in _QUIET.items():
-        if logging.getLogger(logger).getEffectiveLevel() == logging.INFO:
+        if logging.getLogger(logger).getEffectiveLevel() >= logging.INFO:
             logging.getLogger(logger).setLevel(level)
     terminate = signal.getsignal(signal.SIGTERM)
-    again = False
+    served, failures = threading.Event(), 0
     while True:
         began = time.monotonic()
         try:
             # Prefect prints the failures that it has counted to stdout.
             with contextlib.redirect_stdout(io.StringIO()):
-                asyncio.run(_serve(name, deployments, say, again=again))
+                asyncio.run(_serve(name, deployments, say, served))
         except (KeyboardInterrupt, asyncio.CancelledError):
             return
-        except Exception:
+        except Exception as error:
+            failures = failures + 1 if time.monotonic() - began < _SOON else 1
             reason = _unreachable()
-            if reason is None and time.monotonic() - began < _SOON:
+            if reason is None and failures > _MOST:
                 raise
             say(
-                f"{reason or 'The connection to the Prefect server was lost.'} Trying again until it can be reached."
+                f"{reason or f'Prefect failed ({type(error).__name__}).'} Trying again until it can be reached."
             )
             signal.signal(signal.SIGTERM, terminate)  # the runner's would use a loop that has ended
-            while _unreachable() is not None:
-                if server_ended():
-                    raise ConfigurationError(
-                        "Prefect's server has ended.", "Start the schedule again."
-                    ) from None
-                time.sleep(_PAUSE)
-        again = True
+            _wait(server_ended)
+
+
+def _wait(server_ended: Callable[[], bool]) -> None:
+    """Wait until the server can be used again. Raises ConfigurationError if it has ended and was ours."""
+    while True:
+        if server_ended():
+            raise ConfigurationError("Prefect's server has ended.", "Start the schedule again.") from None
+        time.sleep(_PAUSE)
+        if _unreachable() is None:
+            return
 
 
 def _unreachable() -> str | None:
@@ -113,7 +124,7 @@ def _unreachable() -> str | None:
 
 
 async def _serve(
-    name: str, deployments: Sequence[Deployment], say: Callable[[str], None], *, again: bool
+    name: str, deployments: Sequence[Deployment], say: Callable[[str], None], served_before: threading.Event
 ) -> None:
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
 
@@ -132,7 +143,7 @@ async def _serve(
     }
     async with get_client() as client:
         await _end_killed_runs(client, list(served))
-        if not again:
+        if not served_before.is_set():
             at_once = [deployment_id for deployment_id, one in served.items() if one.now]
             for place, deployment_id in enumerate(at_once):
                 moment = datetime.now(UTC) + timedelta(milliseconds=place)  # they run in this order
@@ -142,6 +153,7 @@ async def _serve(
             say("Served until this command ends:")
             for one in deployments:
                 say(f"  {one.flow.name}/{name}: {one.told}")
+            served_before.set()
         dropping = asyncio.create_task(_drop_outdated(client, list(served)))
         try:
             await runner.start()

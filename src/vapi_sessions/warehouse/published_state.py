@@ -118,6 +118,14 @@ class PublishedState:
         sql = "SELECT outcome FROM sync.runs WHERE split_part(command, ' ', 1) IN ('sync', 'backfill') ORDER BY started_at DESC"
         return [outcome for (outcome,) in self._rows(sql)]
 
+    def merged_files(self) -> set[str]:
+        """The raw files that the published ledger names."""
+        return {file for (file,) in self._rows("SELECT file FROM sync.batches")}
+
+    def failed_ids(self, check: Path) -> list[str]:
+        """The ids in the rows that a check of `sql/checks` finds: the first column, usually of sessions."""
+        return [str(row[0]) for row in self._rows(check.read_text("utf-8"))]
+
     def last_success(self, command: str) -> int | None:
         """When the last successful run of a command, its flow included, began, or else the first successful run of all; µs."""
         ((last,),) = self._rows(
@@ -139,14 +147,6 @@ class PublishedState:
             f"SELECT {command}, epoch_us(max(finished_at)) {ended} AND outcome = 'done' GROUP BY 1 ORDER BY 1"
         )
         return RunHistory(last, dict(successes), pruned(self.facts) + totals(self._rows))
-
-    def merged_files(self) -> set[str]:
-        """The raw files that the published ledger names."""
-        return {file for (file,) in self._rows("SELECT file FROM sync.batches")}
-
-    def failed_ids(self, check: Path) -> list[str]:
-        """The ids in the rows that a check of `sql/checks` finds: the first column, usually of sessions."""
-        return [str(row[0]) for row in self._rows(check.read_text("utf-8"))]
 
     def failing_checks(self) -> dict[str, int] | None:
         """The checks that fail in published rows, with the number of rows; None if no check has run."""
