@@ -83,6 +83,7 @@ def _text(option: str, moment: object) -> str | None:
 
 if __name__ == "__main__":
     _shared.command(
+        "sync",
         lambda: settings(*arguments(sys.argv[1:])),
         lambda: backfill_flow(*(to_datetime(parse(text)) for text in sys.argv[1:])),
     )

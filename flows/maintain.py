@@ -64,4 +64,4 @@ def settings() -> Settings:
 
 
 if __name__ == "__main__":
-    _shared.command(settings, maintain_flow)
+    _shared.command("maintain", settings, maintain_flow)

@@ -77,4 +77,4 @@ def settings() -> Settings:
 
 
 if __name__ == "__main__":
-    _shared.command(settings, reconcile_flow)
+    _shared.command("reconcile", settings, reconcile_flow)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,10 +32,20 @@ _LONGEST: Final = 2_000
 # A scheduled run ends with the schedule that started it: its process imports this module first, and would otherwise wait for ever
 # for a Prefect server that has ended too. Does nothing in a process that no schedule started.
 child.follow_parent()
-# The message of a task's state is also logged as "Finished in state …", without a repr of the state and an empty traceback.
-logging.getLogger("prefect.task_runs").addFilter(
-    lambda record: not record.getMessage().startswith("Task run failed with state:")
-)
+
+
+def _of_interest(record: logging.LogRecord) -> bool:
+    """Drop a message that is also logged as "Finished in state …", without a repr of the state and an empty traceback.
+
+    Windows that were left because the run was stopped are no errors beside the one that stopped it.
+    """
+    message = record.getMessage()
+    if message.startswith("Finished in state Cancelled"):
+        record.levelno, record.levelname = logging.INFO, "INFO"
+    return not message.startswith("Task run failed with state:")
+
+
+logging.getLogger("prefect.task_runs").addFilter(_of_interest)
 #: How the work of the last flow run in this process ended: with an error of ours, or None. Empty until then.
 _ended: list[VapiSessionsError | None] = []
 
@@ -99,10 +110,12 @@ def warn(settings: Settings) -> None:
         get_run_logger().warning("%s", plain(doubt))
 
 
-def command(settings: Callable[[], Settings], run: Callable[[], object]) -> NoReturn:
-    """`python flows/….py`: run the flow once, and end with the messages and exit codes of `vapi-sessions`."""
+def command(name: str, settings: Callable[[], Settings], run: Callable[[], object]) -> NoReturn:
+    """`python flows/….py`: run the flow once, and end with the messages and exit codes of `vapi-sessions NAME`."""
+    from vapi_sessions.cli import options
     from vapi_sessions.cli.app import end_with
 
+    options.current = options.GlobalOptions(command=name)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     end_with(lambda: schedule.run_now(settings(), lambda: run_once(run)))
 
@@ -122,6 +135,16 @@ def run_once(run: Callable[[], object]) -> None:
         print_warning(f"Prefect could not record how this run ended ({type(error).__name__}).")
         if _ended[0] is not None:
             raise _ended[0] from None
+    except BaseException as interrupt:
+        _forget_frames(interrupt)
+        raise
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Prefect keeps the interruption until the process ends, and its frames the run and its database, which would be reported as leaks."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def no_arguments() -> None:

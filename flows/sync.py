@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.states import Cancelled
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from vapi_sessions.operations import run_report
@@ -46,7 +47,12 @@ def plan(run_id: str) -> Any:
 @task(name="fetch window", task_run_name="fetch window {number} of {windows} ({bounds})", **_TASK)
 def fetch_window(number: int, bounds: str, windows: int, run_id: str) -> Any:
     """Read one window completely; returns how many sessions it held. `number` from 1."""
-    return _shared.as_state(lambda: _runs[run_id].fetch(number - 1))
+    return _shared.as_state(lambda: _fetch(_runs[run_id], number - 1))
+
+
+def _fetch(run: Run, index: int) -> Any:
+    sessions = run.fetch(index)
+    return Cancelled(message="The run was stopped.") if run.stopping.is_set() else sessions
 
 
 @task(name="merge", task_run_name="merge", **_TASK)
@@ -132,4 +138,4 @@ def settings() -> Settings:
 
 
 if __name__ == "__main__":
-    _shared.command(settings, sync_flow)
+    _shared.command("sync", settings, sync_flow)

@@ -6,6 +6,9 @@ import dataclasses
 import fcntl
 import logging
 import os
+import threading
+import types
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,6 +102,39 @@ def test_only_errors_of_our_work_are_logged_with_a_traceback() -> None:
     assert traceback_of_an_error()
     flows.flow_state(lambda: flows.completed(""))
     assert not traceback_of_an_error()
+
+
+def test_an_interruption_lets_go_of_the_run() -> None:
+    """Prefect keeps the interruption; DuckDB reports objects that are alive at the end of the process as leaks."""
+    flows = load_flow("shared")
+    kept: list[weakref.ref[object]] = []
+
+    def run() -> None:
+        database = threading.Event()
+        kept.append(weakref.ref(database))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as interrupt:
+        flows.run_once(run)
+    assert interrupt.value.__traceback__ is not None
+    assert kept[0]() is None
+
+
+def test_windows_that_a_stopped_run_left_are_cancelled_and_no_errors() -> None:
+    """What stopped the run is the only error in the log."""
+    flows = load_flow("sync")
+    stopped = threading.Event()
+    run = types.SimpleNamespace(fetch=lambda index: 7 + index, stopping=stopped)
+    assert flows._fetch(run, 1) == 8
+    stopped.set()
+    state = flows._fetch(run, 1)
+    assert (state.is_cancelled(), state.message) == (True, "The run was stopped.")
+    logger = logging.getLogger("prefect.task_runs")
+    record = logger.makeRecord("x", logging.ERROR, "x", 1, "Finished in state %s", (state,), None)
+    assert logger.filter(record)
+    assert record.levelname == "INFO"
+    repeated = logger.makeRecord("x", logging.ERROR, "x", 1, "Task run failed with state: %s", (state,), None)
+    assert not logger.filter(repeated)
 
 
 @pytest.mark.parametrize(
