@@ -95,7 +95,8 @@ class FlowProgress(LogProgress):
 class Page:
     """The run's page in Prefect: its name, its progress and its artifacts. A context manager around the run.
 
-    `key` begins the artifacts' keys; set it before the first artifact. Outside of a flow run nothing is sent.
+    `key` begins the artifacts' keys. It is set once the warehouse's organisation is known; before, no progress is shown.
+    Outside of a flow run nothing is sent.
     """
 
     def __init__(
@@ -154,8 +155,9 @@ class Page:
 
     def _create(self, kind: str, what: str, data: str, description: str) -> None:
         if self._run is not None:
-            request = self._artifact(kind, what, data, description)
-            self._jobs.put(lambda client: client.create_artifact(request))
+            self._jobs.put(
+                lambda client: client.create_artifact(self._artifact(kind, what, data, description))
+            )
 
     def _artifact(self, kind: str, what: str, data: str | float, description: str) -> ArtifactCreate:
         return ArtifactCreate(
@@ -173,9 +175,7 @@ class Page:
                 while (job := self._next()) is not None:
                     try:
                         job(client)
-                    except (
-                        Exception
-                    ) as error:  # of Prefect, of its HTTP client, or an answer that cannot be read
+                    except Exception as error:
                         self._complain(_reason(error))
         except Exception as error:  # settings that allow no client
             self._complain(_reason(error))
@@ -189,7 +189,7 @@ class Page:
     def _update_progress(self, client: SyncPrefectClient, ended: bool = False) -> None:
         """Show the progress. A run that ends before the first update leaves none."""
         percent, text = self._progress.percent, self._progress.text
-        if percent is None or (self._progress_id is None and ended):
+        if percent is None or not self.key or (self._progress_id is None and ended):
             return
         if ended:
             percent = 100.0

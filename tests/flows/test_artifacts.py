@@ -74,7 +74,8 @@ def test_the_progress_of_a_failed_run_stays_where_it_was(log: logging.Logger) ->
     progress = flows.FlowProgress(log)
 
     def fail() -> None:
-        with flows.Page(progress, log, flow_run_id=RUN, every=0.002):
+        with flows.Page(progress, log, flow_run_id=RUN, every=0.002) as page:
+            page.key = "key"
             progress.planned(1, 10)
             progress.read(4)
             while not api.of("progress"):
@@ -109,6 +110,7 @@ def test_an_api_that_refuses_fails_nothing_and_is_told_once(
     progress = flows.FlowProgress(log)
     with ScriptedServer(behaviour) as server, using(f"{server.url}/api"):
         with flows.Page(progress, log, flow_run_id=RUN, every=0.01, patience=patience) as page:
+            page.key = "key"
             progress.planned(1, 10)
             page.rename("a name")
             page.table("windows", [], "Windows.")

@@ -6,6 +6,7 @@ import dataclasses
 import fcntl
 import logging
 import os
+import sys
 import threading
 import types
 import weakref
@@ -16,7 +17,9 @@ import pytest
 
 from constants import KEY
 from vapi_sessions.errors import SourceRefusedError, WarehouseBusyError
+from vapi_sessions.operations.progress import Progress
 from vapi_sessions.operations.schedule import load_flow
+from vapi_sessions.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -215,3 +218,26 @@ def test_the_figures_of_a_maintenance_are_its_fields() -> None:
         "freed": "0.5",
         "names": "('a', 'b')",
     }
+
+
+def test_a_maintenance_is_completed_with_its_figures(
+    monkeypatch: pytest.MonkeyPatch, warehouse: Path
+) -> None:
+    """It gets the settings of the environment, and a progress that logs."""
+    from prefect.logging import disable_run_logger
+
+    @dataclasses.dataclass
+    class Done:
+        snapshots_removed: int
+
+    def maintain(settings: Settings, *, progress: Progress) -> Done:
+        assert settings.warehouse == warehouse
+        progress.say("removing")
+        return Done(3)
+
+    module = types.ModuleType("maintain")
+    monkeypatch.setattr(module, "maintain", maintain, raising=False)
+    monkeypatch.setitem(sys.modules, "vapi_sessions.operations.maintain", module)
+    with disable_run_logger():
+        state = load_flow("maintain").maintain_flow.fn()
+    assert (state.name, state.message) == ("Completed", "snapshots removed 3")

@@ -103,21 +103,17 @@ def test_a_retention_that_hides_history_is_told_once(world: World) -> None:
 
 
 def test_a_since_before_a_retention_is_told(world: World) -> None:
-    """One after it is not."""
+    """One after it is not, nor history that nothing hides: then no session is older."""
     old, young = world.ago(days=9), world.ago(days=2)
-    world.insert(1, lambda _: (old, old))
     world.insert(1, lambda _: (young, young))
     world.server.configure(retention_days=5, retention_style="flag")
-    assert world.sync(since=show(world.ago(days=1))).retained_from is None
-    assert world.sync(since=show(world.ago(days=8))).retained_from == young
-
-
-def test_history_that_nothing_hides_raises_no_concern(world: World) -> None:
-    """A source with a retention and no session beyond it."""
-    world.insert(1, lambda _: (world.ago(days=2), world.ago(days=2)))
-    world.server.configure(retention_days=5, retention_style="flag")
-    summary = world.sync(since=show(world.ago(days=8)))
-    assert (summary.retained_from, run_report.concerns(summary)) == (None, [])
+    settings, environment = world.settings(since=show(world.ago(days=8))), world.environment()
+    with sync.Run(settings, environment=environment) as run:
+        assert run.plan().retained_from is None
+        world.insert(1, lambda _: (old, old))
+        assert run.plan().retained_from == young
+    with sync.Run(world.settings(since=show(world.ago(days=1))), environment=environment) as run:
+        assert run.plan().retained_from is None
 
 
 def test_the_windows_of_a_run_become_rows(world: World) -> None:
