@@ -57,7 +57,7 @@ def write(level: Level, event: str, message: str, *, text: str | None = None, **
     if style.as_json:
         _write_line(json_line(level, event, message, **fields))
     elif text != "":
-        print(message if text is None else text, file=sys.stderr, flush=True)
+        print(plain(message) if text is None else text, file=sys.stderr, flush=True)
 
 
 def json_line(level: Level, event: str, message: str, **fields: object) -> str:
