@@ -35,7 +35,7 @@ def maintain_flow() -> Any:
 
 
 def _maintain(settings: Settings) -> Any:
-    from vapi_sessions.operations.maintain import maintain  # type: ignore[import-untyped, unused-ignore]
+    from vapi_sessions.operations.maintain import maintain
 
     logger = get_run_logger()
     _shared.warn(settings)

@@ -148,8 +148,6 @@ def test_a_flow_on_a_locked_warehouse_is_skipped(name: str, parameters: list[str
     """Neither a failure nor a success. The message names the other process; the result raises the error with exit code 5."""
     from prefect.logging import disable_run_logger
 
-    if name == "maintain":
-        pytest.importorskip("vapi_sessions.operations.maintain")
     flow = getattr(load_flow(name), f"{name}_flow")
     warehouse.mkdir()
     with (warehouse / ".lock").open("w") as lock, disable_run_logger():

@@ -58,7 +58,7 @@ def write(level: Level, event: str, message: str, *, text: str | None = None, **
     if style.as_json:
         _write_line(json_line(level, event, message, **fields))
     elif text != "":
-        print(as_called(message if text is None else text), file=sys.stderr, flush=True)
+        print(as_called(plain(message) if text is None else text), file=sys.stderr, flush=True)
 
 
 def json_line(level: Level, event: str, message: str, **fields: object) -> str:
