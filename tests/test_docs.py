@@ -26,7 +26,7 @@ BEGINNINGS: Final = (ROOT, ROOT / "src" / "vapi_sessions", ROOT / "requirements"
 #: Paths of a warehouse, of an environment, and of the reader's own.
 ELSEWHERE: Final = re.compile(
     r"\./|\.venv/|warehouse/|raw/|parquet/|staging/|path/to|\._x|"
-    r"(index|vapi|store)\.duckdb$|(damaged|suppression|openapi)\.json$"
+    r"(index|vapi|store)\.duckdb$|(damaged|running|suppression|openapi)\.json$"
 )
 SUFFIXES: Final = (".py", ".sql", ".tsv", ".md", ".toml", ".txt", ".json", ".ipynb")
 #: Names that look like a module of ours: the key of raw/'s footers.

@@ -20,6 +20,7 @@ from vapi_sessions.operations.progress import Silent
 from vapi_sessions.operations.running import Reported, Running, running
 from vapi_sessions.operations.status import status
 from vapi_sessions.warehouse.layout import Layout, is_locked, writer_lock
+from vapi_sessions.warehouse.reader import connect
 from worlds import World
 
 
@@ -166,3 +167,11 @@ def test_looking_whether_a_run_is_writing_refuses_no_run(layout: Layout) -> None
     with writer_lock(layout):
         pass
     timer.join()
+
+
+def test_readers_of_an_unpublished_warehouse_are_told_of_the_run(layout: Layout) -> None:
+    """Rather than to sync first."""
+    with writer_lock(layout), pytest.raises(ConfigurationError, match="A run is writing to it"):
+        connect(layout.root)
+    with pytest.raises(ConfigurationError, match="Run vapi-sessions sync first"):
+        connect(layout.root)

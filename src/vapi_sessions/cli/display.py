@@ -144,10 +144,10 @@ class Lines(Tally):
         self._thread.join()
 
     def planned(self, windows: int, sessions: int) -> None:
-        """Print the totals."""
+        """Print the totals of a run that reads in windows. Others say nothing unless they take long."""
         super().planned(windows, sessions)
-        within = f" in {counted(windows, 'window')}" if windows else ""
-        self.say(f"{counted(sessions, 'session')} to read{within}")
+        if windows:
+            self.say(f"{counted(sessions, 'session')} to read in {counted(windows, 'window')}")
 
     def read(self, sessions: int) -> None:
         """Count, and print if it is time."""

@@ -13,10 +13,10 @@ from typing import Final
 from vapi_sessions.operations.speed import Speed
 
 #: Bytes of JSON that a warehouse without an earlier sync is assumed to receive, load and publish per second. Loading and publishing
-#: were measured on two shared, busy cores; plain sessions on idle cores are up to three times as fast.
+#: take 18 and 50 MB per second of processor time on a shared core; some of a core is usually taken by others.
 RECEIVING: Final = 25e6
-LOADING: Final = 6e6
-PUBLISHING: Final = 18e6
+LOADING: Final = 11e6
+PUBLISHING: Final = 36e6
 #: Seconds to start the program, to open the warehouse and to close it.
 STARTING: Final = 1.0
 #: Seconds of a publication, however little changed.

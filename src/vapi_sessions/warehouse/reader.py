@@ -17,7 +17,7 @@ from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
 from vapi_sessions.warehouse import migrations, query_data
 from vapi_sessions.warehouse.database_errors import database_errors, published_errors
 from vapi_sessions.warehouse.descriptions import comments
-from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.layout import Layout, is_locked
 from vapi_sessions.warehouse.views import files_of, rows_of, view_of
 
 if TYPE_CHECKING:
@@ -88,7 +88,9 @@ def _attached(layout: Layout) -> duckdb.DuckDBPyConnection:
     if not found:
         raise ConfigurationError(
             f"There is no published warehouse in {layout.root}.",
-            "Run vapi-sessions sync first, or give another directory.",
+            "A run is writing to it: wait until it has published something; vapi-sessions status shows its progress."
+            if is_locked(layout)
+            else "Run vapi-sessions sync first, or give another directory.",
         )
     db = duckdb.connect(config={"autoinstall_known_extensions": "false"})
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -42,11 +43,7 @@ def verify(
     )
     with display("verify") as progress:
         done = run(settings, deep=deep, everything=everything, progress=progress)
-    shown = done.findings if everything else done.findings[:NAMED]
-    for finding in shown:
-        _print_finding(finding)
-    if more := len(done.findings) - len(shown):
-        print(and_more(more))
+    print_findings(done.findings, everything=everything)
     if unreadable := describe(done.unreadable, everything=everything):
         print(as_called(plain(f"warning: {unreadable}")))
     how, sessions = "row by row" if deep else "by counts", counted(done.sessions, "session")
@@ -63,6 +60,15 @@ def verify(
         sessions=done.sessions,
         complete_until=show(done.until),
     )
+
+
+def print_findings(findings: Sequence[Finding], *, everything: bool) -> None:
+    """Each with its sessions and its remedy; only the first ones, unless `everything` is to be shown."""
+    shown = findings if everything else findings[:NAMED]
+    for finding in shown:
+        _print_finding(finding)
+    if more := len(findings) - len(shown):
+        print(and_more(more))
 
 
 def _print_finding(finding: Finding) -> None:
