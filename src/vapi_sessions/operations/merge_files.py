@@ -68,15 +68,20 @@ def _groups(
 ) -> Iterator[list[SmallFile]]:
     """The files to merge. Footers are read only where size and number allow a merge."""
     files = [(path, path.stat().st_size) for path in raw.files(layout.raw)]
-    small = groupby(files, key=lambda one: one[0].name in published and one[1] < raw_merging.SMALL)
-    for mergeable, run in small:
+    newest = max((path for path, _ in files if path.name in published), default=None)
+    for mergeable, run in groupby(
+        files, key=lambda one: one[0].name in published and one[1] < raw_merging.SMALL
+    ):
         if not mergeable:
             continue
         candidates = [SmallFile(path, size, published[path.name].observations) for path, size in run]
-        if any(True for _ in raw_merging.groups(candidates)):
-            for whole, stretch in groupby((_described(one, warn) for one in candidates), key=bool):
-                if whole:
-                    yield from raw_merging.groups(one for one in stretch if one is not None)
+        last = candidates[-1].path == newest
+        if not any(True for _ in raw_merging.groups(candidates, last=last)):
+            continue
+        for whole, stretch in groupby((_described(one, warn) for one in candidates), key=bool):
+            if whole:
+                found = [one for one in stretch if one is not None]
+                yield from raw_merging.groups(found, last=last and found[-1].path == newest)
 
 
 def _described(file: SmallFile, warn: Callable[[str], None]) -> SmallFile | None:
