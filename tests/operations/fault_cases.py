@@ -51,6 +51,17 @@ TIGHTEN: Final = [
     "publish.snapshot_drafted",
     "tighten.published",
 ]
+#: While small raw files are merged.
+MAINTAIN: Final = [
+    "raw.written",
+    "raw.renamed",
+    "maintain.raw_written",
+    "maintain.swapped",
+    "maintain.raw_removed",
+    "maintain.raw_removed:3",
+    "publish.views_renamed",
+    "maintain.by_product_removed",
+]
 TAKE_OVER: Final = [
     "take_over.published",
     "merge.committed",
