@@ -23,6 +23,7 @@ COMMANDS: Final = (
     "verify",
     "rebuild",
     "forget",
+    "maintain",
     "demo",
     "schedule",
     "emulate",
