@@ -241,11 +241,12 @@ def test_no_repr_and_no_error_shows_the_key() -> None:
 def test_a_number_of_hours_or_a_duration(monkeypatch: pytest.MonkeyPatch, given: str, hours: float) -> None:
     """How long snapshots are kept."""
     monkeypatch.setenv("VAPI_KEEP_HOURS", given)
-    assert load_settings().keep_hours == hours * timestamps.HOUR
+    assert load_settings().keep_hours == hours * HOUR
 
 
 @pytest.mark.parametrize(
-    ("variable", "given"), [("VAPI_KEEP_HOURS", "soon"), ("VAPI_KEEP_HOURS", "-1"), ("VAPI_KEEP_SNAPSHOTS", "0")]
+    ("variable", "given"),
+    [("VAPI_KEEP_HOURS", "soon"), ("VAPI_KEEP_HOURS", "-1"), ("VAPI_KEEP_SNAPSHOTS", "0")],
 )
 def test_what_cannot_be_kept_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, given: str) -> None:
     """The message names the variable."""
