@@ -264,3 +264,23 @@ def test_no_repr_and_no_error_shows_the_key() -> None:
     assert KEY not in str(load_settings(api_key=KEY))
     assert KEY not in str(refusal(api_key=KEY, concurrency=0))
     assert KEY not in str(refusal(api_key=[KEY]))
+
+
+@pytest.mark.parametrize(
+    ("given", "hours"), [("1", 1.0), ("0.5", 0.5), ("90m", 1.5), ("7d", 168.0), (" 36 ", 36.0)]
+)
+def test_a_number_of_hours_or_a_duration(monkeypatch: pytest.MonkeyPatch, given: str, hours: float) -> None:
+    """How long snapshots are kept."""
+    monkeypatch.setenv("VAPI_KEEP_HOURS", given)
+    assert load_settings().keep_hours == hours * HOUR
+
+
+@pytest.mark.parametrize(
+    ("variable", "given"),
+    [("VAPI_KEEP_HOURS", "soon"), ("VAPI_KEEP_HOURS", "-1"), ("VAPI_KEEP_SNAPSHOTS", "0")],
+)
+def test_what_cannot_be_kept_is_refused(monkeypatch: pytest.MonkeyPatch, variable: str, given: str) -> None:
+    """The message names the variable."""
+    monkeypatch.setenv(variable, given)
+    with pytest.raises(ConfigurationError, match=variable):
+        load_settings()

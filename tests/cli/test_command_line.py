@@ -24,6 +24,7 @@ COMMANDS: Final = (
     "export",
     "rebuild",
     "forget",
+    "maintain",
     "demo",
     "emulate",
 )

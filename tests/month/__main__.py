@@ -17,9 +17,12 @@ parser.add_argument(
 )
 parser.add_argument("--sessions", type=int, default=500, help="history before the first run (500)")
 parser.add_argument("--keep-hours", default="24", help="VAPI_KEEP_HOURS (24)")
+parser.add_argument("--hours", default="0-24", help="of the day, in which runs start (0-24)")
 parser.add_argument("--every", type=int, default=1, help="print every n-th day (1)")
 given = parser.parse_args()
-rhythm = Rhythm(given.minutes, given.changes, given.sessions, given.keep_hours)
+rhythm = Rhythm(
+    given.minutes, given.changes, given.sessions, given.keep_hours, range(*map(int, given.hours.split("-")))
+)
 with tempfile.TemporaryDirectory(prefix="month-") as place:
     print(HEADINGS, flush=True)
     for day in lived(Path(place) / "warehouse", rhythm, given.days):

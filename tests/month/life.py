@@ -33,12 +33,13 @@ _BEGIN: Final = parse("2026-03-01")
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """`minutes` between runs, `changes` at the source before each (by day), `sessions` before the first."""
+    """`minutes` between runs, `changes` at the source before each (by day), `sessions` before the first. `hours`: in which runs start."""
 
     minutes: int = 15
     changes: float = 8
     sessions: int = 500
     keep_hours: str = "24"
+    hours: range = range(24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,6 @@ class Day:
     space: Space
     most_bytes: int
     most_snapshots: int
-    views_bytes: int
     batches: int
     ledger_rows: int
     memory_bytes: int
@@ -82,7 +82,7 @@ def lived(warehouse: Path, rhythm: Rhythm, days: int) -> Iterator[Day]:
             midnight = _BEGIN + (number - 1) * DAY
             quiet: list[float] = []
             most = snapshots = 0
-            for minute in range(0, 24 * 60, rhythm.minutes):
+            for minute in range(60 * rhythm.hours.start, 60 * rhythm.hours.stop, rhythm.minutes):
                 source.now = max(source.now, midnight + minute * MINUTE)
                 if minute // 60 not in NIGHT:
                     owed += rhythm.changes
@@ -95,7 +95,7 @@ def lived(warehouse: Path, rhythm: Rhythm, days: int) -> Iterator[Day]:
                 runs += 1
                 if minute == 3 * 60:
                     _nightly(settings, environment, weekly=number % 7 == 0)
-                if minute % 60 == 0:
+                if minute % 60 < rhythm.minutes:
                     size = _space(warehouse)
                     most, snapshots = max(most, size.total_bytes), max(snapshots, size.snapshots)
             yield _day(number, runs, warehouse, most, snapshots, statistics.median(quiet or [0.0]))
@@ -135,7 +135,6 @@ def _day(number: int, runs: int, warehouse: Path, most: int, snapshots: int, qui
         space=_space(warehouse),
         most_bytes=most,
         most_snapshots=snapshots,
-        views_bytes=(warehouse / "vapi.duckdb").stat().st_size,
         batches=batches,
         ledger_rows=ledger_rows,
         memory_bytes=psutil.Process().memory_info().rss,

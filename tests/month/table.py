@@ -26,7 +26,7 @@ def line(day: Day) -> str:
         f"{size.raw_files}",
         f"{size.raw_bytes / 1e6:.1f}",
         f"{size.index_bytes / 1e6:.1f}",
-        f"{day.views_bytes / 1e6:.1f}",
+        f"{size.views_bytes / 1e6:.1f}",
         f"{day.most_snapshots}",
         f"{day.batches}",
         f"{day.ledger_rows:,}",

@@ -53,6 +53,17 @@ TIGHTEN: Final = [
 ]
 #: In `tests/warehouse/test_migrations.py`.
 MIGRATE: Final = ["migrate.changed"]
+#: While small raw files are merged.
+MAINTAIN: Final = [
+    "raw.written",
+    "raw.renamed",
+    "maintain.raw_written",
+    "maintain.swapped",
+    "maintain.raw_removed",
+    "maintain.raw_removed:3",
+    "publish.views_renamed",
+    "maintain.by_product_removed",
+]
 TAKE_OVER: Final = [
     "take_over.published",
     "merge.committed",

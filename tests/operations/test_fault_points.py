@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from fault_cases import FORGET, MIGRATE, RUNS, TAKE_OVER, TIGHTEN
+from fault_cases import FORGET, MAINTAIN, MIGRATE, RUNS, TAKE_OVER, TIGHTEN
 
 import vapi_sessions
 from vapi_sessions.core import faultpoints
@@ -28,10 +28,11 @@ def test_declared_points_and_points_in_the_source_are_the_same() -> None:
 
 
 def test_a_test_kills_at_every_point() -> None:
-    """A run, a forget, a rewrite under a stricter policy, or a take-over."""
+    """A run, a forget, a merge of small files, a rewrite under a stricter policy, or a take-over."""
     cases = [
         *(point for _, point in RUNS),
         *FORGET,
+        *MAINTAIN,
         *TIGHTEN,
         *TAKE_OVER,
         *MIGRATE,

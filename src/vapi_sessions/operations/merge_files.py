@@ -43,10 +43,11 @@ def merge_small_files(
 
     Only inside the writer's lock, after recovery. A damaged file is left alone, with a warning. Raises WarehouseError.
     """
-    removed = _remove_replaced(index, layout)
+    files = raw.files(layout.raw)
+    removed = _remove_replaced(index, layout, files)
     published = index.published_batches()
     merged = into = 0
-    groups = list(_groups(layout, published, warn))
+    groups = list(_groups(files, published, warn))
     shown = index.shown_files(layout.published) if groups else set()
     for group in groups:
         if not shown.issuperset(file.path.name for file in group):
@@ -64,19 +65,24 @@ def merge_small_files(
 
 
 def _groups(
-    layout: Layout, published: Mapping[str, Batch], warn: Callable[[str], None]
+    paths: Sequence[Path], published: Mapping[str, Batch], warn: Callable[[str], None]
 ) -> Iterator[list[SmallFile]]:
     """The files to merge. Footers are read only where size and number allow a merge."""
-    files = [(path, path.stat().st_size) for path in raw.files(layout.raw)]
-    small = groupby(files, key=lambda one: one[0].name in published and one[1] < raw_merging.SMALL)
-    for mergeable, run in small:
+    files = [(path, path.stat().st_size if path.name in published else 0) for path in paths]
+    newest = max((path for path in paths if path.name in published), default=None)
+    for mergeable, run in groupby(
+        files, key=lambda one: one[0].name in published and one[1] < raw_merging.SMALL
+    ):
         if not mergeable:
             continue
         candidates = [SmallFile(path, size, published[path.name].observations) for path, size in run]
-        if any(True for _ in raw_merging.groups(candidates)):
-            for whole, stretch in groupby((_described(one, warn) for one in candidates), key=bool):
-                if whole:
-                    yield from raw_merging.groups(one for one in stretch if one is not None)
+        last = candidates[-1].path == newest
+        if not any(True for _ in raw_merging.groups(candidates, last=last)):
+            continue
+        for whole, stretch in groupby((_described(one, warn) for one in candidates), key=bool):
+            if whole:
+                found = [one for one in stretch if one is not None]
+                yield from raw_merging.groups(found, last=last and found[-1].path == newest)
 
 
 def _described(file: SmallFile, warn: Callable[[str], None]) -> SmallFile | None:
@@ -111,10 +117,9 @@ def _merge(index: Index, layout: Layout, group: Sequence[SmallFile], published: 
     raw_merging.remove(layout.raw, [path.name for path in paths])
 
 
-def _remove_replaced(index: Index, layout: Layout) -> int:
+def _remove_replaced(index: Index, layout: Layout, files: Sequence[Path]) -> int:
     """Remove files that the ledger does not know because a merged one, which it knows and which is whole, has their rows."""
     merged = index.merged_files()
-    files = raw.files(layout.raw)
     unknown = {path.name for path in files} - merged
     if not unknown:
         return 0

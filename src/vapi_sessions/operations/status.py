@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -151,7 +149,7 @@ def _read(warehouse: Path, *, now: int, runs: int, fields: int) -> tuple[Status,
         history = state.run_history()
         failing, unchecked = state.failing_checks(), state.unchecked_parts()
         unreadable, merged = state.unreadable(), state.merged_files()
-    watermark = ledger.watermark
+    watermark, taken = ledger.watermark, space(layout, facts)
     found = Status(
         warehouse=str(warehouse.resolve()),
         org_id=ledger.org_id,
@@ -175,12 +173,12 @@ def _read(warehouse: Path, *, now: int, runs: int, fields: int) -> tuple[Status,
         checks=failing,
         unchecked_parts=unchecked,
         bytes={
-            "index.duckdb": _size(layout.index),
-            "vapi.duckdb": _size(layout.published),
-            "raw": _size(layout.raw),
-            "parquet": _size(layout.parquet),
+            "index.duckdb": taken.index_bytes,
+            "vapi.duckdb": taken.views_bytes,
+            "raw": taken.raw_bytes,
+            "parquet": taken.snapshot_bytes,
         },
-        space=space(layout, facts),
+        space=taken,
         running=writing,
     )
     return found, history
@@ -206,16 +204,3 @@ def _first_sync(outcomes: Sequence[str], writing: Running | None) -> FirstSync |
     if not outcomes or "done" in outcomes:
         return None
     return "running" if outcomes[0] == "running" and writing is not None else "not finished"
-
-
-def _size(path: Path) -> int:
-    """Bytes on disk. A file that is linked into several snapshots counts once."""
-    if path.is_file():
-        return path.stat().st_size
-    seen: dict[int, int] = {}
-    for directory, _, names in os.walk(path):
-        for name in names:
-            with contextlib.suppress(FileNotFoundError):  # a run may remove files meanwhile
-                stat = Path(directory, name).lstat()
-                seen[stat.st_ino] = stat.st_size
-    return sum(seen.values())

@@ -23,7 +23,7 @@ from vapi_sessions.warehouse import raw
 
 #: A smaller file, in bytes, is merged with its neighbours.
 SMALL: Final = 1_000_000
-#: This many neighbours at least.
+#: This many neighbours at least, at the end of the directory, where more will come.
 AT_LEAST: Final = 16
 #: The most bytes of the files that become one.
 LARGEST: Final = 2_000_000
@@ -48,11 +48,11 @@ class SmallFile:
     kind: object = None
 
 
-def groups(files: Iterable[SmallFile]) -> Iterator[list[SmallFile]]:
-    """The neighbours that are worth merging, from a run of neighbouring small files.
+def groups(files: Iterable[SmallFile], *, last: bool) -> Iterator[list[SmallFile]]:
+    """The neighbours that are worth merging, from a run of neighbouring small files. `last`: whether later files can join the run.
 
-    None of them has more than half of the group's rows. So a row is in a file of twice as many rows after each merge, and is
-    written again at most log2(n) times.
+    While a group can still grow, none of its files has more than half of its rows. So a row is in a file of twice as many rows after
+    each merge, and is written again at most log2(n) times; and once more when the group is full.
     """
     group: list[SmallFile] = []
     for file in files:
@@ -63,17 +63,22 @@ def groups(files: Iterable[SmallFile]) -> Iterator[list[SmallFile]]:
             and sum(one.names for one in group) + file.names <= NAMES
         )
         if group and not fits:
-            yield from _worth_merging(group)
+            yield from _complete(group)
             group = []
         group.append(file)
-    yield from _worth_merging(group)
+    yield from _growing(group) if last else _complete(group)
 
 
-def _worth_merging(group: Sequence[SmallFile]) -> Iterator[list[SmallFile]]:
+def _complete(group: list[SmallFile]) -> Iterator[list[SmallFile]]:
+    if len(group) > 1:
+        yield group
+
+
+def _growing(group: list[SmallFile]) -> Iterator[list[SmallFile]]:
     while len(group) >= AT_LEAST:
         largest = max(range(len(group)), key=lambda n: group[n].rows)
         if 2 * group[largest].rows <= sum(file.rows for file in group):
-            yield list(group)
+            yield group
             return
         group = group[largest + 1 :]
 

@@ -49,6 +49,7 @@ class Space:
     raw_files: int
     raw_bytes: int
     index_bytes: int
+    views_bytes: int
     staging_bytes: int
     total_bytes: int
     data_bytes: int
@@ -58,18 +59,19 @@ class Space:
 
 def space(layout: Layout, facts: Mapping[str, str]) -> Space:
     """The space that a warehouse takes. `facts`: of `sync.state`. Takes no lock; files may go meanwhile."""
-    all_snapshots = snapshots(layout) if layout.parquet.is_dir() else []
-    current = layout.parquet / facts["snapshot"] if "snapshot" in facts else None
-    index, raw_bytes = _size(layout.index), _size(layout.raw)
+    sizes = {path.name: _size(path) for path in layout.root.iterdir()}
+    current = _size(layout.parquet / facts["snapshot"]) if "snapshot" in facts else 0
+    main = [sizes.get(path.name, 0) for path in (layout.raw, layout.index, layout.published)]
     return Space(
-        snapshots=len(all_snapshots),
-        snapshot_bytes=_size(layout.parquet),
+        snapshots=len(snapshots(layout)) if layout.parquet.is_dir() else 0,
+        snapshot_bytes=sizes.get(layout.parquet.name, 0),
         raw_files=len(raw.files(layout.raw)),
-        raw_bytes=raw_bytes,
-        index_bytes=index,
-        staging_bytes=_size(layout.staging),
-        total_bytes=_size(layout.root),
-        data_bytes=_data(layout, current),
+        raw_bytes=main[0],
+        index_bytes=main[1],
+        views_bytes=main[2],
+        staging_bytes=sizes.get(layout.staging.name, 0),
+        total_bytes=sum(sizes.values()),
+        data_bytes=sum(main) + current,
         growth_bytes_a_day=_growth(facts),
         left_over=_left_over(layout),
     )

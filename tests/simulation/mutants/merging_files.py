@@ -22,8 +22,8 @@ def removed_before_durable(planting: Planting) -> None:
     def merge(inner: Any, directory: Path, paths: Sequence[Path], *given: Any) -> Any:
         tables = {path: raw_merging.raw.read_table(path) for path in paths}
         names = {path: raw_merging.replaces(path) for path in paths}
-        raw_merging.remove(directory, [path.name for path in paths])
         planting.changed()
+        raw_merging.remove(directory, [path.name for path in paths])
         with (
             mock.patch.object(raw_merging.raw, "read_table", lambda path: tables.get(path) or _read(path)),
             mock.patch.object(raw_merging, "replaces", lambda path: names[path]),
