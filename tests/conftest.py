@@ -70,6 +70,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     _Checks.wanted = THOROUGH or item.get_closest_marker("checks") is not None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
+    """What several tests share has been checked, whichever of them comes first."""
+    before = _Checks.wanted
+    _Checks.wanted = before or fixturedef.scope != "function"
+    try:
+        return (yield)
+    finally:
+        _Checks.wanted = before
+
+
 class _Checks:
     """The checks after a publication, which can be left out."""
 

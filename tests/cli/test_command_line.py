@@ -23,6 +23,7 @@ COMMANDS: Final = (
     "report",
     "export",
     "rebuild",
+    "maintain",
     "forget",
     "maintain",
     "demo",

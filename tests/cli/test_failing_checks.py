@@ -11,6 +11,8 @@ from vapi_sessions.warehouse.index import Index
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 from verifying import plant
 
+pytestmark = pytest.mark.checks
+
 FINDS = "the check messages_of_sessions finds 1 row; see: "
 
 

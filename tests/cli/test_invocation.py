@@ -145,7 +145,10 @@ def test_every_hint_of_a_command_is_printed_with_it() -> None:
     help_of_the_program = {text for text in found if "Examples:" in text}
     assert len(help_of_the_program) == 1
     assert found - help_of_the_program == {
-        "Made by vapi-sessions demo, which replaces this directory each time.\n"  # a file
+        "Made by vapi-sessions demo, which replaces this directory each time.\n",  # a file
+        "A run is writing to it: see vapi-sessions status.",  # the remedies of an error
+        "Run vapi-sessions sync.",
+        "vapi-sessions sql",  # looked for in a line
     }
 
 

@@ -133,7 +133,7 @@ def test_a_signal_interrupts_a_sync_whose_requests_hang(
 IGNORES_THE_FIRST = """
 import threading
 from vapi_sessions.cli import signals
-with signals.listening(lambda: "first"):
+with signals.listening(lambda postponed: "first"):
     while True:
         try:
             print("ready", flush=True)

@@ -10,7 +10,7 @@ import command
 MISTAKES = [
     ("snyc", "No such command 'snyc'. Did you mean 'sync'?", ""),
     ("help snyc", "No such command 'snyc'. Did you mean 'sync'?", ""),
-    ("--versoin", "No such option: --versoin. Did you mean --version?", ""),
+    ("--versoin", "No such option: --versoin. Did you mean --verbose, --version?", ""),
     ("-x", "No such option: -x.", ""),
     ("--debug", "Missing command.", ""),
     ("--warehouse", "--warehouse needs a value.", ""),

@@ -210,8 +210,10 @@ def facts(tally: Tally, *, of: str) -> list[tuple[int, str]]:
             left is not None and found and (left or tally.phase_name != "publishing")
         ):  # views follow the parts
             found.append((1, f"{_short(left)} left"))
-        elif (taken := tally.phase_seconds) >= _LONG_PHASE and (
-            tally.phase_name == "publishing" or not tally.sessions_read
+        elif (
+            tally.phase_name
+            and (taken := tally.phase_seconds) >= _LONG_PHASE
+            and (tally.phase_name == "publishing" or not tally.sessions_read)
         ):
             found.append((1, _short(taken)))
     return found

@@ -54,7 +54,7 @@ AcceptSource = Annotated[
     bool,
     typer.Option(
         "--accept-source",
-        help="Continue a warehouse that was filled from another address: the same source has moved.",
+        help="Continue a warehouse that was filled from another address: the same source has moved (VAPI_ACCEPT_SOURCE).",
     ),
 ]
 Settle = Annotated[

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from vapi_sessions.cli import log, options
+from vapi_sessions.core.timestamps import DAY
 
 
 def schedule(
@@ -21,8 +22,12 @@ def schedule(
         typer.Option(metavar="ZONE", help="Time zone of the cron expression, such as Europe/Berlin."),
     ] = "UTC",
     reconcile_every: Annotated[
-        str, typer.Option(metavar="DURATION", help="Time between two runs of reconcile.")
-    ] = "24h",
+        str | None,
+        typer.Option(
+            metavar="DURATION",
+            help="Time between two runs of reconcile (VAPI_RECONCILE_EVERY; default: 24h).",
+        ),
+    ] = None,
     port: Annotated[
         int | None,
         typer.Option(
@@ -44,11 +49,13 @@ def schedule(
     from vapi_sessions.operations.schedule import serve
     from vapi_sessions.operations.schedule_timing import Timing
 
-    settings = options.command_settings(warehouse=warehouse, base_url=base_url)
+    settings = options.command_settings(
+        warehouse=warehouse, base_url=base_url, reconcile_every=reconcile_every
+    )
     timing = Timing(
         every=options.duration("--every", every) if every is not None else None,
         cron=cron,
         zone=cron_time_zone,
-        reconcile_every=options.duration("--reconcile-every", reconcile_every),
+        reconcile_every=settings.reconcile_every or DAY,
     )
     serve(settings, timing, port=port, say=lambda text: log.write("info", "message", text))
