@@ -64,21 +64,17 @@ def _instances_of_duckdb_are_used_again() -> Iterator[None]:
     instances.close()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """In `make test`, publications run the checks in tests marked `checks` only: on few rows they take a quarter of a sync."""
-    _Checks.wanted = THOROUGH or item.get_closest_marker("checks") is not None
-
-
 @pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
-    """What several tests share has been checked, whichever of them comes first."""
-    before = _Checks.wanted
-    _Checks.wanted = before or fixturedef.scope != "function"
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """In `make test`, publications of a test run the checks only if it is marked `checks`: on few rows they take a quarter of a sync.
+
+    Those of fixtures always do, because several tests share some of them.
+    """
+    _Checks.wanted = THOROUGH or item.get_closest_marker("checks") is not None
     try:
         return (yield)
     finally:
-        _Checks.wanted = before
+        _Checks.wanted = True
 
 
 class _Checks:

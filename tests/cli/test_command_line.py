@@ -25,7 +25,6 @@ COMMANDS: Final = (
     "rebuild",
     "maintain",
     "forget",
-    "maintain",
     "demo",
     "emulate",
 )

@@ -50,9 +50,10 @@ def test_verify_shows_the_first_differences(capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("everything", [False, True])
 def test_status_shows_the_first_fields_gaps_and_unreadable_sessions(
-    desk: Desk, capsys: pytest.CaptureFixture[str], everything: bool
+    desk: Desk, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, everything: bool
 ) -> None:
-    """One line each, as before."""
+    """One line each where there is room."""
+    monkeypatch.setenv("COLUMNS", "10000")
     found = replace(
         status(desk.warehouse, now=0),
         drift={f"field_{n}": n for n in range(50)},

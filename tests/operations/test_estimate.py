@@ -8,12 +8,12 @@ import pytest
 
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.operations import sync
-from vapi_sessions.operations.estimate import LOADING, PUBLISHING_LEAST, STARTING, Timing, estimate
+from vapi_sessions.operations.estimate import LOADING, PUBLISHING_LEAST, STARTING, PlanningTimes, estimate
 from vapi_sessions.operations.preview import preview
 from vapi_sessions.operations.speed import Speed, stored_speed
 from worlds import World, settings_for
 
-TIMING = Timing(latency=0.2, session_bytes=6_000, seconds=2.0)
+TIMING = PlanningTimes(latency=0.2, session_bytes=6_000, seconds=2.0)
 SPEED = Speed(10_000, 20, 8.0, 12.0, 10.0, 3.0, throttled=False)
 
 

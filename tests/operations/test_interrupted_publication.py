@@ -28,7 +28,10 @@ def test_a_publication_is_not_cut_short(world: World, capfd: pytest.CaptureFixtu
     """The user is answered at once. The run was complete, and is recorded so; there is one publication."""
     spread(world, 30)
     progress = _Pressed()
-    with signals.listening(lambda: "not this"), pytest.raises(KeyboardInterrupt):
+    with (
+        signals.listening(lambda postponed: signals.STOPPING if postponed else "not this"),
+        pytest.raises(KeyboardInterrupt),
+    ):
         world.sync(progress=progress)
     assert progress.pressed == 1
     assert capfd.readouterr().err == f"{signals.STOPPING}\n"

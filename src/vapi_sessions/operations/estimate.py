@@ -24,7 +24,7 @@ PUBLISHING_LEAST: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class PlanningTimes:
     """The requests that planned a sync: seconds for each, bytes of each session that they showed, and seconds of all together."""
 
     latency: float
@@ -50,7 +50,7 @@ class Estimate:
 
 
 def estimate(
-    windows: Sequence[tuple[int, int]], timing: Timing, speed: Speed | None, *, concurrency: int
+    windows: Sequence[tuple[int, int]], timing: PlanningTimes, speed: Speed | None, *, concurrency: int
 ) -> Estimate:
     """`windows`: sessions and pages of each."""
     sessions, pages = sum(count for count, _ in windows), sum(pages for _, pages in windows)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vapi_sessions.core.ledger import Ledger
 from vapi_sessions.core.records import OpenWindow
 from vapi_sessions.errors import WarehouseBusyError
-from vapi_sessions.operations.estimate import Estimate, Timing, estimate
+from vapi_sessions.operations.estimate import Estimate, PlanningTimes, estimate
 from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.operations.running import Running, running
 from vapi_sessions.operations.same_source import check_source
@@ -31,7 +31,7 @@ class Preview:
     """
 
     plan: Plan
-    timing: Timing
+    timing: PlanningTimes
     speed: Speed | None
     throttled: bool
     page_size: int
@@ -79,7 +79,7 @@ def preview(
         plan, _ = make_plan(settings, source, ledger, left_open)
         traffic = source.traffic
         requests = max(1, traffic.requests)
-        timing = Timing(
+        timing = PlanningTimes(
             traffic.seconds / requests, traffic.bytes / requests, environment.monotonic() - started
         )
         throttled = bool(traffic.throttled)
