@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 if __name__ == "__main__":
@@ -14,7 +13,6 @@ if __name__ == "__main__":
 
 from prefect import flow, get_run_logger
 
-from vapi_sessions.errors import plain
 from vapi_sessions.operations import run_report
 from vapi_sessions.operations.schedule import load_flow
 from vapi_sessions.settings import Settings, load_settings
@@ -41,20 +39,12 @@ def _maintain(settings: Settings) -> Any:
     _shared.warn(settings)
     progress = _artifacts.FlowProgress(logger)
     with _artifacts.Page(progress, logger) as page:
-        facts = figures(maintain(settings, progress=progress))
-        headline = ", ".join(f"{name} {value}" for name, value in facts.items())
+        done = maintain(settings, progress=progress)
+        headline = " ".join(run_report.maintained(done))
         page.key = _shared.artifact_key(settings.warehouse, None, "maintain")
-        text = run_report.markdown("Maintained", facts, [], settings.warehouse)
+        text = run_report.markdown(headline, run_report.maintain_facts(done), [], settings.warehouse)
         page.markdown("summary", text, "What the maintenance did.")
     return _shared.completed(headline)
-
-
-def figures(done: Any) -> dict[str, str]:
-    """The fields of a result, whatever they are, by their names with spaces."""
-    return {
-        name.replace("_", " "): f"{value:,}" if isinstance(value, int) else plain(str(value), 200)
-        for name, value in dataclasses.asdict(done).items()
-    }
 
 
 def settings() -> Settings:

@@ -52,6 +52,12 @@ def _listed(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _positive(value: int) -> int:
+    if not value:
+        raise ValueError("no time is no interval; give one such as 24h")
+    return value
+
+
 def _absolute(value: Path) -> Path:
     return Path.cwd() / value
 
@@ -111,7 +117,7 @@ class Settings(BaseSettings):
     #: Of messages of the command line on stderr.
     log_format: Literal["text", "json"] = "text"
     #: Time after which `sync` also reconciles; None: never.
-    reconcile_every: Annotated[Duration, Field(gt=0)] | None = None
+    reconcile_every: Annotated[Duration, AfterValidator(_positive)] | None = None
     #: For node_exporter's textfile collector, which reads only names that end in `.prom`; None: no file.
     metrics_file: MetricsFile | None = None
 

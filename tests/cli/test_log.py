@@ -196,6 +196,7 @@ def test_the_documented_events_are_those_that_are_written(desk: Desk) -> None:
         pytest.param(["rebuild"], marks=pytest.mark.proof),
         pytest.param(["export", "--out", "one.duckdb"], marks=pytest.mark.proof),
         pytest.param(["report"], marks=pytest.mark.proof),
+        pytest.param(["maintain"], marks=pytest.mark.proof),
     ],
     ids=lambda arguments: arguments[0],
 )
@@ -205,7 +206,7 @@ def test_the_documented_fields_of_a_summary_are_those_that_are_written(
     """The table has a row for each command that has a summary."""
     summary = one(desk.run(*arguments, "--log-format", "json"), "summary")
     table = rows("summary of")
-    assert table.keys() == {"sync", "reconcile", "verify", "rebuild", "export", "report"}
+    assert table.keys() == {"sync", "reconcile", "verify", "rebuild", "export", "report", "maintain"}
     assert set(inline(table[arguments[0]][1])) == summary.keys() - COMMON
 
 

@@ -54,7 +54,7 @@ def test_without_a_key_a_flow_prints_the_same_error_as_the_command(
     """Exit code 2 at once, no server started."""
     del os.environ["VAPI_API_KEY"]
     code, lines = ended(capsys, monkeypatch, flow, *arguments)
-    monkeypatch.setattr(sys, "argv", ["vapi-sessions", "sync"])
+    monkeypatch.setattr(sys, "argv", [str(Path(sys.executable).with_name("vapi-sessions")), "sync"])
     with pytest.raises(SystemExit) as command:
         app.main()
     assert (code, lines) == (command.value.code, capsys.readouterr().err.splitlines())

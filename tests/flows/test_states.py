@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
 import logging
 import os
-import sys
 import threading
 import types
 import weakref
@@ -17,9 +15,7 @@ import pytest
 
 from constants import KEY
 from vapi_sessions.errors import SourceRefusedError, WarehouseBusyError
-from vapi_sessions.operations.progress import Progress
 from vapi_sessions.operations.schedule import load_flow
-from vapi_sessions.settings import Settings
 
 
 @pytest.fixture(autouse=True)
@@ -149,7 +145,7 @@ def test_a_flow_on_a_locked_warehouse_is_skipped(name: str, parameters: list[str
     from prefect.logging import disable_run_logger
 
     flow = getattr(load_flow(name), f"{name}_flow")
-    warehouse.mkdir()
+    (warehouse / "raw").mkdir(parents=True)
     with (warehouse / ".lock").open("w") as lock, disable_run_logger():
         fcntl.flock(lock, fcntl.LOCK_EX)
         state = flow.fn(*parameters)
@@ -202,40 +198,12 @@ def test_artifacts_of_a_scheduled_warehouse_have_its_deployments_name(tmp_path: 
         assert found == f"vapi-sessions-{deployment}-sync"
 
 
-def test_the_figures_of_a_maintenance_are_its_fields() -> None:
-    """Whatever they are."""
-
-    @dataclasses.dataclass
-    class Done:
-        removed_snapshots: int
-        freed: float
-        names: tuple[str, ...]
-
-    assert load_flow("maintain").figures(Done(1_234, 0.5, ("a", "b"))) == {
-        "removed snapshots": "1,234",
-        "freed": "0.5",
-        "names": "('a', 'b')",
-    }
-
-
-def test_a_maintenance_is_completed_with_its_figures(
-    monkeypatch: pytest.MonkeyPatch, warehouse: Path
-) -> None:
-    """It gets the settings of the environment, and a progress that logs."""
+def test_a_maintenance_is_completed_with_what_it_did(warehouse: Path) -> None:
+    """With the settings of the environment, and without a source."""
     from prefect.logging import disable_run_logger
 
-    @dataclasses.dataclass
-    class Done:
-        snapshots_removed: int
-
-    def maintain(settings: Settings, *, progress: Progress) -> Done:
-        assert settings.warehouse == warehouse
-        progress.say("removing")
-        return Done(3)
-
-    module = types.ModuleType("maintain")
-    monkeypatch.setattr(module, "maintain", maintain, raising=False)
-    monkeypatch.setitem(sys.modules, "vapi_sessions.operations.maintain", module)
+    (warehouse / "raw").mkdir(parents=True)
     with disable_run_logger():
         state = load_flow("maintain").maintain_flow.fn()
-    assert (state.name, state.message) == ("Completed", "snapshots removed 3")
+    assert (state.name, state.is_completed()) == ("Completed", True)
+    assert state.message.endswith("0 snapshots kept.")

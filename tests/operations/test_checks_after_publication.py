@@ -25,6 +25,8 @@ from vapi_sessions.warehouse.layout import Layout, writer_lock
 from verifying import plant, run
 from worlds import RecordedProgress, World
 
+pytestmark = pytest.mark.checks
+
 #: Three parts, one a month, of 20 sessions each.
 template, world = synced_world(three_months)
 FAILING = {"messages_of_sessions": 1}

@@ -63,7 +63,7 @@ def _pretend(world: World, address: str) -> None:
     from vapi_sessions.source.environment import Clocks
     from vapi_sessions.warehouse.index import Changes
 
-    with Writer(world.settings(), Clocks(world.clock.us, world.clock.sleep), Silent()) as writer:
+    with Writer(world.settings(), Clocks(world.clock.us, world.clock.sleep), Silent(), "sync") as writer:
         writer.index.record(Changes(state={"base_url": address}))
         writer.publisher.publish()
     world.forget_requests()

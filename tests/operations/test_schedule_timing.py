@@ -24,7 +24,10 @@ from worlds import World
         (["--every", "15m", "--cron", "0 * * * *"], "A schedule needs either --every or --cron."),
         (["--every", "soon"], "--every: 'soon' is not a duration"),
         (["--every", "0.5s"], "--every is shorter than a second."),
-        (["--every", "15m", "--reconcile-every", "0s"], "--reconcile-every is shorter than a second."),
+        (
+            ["--every", "15m", "--reconcile-every", "0s"],
+            "--reconcile-every: no time is no interval; give one such as 24h",
+        ),
         (["--cron", "61 * * * *"], "--cron: '61' is not valid for the minute (0-59)."),
         (["--cron", "0 24 * * *"], "--cron: '24' is not valid for the hour (0-23)."),
         (["--cron", "0 0 * * noday"], "--cron: 'noday' is not valid for the day of the week"),
@@ -37,7 +40,7 @@ from worlds import World
         (["--cron", "0 0 30 2 *"], "--cron: '0 0 30 2 *' names a day that no month has."),
         (["--cron", "0 0 * * *", "--cron-time-zone", "Mars/X"], "--cron-time-zone: Prefect does not know"),
         (["--every", "15m", "--cron-time-zone", "Europe/Berlin"], "--cron-time-zone needs --cron."),
-        (["--every", "15m", "--port", "0"], "Invalid value for '--port'"),
+        (["--every", "15m", "--port", "0"], "--port: it must be greater than or equal to 1."),
     ],
 )
 def test_a_wrong_option_is_told_before_anything_starts(

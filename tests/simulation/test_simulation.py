@@ -16,6 +16,9 @@ from .mutants import MUTANTS, Mutant, Planting
 from .running import SEEDS_A_MUTANT, hunt, hunt_all, hunted, last_killers, many, pool
 from .world import play
 
+#: A twentieth of the worlds run the checks.
+pytestmark = pytest.mark.checks
+
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "500"))
 #: One planted mistake each in reading, claiming and merging.
 PLANTED = (

@@ -93,8 +93,11 @@ def test_counts_do_not_depend_on_earlier_syncs(world: World) -> None:
     assert status(world.warehouse, now=world.clock.us()).drift == before
 
 
-def test_status_shows_every_field(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_shows_every_field(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The most frequent ones first."""
+    monkeypatch.setenv("COLUMNS", "10000")
     _sync(world)
     found = status(world.warehouse, now=world.clock.us())
     counts = list(found.drift.values())

@@ -17,6 +17,7 @@ from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import plain
 
 if TYPE_CHECKING:
+    from vapi_sessions.operations.maintain import Maintained
     from vapi_sessions.operations.reconcile import Reconciled
     from vapi_sessions.operations.sync import Summary
     from vapi_sessions.source.windows import PlannedWindow
@@ -46,6 +47,34 @@ def reconciled(done: Reconciled) -> str:
         f"{counts.deleted:,} marked as deleted, {counts.aged_out:,} as aged out, {counts.restored:,} restored, "
         f"{counts.sessions_new:,} missing and added, {counts.sessions_changed:,} changed and updated"
     )
+
+
+def maintained(done: Maintained) -> list[str]:
+    """What a maintenance did, in a few sentences."""
+    before, after = done.before.total_bytes / 1e6, done.after.total_bytes / 1e6
+    lines = []
+    if done.raw.files:
+        lines.append(f"Merged {counted(done.raw.files, 'small raw file')} into {done.raw.into:,}.")
+    if done.snapshots:
+        lines.append(f"Removed {counted(done.snapshots, 'old snapshot')}.")
+    lines += [f"Removed {name}." for name in done.by_products]
+    lines.append(
+        f"{after:,.1f} MB, before {before:,.1f} MB; {counted(done.after.snapshots, 'snapshot')} kept."
+    )
+    return lines
+
+
+def maintain_facts(done: Maintained) -> dict[str, str]:
+    """The figures of a maintenance."""
+    return {
+        "raw files merged": f"{done.raw.files:,}",
+        "snapshots removed": f"{done.snapshots:,}",
+        "by-products removed": f"{len(done.by_products):,}",
+        "bytes before": f"{done.before.total_bytes:,}",
+        "bytes": f"{done.after.total_bytes:,}",
+        "raw files": f"{done.after.raw_files:,}",
+        "snapshots": f"{done.after.snapshots:,}",
+    }
 
 
 def complete_until(summary: Summary) -> str:
