@@ -102,7 +102,7 @@ def test_status_shows_every_field(
     found = status(world.warehouse, now=world.clock.us())
     counts = list(found.drift.values())
     assert counts == sorted(counts, reverse=True)
-    print_status(found)
+    print_status(found, everything=True)
     (line,) = [text for text in capsys.readouterr().out.splitlines() if text.startswith("drift")]
     assert all(f"{name} ({count:,})" in line for name, count in found.drift.items())
 
