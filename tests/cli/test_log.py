@@ -178,7 +178,8 @@ def test_the_documented_events_are_those_that_are_written(desk: Desk) -> None:
     events = a_run() + lines(desk.run("--debug", "sync", "--bogus").err)
     events += lines(desk.run("sync", "-v", "--warehouse", "other", "--since", "2020-01-01").err)
     table = rows("event")
-    assert {e["event"] for e in events} - {"output"} == table.keys() - {"output", "interrupted"}  # tested above
+    tested_above = {"output", "interrupted"}
+    assert {e["event"] for e in events} - {"output"} == table.keys() - tested_above
     for event in events:
         name, fields = event["event"], event.keys() - COMMON - {"traceback"}
         assert event["level"] == table[name][1], event
