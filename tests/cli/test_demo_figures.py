@@ -59,6 +59,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Busy]:
         yield Busy(traffic, found, len(world.there()), len(world.here()))
 
 
+@pytest.mark.proof
 def test_the_sync_finds_what_happened(busy: Busy) -> None:
     """Also sessions that changed twice, in bulk, or were deleted soon after they were created."""
     assert {"bulk", "create", "delete"} <= busy.traffic.made.keys()

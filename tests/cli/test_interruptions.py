@@ -47,6 +47,7 @@ def test_the_next_sync_completes_an_interrupted_one(
     _check_interrupted(desk, desk.run("sync", "--page-size", "5", "--concurrency", "2"))
 
 
+@pytest.mark.proof
 def test_ctrl_c_ends_the_process_while_the_source_hangs(
     tmp_path: Path, source: EmulatorServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,6 +44,7 @@ def test_a_sync_works_without_any_stream(shell: Shell) -> None:
     assert _nothing_was_printed_into(shell.warehouse)
 
 
+@pytest.mark.proof
 def test_the_exit_of_the_interpreter_is_quiet(shell: Shell, closed: int) -> None:
     """Data left in a buffer cause neither exit code 120 nor "Exception ignored"."""
     done = subprocess.run(

@@ -142,6 +142,7 @@ def test_a_missing_file_in_a_query_is_an_error_of_the_query(desk: Desk) -> None:
         assert "rebuild" not in ran.err
 
 
+@pytest.mark.proof
 def test_a_reader_may_stop_early(desk: Desk) -> None:
     """`vapi-sessions sql … | head` is not an error."""
     with subprocess.Popen(

@@ -26,6 +26,7 @@ def test_a_read_only_warehouse_is_an_error(read_only: Desk, command: str) -> Non
     assert read_only.contents() == before
 
 
+@pytest.mark.proof
 def test_a_read_only_warehouse_can_be_queried(read_only: Desk) -> None:
     ran = read_only.start("sql", "--format", "json", "SELECT count(*) AS n FROM sessions")
     assert (ran.code, json.loads(ran.out)) == (0, [{"n": 120}])

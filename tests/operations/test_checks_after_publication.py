@@ -111,6 +111,7 @@ def test_only_what_was_written_is_checked_after_a_sync(world: World) -> None:
     assert finding.ids == (ids(world)[0],)
 
 
+@pytest.mark.proof
 def test_a_failing_check_stays_until_its_rows_are_written_again_and_pass(world: World) -> None:
     """Neither a sync without changes nor one of another part, which passes, ends it; each run names it."""
     falsify(world, ids(world)[0])
@@ -253,6 +254,7 @@ def with_nothing_personal(world: World) -> None:
     assert world.rows(kept) == [(True, 0)]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     "happens", first([with_nothing_personal, with_tombstone, with_unreadable, with_forgotten])
 )

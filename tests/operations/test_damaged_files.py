@@ -123,6 +123,7 @@ def test_without_a_verification_rot_stays_until_the_file_is_rewritten(world: Wor
     assert findings(world, deep=True) == []
 
 
+@pytest.mark.proof
 def test_a_record_of_a_sound_file_rewrites_nothing(world: World) -> None:
     """The writer checks the file, which may have been restored. A record that cannot be read counts as none."""
     names = [path.name for path in published(world, "costs")]

@@ -28,6 +28,7 @@ def here(directory: Path) -> dict[str, tuple[bytes, int, int]]:
     }
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(("output", "name"), first(OUTPUTS))
 def test_the_warehouse_stays_as_it_is(demo_warehouse: Path, tmp_path: Path, output: str, name: str) -> None:
     """Not a byte of it changes, and it is not locked: a writer may run meanwhile."""

@@ -65,6 +65,7 @@ def test_a_dry_run_of_forget_erases_nothing(town: Town) -> None:
     assert len(town.world.here()) == 18
 
 
+@pytest.mark.proof
 def test_neither_rebuild_nor_sync_brings_a_forgotten_customer_back(town: Town) -> None:
     """Not even a full sync, and no later session of that customer."""
     town.forget(Whom(customers=[("number", BOB["number"])]))

@@ -18,6 +18,7 @@ from vapi_sessions.warehouse.suppression import Suppression
 template, town = town_fixtures()
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize(
     ("point", "by"),
     some(

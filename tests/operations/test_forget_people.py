@@ -120,6 +120,7 @@ def test_mentions_in_sessions_of_others_are_listed_and_erased_on_request(world: 
     assert len(world.here()) == 1
 
 
+@pytest.mark.proof
 def test_the_command_prints_who_was_found_and_who_is_only_kept_out(world: World) -> None:
     """For each of the given customers; exit code 0 in both cases."""
     arrive(world, {"number": "+14155550100"})

@@ -124,6 +124,7 @@ def test_the_small_files_count_again_if_the_merged_one_is_torn(world: World) -> 
     assert [path.name for path in raw.torn(world.warehouse / "raw")] == [f"{merged.name}.torn"]
 
 
+@pytest.mark.proof
 def test_a_ledger_of_before_the_merge_takes_the_merged_file(world: World) -> None:
     """The index came back from a backup, or the process was killed before the ledger named the new file."""
     index = world.warehouse / "index.duckdb"
@@ -185,6 +186,7 @@ def test_old_snapshots_go_by_number_and_age(world: World) -> None:
     assert maintained(world, keep_snapshots=1).after.snapshots == 1
 
 
+@pytest.mark.proof
 def test_by_products_are_told_and_removed_after_a_good_run(world: World) -> None:
     """A database that version 0.1.0 put aside."""
     world.put_aside()

@@ -107,6 +107,7 @@ def test_missing_sessions_are_fetched(world: World) -> None:
     assert world.here() == world.there()
 
 
+@pytest.mark.proof
 def test_a_deletion_hidden_by_a_new_session_is_found_after_the_next_sync(world: World) -> None:
     """One deleted, one new, so the counts agree; the sync fetches the new one, and then they differ."""
     delete(world, ids(world)[50])

@@ -62,6 +62,7 @@ def test_the_date_of_a_cached_response_does_not_bound_the_claim(world: World) ->
     assert bound > world.clock.us() - SECOND
 
 
+@pytest.mark.proof
 def test_a_gap_between_two_ranges_is_closed_by_the_next_sync(world: World) -> None:
     """Two ranges read with `--since` and `--until` leave a gap; the next sync reads exactly that."""
     ids = spread(world, 96, days=4, until_hours=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pyarrow.parquet as pq
+import pytest
 
 from vapi_sessions.core.timestamps import MINUTE, SECOND, parse
 from worlds import World
@@ -82,6 +83,7 @@ def test_files_without_a_changed_row_are_linked_not_rewritten(world: World) -> N
     assert published("messages") == messages
 
 
+@pytest.mark.proof
 def test_a_full_sync_without_a_change_writes_nothing(world: World) -> None:
     """`--full` reads every session, and finds that none has changed."""
     world.generate(100)

@@ -54,6 +54,7 @@ def test_without_a_setting_days_are_those_of_utc(late: World) -> None:
     assert shown(late) == UTC
 
 
+@pytest.mark.proof
 def test_a_sync_that_finds_nothing_publishes_views_with_the_new_time_zone(late: World) -> None:
     """No data file is written. A later sync without the setting keeps it, one with another replaces it."""
     files = late.files("parquet")

@@ -138,6 +138,7 @@ def test_the_verify_command_names_the_difference_and_exits_with_6(
     assert "1 difference among" in ran.err
 
 
+@pytest.mark.proof
 def test_findings_show_no_content(world: World) -> None:
     """Only ids and counts, so that the output can be shown to anybody."""
     falsify(world, ids(world)[3])

@@ -155,6 +155,7 @@ def test_a_source_that_was_restored_from_a_backup_is_reported_as_such(world: Wor
     assert "in a newer state than at the source" in finding.what
 
 
+@pytest.mark.proof
 def test_a_deletion_at_the_source_is_found(world: World) -> None:
     """The remedy is the command that proves and marks it."""
     gone = ids(world)[150]
@@ -178,6 +179,7 @@ def test_two_differences_with_equal_counts_are_found_row_by_row(world: World) ->
     assert run(world, deep=True).findings == ()
 
 
+@pytest.mark.proof
 def test_sessions_that_are_no_longer_listed_are_found(world: World) -> None:
     """They are older than the oldest session listed, where the source counts nothing."""
     world.server.configure(retention_days=10)

@@ -72,6 +72,7 @@ def test_costs_that_may_be_too_low_are_marked(rows: Rows) -> None:
     assert "$1.00+" not in text
 
 
+@pytest.mark.proof
 def test_the_page_asks_for_nothing(ordinary: Rows) -> None:
     """No link, picture, script or style from elsewhere; the policy forbids them, too."""
     seen = Seen(page_of(ordinary))
@@ -87,6 +88,7 @@ def test_the_page_asks_for_nothing(ordinary: Rows) -> None:
     assert "'unsafe-inline'" not in policy.split("script-src")[1]
 
 
+@pytest.mark.proof
 def test_anchors_of_the_page_exist(ordinary: Rows) -> None:
     """No two elements have one id, and each link in the page leads to one."""
     seen = Seen(page_of(ordinary))

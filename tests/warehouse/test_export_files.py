@@ -25,6 +25,7 @@ TABLES: Final = [table.name for table in schema.TABLES]
 NAMES: Final = ["messages", "session_summary", "structured_output_values", "sync.runs"]
 
 
+@pytest.mark.proof
 @pytest.mark.parametrize("output", first(["csv", "parquet"]))
 def test_without_names_every_table_has_a_file(demo_warehouse: Path, tmp_path: Path, output: str) -> None:
     """Views are written if they are named."""

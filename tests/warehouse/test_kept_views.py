@@ -60,6 +60,7 @@ def test_a_sync_copies_the_views_of_the_one_before(synced: World, made: list[str
     assert synced.rows("SELECT sum(session_count)::INTEGER FROM cost_by_day") == [(5,)]
 
 
+@pytest.mark.proof
 def test_another_time_zone_makes_new_views(synced: World, made: list[str]) -> None:
     """Only the newest are kept."""
     before = _kept(synced)

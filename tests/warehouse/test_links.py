@@ -166,6 +166,7 @@ def test_a_link_in_place_of_a_published_file_is_replaced(synced: World, tmp_path
     assert synced.here() == synced.there()
 
 
+@pytest.mark.proof
 def test_links_under_the_names_of_our_drafts_are_not_written_to(synced: World, foreign: Path) -> None:
     """Symbolic and hard links under the temporary name of a file."""
     for how in (Path.symlink_to, Path.hardlink_to):

@@ -57,6 +57,7 @@ def everything(world: World) -> None:
         assert db.execute("SELECT count(*) FROM again.session_summary").fetchall() == [(22,)]
 
 
+@pytest.mark.proof
 def test_a_name_with_all_kinds_of_syntax(world: World) -> None:
     """Every command and every way to read works."""
     world.warehouse = world.warehouse.with_name(ALL_AT_ONCE)

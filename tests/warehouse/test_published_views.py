@@ -56,6 +56,7 @@ def rich(warehouse: PublishedWarehouse, monkeypatch: pytest.MonkeyPatch) -> Publ
     return warehouse
 
 
+@pytest.mark.proof
 def test_a_glob_over_a_table_equals_its_view(rich: PublishedWarehouse) -> None:
     """Polars and DuckDB show the same rows and columns for the plain files as for the published view."""
     for table in schema.TABLES:

@@ -147,6 +147,7 @@ def test_old_snapshots_are_removed_after_a_day(world: World) -> None:
     assert published() == 3
 
 
+@pytest.mark.proof
 def test_a_notebook_opens_during_a_sync(world: World) -> None:
     """Between two pages, in this process and in another. It shows the last published state, and the sync succeeds."""
     seen: list[object] = []
