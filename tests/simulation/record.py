@@ -59,3 +59,7 @@ class Recoveries(Silent):
         for part, name in self._MESSAGES.items():
             if part in text:
                 self._fired[f"recovery: {name}"] += 1
+
+    def warn(self, text: str) -> None:
+        """Count one warning."""
+        self.say(text)

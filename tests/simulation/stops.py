@@ -95,7 +95,7 @@ class Stops:
         points += (*(point for point in POINTS if point in ONCE), *["publication, link"] * 4) * publishing
         self.kind = rng.choices(("kill", "interrupt", "disk full", "store full"), (6, 3, 2, 1))[0]
         if self.kind in ("kill", "interrupt"):
-            frequent = [*MERGING, *MERGING] if merging else ["request", "merge, progress"] * 3
+            frequent = [*MERGING] * 5 if merging else ["request", "merge, progress"] * 3
             self.point = (frequent + points)[turn % (len(frequent) + len(points))]
             self.behind = rng.random() < 0.4
             if self.point == "request":
@@ -103,7 +103,7 @@ class Stops:
             elif self.point == "staging, file":
                 self.left = rng.randint(1, 6)
             else:
-                self.left = 1 if self.point in ONCE else rng.choice((1, 1, 1, 2, 3))
+                self.left = 1 if self.point in ONCE or self.point in MERGING else rng.choice((1, 1, 1, 2, 3))
         elif self.kind == "disk full":
             self.point, self.left = "disk", rng.choice((1, 1, 2, 3, 5))
         else:
