@@ -125,7 +125,7 @@ def test_every_command_works_in_an_empty_environment(installed: Path, tmp_path: 
     code, _, err = _run([program, "report"], tmp_path, chosen)
     assert code == 2
     assert "pip install 'vapi-sessions[report]'" in err
-    code, _, err = _run([program, "schedule"], tmp_path, chosen)
+    code, _, err = _run([program, "schedule"], tmp_path, {**chosen, "VAPI_API_KEY": "a-key"})
     assert (code, "--every" in err) == (2, True)
     code, _, err = _run([python, "-m", "vapi_sessions", "snyc"], tmp_path)
     assert (code, err.splitlines()[1]) == (2, f"See {python} -m vapi_sessions --help.")

@@ -159,7 +159,7 @@ def test_the_next_run_continues_a_killed_first_sync(world: World, tmp_path: Path
         forks.end()
     shown = check(world)
     assert 0 < shown < SESSIONS
-    assert "first sync running: complete until" in _status(world, environment)
+    assert "first sync not finished: complete until" in _status(world, environment)
     kept = sum(len(part) for path in raw.files(world.warehouse / "raw") for part in raw.read(path))
     ran = command.run(*sync, "--warehouse", str(world.warehouse), environment=environment)
     assert ran.code == 0, ran.err
