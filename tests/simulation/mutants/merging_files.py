@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from vapi_sessions.core.records import Batch
 from vapi_sessions.operations import merge_files
 from vapi_sessions.warehouse import raw_merging
-from vapi_sessions.warehouse.index import Index
 
 from .planting import Planting, mutant
 
@@ -52,28 +50,6 @@ def newest_footer(planting: Planting) -> None:
         return planting.swap(right, {**right, **{k: footers[-1][k] for k in ("claims", "unsettled")}})
 
     planting.around(merge_files, "join_progress", join)
-
-
-@mutant("settled intervals of small raw files are united without regard to their order", "merging")
-def settled_without_order(planting: Planting) -> None:
-    """What became unsettled after it was settled counts as settled."""
-
-    def join(inner: Any, footers: Sequence[Mapping[str, Any]], *given: Any) -> Any:
-        right = inner(footers, *given)
-        settled = sorted({tuple(span) for footer in footers for span in footer["settled"]})
-        return planting.swap(right, {**right, "settled": settled})
-
-    planting.around(merge_files, "join_progress", join)
-
-
-@mutant("sessions keep the numbers of batches that were merged", "merging")
-def batches_kept(planting: Planting) -> None:
-    def take(inner: Any, index: Index, batch: Batch) -> None:
-        planting.changed()
-        among = "file IN (SELECT unnest(?::VARCHAR[]))"
-        index.run(f"DELETE FROM sync.batches WHERE {among}", [list(batch.replaces)])
-
-    planting.around(Index, "_take_batches", take)
 
 
 @mutant("a row of the oldest small raw file is left out of the merged one", "merging")

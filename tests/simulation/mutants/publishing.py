@@ -7,14 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pyarrow as pa
 
 from vapi_sessions import schema
 from vapi_sessions.warehouse import parts, retention, staging
 from vapi_sessions.warehouse.index import Changes, Index
-from vapi_sessions.warehouse.layout import Layout
+from vapi_sessions.warehouse.layout import Keep, Layout
 from vapi_sessions.warehouse.parts import Heads, PartInputs
 from vapi_sessions.warehouse.snapshots import Publisher
 from vapi_sessions.warehouse.staging import StagedBatch, Staging
@@ -179,8 +178,7 @@ def in_place(planting: Planting) -> None:
 def snapshot_removed_early(planting: Planting) -> None:
     def remove(inner: Any, index: Index, layout: Layout, *given: Any) -> None:
         before = retention.snapshots(layout)
-        with mock.patch.object(retention, "KEEP", -(10**18)):  # every snapshot is too old
-            inner(index, layout, *given)
+        inner(index, replace(layout, keep=Keep(span=-(10**18))), *given)  # every snapshot is too old
         planting.changed(when=len(retention.snapshots(layout)) < len(before))
 
     planting.around(retention, "remove_old_snapshots", remove)
