@@ -83,6 +83,7 @@ def test_the_file_has_an_old_format(demo_warehouse: Path) -> None:
 
 
 @pytest.mark.proof
+@pytest.mark.timeout(1200)  # views of customers are slow before 2.0, and more so on a busy machine
 @pytest.mark.parametrize("version", VERSIONS)
 def test_older_versions_read_the_same_rows(demo_warehouse: Path, tmp_path: Path, version: str) -> None:
     """Every column of every table and view whose functions the version has."""
