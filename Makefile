@@ -44,7 +44,7 @@ test: setup  ## test every behaviour once, in three or four minutes
 	@$(PYTEST) -m "not proof" --numprocesses logical --dist worksteal
 
 # By file: there is one Prefect server, and the simulation starts its own processes. Hypothesis runs four times as many examples.
-proof: setup  ## run all other tests, in about ten minutes: 500 seeds, all planted mistakes, every crash point, a Prefect server
+proof: setup  ## run all other tests, in about twenty minutes: 500 seeds, all planted mistakes, every crash point, a Prefect server
 	@THOROUGH=1 $(PYTEST) -m "proof or hypothesis" --numprocesses 2 --dist loadfile
 
 soak: setup  ## simulate 20,000 seeds (SEEDS=100000) or for a time (SECONDS=3600), then fuzz for a minute
