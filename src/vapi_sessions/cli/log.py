@@ -165,6 +165,9 @@ class _EveryLine(io.TextIOBase):
         self._log(line)
         self.stream.flush()
 
+    def close(self) -> None:
+        """Leave stderr alone: Python closes this when it is collected, and stderr may be closed by then."""
+
     def fileno(self) -> int:
         """The descriptor of stderr."""
         return self.stream.fileno()
