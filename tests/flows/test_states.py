@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import logging
-import os
 import threading
 import types
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from constants import KEY
 from vapi_sessions.errors import SourceRefusedError, WarehouseBusyError
 from vapi_sessions.operations.schedule import load_flow
 
-
-@pytest.fixture(autouse=True)
-def warehouse(tmp_path: Path) -> Iterator[Path]:
-    """An environment with a key, a source that gets no request, and a warehouse; restored at the end."""
-    before = dict(os.environ)
-    os.environ.update(
-        VAPI_API_KEY=KEY, VAPI_BASE_URL="http://127.0.0.1:9", VAPI_WAREHOUSE=str(tmp_path / "warehouse")
-    )
-    yield tmp_path / "warehouse"
-    os.environ.clear()
-    os.environ.update(before)
+pytestmark = pytest.mark.usefixtures("warehouse")
 
 
 def test_an_error_of_ours_becomes_a_failed_state_with_its_message() -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from vapi_sessions.cli import log
 from vapi_sessions.core.wording import counted
@@ -22,14 +21,6 @@ class OnlyWarnings(Silent):
     def __init__(self, title: str) -> None:
         self.title = title
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
-
     def warn(self, text: str) -> None:
         """Write a warning."""
         log.write("warning", "warning", text, text=f"{self.title}: warning: {plain(text)}")
@@ -41,14 +32,6 @@ class JsonLines(Tally):
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__(monotonic=monotonic)
         self._last = monotonic()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
 
     def planned(self, windows: int, sessions: int) -> None:
         """Write the totals."""

@@ -82,7 +82,7 @@ def _print_summary(summary: Summary, settings: Settings) -> None:
 
     counts = summary.counts
     if summary.org_id is None:
-        lines = ["The source lists no sessions: nothing was read and nothing is claimed."]
+        lines = [f"{run_report.synced(summary)}."]
     else:
         lines = [run_report.synced(summary)]
         if complete := run_report.complete_until(summary):
