@@ -66,7 +66,9 @@ def _middle(window: Window, median: int | None) -> int | None:
     return None
 
 
-def walk_created(source: Source, window: Window, page_size: int) -> Iterator[PageRead]:
-    """The pages of all sessions created in the (closed) window, whenever they were updated."""
-    cursor = Cursor(ALWAYS, created_from=window.lower, created_until=window.upper)
+def walk_created(
+    source: Source, window: Window, page_size: int, updated: Window = ALWAYS
+) -> Iterator[PageRead]:
+    """The pages of all sessions created in the (closed) window, whenever they were updated, or updated in `updated`."""
+    cursor = Cursor(updated, created_from=window.lower, created_until=window.upper)
     return walk(source.list, [cursor], limit=partial(source.page_size, page_size))

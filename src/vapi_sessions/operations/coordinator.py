@@ -130,10 +130,10 @@ class Coordinator:
 
     # -- rows outside of the plan, which claim nothing -----------------------------------------------------------
 
-    def hold(self, window: Window) -> None:
-        """Prepare for reading sessions created in the window: contents that the warehouse holds are not stored again."""
+    def hold(self, window: Window, column: str = "created_at") -> None:
+        """Prepare for reading sessions whose `column` is in the window: contents that the warehouse holds are not stored again."""
         with self._committing:
-            self._other.hold(self._index.contents(window, "created_at"))
+            self._other.hold(self._index.contents(window, column))
 
     def add_unclaimed(
         self, rows: Sequence[Row], unreadable: Sequence[UnreadableRow], request: RequestStamp

@@ -1,9 +1,9 @@
 """`vapi-sessions reconcile`: finds deletions, which leave no trace in a list, and changes that do not move `updatedAt`.
 
-Counts are compared and differing windows of `createdAt` bisected; only small windows are read. A session that the source does not
-list is requested by its id, and gets a tombstone only if the answer is 404. Sessions older than the oldest one listed have aged out:
-they get another kind of tombstone and stay live. Nothing is concluded from a reading that failed, was partial, or showed another
-organisation.
+What no sync has read yet is read first. Then counts are compared and differing windows of `createdAt` bisected; only small windows
+are read. A session that the source does not list is requested by its id, and gets a tombstone only if the answer is 404. Sessions
+older than the oldest one listed have aged out: they get another kind of tombstone and stay live. Nothing is concluded from a reading
+that failed, was partial, or showed another organisation.
 """
 
 from __future__ import annotations
@@ -85,6 +85,7 @@ def reconcile(
         work = _Reconciliation(run, accept_deletions=accept_deletions)
         if work.prepare():
             run.progress.phase("reading")
+            work.read_unsynced()
             work.age_out()
             work.compare()
             work.read_again(recheck=recheck, scrub=scrub)
@@ -152,6 +153,20 @@ class _Reconciliation:
         # A session younger than the settling delay may be listed and not synced yet, or the reverse.
         self._bound = floor_ms(self._now - self._run.settings.settle)
         return True
+
+    def read_unsynced(self) -> None:
+        """Read what a sync would read now. Otherwise as many new sessions as deleted ones would make the counts equal."""
+        created = Window(self._from, self._bound)
+        spans = self._run.index.ledger().to_read(bound=self._bound, lookback=self._run.settings.lookback)
+        updated = Window(min([self._bound, *(lower for lower, _ in spans)]), None)
+        if created.lower >= self._bound or not self._source.count(updated=updated, created=created):
+            return
+        self._coordinator.hold(updated, "updated_at")
+        for page_read in walk_created(self._source, created, self._run.settings.page_size, updated):
+            request = RequestStamp.of(page_read.page)
+            self._coordinator.add_unclaimed(page_read.rows, page_read.unreadable, request)
+            self._run.progress.read(len(page_read.rows))
+        self._coordinator.flush()  # the counts below are the index's
 
     def age_out(self) -> None:
         """Find sessions that are older than all sessions listed, once the source's own count confirms that it lists none of them."""
