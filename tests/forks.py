@@ -22,7 +22,7 @@ from vapi_sessions.core import faultpoints
 from vapi_sessions.operations import coordinator, rebuild, reconcile, sync
 from vapi_sessions.warehouse import part_sizes, raw_merging
 coordinator.BATCH_BYTES = int(os.environ.get("BATCH_BYTES", 40_000))
-part_sizes.SESSIONS_A_PART, part_sizes.SESSIONS_A_NEW_PART = 30, 10
+part_sizes.SESSIONS_A_PART, part_sizes.SESSIONS_A_NEW_PART, part_sizes.NEW_SESSIONS = 30, 10, 40
 raw_merging.AT_LEAST = int(os.environ.get("AT_LEAST", raw_merging.AT_LEAST))
 coordinator.STAGED_MOST = int(os.environ.get("STAGED_MOST", coordinator.STAGED_MOST))
 for line in sys.stdin:

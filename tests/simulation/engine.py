@@ -38,6 +38,7 @@ def scaled_down(world: World) -> Iterator[None]:
             (compare, "SMALL", knobs["small"]),
             (part_sizes, "SESSIONS_A_PART", knobs["sessions_a_part"]),
             (part_sizes, "SESSIONS_A_NEW_PART", max(2, knobs["sessions_a_part"] // 2)),
+            (part_sizes, "NEW_SESSIONS", 2 * knobs["sessions_a_part"]),
             (part_sizes, "PUT_TOGETHER", 2),
             (coordinator, "STAGED_MOST", knobs["staged_most"]),
             (snapshot_writer, "THREADS", 1),

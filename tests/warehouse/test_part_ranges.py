@@ -24,7 +24,7 @@ from vapi_sessions.warehouse.index import Changes, Index
 from vapi_sessions.warehouse.part_sizes import Rewrite
 
 #: Much smaller limits than the real ones, so that a few sessions fill a month.
-MOST, MOST_NEW, TOGETHER = 8, 2, 3
+MOST, MOST_NEW, NEW, TOGETHER = 8, 2, 3, 3
 
 
 class PlannedIndex(Index):
@@ -70,6 +70,7 @@ class PlannedIndex(Index):
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(part_sizes, "SESSIONS_A_PART", MOST)
     monkeypatch.setattr(part_sizes, "SESSIONS_A_NEW_PART", MOST_NEW)
+    monkeypatch.setattr(part_sizes, "NEW_SESSIONS", NEW)
     monkeypatch.setattr(part_sizes, "PUT_TOGETHER", TOGETHER)
 
 
@@ -171,8 +172,11 @@ def test_a_busy_month_is_cut_where_it_is_busy(index: PlannedIndex) -> None:
     assert max(index.sizes()) <= MOST
 
 
-def test_the_newest_sessions_are_in_small_parts(index: PlannedIndex) -> None:
+def test_the_newest_sessions_are_in_small_parts(
+    index: PlannedIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Most changes happen there, so one change writes little. Older sessions are in large parts."""
+    monkeypatch.setattr(part_sizes, "NEW_SESSIONS", 10)
     newest = EPOCH + 20 * DAY
     old = [EPOCH + n * HOUR for n in range(MOST)]
     new = [newest - n * HOUR for n in range(10)]
@@ -187,9 +191,9 @@ def test_the_newest_sessions_are_in_small_parts(index: PlannedIndex) -> None:
 def test_old_and_new_sessions_are_separated_if_they_do_not_fit_into_one_part(index: PlannedIndex) -> None:
     """Each of the two groups would fit."""
     newest = EPOCH + 20 * DAY
-    index.add(*(EPOCH + n * HOUR for n in range(MOST)), newest, newest - HOUR)
+    index.add(*(EPOCH + n * HOUR for n in range(MOST)), *(newest - n * HOUR for n in range(NEW)))
     index.publish()
-    assert index.sizes() == [MOST, 2]
+    assert index.sizes() == [MOST, 2, 1]
 
 
 def test_only_the_part_with_the_change_is_written(index: PlannedIndex) -> None:
@@ -206,18 +210,18 @@ def test_only_the_part_with_the_change_is_written(index: PlannedIndex) -> None:
 
 
 def test_small_parts_are_merged_when_they_are_old(index: PlannedIndex) -> None:
-    """The newest session is days later. Parts of two months are never merged."""
+    """Enough newer sessions have come. Parts of two months are never merged."""
     created = [EPOCH + n * HOUR for n in range(6)]
     for at in created:
         index.add(at)
         index.publish()
     small = len(index.parts())
     assert small >= TOGETHER
-    index.add(EPOCH + 40 * DAY)  # in another month
+    index.add(*(EPOCH + 40 * DAY + n * HOUR for n in range(NEW)))  # in another month
     written = index.publish()
     assert [one.sessions for one in written if one.lower == EPOCH] == [6]
     assert all(one.tables == TABLE_NAMES for one in written)
-    assert index.sizes() == [6, 1]
+    assert index.sizes() == [6, 2, 1]
 
 
 def test_parts_that_are_new_or_few_or_too_large_are_not_merged() -> None:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Final
 
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.records import Part
-from vapi_sessions.core.timestamps import DAY, month_of, to_datetime
+from vapi_sessions.core.timestamps import month_of, to_datetime
 from vapi_sessions.schema import TABLE_NAMES
 from vapi_sessions.warehouse.index import Index
 
 #: The most sessions in a part, which limits what one change costs. Sessions of one instant are never separated.
 SESSIONS_A_PART: Final = 8_000
-#: The same among the newest sessions, where most changes happen.
-SESSIONS_A_NEW_PART: Final = 1_000
-#: How many sessions count as the newest, and how long before the last one they can be created, µs.
+#: The same among the newest sessions, where most changes happen. Each publication writes the parts with a change again, and all
+#: of them stay on disk as long as their snapshots.
+SESSIONS_A_NEW_PART: Final = 500
+#: How many sessions count as the newest.
 NEW_SESSIONS: Final = 4_000
-NEW: Final = 2 * DAY
 #: This many neighbouring small parts are merged when none of their sessions is new any more.
 PUT_TOGETHER: Final = 8
 
@@ -54,15 +53,11 @@ def plan_parts(index: Index, parts: Sequence[Part]) -> list[Rewrite]:
 
 def _newest_from(index: Index) -> int:
     """The createdAt (µs) of the first of the newest sessions; 0 without a session."""
-    ((newest,),) = index.rows("SELECT max(created_at) FROM sessions")
-    if newest is None:
-        return 0
     ((since,),) = index.rows(
-        "SELECT epoch_us(min(created_at)) FROM "
-        "(SELECT created_at FROM sessions WHERE created_at >= ? ORDER BY created_at DESC LIMIT ?)",
-        [newest - timedelta(microseconds=NEW), NEW_SESSIONS],
+        "SELECT epoch_us(min(created_at)) FROM (SELECT created_at FROM sessions ORDER BY created_at DESC LIMIT ?)",
+        [NEW_SESSIONS],
     )
-    return int(since)
+    return int(since or 0)
 
 
 def _groups(parts: Sequence[Part], newest_from: int) -> Iterator[list[Part]]:
@@ -96,7 +91,8 @@ def _cut(index: Index, group: Sequence[Part], newest_from: int) -> Iterator[Rewr
     if upper > newest_from:
         start = max(lower, newest_from)
         newer = _edges(index, start, upper, SESSIONS_A_NEW_PART)
-        if start > lower and (newer or index.count(Window(edges[-1], upper)) > SESSIONS_A_PART):
+        older = index.count(Window(edges[-1], start)) if start > lower else 0
+        if older and (newer or older + index.count(Window(start, upper)) > SESSIONS_A_PART):
             edges.append(start)
         edges += newer
     edges.append(upper)
