@@ -139,7 +139,8 @@ def busiest_hours(rows: list[Row], zone: str) -> Chart:
             ],
         )
     )
-    busiest = f"{ranked[0]['when']}, with {ranked[0]['average']:,.1f} conversations on average"
+    average = f"{ranked[0]['average']:,.1f}".removesuffix(".0")
+    busiest = f"{ranked[0]['when']}, with {average} conversation{'s' * (average != '1')} on average"
     return Chart(
         "hours",
         "When conversations begin",
