@@ -33,21 +33,15 @@ message_speaker AS (
         session_created_at,
         message_index,
         content,
+        COALESCE(content, refusal) AS text,
         sent_at,
         COALESCE(ended_at, sent_at) AS over_at,
         first_seen_at,
         CASE
             WHEN role = 'user' THEN 'customer'
-            WHEN role IN ('assistant', 'bot') AND TRIM(COALESCE(content, refusal)) <> '' THEN 'assistant'
+            WHEN role IN ('assistant', 'bot') AND (text BETWEEN '!' AND '~' OR TRIM(text) <> '') THEN 'assistant'  -- the first is faster
         END AS speaker
     FROM messages
-),
-spoken AS (
-    SELECT
-        *,
-        LAG(speaker) OVER (PARTITION BY session_id, session_created_at ORDER BY message_index) AS previous_speaker
-    FROM message_speaker
-    WHERE speaker IS NOT NULL
 ),
 conversation AS (
     SELECT
@@ -58,8 +52,12 @@ conversation AS (
         EPOCH(MAX(over_at) - MIN(sent_at)) AS duration_seconds,
         ARG_MAX(speaker, message_index) AS last_speaker,
         ARG_MIN(content, message_index) FILTER (WHERE speaker = 'customer') AS first_customer_text,
-        COUNT(*) FILTER (WHERE speaker = 'customer' AND previous_speaker IS DISTINCT FROM 'customer') AS turn_count
-    FROM spoken
+        -- who spoke, in order: '0 11 21 30 41 ', where a number ends in 1 for the customer. Numbers are sorted faster than
+        -- a window would be, or texts by an aggregate.
+        LIST_SORT(LIST(message_index * 10 + CAST(speaker = 'customer' AS INTEGER))) AS speakers,
+        LEN(REGEXP_EXTRACT_ALL(ARRAY_TO_STRING(speakers, ' ') || ' ', '([0-9]*1 )+')) AS turn_count
+    FROM message_speaker
+    WHERE speaker IS NOT NULL
     GROUP BY session_id, session_created_at
 ),
 tools AS (

@@ -25,17 +25,19 @@ message_speaker AS (
         tool_call_count,
         CASE
             WHEN role = 'user' THEN 'customer'
-            WHEN role IN ('assistant', 'bot') AND TRIM(COALESCE(content, refusal)) <> '' THEN 'assistant'
+            WHEN role IN ('assistant', 'bot') AND (text BETWEEN '!' AND '~' OR TRIM(text) <> '') THEN 'assistant'  -- the first is faster
         END AS speaker
     FROM messages
 ),
 marked AS (
     SELECT
         *,
-        speaker = 'customer'
-        AND LAG(speaker IGNORE NULLS) OVER (PARTITION BY session_id, session_created_at ORDER BY message_index)
-            IS DISTINCT FROM 'customer' AS begins_turn
+        LAG(speaker IGNORE NULLS)
+            OVER (PARTITION BY session_id, session_created_at ORDER BY message_index) AS previous_speaker,
+        speaker = 'customer' AND previous_speaker IS DISTINCT FROM 'customer' AS begins_turn,
+        speaker = 'assistant' AND previous_speaker = 'customer' AS begins_response
     FROM message_speaker
+    WHERE speaker IS NOT NULL OR tool_call_count > 0
 ),
 numbered AS (
     SELECT
@@ -43,21 +45,38 @@ numbered AS (
         COUNT(*) FILTER (WHERE begins_turn)
             OVER (PARTITION BY session_id, session_created_at ORDER BY message_index) AS turn_number
     FROM marked
+),
+gathered AS (
+    SELECT
+        session_id,
+        session_created_at,
+        turn_number,
+        MIN(message_index) AS first_message_index,
+        MIN(message_index) FILTER (WHERE begins_response) AS response_message_index,
+        COUNT(*) FILTER (WHERE speaker = 'customer') AS customer_message_count,
+        -- most turns have one text of each: to sort only those after it is faster
+        MAX(text) FILTER (WHERE begins_turn) AS customer_text,
+        STRING_AGG(text, CHR(10) ORDER BY message_index)
+            FILTER (WHERE speaker = 'customer' AND NOT begins_turn) AS more_customer_text,
+        MAX(text) FILTER (WHERE begins_response) AS response_text,
+        STRING_AGG(text, CHR(10) ORDER BY message_index)
+            FILTER (WHERE speaker = 'assistant' AND NOT begins_response) AS more_response_text,
+        SUM(tool_call_count)::BIGINT AS tool_call_count,
+        ARG_MAX_NULL(over_at, message_index) FILTER (WHERE speaker = 'customer') AS customer_over_at,
+        MAX(sent_at) FILTER (WHERE begins_response) AS response_at
+    FROM numbered
+    WHERE turn_number > 0
+    GROUP BY session_id, session_created_at, turn_number
 )
 SELECT
     session_id,
     session_created_at,
     turn_number,
-    MIN(message_index) AS first_message_index,
-    MIN(message_index) FILTER (WHERE speaker = 'assistant') AS response_message_index,
-    COUNT(*) FILTER (WHERE speaker = 'customer') AS customer_message_count,
-    STRING_AGG(text, CHR(10) ORDER BY message_index) FILTER (WHERE speaker = 'customer') AS customer_text,
-    STRING_AGG(text, CHR(10) ORDER BY message_index) FILTER (WHERE speaker = 'assistant') AS response_text,
-    SUM(tool_call_count)::BIGINT AS tool_call_count,
-    EPOCH(
-        ARG_MIN_NULL(sent_at, message_index) FILTER (WHERE speaker = 'assistant')
-        - ARG_MAX_NULL(over_at, message_index) FILTER (WHERE speaker = 'customer')
-    ) AS response_seconds
-FROM numbered
-WHERE turn_number > 0
-GROUP BY session_id, session_created_at, turn_number;
+    first_message_index,
+    response_message_index,
+    customer_message_count,
+    COALESCE(customer_text || CHR(10) || more_customer_text, customer_text, more_customer_text) AS customer_text,
+    COALESCE(response_text || CHR(10) || more_response_text, response_text) AS response_text,
+    tool_call_count,
+    EPOCH(response_at - customer_over_at) AS response_seconds
+FROM gathered;

@@ -99,6 +99,14 @@ def test_a_file_is_run_like_a_query(desk: Desk) -> None:
     assert (ran.code, ran.out) == (0, '[{"n":120}]\n')
 
 
+@pytest.mark.parametrize("comment", ["-- a comment", "--a comment", "--comment"])
+def test_a_query_may_begin_with_a_comment(desk: Desk, comment: str) -> None:
+    """Such a query is not taken for an option, wherever it is among them."""
+    for words in (("--format", "csv"), ()):
+        ran = desk.run("sql", *words, f"{comment}\nSELECT 1 AS n", *(() if words else ("--format", "csv")))
+        assert (ran.code, ran.out, ran.err) == (0, "n\n1\n", "")
+
+
 def test_a_query_without_a_statement_is_refused(desk: Desk) -> None:
     """As by `frame()`: an empty variable of a script, or an empty file."""
     (desk.warehouse.parent / "x.sql").write_text("\n")

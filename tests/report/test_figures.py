@@ -43,6 +43,7 @@ def test_headlines_compare_with_the_period_before(two_weeks: Rows) -> None:
         "messages": (12, 14),
     }
     assert found["cost"].note == "1 still without a price"
+    assert found["completed"].note == "of those that ended, 1 still open"
     assert found["customers"].note == "1 had been here before"
 
 
@@ -142,6 +143,15 @@ def test_all_hours_of_the_week_are_there(two_weeks: Rows) -> None:
     }
 
 
+def test_hours_are_compared_by_the_average_day(rows: Rows) -> None:
+    """From a Friday to the Saturday after next, there are two Fridays, two Saturdays and one Thursday."""
+    for session_id, day in (("f1", -8), ("f2", -8), ("t1", -2), ("t2", -2), ("s1", 0)):
+        conversation(rows, session_id, created_at=after(days=day))
+    rows.complete_until(after(days=0, seconds=60))
+    found = figures.busiest_hours(*reader_of(rows, date(2026, 7, 24)))
+    assert {row["weekday"]: row["average"] for row in found if row["sessions"]} == {4: 2.0, 5: 1.0, 6: 0.5}
+
+
 def test_tools_with_their_failures(rows: Rows) -> None:
     """Beyond twelve tools, those with fewest calls are one."""
     for number in range(14):
@@ -186,7 +196,7 @@ def test_customers_by_number_of_visits(two_weeks: Rows) -> None:
     facts, visits = figures.customers(reader)
     assert (facts["customers"], facts["returned"], facts["returning_share"]) == (2, 1, 0.5)
     assert {row["visits"]: row["customers"] for row in visits} == {
-        "1": 1, "2": 0, "3": 1, "4": 0, "5 to 9": 0, "10 or more": 0,
+        "1": 1, "2": 0, "3": 1, "4": 0, "5–9": 0, "10+": 0,
     }  # fmt: skip
     assert [(row["new"], row["returning"], row["unknown"]) for row in figures.contacts(reader, period)] == [
         (1, 1, 0),

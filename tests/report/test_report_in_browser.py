@@ -230,6 +230,16 @@ def test_print_is_light_and_complete(page: Page) -> None:
     assert len(page.call("Page.printToPDF")["data"]) > 50_000
 
 
+def test_an_open_transcript_is_printed_from_its_beginning(page: Page) -> None:
+    """Also one that is longer than the window, and of which the reader has seen the end."""
+    page.click("[data-opens]")
+    page.run("document.querySelector('dialog[open]').scrollTop = 100000")
+    page.call("Emulation.setEmulatedMedia", media="print")
+    beginning = "document.querySelector('dialog[open] header').getBoundingClientRect().top + window.scrollY"
+    assert page.run(beginning) >= 0
+    assert page.run("document.querySelector('dialog[open]').scrollHeight > window.innerHeight")
+
+
 def test_charts_are_drawn_as_wide_as_the_paper_makes_them(page: Page) -> None:
     """Whatever the window was, so that their labels keep their size; afterwards they fit the window again."""
     width = "document.querySelector('#chart-outcomes svg').width.baseVal.value"

@@ -25,7 +25,7 @@ from vapi_sessions.cli.commands.rebuild_command import rebuild
 from vapi_sessions.cli.commands.reconcile_command import reconcile
 from vapi_sessions.cli.commands.report_command import report
 from vapi_sessions.cli.commands.schedule_command import schedule
-from vapi_sessions.cli.commands.sql_command import sql
+from vapi_sessions.cli.commands.sql_command import SqlCommand, sql
 from vapi_sessions.cli.commands.status_command import status
 from vapi_sessions.cli.commands.sync_command import sync
 from vapi_sessions.cli.commands.verify_command import verify
@@ -57,7 +57,8 @@ _COMMANDS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
 _NAMES: Final = {command.__name__ for members in _COMMANDS.values() for command in members}
 for _group, _members in _COMMANDS.items():
     for _command in _members:
-        app.command(cls=Command, rich_help_panel=_group)(options.with_messages(_command))
+        _cls = SqlCommand if _command is sql else Command
+        app.command(cls=_cls, rich_help_panel=_group)(options.with_messages(_command))
 
 
 def _show_version(wanted: bool) -> None:

@@ -79,6 +79,7 @@ def completed_share(rows: list[Row], period: Period) -> Chart:
         data,
         subtitle="Of those that ended, "
         + ("week by week" if period.weekly else "over seven days up to each day"),
+        note=f"Open conversations do not count: as they expire, the share of the latest {each(period)}s falls.",
     )
 
 
@@ -107,19 +108,19 @@ def messages_over_time(rows: list[Row], period: Period) -> Chart:
 
 
 def busiest_hours(rows: list[Row], zone: str) -> Chart:
-    """A heat map: conversations by weekday and hour."""
-    most = max(row["sessions"] for row in rows)
+    """A heat map: conversations by weekday and hour, on an average day."""
+    most = max(row["average"] for row in rows)
     cells = [
         row
         | {
             "name": wordings.WEEKDAYS[row["weekday"] - 1],
             # even one conversation can be told from none
-            "strength": round(0.1 + 0.9 * row["sessions"] / most, 3) if row["sessions"] else 0,
+            "strength": round(0.1 + 0.9 * row["average"] / most, 3) if row["sessions"] else 0,
             "when": f"{wordings.WEEKDAYS[row['weekday'] - 1]}, {row['hour']:02}:00 to {row['hour'] + 1:02}:00",
         }
         for row in rows
     ]
-    ranked = sorted(cells, key=lambda row: -row["sessions"])
+    ranked = sorted(cells, key=lambda row: -row["average"])
     chart = (
         alt.Chart(alt.NamedData("rows"))
         .mark_rect(color=ACCENT, stroke="var(--line)", strokeWidth=0.5)
@@ -131,25 +132,31 @@ def busiest_hours(rows: list[Row], zone: str) -> Chart:
             ),
             y=alt.Y("name:N", sort=list(wordings.WEEKDAYS), title=None),
             fillOpacity=alt.FillOpacity("strength:Q", scale=None, legend=None),
-            tooltip=[when(), alt.Tooltip("sessions:Q", title="conversations", format=",")],
+            tooltip=[
+                when(),
+                alt.Tooltip("average:Q", title="on an average day", format=",.1f"),
+                alt.Tooltip("sessions:Q", title="conversations", format=","),
+            ],
         )
     )
-    busiest = f"{ranked[0]['when']}, with {wordings.counted(ranked[0]['sessions'], 'conversation')}"
+    average = f"{ranked[0]['average']:,.1f}".removesuffix(".0")
+    busiest = f"{ranked[0]['when']}, with {average} conversation{'s' * (average != '1')} on average"
     return Chart(
         "hours",
         "When conversations begin",
         specification(
             chart,
-            description=f"Heat map of conversations by weekday and hour. The busiest hour is {busiest}.",
+            description=f"Heat map of conversations by weekday and hour, on an average day. The busiest hour is {busiest}.",
             rows=cells,
         ),
         "session_facts",
         [
             TableColumn("when", "hour", numeric=False),
+            TableColumn("average", "on an average day", "{:,.1f}".format),
             TableColumn("sessions", "conversations", wordings.number),
         ],
         ranked[:24],
-        subtitle="In this period, by weekday and hour; the stronger the colour, the more",
+        subtitle="On an average day of this period; the stronger the colour, the more",
         note=f"Busiest: {busiest}.",
     )
 

@@ -153,7 +153,7 @@ def time_axis(period: Period, shorthand: str = "start:T") -> alt.X:
         title=None,
         # "utc": a browser elsewhere shows the same days
         scale=alt.Scale(type="utc", domainMin=_milliseconds(first), domainMax=_milliseconds(last), nice=False),
-        axis=alt.Axis(format=shown, labelOverlap=True, labelFlush=False, tickCount={"interval": "week", "step": 1} if 20 < days < 60 else 7),
+        axis=alt.Axis(format=shown, labelOverlap=True, labelSeparation=6, labelFlush=False, tickCount={"interval": "week", "step": 1} if 20 < days < 60 else 7),
     )  # fmt: skip
 
 

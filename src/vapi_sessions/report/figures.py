@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from vapi_sessions.report.period import Period, Reader, Row
@@ -26,7 +27,7 @@ MOST_VALUES: Final = 6
 OUTCOMES: Final = ("completed", "expired", "open")
 TOOL_RESULTS: Final = ("answered", "failed", "empty", "unanswered")
 #: Classes of customers by their number of sessions: the least number, and the name.
-VISITS: Final = {1: "1", 2: "2", 3: "3", 4: "4", 5: "5 to 9", 10: "10 or more"}
+VISITS: Final = {1: "1", 2: "2", 3: "3", 4: "4", 5: "5–9", 10: "10+"}
 #: Sessions that arrived after `Period.until` count in the period, so that its figures equal the sums of the charts.
 _END_OF_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
@@ -70,7 +71,11 @@ def headlines(reader: Reader, period: Period) -> list[Headline]:
         Headline("conversations", "count", now["sessions"], then["sessions"]),
         Headline("cost", "money", now["cost"], then["cost"], ", ".join(filter(None, (missing, low)))),
         Headline(
-            "completed", "share", now["completed_share"], then["completed_share"], "of those that ended"
+            "completed",
+            "share",
+            now["completed_share"],
+            then["completed_share"],
+            "of those that ended" + (f", {now['open']:,} still open" if now["open"] else ""),
         ),
         Headline("customers", "count", now["customers"], then["customers"], _returned(now)),
         Headline("messages", "count", now["messages"], then["messages"]),
@@ -88,7 +93,8 @@ def sessions(reader: Reader, period: Period) -> int:
 def _totals(reader: Reader, since: datetime, until: datetime) -> Row:
     totals = reader.row(
         """SELECT count(*) AS sessions, ROUND(FSUM(cost_usd), 6) AS cost,
-            count(*) FILTER (cost_usd IS NULL) AS pending, COALESCE(sum(message_count), 0)::BIGINT AS messages,
+            count(*) FILTER (cost_usd IS NULL) AS pending, count(*) FILTER (outcome = 'open') AS open,
+            COALESCE(sum(message_count), 0)::BIGINT AS messages,
             ROUND(count(*) FILTER (outcome = 'completed')
                 / NULLIF(count(*) FILTER (outcome IN ('completed', 'expired')), 0), 6) AS completed_share
         FROM kept.session_facts WHERE created_at >= $since AND created_at < $until""",
@@ -251,14 +257,24 @@ def messages(reader: Reader, period: Period) -> list[Row]:
 
 
 def busiest_hours(reader: Reader, period: Period) -> list[Row]:
-    """Sessions by weekday (1 is Monday) and hour of creation; all 168, quiet ones included."""
-    return reader.rows(
+    """Sessions by weekday (1 is Monday) and hour of creation; all 168, quiet ones included.
+
+    `average` is for one such weekday: in a period of 30 days, two weekdays occur once more than the others.
+    """
+    found = reader.rows(
         """SELECT weekday, hour, count(f.session_id) AS sessions
         FROM (SELECT unnest(range(1, 8)) AS weekday) CROSS JOIN (SELECT unnest(range(24)) AS hour)
         LEFT JOIN (FROM kept.session_facts WHERE created_at >= $since) AS f USING (weekday, hour)
         GROUP BY ALL ORDER BY weekday, hour""",
         since=period.since,
     )
+    last = max(period.last_day, period.history_last_day)
+    days = (period.first_day + timedelta(days=number) for number in range((last - period.first_day).days + 1))
+    occurrences = Counter(day.isoweekday() for day in days)
+    return [
+        row | {"average": row["sessions"] / occurrences[row["weekday"]] if row["sessions"] else 0.0}
+        for row in found
+    ]
 
 
 def tools(reader: Reader, period: Period) -> list[Row]:

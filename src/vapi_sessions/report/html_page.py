@@ -131,9 +131,9 @@ def _of_outputs(outputs: Sequence[Row], period: Period) -> Iterator[str]:
         yield f"Figures are of this period; lines show the whole history, {window}."
     for found in outputs:
         if found["unique"]:
-            texts = wordings.number(found["distinct_values"])
+            texts = wordings.counted(found["distinct_values"], "different text")
             yield (
-                f"No chart of “{found['label']}”: texts that hardly repeat, {texts} different ones in "
+                f"No chart of “{found['label']}”: its texts hardly repeat, with {texts} in "
                 f"{wordings.counted(found['sessions'], 'conversation')}."
             )
 

@@ -23,10 +23,10 @@ _STEPS: Final = ((10, 50**0.5), (5, 10**0.5), (2, 2**0.5), (1, 0))
 
 
 def number(value: float | None) -> str:
-    """`1,234`; up to two decimals if it is not whole."""
+    """`1,234`; two decimals if it is not whole."""
     if value is None:
         return NOTHING
-    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}".rstrip("0")
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
 
 
 def money(value: float | None) -> str:

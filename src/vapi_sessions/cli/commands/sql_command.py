@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
 from vapi_sessions.cli import completion, log, streams
+from vapi_sessions.cli.help_pages import Command
 from vapi_sessions.cli.options import READERS, Warehouse, command_settings
 from vapi_sessions.errors import ConfigurationError
+
+#: A comment at the beginning of a query. No option has a space in its name.
+_COMMENT: Final = re.compile(r"--[^=\s]*\s")
+
+
+class SqlCommand(Command):
+    """`sql`, whose query may begin with a comment."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; a space before a comment keeps it from being taken for an option."""
+        return super().parse_args(ctx, [f" {word}" if _COMMENT.match(word) else word for word in args])
 
 
 def sql(
