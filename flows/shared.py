@@ -1,8 +1,9 @@
 """What the flows share: the states in which they end, and `python flows/….py` as a command.
 
 States: *Completed*; *CompletedWithWarnings*, which is of the same type; *Failed* with the message of our error; *Skipped* if another run
-holds the warehouse. Skipped is of the type Cancelled, like a run that a concurrency limit of Prefect cancels: it is no failure to
-be alarmed about, and what waits for new data (`run_deployment`, an automation on Completed) does not take it for a success.
+holds the warehouse; *Interrupted* after Ctrl-C or SIGTERM. The last two are of the type Cancelled, like a run that a concurrency limit
+of Prefect cancels: they are no failure to be alarmed about, and what waits for new data (`run_deployment`, an automation on
+Completed) does not take them for a success.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from prefect import get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
+from vapi_sessions.cli import exit_codes, options, signals
 from vapi_sessions.core import child
 from vapi_sessions.errors import ConfigurationError, VapiSessionsError, WarehouseBusyError, plain
 from vapi_sessions.operations import schedule
@@ -40,14 +42,20 @@ def _of_interest(record: logging.LogRecord) -> bool:
     Windows that were left because the run was stopped are no errors beside the one that stopped it.
     """
     message = record.getMessage()
-    if message.startswith("Finished in state Cancelled"):
+    if message.startswith(("Finished in state Cancelled", "Finished in state Interrupted")):
         record.levelno, record.levelname = logging.INFO, "INFO"
     return not message.startswith("Task run failed with state:")
 
 
 logging.getLogger("prefect.task_runs").addFilter(_of_interest)
-#: How the work of the last flow run in this process ended: with an error of ours, or None. Empty until then.
-_ended: list[VapiSessionsError | None] = []
+
+
+class InterruptedRunError(Exception):
+    """Ctrl-C or SIGTERM has ended the work of a task or of a flow. KeyboardInterrupt itself would end Prefect's event loop."""
+
+
+#: How the work of the last flow run in this process ended: with an error of ours, an interruption, or None. Empty until then.
+_ended: list[VapiSessionsError | InterruptedRunError | None] = []
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
@@ -61,12 +69,21 @@ logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
 
 
 def flow_state(work: Callable[[], object]) -> Any:
-    """The work of a whole flow run: `as_state`, and how it ended is remembered."""
+    """The work of a whole flow run: `as_state`, and how it ended is remembered.
+
+    SIGTERM stops it like Ctrl-C. Prefect's own handler would cut a publication short, and report a crash.
+    """
     _ended.clear()
-    state = as_state(work)
+    with signals.listening(_first_signal):
+        state = as_state(work)
     error = getattr(state, "data", None)
-    _ended.append(error if isinstance(error, VapiSessionsError) else None)
+    _ended.append(error if isinstance(error, VapiSessionsError | InterruptedRunError) else None)
     return state
+
+
+def _first_signal(postponed: bool) -> str:
+    """The line to print at once; none in the process of a scheduled run, where nobody can press a key again."""
+    return exit_codes.first_interrupt(postponed) if options.current.command is not None else ""
 
 
 def as_state(work: Callable[[], object]) -> Any:
@@ -84,6 +101,26 @@ def as_state(work: Callable[[], object]) -> Any:
         if isinstance(error, WarehouseBusyError):
             return Cancelled(name="Skipped", message=message, data=error)
         return Failed(message=message, data=error)
+    except KeyboardInterrupt:
+        return _interrupted()
+    except RuntimeError:
+        if signals.received is None:
+            raise
+        return _interrupted()  # DuckDB's form of KeyboardInterrupt
+
+
+def _interrupted() -> State[InterruptedRunError]:
+    """The state after Ctrl-C or SIGTERM. If KeyboardInterrupt left a task or a flow, Prefect would call it a crash."""
+    message = "Interrupted by a signal. What was stored is kept; the next run continues from there."
+    return Cancelled(name="Interrupted", message=message, data=InterruptedRunError())
+
+
+def result(state: State[Any]) -> Any:
+    """The result of a task. Raises the error of its work, and KeyboardInterrupt if it was interrupted."""
+    try:
+        return state.result()
+    except InterruptedRunError:
+        raise KeyboardInterrupt from None
 
 
 def completed(figures: str, concerns: Sequence[str] = ()) -> State[None]:
@@ -112,7 +149,6 @@ def warn(settings: Settings) -> None:
 
 def command(name: str, settings: Callable[[], Settings], run: Callable[[], object]) -> NoReturn:
     """`python flows/….py`: run the flow once, and end with the messages and exit codes of `vapi-sessions NAME`."""
-    from vapi_sessions.cli import options
     from vapi_sessions.cli.app import end_with
 
     options.current = options.GlobalOptions(command=name)
@@ -129,10 +165,14 @@ def run_once(run: Callable[[], object]) -> None:
         run()
     except VapiSessionsError:
         raise
+    except InterruptedRunError:
+        raise KeyboardInterrupt from None
     except Exception as error:
         if not _ended:
             raise
         print_warning(f"Prefect could not record how this run ended ({type(error).__name__}).")
+        if isinstance(_ended[0], InterruptedRunError):
+            raise KeyboardInterrupt from None
         if _ended[0] is not None:
             raise _ended[0] from None
     except BaseException as interrupt:

@@ -76,13 +76,13 @@ def run_tasks(settings: Settings, title: str) -> Any:
         with Run(settings, progress=progress, command=f"{title} flow") as run:
             _runs[run.run_id] = run
             try:
-                planned = plan(run.run_id, return_state=True).result()
+                planned = _shared.result(plan(run.run_id, return_state=True))
                 page.key = _shared.artifact_key(settings.warehouse, planned.org_id, title)
                 if span := run_report.span(planned.windows, planned.bound):
                     page.rename(f"{title} {span}")
                 _fetch_all(run, [run_report.bounds(window) for window in planned.windows])
-                merge(run.run_id, return_state=True).result()
-                publish(run.run_id, return_state=True).result()
+                _shared.result(merge(run.run_id, return_state=True))
+                _shared.result(publish(run.run_id, return_state=True))
                 summary = run.summary()
                 rows = run_report.window_rows(run.index.windows(run.run_id, MOST_WINDOWS))
             finally:

@@ -53,7 +53,7 @@ def test_the_columns_of_a_view_are_explained(desk: Desk, given: str) -> None:
 def test_times_have_a_short_type(desk: Desk) -> None:
     """The name that people write."""
     out = desk.run("describe", "sync.runs").out
-    assert re.search(r"^  finished_at +TIMESTAMPTZ  By our clock; null while", out, re.MULTILINE)
+    assert re.search(r"^  finished_at +TIMESTAMPTZ  By our clock, after its data", out, re.MULTILINE)
 
 
 def test_a_narrow_terminal_wraps_more(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

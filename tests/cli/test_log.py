@@ -23,6 +23,7 @@ from vapi_sessions.cli.display import display
 from vapi_sessions.cli.json_lines import JsonLines
 from vapi_sessions.core.details import LOGGER
 from vapi_sessions.operations.progress import Counts
+from vapi_sessions.operations.verify import Verified
 
 #: In every line.
 COMMON: Final = {"time", "level", "event", "message", "command", "schema_version"}
@@ -209,6 +210,17 @@ def test_the_documented_fields_of_a_summary_are_those_that_are_written(
     table = rows("summary of")
     assert table.keys() == {"sync", "reconcile", "verify", "rebuild", "export", "report", "maintain"}
     assert set(inline(table[arguments[0]][1])) == summary.keys() - COMMON
+
+
+def test_unreadable_sessions_are_a_warning_of_verify(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On stderr, also with --quiet; a line of its own with JSON lines."""
+    found = Verified((), 5, 0, 0.1, 2, {"odd": "updatedAt is missing"})
+    monkeypatch.setattr("vapi_sessions.operations.verify.verify", lambda *given, **named: found)
+    ran = desk.run("verify", "--quiet")
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.err.startswith("warning: 1 session cannot be read and is kept aside in raw/: odd (updatedAt")
+    warning = one(desk.run("verify", "--log-format", "json"), "warning")
+    assert (warning["level"], "odd" in warning["message"]) == ("warning", True)
 
 
 # -- --quiet and --verbose ---------------------------------------------------------------------------------------------

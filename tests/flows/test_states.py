@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import signal
 import threading
 import types
 import weakref
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from vapi_sessions.cli import exit_codes, options
+from vapi_sessions.core import interruption
 from vapi_sessions.errors import SourceRefusedError, WarehouseBusyError
 from vapi_sessions.operations.schedule import load_flow
 
@@ -88,6 +91,47 @@ def test_only_errors_of_our_work_are_logged_with_a_traceback() -> None:
     assert traceback_of_an_error()
     flows.flow_state(lambda: flows.completed(""))
     assert not traceback_of_an_error()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_flow_as_interrupted(
+    number: signal.Signals, code: int, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while a task works, whose result is then an interruption, too. The handlers are those of before; the exit code tells the
+    signal.
+    """
+    flows = load_flow("shared")
+    monkeypatch.setattr(options, "current", options.GlobalOptions(command="maintain"))
+    before = signal.getsignal(number)
+    states = []
+
+    def task() -> None:
+        states.append(flows.as_state(lambda: signal.raise_signal(number)))
+        flows.result(states[0])
+
+    def run() -> None:
+        states.append(flows.flow_state(task))
+        states[1].result()
+
+    assert exit_codes.exit_code(lambda: flows.run_once(run)) == code
+    assert [(state.name, state.is_cancelled()) for state in states] == [("Interrupted", True)] * 2
+    assert "the next run continues" in states[1].message
+    assert signal.getsignal(number) == before
+    assert capfd.readouterr().err == "error: Interrupted.\n"
+
+
+def test_a_signal_lets_a_publication_in_a_flow_end_first() -> None:
+    """As without Prefect."""
+    flows = load_flow("shared")
+    published = []
+
+    def work() -> None:
+        with interruption.postponed():
+            signal.raise_signal(signal.SIGTERM)
+            published.append(True)
+
+    state = flows.flow_state(work)
+    assert (state.name, published) == ("Interrupted", [True])
 
 
 def test_an_interruption_lets_go_of_the_run() -> None:

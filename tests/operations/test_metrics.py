@@ -11,9 +11,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from documents import ROOT
 from vapi_sessions.core.timestamps import SECOND
-from vapi_sessions.errors import SourceRefusedError, WarehouseBusyError
+from vapi_sessions.errors import SourceRefusedError, WarehouseBusyError, WarehouseError
 from vapi_sessions.operations import metrics
+from vapi_sessions.operations.forget import Whom, forget
+from vapi_sessions.operations.maintain import maintain
 from vapi_sessions.operations.metrics import METRICS, Ended, text
+from vapi_sessions.operations.rebuild import rebuild
+from vapi_sessions.warehouse import suppression
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 from worlds import RecordedProgress, World
 
@@ -76,6 +80,70 @@ def test_each_run_writes_its_metrics(world: World, target: Path) -> None:
     assert after[success] == pytest.approx(first[success])
     assert after[of("last_run_timestamp_seconds", command="sync")] == world.clock.us() / 1e6
     assert after[of("requests_total")] > first[of("requests_total")]
+
+
+def test_maintain_rebuild_and_forget_write_their_metrics(
+    world: World, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows and sizes are those after the run. A dry run of forget writes nothing."""
+    monkeypatch.setattr(suppression, "COST", (2, 8, 1))
+    world.insert(3, lambda n: (world.ago(hours=3) + n * SECOND,) * 2)
+    world.sync()
+    settings, environment = world.settings(metrics_file=target), world.environment()
+    (gone, *_) = world.server.store.ids(world.server.org_id)
+    forget(settings, Whom([gone]), dry_run=True, environment=environment)
+    assert not target.exists()
+    forget(settings, Whom([gone]), environment=environment)
+    found = parsed(target.read_text())
+    assert (found[of("rows", table="sessions")], found[of("last_run_success", command="forget")]) == (2, 1)
+    rebuild(world.warehouse, metrics_file=target, environment=environment)
+    found = parsed(target.read_text())
+    assert found[of("last_run_success", command="rebuild")] == 1
+    assert found[of("last_run_timestamp_seconds", command="rebuild")] == world.clock.us() / 1e6
+    maintain(settings, environment=environment)
+    found = parsed(target.read_text())
+    assert found[of("runs_total", command="maintain", outcome="done")] == 1
+    assert found[of("last_run_success", command="maintain")] == 1
+
+
+@pytest.mark.proof
+def test_a_maintenance_that_fails_is_shown_until_one_succeeds(
+    world: World, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after the next sync, which writes the file again."""
+
+    def fail(*given: object, **named: object) -> None:
+        raise WarehouseError("The disk is full.")
+
+    world.insert(1, lambda n: (world.ago(hours=3),) * 2)
+    world.sync()
+    settings, environment = world.settings(metrics_file=target), world.environment()
+    with monkeypatch.context() as patch:
+        patch.setattr("vapi_sessions.operations.maintain.merge_small_files", fail)
+        with pytest.raises(WarehouseError):
+            maintain(settings, environment=environment)
+    success = of("last_run_success", command="maintain")
+    found = parsed(target.read_text())
+    assert (found[success], found[of("last_run_exit_code", command="maintain")]) == (0, 5)
+    world.sync(metrics_file=target)
+    assert parsed(target.read_text())[success] == 0
+    maintain(settings, environment=environment)
+    assert parsed(target.read_text())[success] == 1
+
+
+def test_the_duration_of_a_run_has_its_publication(world: World, target: Path) -> None:
+    """In `sync.runs`, and in metrics that another run writes later."""
+
+    class Slow(RecordedProgress):
+        def publishing(self, done: int, total: int) -> None:
+            world.clock.forward(hours=1)
+
+    world.insert(1, lambda n: (world.ago(hours=3),) * 2)
+    world.sync(progress=Slow())
+    ((duration,),) = world.rows("SELECT epoch(finished_at - started_at) FROM sync.runs")
+    assert duration >= 3600
+    maintain(world.settings(metrics_file=target), environment=world.environment())
+    assert parsed(target.read_text())[of("last_run_duration_seconds", command="sync")] == duration
 
 
 def test_a_first_run_that_fails_writes_its_metrics(world: World, target: Path) -> None:

@@ -15,6 +15,8 @@ from vapi_sessions.core.timestamps import DAY, MILLISECOND, SECOND, parse
 from vapi_sessions.errors import (
     ConfigurationError,
 )
+from vapi_sessions.operations.forget import Whom, forget
+from vapi_sessions.operations.reconcile import reconcile
 from worlds import World
 
 template, world = synced_world(hourly(120, newest_hours=2))
@@ -113,6 +115,74 @@ def test_a_deletion_is_found_although_as_many_sessions_are_new(world: World) -> 
     gone = ids(world)[50]
     delete(world, gone)
     world.insert(1, lambda n: (world.ago(minutes=2),) * 2)
+    done = run(world)
+    assert (done.counts.deleted, done.counts.sessions_new) == (1, 1)
+    assert [row[0] for row in world.rows(DELETED)] == [gone]
+
+
+def test_only_what_no_sync_has_read_is_read_first(world: World) -> None:
+    """A gap in the middle of the history, as an interrupted sync leaves it, and not what was read after it."""
+    world.warehouse = world.warehouse.with_name("gap")
+    world.sync(until=world.ago(hours=80))
+    world.sync(since=world.ago(hours=40))
+    missing = 120 - len(world.here())
+    done = run(world)
+    assert 38 <= missing <= 42
+    assert (done.counts.sessions_read, done.counts.sessions_new, done.differing) == (missing, missing, 0)
+
+
+@pytest.mark.proof
+@pytest.mark.parametrize("style", first(["400", "silent", "flag"]))
+def test_a_gap_before_the_retention_of_the_source_is_no_obstacle(world: World, style: str) -> None:
+    """Nothing older than what the source lists is asked for."""
+    world.warehouse = world.warehouse.with_name("gap")
+    world.sync(until=world.ago(hours=110))
+    gone = ids(world)[115]
+    delete(world, gone)
+    world.server.configure(retention_days=3, retention_style=style)
+    world.forget_requests()
+    assert run(world).counts.deleted == 0  # it was never read
+    sent = [r.parameters[name] for r in world.server.requests for name in r.parameters if name.endswith("Ge")]
+    assert all(parse(at) >= world.ago(days=3) for at in sent)
+    assert world.rows("SELECT count(*) FROM sessions WHERE aged_out_at IS NULL")[0][0] > 60
+
+
+@pytest.mark.proof
+def test_a_deletion_is_found_although_a_new_session_is_of_somebody_forgotten(world: World) -> None:
+    """It is counted as held, and not stored."""
+    someone = {"number": "+14155550104"}
+    world.insert(1, lambda n: (world.ago(minutes=4),) * 2, customer=someone)
+    world.sync()
+    forget(world.settings(), Whom(customers=[("number", "+14155550104")]), environment=world.environment())
+    gone = ids(world)[50]
+    delete(world, gone)
+    world.insert(1, lambda n: (world.ago(minutes=2),) * 2, customer=someone)
+    done = run(world)
+    assert (done.counts.deleted, done.counts.sessions_new) == (1, 0)
+    assert run(world).differing == 0
+
+
+@pytest.mark.proof
+def test_a_deletion_is_found_although_the_watermark_is_after_the_bound(world: World) -> None:
+    """The settling delay is longer than before. A session created before the bound, and changed after it, is new."""
+    world.sync()
+    gone = ids(world)[50]
+    delete(world, gone)
+    world.insert(1, lambda n: (world.ago(hours=30), world.ago(seconds=1)))
+    done = reconcile(world.settings(settle="12h"), scrub=False, environment=world.environment())
+    assert (done.counts.deleted, done.counts.sessions_new) == (1, 1)
+
+
+@pytest.mark.proof
+def test_a_deletion_is_found_in_a_warehouse_that_begins_with_since(world: World) -> None:
+    """A session from before that time, which changes, is read and does not count."""
+    world.warehouse = world.warehouse.with_name("since")
+    world.sync(since=world.ago(hours=50))
+    gone, old = ids(world)[100], ids(world)[3]
+    delete(world, gone)
+    world.server.store.update(world.server.org_id, old, lambda s: s.update(status="changed"))
+    world.insert(1, lambda n: (world.ago(minutes=2),) * 2)
+    world.clock.forward(minutes=1)
     done = run(world)
     assert (done.counts.deleted, done.counts.sessions_new) == (1, 1)
     assert [row[0] for row in world.rows(DELETED)] == [gone]

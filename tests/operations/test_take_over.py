@@ -134,6 +134,23 @@ def test_a_take_over_names_sessions_that_raw_does_not_have_and_keeps_their_rows(
 
 
 @pytest.mark.proof
+def test_a_stricter_policy_never_drops_rows_that_raw_does_not_have(earlier: Earlier) -> None:
+    """It is refused, and names the sessions. As the error says, a rebuild without vapi.duckdb goes on, and a sync reads them again."""
+    world = earlier.world
+    earlier.sync()
+    before = world.here()
+    with pytest.raises(WarehouseDamagedError, match="raw does not have 6 sessions") as told:
+        world.sync(**POLICY, message_text="drop")
+    assert all(name in told.value.fact for name in earlier.newer)
+    assert "move vapi.duckdb away" in told.value.remedy
+    assert world.here() == before
+    (world.warehouse / "vapi.duckdb").unlink()
+    world.rebuild()
+    world.sync(**POLICY, message_text="drop")
+    assert world.here() >= before & world.there()
+
+
+@pytest.mark.proof
 def test_a_take_over_keeps_unreadable_sessions_aside(earlier: Earlier) -> None:
     """The raw file of such a session may be lost as well."""
     earlier.change(

@@ -17,6 +17,7 @@ from synced_worlds import synced_world
 from selection import first
 from vapi_emulator.stored import decode
 from vapi_sessions.core.timestamps import DAY
+from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.operations import coordinator
 from vapi_sessions.operations.rebuild import rebuild
 from vapi_sessions.operations.reconcile import reconcile
@@ -24,6 +25,7 @@ from worlds import RecordedProgress, World
 
 template, world = synced_world(three_months)
 
+STRICTER: Final = {"message_text": "drop"}
 
 OTHER_TABLE: Final = pa.table({"session_id": ["a"], "body": ["{}"]})
 TEARS: Final = {
@@ -89,6 +91,42 @@ def test_a_merged_torn_file_matters_to_a_rebuild_only(world: World, which: int, 
     assert contents(world) == whole
     assert summary.counts.sessions_new == 20
     assert summary.watermark == summary.bound
+
+
+@pytest.mark.parametrize("how", first([GARBAGE["half of it"], ROT, GARBAGE["nothing"]]))
+def test_a_stricter_policy_puts_a_torn_file_aside_and_its_sessions_are_read_again(
+    world: World, how: Damage
+) -> None:
+    """As after a rebuild; only the time of these sessions is read again."""
+    before, file = {row[0] for row in world.here()}, raw_files(world)[1]
+    damage(file, how)
+    notes = RecordedProgress()
+    summary = world.sync(progress=notes, **STRICTER)
+    assert [line for line in notes.said if "1 raw file is torn" in line and file.name in line]
+    assert file.with_name(file.name + ".torn").read_bytes() == b""
+    assert {row[0] for row in world.here()} == before
+    assert world.rows("SELECT count(*) FROM messages WHERE content LIKE 'Hello%'") == [(0,)]
+    assert summary.counts.sessions_new == 20
+    assert summary.watermark == summary.bound
+    whole = contents(world)
+    world.rebuild()
+    assert contents(world) == whole
+
+
+def test_a_stricter_policy_is_refused_if_a_file_of_raw_is_missing(world: World) -> None:
+    """Nothing is rewritten. With the file back, the next run rewrites everything."""
+    whole, file = contents(world), raw_files(world)[1]
+    content = file.read_bytes()
+    file.unlink()
+    before = world.files("raw", "parquet")
+    with pytest.raises(WarehouseDamagedError, match="does not have 20 sessions") as told:
+        world.sync(**STRICTER)
+    assert "backup" in told.value.remedy
+    assert world.files("raw", "parquet") == before
+    assert contents(world) == whole
+    file.write_bytes(content)
+    world.sync(**STRICTER)
+    assert len(world.here()) == 60
 
 
 @pytest.mark.proof

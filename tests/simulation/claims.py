@@ -81,6 +81,27 @@ class Claims:
             ):
                 self._require(session, version, held, "nothing is missed")
 
+    def _deletions_are_found(self, record: RunRecord, before: Mapping[str, Held]) -> None:
+        """After a reconcile in peace, all sessions that were held (`before`) and are no longer listed have a tombstone.
+
+        Unless the source lists a session that only a reading of everything finds, or one that cannot be read: it can stand for
+        a deleted one in the counts.
+        """
+        listed = {session.session_id: version for session, version in self.world.model.listed(record.started)}
+        live = {name for name, held in before.items() if not (held.deleted or held.aged_out)}
+        for session_id, version in listed.items():
+            session = self.world.model.sessions[session_id]
+            if version.spoilt or (session_id not in live and self._excused(session, version)):
+                return
+        self.world.fired["deletions: looked for"] += 1
+        bound = record.started - self.world.settle
+        for session_id in live - listed.keys():
+            held = self._held[session_id]
+            if self.world.model.sessions[session_id].created_at < bound and not (
+                held.deleted or held.aged_out
+            ):
+                raise Violation("a reconcile finds every deletion", session_id)
+
     def _stays_listed(self, session: Session, start: int, end: int) -> bool:
         return (
             session.visible(end) is not None

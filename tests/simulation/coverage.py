@@ -42,6 +42,7 @@ EXPECTED: Final = (
     "reader holds files",
     "published on its way",
     "budget: checked",
+    "deletions: looked for",
 )
 
 

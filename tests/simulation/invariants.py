@@ -74,6 +74,8 @@ class Invariants(Published):
             self._nothing_missed(record)
             self._budget(record)
             self._since = None
+        if record.succeeded and record.command == "reconcile" and world.healthy:
+            self._deletions_are_found(record, held)
         if world.publishing and not world.concluding:
             self._publication(record)
         if record.succeeded and not foreign and record.command != "maintain":

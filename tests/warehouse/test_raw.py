@@ -192,7 +192,7 @@ def test_a_torn_file_is_an_error(tmp_path: Path, keep: int) -> None:
     for reader in (everything, raw.read_progress):
         with pytest.raises(WarehouseDamagedError, match=r"1\.parquet is not a whole") as caught:
             reader(path)
-        assert "Move it out of raw/" in caught.value.remedy
+        assert "vapi-sessions rebuild" in caught.value.remedy
         assert caught.value.exit_code == 5
 
 

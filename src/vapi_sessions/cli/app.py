@@ -139,4 +139,6 @@ def _run() -> object:
 
 def end_with(command: Callable[[], object]) -> NoReturn:
     """Run a function with the messages and exit codes of a command, and exit: for `python flows/….py`."""
-    sys.exit(exit_codes.exit_code(command))
+    with signals.listening(exit_codes.first_interrupt):
+        code = exit_codes.exit_code(command)
+    sys.exit(code)

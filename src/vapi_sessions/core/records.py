@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import msgspec
 
 from vapi_sessions.core.timestamps import to_datetime
+from vapi_sessions.errors import VapiSessionsError
 
 #: How a run ended; `running` if it has not.
 Outcome: TypeAlias = Literal["running", "done", "failed", "interrupted", "killed"]
@@ -39,6 +40,20 @@ class WindowRecord(msgspec.Struct, frozen=True, kw_only=True):
 def new_run_id(started: int) -> str:
     """The id of a run that started then, µs."""
     return f"{to_datetime(started):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def outcome_of(error: BaseException | None) -> Outcome:
+    """How a run ended that this error ended, if any."""
+    if error is None:
+        return "done"
+    return "failed" if isinstance(error, Exception) else "interrupted"
+
+
+def reason(error: BaseException | None) -> str | None:
+    """The message of the error that ended a run, for `sync.runs`."""
+    if error is None:
+        return None
+    return error.fact if isinstance(error, VapiSessionsError) else type(error).__name__
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):

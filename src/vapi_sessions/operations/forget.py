@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from vapi_sessions.core import faultpoints
 from vapi_sessions.errors import ConfigurationError
-from vapi_sessions.operations import policy_change
+from vapi_sessions.operations import metrics, policy_change
 from vapi_sessions.operations.erasure import Erased, erase_forgotten
 from vapi_sessions.operations.forget_search import Person, Search
 from vapi_sessions.operations.progress import Progress, Silent
@@ -99,7 +99,11 @@ def forget(
     sanitizer = settings.sanitizer()
     layout = _warehouse(settings)
     clocks = environment.clocks
-    with writer_lock(layout):
+    target = None if dry_run else settings.metrics_file
+    with (
+        metrics.written(target, settings.warehouse, "forget", environment.now, progress.warn),
+        writer_lock(layout),
+    ):
         suppression = Suppression.open(layout, create=not dry_run, region=region)
         take_over(layout, suppression, clocks, progress)
         if suppression.pending and not dry_run:

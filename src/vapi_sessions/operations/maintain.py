@@ -6,15 +6,17 @@ at once after an upgrade, and the removal of old snapshots where no sync runs.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from vapi_sessions import __version__
 from vapi_sessions.core import faultpoints
 from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.files import sync_directory
-from vapi_sessions.core.records import RunRecord, new_run_id
+from vapi_sessions.core.records import RunRecord, new_run_id, outcome_of, reason
 from vapi_sessions.core.timestamps import from_datetime, to_datetime
-from vapi_sessions.errors import ConfigurationError
+from vapi_sessions.errors import ConfigurationError, VapiSessionsError
+from vapi_sessions.operations import metrics
 from vapi_sessions.operations.merge_files import MergedFiles, merge_small_files
 from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.operations.writer import Writer
@@ -47,6 +49,7 @@ def maintain(
     """
     environment, progress = environment or Environment(), progress or Silent()
     started = environment.now()
+    run_id = new_run_id(started)
     layout = Layout(settings.warehouse)
     layout.check()
     if not layout.raw.is_dir():
@@ -54,32 +57,43 @@ def maintain(
             f"{settings.warehouse} is not a warehouse: it has no raw/ directory.",
             "Give one with --warehouse.",
         )
-    with Writer(settings, environment.clocks, progress, "maintain") as writer:
+    with (
+        metrics.written(
+            settings.metrics_file, settings.warehouse, "maintain", environment.now, progress.warn
+        ),
+        Writer(settings, environment.clocks, progress, "maintain") as writer,
+    ):
         index = writer.index
         before = space(layout, index.state())
         present = {path.name for path in snapshots(layout)}
-        merged = merge_small_files(index, layout, warn=progress.warn)
-        note_size(index, layout, environment.now())
-        _record(index, started, environment.now())
-        if "snapshot" in index.state():
-            writer.publisher.publish()
-        removed = _remove_by_products(index, layout)
+        try:
+            merged = merge_small_files(index, layout, warn=progress.warn)
+            note_size(index, layout, environment.now())
+            _record(index, run_id, started, environment.now())
+            if "snapshot" in index.state():
+                writer.publisher.publish()
+            removed = _remove_by_products(index, layout)
+        except BaseException as error:
+            with contextlib.suppress(VapiSessionsError):  # the next publication shows it
+                _record(index, run_id, started, environment.now(), error)
+            raise
         writer.conclude()
         left = {path.name for path in snapshots(layout)}
         after = space(layout, index.state())
     return Maintained(merged, len(present - left), removed, before, after)
 
 
-def _record(index: Index, started: int, now: int) -> None:
+def _record(index: Index, run_id: str, started: int, now: int, error: BaseException | None = None) -> None:
     """Record the run (moments in µs), by which a schedule knows when the next one is due."""
     ledger = index.ledger()
     index.put_run(
         RunRecord(
-            run_id=new_run_id(started),
+            run_id=run_id,
             command="maintain",
             started_at=to_datetime(started),
             finished_at=to_datetime(now),
-            outcome="done",
+            outcome=outcome_of(error),
+            error=reason(error),
             org_id=ledger.org_id,
             base_url=index.state().get("base_url", ""),
             watermark=to_datetime(ledger.watermark) if ledger.watermark is not None else None,

@@ -6,6 +6,7 @@ all runs, which a rebuild keeps.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,6 @@ from vapi_sessions.errors import VapiSessionsError, WarehouseBusyError
 
 if TYPE_CHECKING:
     from vapi_sessions.operations.status import Status
-    from vapi_sessions.settings import Settings
     from vapi_sessions.warehouse.published_state import RunHistory
 
 _PREFIX: Final = "vapi_sessions_"
@@ -110,16 +110,29 @@ METRICS: Final = (
 Sample = tuple[Metric, tuple[str, ...], float]
 
 
-def write(settings: Settings, ended: Ended, warn: Callable[[str], None]) -> None:
-    """Write the metrics to `settings.metrics_file`, if one is set, after a run that succeeded or failed.
+@contextlib.contextmanager
+def written(
+    target: Path | None, warehouse: Path, command: str, now: Callable[[], int], warn: Callable[[str], None]
+) -> Iterator[None]:
+    """Write the metrics when the block, which is a run of `command`, has ended, well or not. `now` gives µs. See `write`."""
+    started = now()
+    try:
+        yield
+    except BaseException as error:
+        write(target, warehouse, Ended(command, started, now(), error), warn)
+        raise
+    write(target, warehouse, Ended(command, started, now()), warn)
+
+
+def write(target: Path | None, warehouse: Path, ended: Ended, warn: Callable[[str], None]) -> None:
+    """Write the metrics to the file `target`, if there is one, after a run that succeeded or failed.
 
     A run that found the warehouse locked writes nothing: the run that holds the lock does. An error becomes a warning.
     """
-    target = settings.metrics_file
     if target is None or isinstance(ended.error, WarehouseBusyError):
         return
     try:
-        _replace(target, current(settings.warehouse, now=ended.finished, ended=ended))
+        _replace(target, current(warehouse, now=ended.finished, ended=ended))
     except Exception as error:  # the run has its own result, whatever happens here
         reason = error.strerror if isinstance(error, OSError) else None
         warn(f"the metrics file {target} could not be written ({reason or type(error).__name__})")

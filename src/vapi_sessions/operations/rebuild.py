@@ -9,7 +9,7 @@ from vapi_sessions.core.disk_errors import disk_errors
 from vapi_sessions.core.memory import fewer_collections
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
-from vapi_sessions.operations import erasure, policy_change
+from vapi_sessions.operations import erasure, metrics, policy_change
 from vapi_sessions.operations.progress import Progress, Silent
 from vapi_sessions.operations.recovery import recover
 from vapi_sessions.operations.running import Reported
@@ -30,6 +30,7 @@ def rebuild(
     sanitizer: Sanitizer | None = None,
     time_zone: str | None = None,
     keep: Keep | None = None,
+    metrics_file: Path | None = None,
     environment: Environment | None = None,
     progress: Progress | None = None,
 ) -> tuple[int, int]:
@@ -55,6 +56,7 @@ def rebuild(
     layout.create()
     progress = progress or Silent()
     with (
+        metrics.written(metrics_file, warehouse, "rebuild", environment.now, progress.warn),
         fewer_collections(),
         writer_lock(layout),
         Reported(progress, layout, "rebuild", environment.now) as progress,

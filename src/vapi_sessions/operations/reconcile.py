@@ -31,7 +31,7 @@ from vapi_sessions.settings import Settings
 from vapi_sessions.source.environment import Environment
 from vapi_sessions.source.list_query import Query
 from vapi_sessions.source.pagination import PATIENCE, count_rows
-from vapi_sessions.source.planning import ask_for_the_oldest
+from vapi_sessions.source.planning import ask_for_the_oldest, open_to_the_left
 from vapi_sessions.transform.headers import Row
 from vapi_sessions.transform.resolve import Kind, Known, Unreadable
 from vapi_sessions.warehouse.index import Changes
@@ -157,16 +157,24 @@ class _Reconciliation:
     def read_unsynced(self) -> None:
         """Read what a sync would read now. Otherwise as many new sessions as deleted ones would make the counts equal."""
         created = Window(self._from, self._bound)
-        spans = self._run.index.ledger().to_read(bound=self._bound, lookback=self._run.settings.lookback)
-        updated = Window(min([self._bound, *(lower for lower, _ in spans)]), None)
-        if created.lower >= self._bound or not self._source.count(updated=updated, created=created):
+        if created.lower >= self._bound:
+            return
+        spans = list(
+            self._run.index.ledger().to_read(bound=self._bound, lookback=self._run.settings.lookback)
+        )
+        newest = spans.pop()[0] if spans and spans[-1][1] == self._bound else self._bound
+        for window in (*(Window(*span) for span in spans), Window(newest, None)):
+            self._read_updated(open_to_the_left(window, self._oldest), created)
+        self._coordinator.flush()  # the counts below are the index's
+
+    def _read_updated(self, updated: Window, created: Window) -> None:
+        if not self._source.count(updated=updated, created=created):
             return
         self._coordinator.hold(updated, "updated_at")
         for page_read in walk_created(self._source, created, self._run.settings.page_size, updated):
             request = RequestStamp.of(page_read.page)
             self._coordinator.add_unclaimed(page_read.rows, page_read.unreadable, request)
             self._run.progress.read(len(page_read.rows))
-        self._coordinator.flush()  # the counts below are the index's
 
     def age_out(self) -> None:
         """Find sessions that are older than all sessions listed, once the source's own count confirms that it lists none of them."""

@@ -19,7 +19,7 @@ from vapi_sessions.core import faultpoints, interruption
 from vapi_sessions.core.intervals import IntervalSet
 from vapi_sessions.core.ledger import RequestNumbers
 from vapi_sessions.core.memory import give_back
-from vapi_sessions.core.records import Outcome, RunRecord, new_run_id
+from vapi_sessions.core.records import Outcome, RunRecord, new_run_id, outcome_of, reason
 from vapi_sessions.core.threads import side_by_side
 from vapi_sessions.core.timestamps import to_datetime
 from vapi_sessions.core.wording import counted
@@ -143,9 +143,9 @@ class Run:
             try:  # the pages that did arrive are kept, and `status` shows the failure
                 if self._coordinator is not None:
                     self._coordinator.flush()
-                self._record("failed" if isinstance(error, Exception) else "interrupted", error)
+                self._record(outcome_of(error), error)
                 self.progress.phase("publishing")
-                self._writer.publisher.publish()
+                self._writer.publisher.publish(before_shown=lambda: self._record(outcome_of(error), error))
                 self.index.checkpoint()
             except VapiSessionsError as second:
                 self.progress.warn(f"the pages that had arrived could not be kept: {second.fact}")
@@ -244,7 +244,7 @@ class Run:
         give_back()
         self._writer.tidy()
         with interruption.postponed():
-            self._published = self._writer.publisher.publish()
+            self._published = self._writer.publisher.publish(before_shown=lambda: self._record("done"))
             self._finished = True
             if speed := self._watch.speed(self.source.traffic, self.counts):
                 self.index.record(Changes(state={SPEED: msgspec.json.encode(speed).decode()}))
@@ -306,7 +306,7 @@ class Run:
         now, command = self.environment.now(), self.command.partition(" ")[0]
         ended = metrics.Ended(command, self._started, now, error or self._error)
         self._error = None  # its traceback holds this run
-        metrics.write(self.settings, ended, self.progress.warn)
+        metrics.write(self.settings.metrics_file, self.settings.warehouse, ended, self.progress.warn)
 
     def _record(self, outcome: Outcome, error: BaseException | None = None) -> None:
         counts, traffic, plan = self.counts, self.source.traffic, self._plan
@@ -318,7 +318,7 @@ class Run:
                 started_at=to_datetime(self._started),
                 finished_at=to_datetime(self.environment.now()) if outcome != "running" else None,
                 outcome=outcome,
-                error=_reason(error),
+                error=reason(error),
                 org_id=self.org_id,
                 base_url=self.settings.base_url,
                 bound=to_datetime(plan.bound) if plan.bound is not None else None,
@@ -366,9 +366,3 @@ def fetch_all(run: Run, windows: int) -> None:
         return
     workers = run.settings.concurrency + _SPARE_WALKS
     side_by_side(run.fetch, range(windows), workers=workers, name="fetch", stop=run.stopping.set)
-
-
-def _reason(error: BaseException | None) -> str | None:
-    if error is None:
-        return None
-    return error.fact if isinstance(error, VapiSessionsError) else type(error).__name__

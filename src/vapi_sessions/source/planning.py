@@ -137,13 +137,13 @@ def _plan_windows(
 
     def count_all(asked: Sequence[Window]) -> list[int]:
         return _in_threads(
-            source, lambda w: source.count(updated=_open_to_the_left(w, horizon)), asked, settings.concurrency
+            source, lambda w: source.count(updated=open_to_the_left(w, horizon)), asked, settings.concurrency
         )
 
     def sample_all(asked: Sequence[tuple[PlannedWindow, int]]) -> list[int | None]:
         return _in_threads(
             source,
-            lambda nth: _sample(source, _open_to_the_left(nth[0].window, horizon), nth[1]),
+            lambda nth: _sample(source, open_to_the_left(nth[0].window, horizon), nth[1]),
             asked,
             settings.concurrency,
         )
@@ -159,7 +159,7 @@ def _plan_windows(
     return [
         replace(p, window=w, cursors=(Cursor(w),))
         for p in planned
-        for w in [_open_to_the_left(p.window, horizon)]
+        for w in [open_to_the_left(p.window, horizon)]
     ]
 
 
@@ -277,7 +277,8 @@ def _clipped(cursors: Iterable[Cursor], upper: int) -> tuple[Cursor, ...]:
     )
 
 
-def _open_to_the_left(window: Window, horizon: int) -> Window:
+def open_to_the_left(window: Window, horizon: int) -> Window:
+    """The window without a lower bound, if that is not after the createdAt of the oldest session listed (µs)."""
     return Window(BEGINNING, window.upper) if window.lower <= horizon else window
 
 

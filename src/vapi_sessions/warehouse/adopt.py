@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from vapi_sessions import schema
+from vapi_sessions.core.timestamps import MILLISECOND, floor_ms
 from vapi_sessions.errors import WarehouseError
 from vapi_sessions.transform.resolve import Known, short
 from vapi_sessions.warehouse.index import Index
@@ -38,6 +39,13 @@ FROM sessions AS old WHERE {_SAME}
 _LOST: Final = (
     f"SELECT session_id FROM sessions AS old WHERE NOT EXISTS (FROM {{home}}.sessions AS new WHERE {_SAME})"
 )
+#: From the first to the last change (µs) of the sessions whose version in the old database was not derived. Policies change hashes.
+_NOT_DERIVED: Final = """
+SELECT epoch_us(min(updated_at)), epoch_us(max(updated_at)) FROM sessions AS old WHERE NOT EXISTS (
+    FROM {home}.sessions AS new
+    WHERE new.session_id = old.session_id AND (new.updated_at, new.seq) >= (old.updated_at, old.seq)
+)
+"""
 #: Windows that wrote no file of raw/, because nothing in them was new. Open ones are read again. Cursors may name forgotten sessions.
 _WINDOWS: Final = """
 INSERT INTO {home}.sync.windows BY NAME SELECT {columns} FROM sync.windows AS old
@@ -67,6 +75,13 @@ def adopt_ledger(index: Index, other: Path, tables: Sequence[schema.Table] = _LE
             f"UPDATE {home}.sync.state SET value = ? WHERE key = 'schema_version'",
             [str(schema.SCHEMA_VERSION)],
         )
+
+
+def not_derived(index: Index, other: Path) -> tuple[int, int] | None:
+    """The interval of updatedAt (µs) with the sessions, or newer versions of them, that only the other database has, if any."""
+    with index.attached(other, read_only=True) as home:
+        ((first, last),) = index.rows(_NOT_DERIVED.format(home=home))
+    return (floor_ms(first), floor_ms(last) + MILLISECOND) if first is not None else None
 
 
 def adopt_history(index: Index, others: Iterable[Path]) -> None:

@@ -96,21 +96,31 @@ def _without_ids(progress: Mapping[str, Any], names: set[str]) -> dict[str, Any]
     return {**progress, "windows": windows} if "windows" in progress else dict(progress)
 
 
-def sanitize_raw(layout: Layout, sanitizer: Sanitizer) -> int:
-    """Rewrite every raw file that was sanitized less strictly; returns the number of files.
+def sanitize_raw(layout: Layout, sanitizer: Sanitizer) -> tuple[int, tuple[str, ...]]:
+    """Rewrite every raw file that was sanitized less strictly, and put torn ones aside; returns the number of files, and the torn ones.
 
     The newest file is the last, so while that one is unchanged, the rewriting is known to be incomplete.
     """
     done = 0
-    for _, path in sorted((raw.first_request(path), path) for path in raw.files(layout.raw)):
-        progress = raw.read_progress(path)
-        state = progress.get("state", {})
-        if not sanitizer.is_stricter(state.get(STATE)):
+    whole: list[tuple[int, Path]] = []
+    torn: list[str] = []
+    for path in raw.files(layout.raw):
+        try:
+            whole.append((raw.first_request(path), path))
+        except WarehouseDamagedError:
+            torn.append(raw.put_aside(path).name)
+    for _, path in sorted(whole):
+        try:
+            progress = raw.read_progress(path)
+            if not sanitizer.is_stricter(progress.get("state", {}).get(STATE)):
+                continue
+            _write_sanitized(path, layout.raw, sanitizer, progress)
+        except WarehouseDamagedError:
+            torn.append(raw.put_aside(path).name)
             continue
-        _write_sanitized(path, layout.raw, sanitizer, progress)
         done += 1
         faultpoints.reach("tighten.raw_written")
-    return done
+    return done, tuple(torn)
 
 
 def sanitized_copies(

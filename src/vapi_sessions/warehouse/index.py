@@ -101,6 +101,14 @@ class Index(IndexTables):
         sql = f"SELECT 1 FROM {_AND_UNREADABLE} WHERE session_id IN (SELECT unnest(?::VARCHAR[])) LIMIT 1"
         return bool(self.rows(sql, [list(session_ids)]))
 
+    def sessions_not_in(self, files: Collection[str]) -> list[str]:
+        """The sessions whose newest version came from none of these raw files."""
+        sql = (
+            "SELECT session_id FROM sessions WHERE batch NOT IN "
+            "(SELECT batch FROM sync.batches WHERE file IN (SELECT unnest(?::VARCHAR[]))) ORDER BY 1"
+        )
+        return [session_id for (session_id,) in self.rows(sql, [list(files)])]
+
     def created_at(self, session_ids: Collection[str]) -> dict[str, int]:
         """The createdAt (µs) of those of these sessions that are there."""
         sql = "SELECT session_id, epoch_us(created_at) FROM sessions WHERE session_id IN (SELECT unnest(?::VARCHAR[]))"

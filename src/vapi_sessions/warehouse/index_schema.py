@@ -8,15 +8,21 @@ from vapi_sessions.schema import Table, column
 
 RUNS: Final = Table(
     "runs",
-    "One row per run of a command that writes to the warehouse.",
+    "One row per run of sync, backfill, reconcile and maintain.",
     ("run_id",),
     "started_at",
     (
         column("run_id", "VARCHAR!", "Start of the run and a random part."),
-        column("command", "VARCHAR!", "sync, rebuild, …"),
+        column(
+            "command",
+            "VARCHAR!",
+            "sync, backfill, reconcile or maintain; with flow after it for a run of Prefect.",
+        ),
         column("started_at", "TIMESTAMPTZ!", "By our clock."),
         column(
-            "finished_at", "TIMESTAMPTZ", "By our clock; null while the run is running or if it was killed."
+            "finished_at",
+            "TIMESTAMPTZ",
+            "By our clock, after its data files were written; null while it is running or if it was killed.",
         ),
         column("outcome", "VARCHAR!", "running, done, failed, interrupted, killed."),
         column("error", "VARCHAR", "The error message of a run that failed."),

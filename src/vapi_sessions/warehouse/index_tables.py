@@ -102,9 +102,18 @@ class IndexTables(Database):
 
     def _claim(self, org_id: str, claims: IntervalSet) -> None:
         before = self.ledger().completed
-        after = before | claims
-        if after == before:
-            return
+        if (after := before | claims) != before:
+            self._replace_claims(org_id, after)
+
+    def withdraw(self, claims: IntervalSet) -> None:
+        """One transaction: these intervals do not count as read any more, and no open window is continued."""
+        ledger = self.ledger()
+        with self.transaction():
+            if ledger.org_id is not None:
+                self._replace_claims(ledger.org_id, ledger.completed - claims)
+            self._supersede_windows()
+
+    def _replace_claims(self, org_id: str, after: IntervalSet) -> None:
         self.run("DELETE FROM sync.intervals")
         for lower, upper in after:
             bounds = {"lower_bound": to_datetime(lower), "upper_bound": to_datetime(upper)}

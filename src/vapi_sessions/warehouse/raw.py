@@ -253,7 +253,7 @@ def _whole(path: Path) -> Iterator[None]:
     except pa.ArrowMemoryError as error:  # the file is torn, or just large
         raise WarehouseError(
             f"There is not enough memory to read {path}.",
-            "Free memory and run again. If the error stays, the file is damaged: move it out of raw/.",
+            "Free memory and run again. If the error stays, the file is damaged: move it out of raw/, and run vapi-sessions rebuild and then sync.",
         ) from error
     except (OSError, pa.ArrowException, msgspec.MsgspecError, UnicodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -270,5 +270,5 @@ def _check_schema(path: Path, file: pq.ParquetFile) -> None:
 def _damaged(path: Path) -> WarehouseDamagedError:
     return WarehouseDamagedError(
         f"{path} is not a whole Parquet file of observations.",
-        "Move it out of raw/ and run again: its sessions are read from the source again.",
+        "Run vapi-sessions rebuild and then sync: its sessions are read from the source again.",
     )

@@ -56,17 +56,18 @@ class Publisher:
     warn: Callable[[str], None] = lambda text: None
     wrote: Callable[[int, int], None] = lambda done, total: None
 
-    def publish(self, *, force: bool = False) -> bool:
-        """Publish the committed state; returns whether data files were written.
+    def publish(self, *, force: bool = False, before_shown: Callable[[], object] = lambda: None) -> bool:
+        """Publish the committed state; returns whether data files were written. If they were, `before_shown` is called then, before
+        `vapi.duckdb` is built with a copy of the ledger.
 
         If no data changed, only `vapi.duckdb` is built again, with the new ledger. Files of the current snapshot that are missing,
         torn or listed in `damaged.json` are derived again from `raw/`, in a new snapshot; with `force` all files are. A publication
         that fails leaves no snapshot. Raises WarehouseDamagedError if lost rows are not in `raw/`, WarehouseError.
         """
         with interruption.postponed():
-            return self._publish(force=force)
+            return self._publish(force, before_shown)
 
-    def _publish(self, *, force: bool) -> bool:
+    def _publish(self, force: bool, before_shown: Callable[[], object]) -> bool:
         faultpoints.reach("publish.begun")
         index, layout = self.index, self.layout
         with disk_errors(layout.parquet):
@@ -89,6 +90,7 @@ class Publisher:
         if changed:
             with disk_errors(layout.parquet):
                 current = self._snapshot(None if missing else current, stale, lost)
+            before_shown()
         elif batches := index.unpublished():  # no version in them won
             index.record_publication([], [], batches, {})
         with disk_errors(layout.published):

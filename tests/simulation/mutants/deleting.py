@@ -117,6 +117,13 @@ def aged_out_is_deleted(planting: Planting) -> None:
     planting.around(Coordinator, "tombstone", tombstone)
 
 
+@mutant("a reconcile compares counts before what is new was read", "deletions")
+def new_sessions_not_read_first(planting: Planting) -> None:
+    planting.around(
+        reconcile._Reconciliation, "read_unsynced", lambda inner, reconciliation: planting.changed()
+    )
+
+
 @mutant("half of a differing window is not compared")
 def half_compared(planting: Planting) -> None:
     def differences(inner: Any, window: Window, *given: Any, **named: Any) -> Iterator[Difference]:

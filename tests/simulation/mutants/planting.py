@@ -111,7 +111,7 @@ def _origin(error: BaseException) -> str:
 
 Shows: TypeAlias = Literal[
     "anywhere", "faults", "faults by id", "traffic", "reordered", "micro", "delay", "no lookback", "stops", "stops in batches",
-    "published", "spoilt", "merging",
+    "published", "spoilt", "merging", "deletions",
 ]  # fmt: skip
 _SHOWS: Final[dict[Shows, Callable[[World], bool]]] = {
     "anywhere": lambda world: True,
@@ -120,6 +120,7 @@ _SHOWS: Final[dict[Shows, Callable[[World], bool]]] = {
     "published": lambda world: world.publishing,
     "spoilt": lambda world: world.spoiling,
     "merging": lambda world: world.merging,
+    "deletions": lambda world: world.reconciles == 1,
     "traffic": lambda world: world.busy > 0,
     "reordered": lambda world: world.busy > 0 and world.reordering and world.knobs["batch_bytes"] < 10_000,
     "micro": lambda world: world.model.shape.micro_shown,

@@ -25,6 +25,7 @@ def rebuild(warehouse: Warehouse = None, time_zone: TimeZone = None) -> None:
             sanitizer=settings.sanitizer(),
             time_zone=settings.time_zone,
             keep=Keep(settings.keep_snapshots, settings.keep_hours),
+            metrics_file=settings.metrics_file,
             progress=progress,
         )
     text = f"Rebuilt {counted(sessions, 'session')} from {counted(files, 'raw file')}."

@@ -9,7 +9,7 @@ import typer
 
 from vapi_sessions.cli.invocation import as_called
 from vapi_sessions.cli.options import BaseUrl, Everything, PageSize, Warehouse, command_settings
-from vapi_sessions.cli.output import NAMED, and_more, print_names, summary, upper_bound
+from vapi_sessions.cli.output import NAMED, and_more, print_names, summary, upper_bound, warn
 from vapi_sessions.core.timestamps import show
 from vapi_sessions.core.wording import counted
 from vapi_sessions.errors import DifferenceError, plain
@@ -45,7 +45,7 @@ def verify(
         done = run(settings, deep=deep, everything=everything, progress=progress)
     print_findings(done.findings, everything=everything)
     if unreadable := describe(done.unreadable, everything=everything):
-        print(as_called(plain(f"warning: {unreadable}")))
+        warn(unreadable)
     how, sessions = "row by row" if deep else "by counts", counted(done.sessions, "session")
     if done.findings:
         raise DifferenceError(
