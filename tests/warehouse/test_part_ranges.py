@@ -172,9 +172,7 @@ def test_a_busy_month_is_cut_where_it_is_busy(index: PlannedIndex) -> None:
     assert max(index.sizes()) <= MOST
 
 
-def test_the_newest_sessions_are_in_small_parts(
-    index: PlannedIndex, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_newest_sessions_are_in_small_parts(index: PlannedIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     """Most changes happen there, so one change writes little. Older sessions are in large parts."""
     monkeypatch.setattr(part_sizes, "NEW_SESSIONS", 10)
     newest = EPOCH + 20 * DAY
