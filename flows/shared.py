@@ -50,14 +50,16 @@ logging.getLogger("prefect.task_runs").addFilter(_of_interest)
 _ended: list[VapiSessionsError | None] = []
 
 
-def _without_traceback(record: logging.LogRecord) -> bool:
-    """An error after the work has ended is Prefect's: its server is gone, for example. A line is enough."""
+def _as_it_is(record: logging.LogRecord) -> bool:
+    """Prefect logs the end of a failed flow run as INFO. And an error after the work has ended is Prefect's: a line is enough."""
     if _ended and record.exc_info:
         record.exc_info = None
+    if record.getMessage().startswith("Finished in state Failed"):
+        record.levelno, record.levelname = logging.ERROR, "ERROR"
     return True
 
 
-logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
+logging.getLogger("prefect.flow_runs").addFilter(_as_it_is)
 
 
 def flow_state(work: Callable[[], object]) -> Any:

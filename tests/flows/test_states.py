@@ -90,6 +90,16 @@ def test_only_errors_of_our_work_are_logged_with_a_traceback() -> None:
     assert not traceback_of_an_error()
 
 
+@pytest.mark.parametrize(("state", "level"), [("Failed('No.')", "ERROR"), ("Skipped('Locked.')", "INFO")])
+def test_only_a_failed_run_ends_with_an_error_in_the_log(state: str, level: str) -> None:
+    """Prefect logs each end of a flow run as INFO."""
+    load_flow("shared")
+    logger = logging.getLogger("prefect.flow_runs")
+    record = logger.makeRecord("x", logging.INFO, "x", 1, f"Finished in state {state}", (), None)
+    assert logger.filter(record)
+    assert (record.levelname, record.levelno) == (level, logging.getLevelName(level))
+
+
 def test_an_interruption_lets_go_of_the_run() -> None:
     """Prefect keeps the interruption; DuckDB reports objects that are alive at the end of the process as leaks."""
     flows = load_flow("shared")

@@ -41,6 +41,8 @@ _QUIET: Final = {
     "prefect.FlowRunCancellingObserver": logging.CRITICAL,
     "asyncio": logging.CRITICAL,  # a callback of that observer fails when the server is lost
 }
+#: Below `prefect.runner`, the only one that tells of a run whose process was killed, for want of memory for example.
+_KILLED: Final = "prefect.runner.flow_run_executor"
 #: So many failures in a row, each so soon (seconds) after the start, are tried again. A busy machine can cause one.
 _MOST: Final = 3
 _SOON: Final = 60.0
@@ -79,9 +81,7 @@ def run(
 
     Raises ConfigurationError if the server was ours and has ended.
     """
-    for logger, level in _QUIET.items():
-        if logging.getLogger(logger).getEffectiveLevel() >= logging.INFO:
-            logging.getLogger(logger).setLevel(level)
+    quieten()
     terminate = signal.getsignal(signal.SIGTERM)
     served, failures = threading.Event(), 0
     while True:
@@ -102,6 +102,14 @@ def run(
             )
             signal.signal(signal.SIGTERM, terminate)  # the runner's would use a loop that has ended
             _wait(server_ended)
+
+
+def quieten() -> None:
+    """Keep Prefect's loggers from repeating in the output of `schedule` what is known already."""
+    logging.getLogger(_KILLED).setLevel(logging.getLogger(_KILLED).getEffectiveLevel())
+    for logger, level in _QUIET.items():
+        if logging.getLogger(logger).getEffectiveLevel() >= logging.INFO:
+            logging.getLogger(logger).setLevel(level)
 
 
 def _wait(server_ended: Callable[[], bool]) -> None:
