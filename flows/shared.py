@@ -46,6 +46,24 @@ def _of_interest(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger("prefect.task_runs").addFilter(_of_interest)
+
+
+class _FirstLine(logging.Filter):
+    """Prefect's server is gone for a while: its clients would log this with a traceback, or for each event. Once, in a line, is enough."""
+
+    told = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let the first record pass, without its traceback."""
+        record.exc_info, first = None, not self.told
+        self.told = True
+        return first
+
+
+logging.getLogger("prefect.events.clients").addFilter(_FirstLine())
+logging.getLogger("prefect.FlowRunSuspendingObserver").addFilter(_FirstLine())
+# It repeats the former with the content of the event.
+logging.getLogger("prefect._internal.concurrency").setLevel(logging.CRITICAL)
 #: How the work of the last flow run in this process ended: with an error of ours, or None. Empty until then.
 _ended: list[VapiSessionsError | None] = []
 
