@@ -62,8 +62,10 @@ class _FirstLine(logging.Filter):
 
 logging.getLogger("prefect.events.clients").addFilter(_FirstLine())
 logging.getLogger("prefect.FlowRunSuspendingObserver").addFilter(_FirstLine())
-# It repeats the former with the content of the event.
-logging.getLogger("prefect._internal.concurrency").setLevel(logging.CRITICAL)
+# It repeats the former with the content of the event. A level would not do: Prefect resets it when it sets up its logs.
+logging.getLogger("prefect._internal.concurrency").addFilter(
+    lambda record: "failed to process item" not in str(record.msg)
+)
 #: How the work of the last flow run in this process ended: with an error of ours, or None. Empty until then.
 _ended: list[VapiSessionsError | None] = []
 
@@ -83,7 +85,12 @@ logging.getLogger("prefect.flow_runs").addFilter(_as_it_is)
 def flow_state(work: Callable[[], object]) -> Any:
     """The work of a whole flow run: `as_state`, and how it ended is remembered."""
     _ended.clear()
-    state = as_state(work)
+    try:
+        state = as_state(work)
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            _forget_frames(error)
+        raise
     error = getattr(state, "data", None)
     _ended.append(error if isinstance(error, VapiSessionsError) else None)
     return state
@@ -155,9 +162,6 @@ def run_once(run: Callable[[], object]) -> None:
         print_warning(f"Prefect could not record how this run ended ({type(error).__name__}).")
         if _ended[0] is not None:
             raise _ended[0] from None
-    except BaseException as interrupt:
-        _forget_frames(interrupt)
-        raise
 
 
 def _forget_frames(error: BaseException | None) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vapi_sessions.errors import SourceRefusedError, WarehouseBusyError
+from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError, WarehouseBusyError
 from vapi_sessions.operations.schedule import load_flow
 
 pytestmark = pytest.mark.usefixtures("warehouse")
@@ -100,6 +100,21 @@ def test_only_a_failed_run_ends_with_an_error_in_the_log(state: str, level: str)
     assert (record.levelname, record.levelno) == (level, logging.getLevelName(level))
 
 
+def test_a_server_that_is_away_during_a_run_is_told_in_one_line() -> None:
+    """Prefect would log it for each event, with the event or a traceback."""
+    load_flow("shared")
+
+    def passes(name: str, message: str) -> bool:
+        logger = logging.getLogger(name)
+        error = ConnectionError()
+        record = logger.makeRecord("x", logging.ERROR, "x", 1, message, (), (ConnectionError, error, None))
+        return bool(logger.filter(record)) and record.exc_info is None
+
+    messages = ["Unable to connect"] * 2
+    assert [passes("prefect.events.clients", message) for message in messages] == [True, False]
+    assert not passes("prefect._internal.concurrency", "Service %r failed to process item %r")
+
+
 def test_an_interruption_lets_go_of_the_run() -> None:
     """Prefect keeps the interruption; DuckDB reports objects that are alive at the end of the process as leaks."""
     flows = load_flow("shared")
@@ -111,7 +126,7 @@ def test_an_interruption_lets_go_of_the_run() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as interrupt:
-        flows.run_once(run)
+        flows.flow_state(run)
     assert interrupt.value.__traceback__ is not None
     assert kept[0]() is None
 
@@ -120,11 +135,20 @@ def test_windows_that_a_stopped_run_left_are_cancelled_and_no_errors() -> None:
     """What stopped the run is the only error in the log."""
     flows = load_flow("sync")
     stopped = threading.Event()
+
+    def stops(index: int) -> None:
+        raise SourceUnavailableError("The run was stopped.")
+
     run = types.SimpleNamespace(fetch=lambda index: 7 + index, stopping=stopped)
     assert flows._fetch(run, 1) == 8
     stopped.set()
     state = flows._fetch(run, 1)
     assert (state.is_cancelled(), state.message) == (True, "The run was stopped.")
+    amid = types.SimpleNamespace(fetch=stops, stopping=stopped)
+    assert flows._fetch(amid, 1).is_cancelled()
+    stopped.clear()
+    with pytest.raises(SourceUnavailableError):
+        flows._fetch(amid, 1)
     logger = logging.getLogger("prefect.task_runs")
     record = logger.makeRecord("x", logging.ERROR, "x", 1, "Finished in state %s", (state,), None)
     assert logger.filter(record)
