@@ -87,9 +87,9 @@ def flow_state(work: Callable[[], object]) -> Any:
     _ended.clear()
     try:
         state = as_state(work)
-    except BaseException as error:
-        if not isinstance(error, Exception):
-            _forget_frames(error)
+    except BaseException as interrupt:
+        if not isinstance(interrupt, Exception):
+            _forget_frames(interrupt)
         raise
     error = getattr(state, "data", None)
     _ended.append(error if isinstance(error, VapiSessionsError) else None)
