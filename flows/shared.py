@@ -66,6 +66,8 @@ logging.getLogger("prefect.FlowRunSuspendingObserver").addFilter(_FirstLine())
 logging.getLogger("prefect._internal.concurrency").addFilter(
     lambda record: "failed to process item" not in str(record.msg)
 )
+# A callback of that observer fails when it is cancelled while the server is away.
+logging.getLogger("asyncio").addFilter(lambda record: "FlowRunSuspendingObserver" not in record.getMessage())
 #: How the work of the last flow run in this process ended: with an error of ours, or None. Empty until then.
 _ended: list[VapiSessionsError | None] = []
 

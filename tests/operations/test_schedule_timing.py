@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -140,7 +141,8 @@ def test_a_killed_run_is_told_although_prefects_runner_is_quiet(caplog: pytest.L
     before = runner.level, killed.level
     try:
         caplog.set_level(logging.INFO, "prefect")
-        schedule_runner.quieten()
+        with warnings.catch_warnings():
+            schedule_runner.quieten()
         assert (runner.isEnabledFor(logging.INFO), killed.isEnabledFor(logging.INFO)) == (False, True)
     finally:
         runner.setLevel(before[0])

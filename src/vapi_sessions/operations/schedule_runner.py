@@ -9,6 +9,7 @@ import logging
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -114,6 +115,8 @@ def quieten() -> None:
     for logger, level in _QUIET.items():
         if logging.getLogger(logger).getEffectiveLevel() >= logging.INFO:
             logging.getLogger(logger).setLevel(level)
+    # The observer leaves it behind when the server is lost.
+    warnings.filterwarnings("ignore", r"coroutine 'Runner\._handle_cancel", RuntimeWarning)
 
 
 def _wait(server_ended: Callable[[], bool]) -> None:
