@@ -18,7 +18,7 @@ COPY sql sql
 # Without a build: its tools are not part of the locked dependencies. Compiled once, because the user of the image cannot write here.
 ENV PYTHONPATH=/app/src:/app
 RUN python -m compileall -q src flows \
-    && printf '#!/bin/sh\nexec python -m vapi_sessions "$@"\n' > /usr/local/bin/vapi-sessions \
+    && printf '#!/usr/bin/env python\nfrom vapi_sessions.__main__ import main\n\nmain()\n' > /usr/local/bin/vapi-sessions \
     && chmod 0755 /usr/local/bin/vapi-sessions \
     && useradd --uid 10001 --create-home vapi \
     && install -d -o vapi -g vapi -m 0700 /data

@@ -54,18 +54,40 @@ class InterruptedRunError(Exception):
     """Ctrl-C or SIGTERM has ended the work of a task or of a flow. KeyboardInterrupt itself would end Prefect's event loop."""
 
 
+class _FirstLine(logging.Filter):
+    """Prefect's server is gone for a while: its clients would log this with a traceback, or for each event. Once, in a line, is enough."""
+
+    told = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let the first record pass, without its traceback."""
+        record.exc_info, first = None, not self.told
+        self.told = True
+        return first
+
+
+logging.getLogger("prefect.events.clients").addFilter(_FirstLine())
+logging.getLogger("prefect.FlowRunSuspendingObserver").addFilter(_FirstLine())
+# It repeats the former with the content of the event. A level would not do: Prefect resets it when it sets up its logs.
+logging.getLogger("prefect._internal.concurrency").addFilter(
+    lambda record: "failed to process item" not in str(record.msg)
+)
+# A callback of that observer fails when it is cancelled while the server is away.
+logging.getLogger("asyncio").addFilter(lambda record: "FlowRunSuspendingObserver" not in record.getMessage())
 #: How the work of the last flow run in this process ended: with an error of ours, an interruption, or None. Empty until then.
 _ended: list[VapiSessionsError | InterruptedRunError | None] = []
 
 
-def _without_traceback(record: logging.LogRecord) -> bool:
-    """An error after the work has ended is Prefect's: its server is gone, for example. A line is enough."""
+def _as_it_is(record: logging.LogRecord) -> bool:
+    """Prefect logs the end of a failed flow run as INFO. And an error after the work has ended is Prefect's: a line is enough."""
     if _ended and record.exc_info:
         record.exc_info = None
+    if record.getMessage().startswith("Finished in state Failed"):
+        record.levelno, record.levelname = logging.ERROR, "ERROR"
     return True
 
 
-logging.getLogger("prefect.flow_runs").addFilter(_without_traceback)
+logging.getLogger("prefect.flow_runs").addFilter(_as_it_is)
 
 
 def flow_state(work: Callable[[], object]) -> Any:
@@ -74,8 +96,13 @@ def flow_state(work: Callable[[], object]) -> Any:
     SIGTERM stops it like Ctrl-C. Prefect's own handler would cut a publication short, and report a crash.
     """
     _ended.clear()
-    with signals.listening(_first_signal):
-        state = as_state(work)
+    try:
+        with signals.listening(_first_signal):
+            state = as_state(work)
+    except BaseException as interrupt:
+        if not isinstance(interrupt, Exception):
+            _forget_frames(interrupt)
+        raise
     error = getattr(state, "data", None)
     _ended.append(error if isinstance(error, VapiSessionsError | InterruptedRunError) else None)
     return state
@@ -175,9 +202,6 @@ def run_once(run: Callable[[], object]) -> None:
             raise KeyboardInterrupt from None
         if _ended[0] is not None:
             raise _ended[0] from None
-    except BaseException as interrupt:
-        _forget_frames(interrupt)
-        raise
 
 
 def _forget_frames(error: BaseException | None) -> None:

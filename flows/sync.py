@@ -20,6 +20,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from vapi_sessions.errors import VapiSessionsError
 from vapi_sessions.operations import run_report
 from vapi_sessions.operations.schedule import load_flow
 from vapi_sessions.operations.sync import Run
@@ -51,7 +52,11 @@ def fetch_window(number: int, bounds: str, windows: int, run_id: str) -> Any:
 
 
 def _fetch(run: Run, index: int) -> Any:
-    sessions = run.fetch(index)
+    try:
+        sessions = run.fetch(index)
+    except VapiSessionsError:
+        if not run.stopping.is_set():
+            raise
     return Cancelled(message="The run was stopped.") if run.stopping.is_set() else sessions
 
 

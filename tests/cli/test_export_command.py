@@ -55,7 +55,7 @@ def test_a_policy_is_named_and_applied(desk: Desk) -> None:
     ran = desk.run("export", "--personal-data", "drop", "--message-text", "drop")
     assert ran.code == 0
     assert ran.err.startswith(
-        "export: deriving the rows again from raw/ (personal data dropped, message text drop)"
+        "export: deriving the rows again from raw/ (personal data dropped, message text dropped)"
     )
     desk.environment["VAPI_PERSONAL_DATA"] = "drop"
     assert desk.run("export", "--out", "other.duckdb").code == 0

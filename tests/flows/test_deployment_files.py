@@ -164,4 +164,9 @@ def test_the_commands_of_the_image_run_with_what_it_copies(tmp_path: Path) -> No
     )  # nothing was published yet
     script = re.search(r"printf '(.*?)' > /usr/local/bin/vapi-sessions", DOCKERFILE)
     assert script is not None
-    assert script[1] == r'#!/bin/sh\nexec python -m vapi_sessions "$@"\n'
+    assert script[1].startswith(r"#!/usr/bin/env python\n")
+    program = tmp_path / "vapi-sessions"  # the name that hints repeat
+    program.write_text(script[1].replace(r"\n", "\n"))
+    assert "Run vapi-sessions sync first" in run(str(program), "status").stderr.replace(
+        f"{program}", program.name
+    )

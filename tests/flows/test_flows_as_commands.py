@@ -26,6 +26,7 @@ def ended(
 ) -> tuple[object, list[str]]:
     """The exit code of `python flows/….py`, and its lines on stderr."""
     monkeypatch.setattr(sys, "argv", [str(FLOWS / flow), *arguments])
+    monkeypatch.setattr(sys, "orig_argv", [sys.executable])  # hints name the interpreter as it was called
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(FLOWS / flow), run_name="__main__")
     printed = capsys.readouterr()

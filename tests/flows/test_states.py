@@ -14,7 +14,7 @@ import pytest
 
 from vapi_sessions.cli import exit_codes, options
 from vapi_sessions.core import interruption
-from vapi_sessions.errors import SourceRefusedError, WarehouseBusyError
+from vapi_sessions.errors import SourceRefusedError, SourceUnavailableError, WarehouseBusyError
 from vapi_sessions.operations.schedule import load_flow
 
 pytestmark = pytest.mark.usefixtures("warehouse")
@@ -134,6 +134,34 @@ def test_a_signal_lets_a_publication_in_a_flow_end_first() -> None:
     assert (state.name, published) == ("Interrupted", [True])
 
 
+@pytest.mark.parametrize(("state", "level"), [("Failed('No.')", "ERROR"), ("Skipped('Locked.')", "INFO")])
+def test_only_a_failed_run_ends_with_an_error_in_the_log(state: str, level: str) -> None:
+    """Prefect logs each end of a flow run as INFO."""
+    load_flow("shared")
+    logger = logging.getLogger("prefect.flow_runs")
+    record = logger.makeRecord("x", logging.INFO, "x", 1, f"Finished in state {state}", (), None)
+    assert logger.filter(record)
+    assert (record.levelname, record.levelno) == (level, logging.getLevelName(level))
+
+
+def test_a_server_that_is_away_during_a_run_is_told_in_one_line() -> None:
+    """Prefect would log it for each event, with the event or a traceback."""
+    flows = load_flow("shared")
+
+    def record(name: str, message: str) -> logging.LogRecord:
+        info = (ConnectionError, ConnectionError(), None)
+        return logging.getLogger(name).makeRecord("x", logging.ERROR, "x", 1, message, (), info)
+
+    once = flows._FirstLine()
+    away = record("prefect.events.clients", "Unable to connect")
+    assert [once.filter(away), once.filter(away), away.exc_info] == [True, False, None]
+    for name, message in (
+        ("prefect._internal.concurrency", "Service %r failed to process item %r"),
+        ("asyncio", "Exception in callback FlowRunSuspendingObserver._handle_polling_task_done()"),
+    ):
+        assert not logging.getLogger(name).filter(record(name, message))
+
+
 def test_an_interruption_lets_go_of_the_run() -> None:
     """Prefect keeps the interruption; DuckDB reports objects that are alive at the end of the process as leaks."""
     flows = load_flow("shared")
@@ -145,7 +173,7 @@ def test_an_interruption_lets_go_of_the_run() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as interrupt:
-        flows.run_once(run)
+        flows.flow_state(run)
     assert interrupt.value.__traceback__ is not None
     assert kept[0]() is None
 
@@ -154,11 +182,20 @@ def test_windows_that_a_stopped_run_left_are_cancelled_and_no_errors() -> None:
     """What stopped the run is the only error in the log."""
     flows = load_flow("sync")
     stopped = threading.Event()
+
+    def stops(index: int) -> None:
+        raise SourceUnavailableError("The run was stopped.")
+
     run = types.SimpleNamespace(fetch=lambda index: 7 + index, stopping=stopped)
     assert flows._fetch(run, 1) == 8
     stopped.set()
     state = flows._fetch(run, 1)
     assert (state.is_cancelled(), state.message) == (True, "The run was stopped.")
+    amid = types.SimpleNamespace(fetch=stops, stopping=stopped)
+    assert flows._fetch(amid, 1).is_cancelled()
+    stopped.clear()
+    with pytest.raises(SourceUnavailableError):
+        flows._fetch(amid, 1)
     logger = logging.getLogger("prefect.task_runs")
     record = logger.makeRecord("x", logging.ERROR, "x", 1, "Finished in state %s", (state,), None)
     assert logger.filter(record)

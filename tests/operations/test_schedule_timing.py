@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -129,3 +131,19 @@ def test_of_overdue_runs_only_the_newest_of_a_deployment_is_kept() -> None:
     asked = [flow_run(minute, backfill, by_schedule=False) for minute in (1, 2)]
     assert outdated([old, *asked, newest, older]) == [older, old]
     assert outdated([newest, *asked]) == []
+
+
+def test_a_killed_run_is_told_although_prefects_runner_is_quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """A run that the system ended for want of memory leaves no other line."""
+    from vapi_sessions.operations import schedule_runner
+
+    runner, killed = (logging.getLogger(f"prefect.runner{name}") for name in ("", ".flow_run_executor"))
+    before = runner.level, killed.level
+    try:
+        caplog.set_level(logging.INFO, "prefect")
+        with warnings.catch_warnings():
+            schedule_runner.quieten()
+        assert (runner.isEnabledFor(logging.INFO), killed.isEnabledFor(logging.INFO)) == (False, True)
+    finally:
+        runner.setLevel(before[0])
+        killed.setLevel(before[1])

@@ -87,6 +87,16 @@ def test_an_earlier_since_extends_the_history(world: World) -> None:
     assert len(world.ledger()) == 1
 
 
+def test_a_range_before_the_oldest_session_leaves_no_gap(world: World) -> None:
+    """Nothing changed between such a range and the oldest session, so the warehouse stays complete until now."""
+    spread(world, 5)
+    bound = world.sync().bound
+    assert bound is not None
+    world.sync(since="2025-01-01", until="2025-02-01")
+    assert len(world.ledger()) == 1
+    assert world.ledger()[0][1] >= bound
+
+
 def test_a_session_that_appears_before_the_oldest_one_becomes_the_oldest(world: World) -> None:
     """It appears with an earlier `createdAt` between the request for the oldest and the count before it: that is no contradiction."""
     world.insert(5, lambda n: (world.ago(hours=5 - n),) * 2)

@@ -17,7 +17,6 @@ from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
 from vapi_sessions.operations.erasure import put_in_place, record_compared
 from vapi_sessions.operations.progress import Progress
 from vapi_sessions.operations.recovery import Recovery, recover
-from vapi_sessions.privacy.policy import PersonalData
 from vapi_sessions.privacy.sanitizer import STATE, Sanitizer
 from vapi_sessions.source.environment import Clocks
 from vapi_sessions.warehouse import adopt, erase, raw
@@ -125,9 +124,5 @@ def stricter_message(sanitizer: Sanitizer) -> str:
 def level(sanitizer: Sanitizer) -> str:
     """The policy in force, in words."""
     policy = sanitizer.policy
-    words = {
-        PersonalData.KEEP: "kept",
-        PersonalData.PSEUDONYMISE: "pseudonymised",
-        PersonalData.DROP: "dropped",
-    }
-    return f"personal data {words[policy.personal]}, message text {policy.text}"
+    words = {"keep": "kept", "pseudonymise": "pseudonymised", "mask": "masked", "drop": "dropped"}
+    return f"personal data {words[policy.personal]}, message text {words[policy.text]}"

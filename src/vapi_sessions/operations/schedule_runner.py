@@ -9,6 +9,7 @@ import logging
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -41,11 +42,15 @@ _QUIET: Final = {
     "prefect.FlowRunCancellingObserver": logging.CRITICAL,
     "asyncio": logging.CRITICAL,  # a callback of that observer fails when the server is lost
 }
+#: Below `prefect.runner`, the only one that tells of a run whose process was killed, for want of memory for example.
+_KILLED: Final = "prefect.runner.flow_run_executor"
 #: So many failures in a row, each so soon (seconds) after the start, are tried again. A busy machine can cause one.
 _MOST: Final = 3
 _SOON: Final = 60.0
 #: Seconds between two attempts to reach a server that has gone.
 _PAUSE: Final = 10.0
+#: Seconds between two looks at a server of ours.
+_LOOK: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +82,9 @@ def run(
 ) -> None:
     """Serve the deployments under this name until SIGTERM or Ctrl-C. A server that cannot be reached for a while is waited for.
 
-    Raises ConfigurationError if the server was ours and has ended.
+    Raises ConfigurationError as soon as a server of ours has ended.
     """
-    for logger, level in _QUIET.items():
-        if logging.getLogger(logger).getEffectiveLevel() >= logging.INFO:
-            logging.getLogger(logger).setLevel(level)
+    quieten()
     terminate = signal.getsignal(signal.SIGTERM)
     served, failures = threading.Event(), 0
     while True:
@@ -89,7 +92,9 @@ def run(
         try:
             # Prefect prints the failures that it has counted to stdout.
             with contextlib.redirect_stdout(io.StringIO()):
-                asyncio.run(_serve(name, deployments, say, served))
+                asyncio.run(_serve(name, deployments, say, served, server_ended))
+        except ConfigurationError:
+            raise
         except (KeyboardInterrupt, asyncio.CancelledError):
             return
         except Exception as error:
@@ -104,14 +109,28 @@ def run(
             _wait(server_ended)
 
 
+def quieten() -> None:
+    """Keep Prefect's loggers from repeating in the output of `schedule` what is known already."""
+    logging.getLogger(_KILLED).setLevel(logging.getLogger(_KILLED).getEffectiveLevel())
+    for logger, level in _QUIET.items():
+        if logging.getLogger(logger).getEffectiveLevel() >= logging.INFO:
+            logging.getLogger(logger).setLevel(level)
+    # The observer leaves it behind when the server is lost.
+    warnings.filterwarnings("ignore", r"coroutine 'Runner\._handle_cancel", RuntimeWarning)
+
+
 def _wait(server_ended: Callable[[], bool]) -> None:
     """Wait until the server can be used again. Raises ConfigurationError if it has ended and was ours."""
     while True:
         if server_ended():
-            raise ConfigurationError("Prefect's server has ended.", "Start the schedule again.") from None
+            raise _server_ended() from None
         time.sleep(_PAUSE)
         if _unreachable() is None:
             return
+
+
+def _server_ended() -> ConfigurationError:
+    return ConfigurationError("Prefect's server has ended.", "Start the schedule again.")
 
 
 def _unreachable() -> str | None:
@@ -124,7 +143,11 @@ def _unreachable() -> str | None:
 
 
 async def _serve(
-    name: str, deployments: Sequence[Deployment], say: Callable[[str], None], served_before: threading.Event
+    name: str,
+    deployments: Sequence[Deployment],
+    say: Callable[[str], None],
+    served_before: threading.Event,
+    server_ended: Callable[[], bool],
 ) -> None:
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
 
@@ -134,6 +157,13 @@ async def _serve(
             child.terminate_all()
             if task is not None:
                 loop.call_soon_threadsafe(task.cancel)
+
+    async def ended_with_server() -> None:
+        """End when a server of ours has ended. Prefect would try for minutes to reach it."""
+        while not server_ended():
+            await asyncio.sleep(_LOOK)
+        runner.pause_on_shutdown = False
+        runner.handle_sigterm()
 
     # limit: one process at a time; a run that is due meanwhile waits. The warehouse's own lock is the safety. docs/deployments.md
     # says why Prefect's limit for deployments is not used.
@@ -155,14 +185,18 @@ async def _serve(
                 say(f"  {one.flow.name}/{name}: {one.told}")
             served_before.set()
         dropping = asyncio.create_task(_drop_outdated(client, list(served)))
+        watching = asyncio.create_task(ended_with_server())
         try:
             await runner.start()
-        except Exception:
+        except (Exception, asyncio.CancelledError):
+            if watching.done():
+                raise _server_ended() from None
             if task is not None and task.cancelling():  # told to stop; only pausing the deployments failed
                 raise asyncio.CancelledError from None
             raise
         finally:
             dropping.cancel()
+            watching.cancel()
 
 
 async def _end_killed_runs(client: PrefectClient, deployments: list[UUID]) -> None:

@@ -76,7 +76,7 @@ def make_plan(
     bound = floor_ms(clock - settings.settle)
     settled_until = unsettled_from(bound, settings.lookback)  # depends on the clock, not on `--until`
     if settings.until is not None:
-        bound = min(bound, floor_ms(settings.until))
+        bound = min(bound, _end(floor_ms(settings.until), ledger, _beginning(oldest)))
     ledger, reason = _with_origin(ledger, settings, _beginning(oldest))
     if reason == OLDEST:
         oldest = _confirm_oldest(source, oldest, settings.page_size)
@@ -166,6 +166,15 @@ def _plan_windows(
 def _beginning(oldest: Row) -> int:
     """The earliest moment at which anything can have changed, µs."""
     return floor_ms(min(oldest.created_at, oldest.updated_at))
+
+
+def _end(until: int, ledger: Ledger, beginning: int) -> int:
+    """The end of what a run with `--until` claims, µs: at least the beginning of known history.
+
+    Nothing changed before the oldest session. A range that ends before it would otherwise leave a gap between itself and that history, and
+    the warehouse would count as complete only until there.
+    """
+    return until if ledger.origin is None else max(until, min(ledger.origin, beginning))
 
 
 def ask_for_the_oldest(source: Source, page_size: int) -> tuple[Page, Row | None]:

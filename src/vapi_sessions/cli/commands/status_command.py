@@ -120,8 +120,9 @@ def print_status(status: Status, *, everything: bool = False) -> None:
     for line in _checks(status):
         _line("checks", line)
     print("last runs")
+    width = max((len(run.command) for run in status.last_runs), default=0)
     for run in status.last_runs:
-        _print_run(run)
+        _print_run(run, width)
 
 
 def _checks(status: Status) -> Iterator[str]:
@@ -152,10 +153,10 @@ def _line(name: str, value: str) -> None:
     _print(f"{name:<{_INDENT}}{value}", _INDENT)
 
 
-def _print_run(run: LastRun) -> None:
+def _print_run(run: LastRun, width: int) -> None:
     error = f": {run.error}" if run.error else ""
     _print(
-        f"  {run.started_at}  {run.command:<8} {run.outcome:<11} read {run.sessions_read or 0:,}, "
+        f"  {run.started_at}  {run.command:<{width}} {run.outcome:<11} read {run.sessions_read or 0:,}, "
         f"new {run.sessions_new or 0:,}, changed {run.sessions_changed or 0:,}, late {run.late_rows or 0:,}{error}",
         _RUN_INDENT,
     )
