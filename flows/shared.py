@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,13 +95,8 @@ def flow_state(work: Callable[[], object]) -> Any:
     SIGTERM stops it like Ctrl-C. Prefect's own handler would cut a publication short, and report a crash.
     """
     _ended.clear()
-    try:
-        with signals.listening(_first_signal):
-            state = as_state(work)
-    except BaseException as interrupt:
-        if not isinstance(interrupt, Exception):
-            _forget_frames(interrupt)
-        raise
+    with signals.listening(_first_signal):
+        state = as_state(work)
     error = getattr(state, "data", None)
     _ended.append(error if isinstance(error, VapiSessionsError | InterruptedRunError) else None)
     return state
@@ -137,7 +131,9 @@ def as_state(work: Callable[[], object]) -> Any:
 
 
 def _interrupted() -> State[InterruptedRunError]:
-    """The state after Ctrl-C or SIGTERM. If KeyboardInterrupt left a task or a flow, Prefect would call it a crash."""
+    """The state after Ctrl-C or SIGTERM. If KeyboardInterrupt left a task or a flow, Prefect would call it a crash, and keep it with the
+    frames of the run.
+    """
     message = "Interrupted by a signal. What was stored is kept; the next run continues from there."
     return Cancelled(name="Interrupted", message=message, data=InterruptedRunError())
 
@@ -202,13 +198,6 @@ def run_once(run: Callable[[], object]) -> None:
             raise KeyboardInterrupt from None
         if _ended[0] is not None:
             raise _ended[0] from None
-
-
-def _forget_frames(error: BaseException | None) -> None:
-    """Prefect keeps the interruption until the process ends, and its frames the run and its database, which would be reported as leaks."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
 
 
 def no_arguments() -> None:
