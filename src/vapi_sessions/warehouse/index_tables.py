@@ -265,11 +265,11 @@ class IndexTables(Database):
         of_tables: dict[tuple[int, ...], list[str]] = {}  # a new session changes all tables: one statement
         for table, at_lower in stale.items():
             of_tables.setdefault(tuple(sorted(at_lower)), []).append(table)
-        for at, names in of_tables.items():
+        for lower_bounds, names in of_tables.items():
             self.run(
                 "UPDATE sync.parts SET dirty = true WHERE table_name IN (SELECT unnest(?::VARCHAR[])) "
                 "AND lower_bound IN (SELECT unnest(?::TIMESTAMPTZ[]))",
-                [names, [to_datetime(lower) for lower in at]],
+                [names, [to_datetime(lower) for lower in lower_bounds]],
             )
         self._insert_parts(fresh.values())
 
