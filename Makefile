@@ -39,8 +39,8 @@ MALLOC = GLIBC_TUNABLES=glibc.malloc.tcache_count=4000:glibc.malloc.tcache_max=1
 # Let pytest keep compiled test modules, even where Python may not write bytecode: compiling them takes seconds per process.
 PYTEST = $(SCRATCH) $(MALLOC) PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest
 
-test: setup  ## test every behaviour once, in three or four minutes
-	@echo "Testing every behaviour once on $$(nproc 2>/dev/null || echo all) cores, in three or four minutes. make proof runs the rest."
+test: setup  ## test every behaviour once, in about three minutes
+	@echo "Testing every behaviour once on $$(nproc 2>/dev/null || echo all) cores, in about three minutes. make proof runs the rest."
 	@$(PYTEST) -m "not proof" --numprocesses logical --dist worksteal
 
 # By file: there is one Prefect server, and the simulation starts its own processes. Hypothesis runs four times as many examples.

@@ -22,6 +22,7 @@ from instances import Instances
 from published import NEW_VIEWS
 from selection import THOROUGH
 from simulation.connections import made_once
+from sql_rows import Rows
 from vapi_emulator.generate import History, fill
 from vapi_emulator.live import LiveTraffic
 from vapi_emulator.server import EmulatorServer
@@ -126,6 +127,17 @@ def demo_warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
         LiveTraffic(server.store, server.org_id, seed=2).steps(60)
         sync.sync(settings_for(server, warehouse))
     return warehouse
+
+
+@pytest.fixture(scope="session")
+def made_views(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The views over hand-made rows, for `Rows`: creating them takes longer than most tests of them."""
+    made = tmp_path_factory.mktemp("views") / "views.duckdb"
+    rows = Rows()
+    rows.create_views()
+    rows.keep_views(made)
+    rows.connection.close()
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ KILLED: Final = -signal.SIGKILL
 #: Small batches and files, so that a small history passes each fault point several times.
 FORKING: Final = """
 import json, os, sys
+import dateutil.relativedelta, httpcore, pytz  # else each command imports them when it first needs them
 from vapi_sessions.cli import app
 from vapi_sessions.core import faultpoints
 from vapi_sessions.operations import coordinator, rebuild, reconcile, sync

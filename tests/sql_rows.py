@@ -6,6 +6,7 @@ from typing import Any
 
 import duckdb
 
+from vapi_sessions.core.paths import literal
 from vapi_sessions.schema import MESSAGES, SESSIONS, TABLES, Table
 from vapi_sessions.warehouse.index_schema import INTERVALS, STATE, SYNC_TABLES
 from vapi_sessions.warehouse.view_files import view_files
@@ -28,16 +29,23 @@ def after(seconds: float = 0, *, days: int = 0) -> datetime:
 class Rows:
     """An in-memory database that fills required columns which a test does not give."""
 
-    def __init__(self) -> None:
+    def __init__(self, made: Path | None = None) -> None:
+        """`made`: a database with the views of another one, see `keep_views`."""
         self.connection = duckdb.connect()
         self.created: dict[str, datetime] = {}
         # A time zone far from UTC: tests fail if a view reads local time.
         self.run("SET TimeZone = 'Pacific/Auckland'")
         self.run("ATTACH ':memory:' AS store")
+        self.run("USE store")
         for table in TABLES:
-            self.run("USE store")
             self.run(table.ddl())
-            self.run("USE memory")
+        self.run("USE memory")
+        if made is not None:
+            self.run(f"ATTACH {literal(made)} AS made (READ_ONLY)")
+            self.run("COPY FROM DATABASE made TO memory (SCHEMA)")
+            self.run("DETACH made")
+            return
+        for table in TABLES:
             columns = ", ".join(
                 f"CAST({c.name} AS JSON) AS {c.name}" if c.type == "JSON" else c.name for c in table.columns
             )
@@ -73,6 +81,12 @@ class Rows:
         """Create every view, with days in this time zone, as the publication does."""
         for view in view_files():
             self.run(view.statement(zone))
+
+    def keep_views(self, made: Path) -> None:
+        """Write the tables of the ledger and the views to a database: copying them takes a tenth of the time."""
+        self.run(f"ATTACH {literal(made)} AS made")
+        self.run("COPY FROM DATABASE memory TO made (SCHEMA)")
+        self.run("DETACH made")
 
     def check(self, name: str) -> list[Row]:
         """The rows that the check of that name returns."""

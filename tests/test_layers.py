@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections import defaultdict
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -93,7 +94,10 @@ def _imports(name: str) -> set[str]:
     return found
 
 
-IMPORTS: Final = {name: _imports(name) for name in FILES}
+@functools.cache
+def _every_import() -> dict[str, set[str]]:
+    """What each module imports. Not while tests are collected, because every process does that."""
+    return {name: _imports(name) for name in FILES}
 
 
 def _package(name: str) -> str:
@@ -106,13 +110,15 @@ def _floor(name: str) -> int:
 
 
 def _importing(package: str) -> set[str]:
-    return {name for name, imported in IMPORTS.items() if any(_below(one, package) for one in imported)}
+    return {
+        name for name, imported in _every_import().items() if any(_below(one, package) for one in imported)
+    }
 
 
 def test_all_modules_are_looked_at() -> None:
     """Every package has modules, and imports between them are seen."""
     assert {_package(name) for name in FILES if _below(name, EXPORTER)} - {""} == set().union(*FLOORS)
-    assert f"{EXPORTER}.warehouse.index" in IMPORTS[f"{EXPORTER}.operations.sync"]
+    assert f"{EXPORTER}.warehouse.index" in _every_import()[f"{EXPORTER}.operations.sync"]
     assert f"{EMULATOR}.store" in FILES
 
 
@@ -120,14 +126,16 @@ def test_all_modules_are_looked_at() -> None:
 def test_imports_point_downwards(name: str) -> None:
     """Everything a module imports of other packages is on a lower floor; of the root it takes the version alone."""
     ours = {
-        one for one in IMPORTS[name] if one.startswith(EXPORTER + ".") and _package(one) != _package(name)
+        one
+        for one in _every_import()[name]
+        if one.startswith(EXPORTER + ".") and _package(one) != _package(name)
     }
     assert {one for one in ours if _floor(one) >= _floor(name)} == set()
 
 
 def test_no_modules_import_each_other() -> None:
     """The modules can be put in an order in which each imports only those before it."""
-    graph = {name: IMPORTS[name] & FILES.keys() - {name} for name in FILES}
+    graph = {name: _every_import()[name] & FILES.keys() - {name} for name in FILES}
     try:
         list(TopologicalSorter(graph).static_order())
     except CycleError as cycle:
@@ -152,7 +160,7 @@ def test_a_library_is_known_to_one_package(library: str, package: str) -> None:
 @pytest.mark.parametrize("name", [name for name in FILES if _package(name) in ("privacy", "transform")])
 def test_privacy_and_transform_do_no_io(name: str) -> None:
     """They get data and return data."""
-    assert {one for one in IMPORTS[name] if any(_below(one, module) for module in IO)} == set()
+    assert {one for one in _every_import()[name] if any(_below(one, module) for module in IO)} == set()
     calls = [node for node in ast.walk(ast.parse(FILES[name].read_text())) if isinstance(node, ast.Call)]
     assert not any(
         isinstance(call.func, ast.Name) and call.func.id in ("open", "print", "input") for call in calls
@@ -177,7 +185,7 @@ def test_the_unit_of_work_needs_no_index(name: str) -> None:
     """What reads a window and stores it runs where there is no database."""
     reached, todo = set(), [f"{EXPORTER}.{name}"]
     while todo:
-        imported = IMPORTS.get(todo.pop(), set()) - reached - {EXPORTER}
+        imported = _every_import().get(todo.pop(), set()) - reached - {EXPORTER}
         reached |= imported
         todo += imported
     above = ("warehouse.index", "warehouse.snapshots", "operations.coordinator", "operations.sync")

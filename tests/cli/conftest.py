@@ -81,7 +81,7 @@ def shell(source: EmulatorServer, synced: Path, tmp_path: Path, monkeypatch: pyt
     return Shell(source, tmp_path / "warehouse", monkeypatch)
 
 
-@pytest.fixture(params=first(BROKEN, 2), ids=[kind.__name__ for kind in BROKEN])
+@pytest.fixture(params=first(BROKEN), ids=[kind.__name__ for kind in BROKEN])
 def broken(request: pytest.FixtureRequest) -> Iterator[int]:
     """A stream that cannot be written."""
     descriptor: int = request.param()

@@ -102,6 +102,7 @@ def test_nothing_that_is_dropped_is_in_any_byte(
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.proof  # of the test above
 def test_found_in_would_find_it_in_an_export(template: World, tmp_path: Path) -> None:
     """An export under the stored policy has all of it."""
     exported(template.warehouse, tmp_path / "x.duckdb")

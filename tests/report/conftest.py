@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import vl_convert
@@ -12,11 +13,9 @@ from sql_rows import Rows
 
 
 @pytest.fixture(scope="module")
-def database() -> Rows:
-    """The tables and all views; one for each module, because creating them takes longer than a test."""
-    found = Rows()
-    found.create_views()
-    return found
+def database(made_views: Path) -> Rows:
+    """The tables and all views."""
+    return Rows(made_views)
 
 
 @pytest.fixture

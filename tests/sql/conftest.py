@@ -1,16 +1,16 @@
 """Hand-made rows with the views over them, emptied before each test."""
 
+from pathlib import Path
+
 import pytest
 
 from sql_rows import Rows
 
 
 @pytest.fixture(scope="module")
-def database() -> Rows:
-    """The tables and all views; one for each module, because creating them takes longer than a test."""
-    rows = Rows()
-    rows.create_views()
-    return rows
+def database(made_views: Path) -> Rows:
+    """The tables and all views."""
+    return Rows(made_views)
 
 
 @pytest.fixture

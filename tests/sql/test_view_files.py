@@ -31,8 +31,10 @@ def test_file_holds_one_view_of_its_own_name(file: Path) -> None:
     assert f"\nCREATE OR REPLACE VIEW {file.stem} AS\n" in text
 
 
-def test_views_may_be_created_twice(rows: Rows) -> None:
+def test_views_may_be_created_twice() -> None:
     """Loading every file a second time changes nothing."""
+    rows = Rows()
+    rows.create_views()
     before = rows.run("SELECT view_name, sql FROM duckdb_views() WHERE NOT internal ORDER BY view_name")
     rows.create_views()
     after_again = rows.run("SELECT view_name, sql FROM duckdb_views() WHERE NOT internal ORDER BY view_name")

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from selection import first
 from vapi_sessions.errors import WarehouseError
 from vapi_sessions.warehouse import retention, snapshot_writer, snapshots
 from vapi_sessions.warehouse.index import Index
-
-if TYPE_CHECKING:
-    from worlds import World
-from selection import first
+from worlds import World, new_world
 
 #: Functions in which a publication can fail.
 FUNCTIONS = (
@@ -46,12 +44,26 @@ def change(world: World) -> None:
     world.insert(1, lambda n: (world.ago(minutes=20),) * 2)
 
 
-@pytest.fixture
-def synced(world: World) -> World:
-    """Two months with one session each, published."""
+def fill(world: World) -> None:
+    """One session in each of two months."""
     world.insert(1, lambda n: (world.ago(days=40),) * 2)
     world.insert(1, lambda n: (world.ago(hours=5),) * 2)
-    world.sync()
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """What each test begins with: copying it takes less time than a sync."""
+    with new_world(tmp_path_factory.mktemp("template") / "warehouse") as made:
+        fill(made)
+        made.sync()
+        yield made
+
+
+@pytest.fixture
+def synced(world: World, template: World) -> World:
+    """Two months with one session each, published."""
+    fill(world)
+    world.adopt(template)
     return world
 
 

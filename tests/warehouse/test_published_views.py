@@ -119,6 +119,7 @@ def test_the_views_of_an_empty_warehouse_have_no_rows(warehouse: PublishedWareho
     assert warehouse.ask("SELECT count(*) FROM sync.runs") == [(0,)]
 
 
+@pytest.mark.proof  # `test_connect` queries all of them in another warehouse
 def test_every_view_can_be_queried(rich: PublishedWarehouse) -> None:
     """The published database has all views of `sql/views`."""
     with vapi_sessions.connect(rich.layout.root) as db:

@@ -73,7 +73,9 @@ def _relations(db: duckdb.DuckDBPyConnection) -> list[CatalogEntry]:
     tables = [table.name for table in schema.TABLES]
     found = db.execute(
         "SELECT schema_name, view_name, coalesce(comment, '') FROM duckdb_views() "
-        "WHERE database_name = 'memory' AND NOT internal ORDER BY ALL"
+        "WHERE database_name = 'memory' AND NOT internal "
+        "UNION ALL SELECT schema_name, table_name, coalesce(comment, '') FROM duckdb_tables() "
+        "WHERE database_name = 'memory' ORDER BY ALL"
     ).fetchall()
     every = [
         CatalogEntry(name, "tables" if name in tables else "views", comment)

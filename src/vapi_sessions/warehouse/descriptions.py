@@ -28,22 +28,22 @@ def described() -> dict[tuple[str, str], schema.Table | ViewFile]:
     }
 
 
-def comments(columns: Iterable[tuple[str, str, str]], ledger: _Kind, published: _Kind = "VIEW") -> str:
+def comments(columns: Iterable[tuple[str, str, str]], published: _Kind = "VIEW") -> str:
     """Statements that describe these columns, in the form and order of `COLUMNS`, and their tables and views.
 
-    `ledger`: whether the schema `sync` has tables, as in `vapi.duckdb`, or views, as in a connection; `published`: the same for the
-    published tables, which are tables in an export. Tables, views and columns of others stay as they are.
+    `published`: whether the published tables are views, as in `vapi.duckdb`, or tables, as in an export. Tables, views and columns of
+    others stay as they are.
     """
-    return "; ".join(_statements(columns, ledger, published))
+    return "; ".join(_statements(columns, published))
 
 
-def _statements(columns: Iterable[tuple[str, str, str]], ledger: _Kind, published: _Kind) -> Iterator[str]:
+def _statements(columns: Iterable[tuple[str, str, str]], published: _Kind) -> Iterator[str]:
     known = described()
     for place, group in groupby(columns, lambda column: column[:2]):
         if (one := known.get(place)) is None:
             continue
         name = f'{place[0]}."{place[1]}"'
-        kind = ledger if place[0] == "sync" else published if isinstance(one, schema.Table) else "VIEW"
+        kind = "TABLE" if place[0] == "sync" else published if isinstance(one, schema.Table) else "VIEW"
         yield f"COMMENT ON {kind} {name} IS {literal(one.description)}"
         for _, _, column in group:
             if text := one.describe(column):

@@ -28,7 +28,7 @@ _WRITERS_OWN: Final = (KEY_STATE, "forgotten_compared")
 def prepare(db: duckdb.DuckDBPyConnection, warehouse: Path, scratch: Path, *, tables_only: bool) -> None:
     """Make a connection of `reader.connect` ready for an export. It spills to `scratch`.
 
-    `memory.sync.runs` and `memory.sync.state` become views without what an export leaves out. `tables_only`: tables are copied in
+    The connection's copies of `sync.runs` and `sync.state` lose what an export leaves out. `tables_only`: tables are copied in
     little memory. The rows of a view have to be aggregated, which may need more.
     """
     limits = [f"SET memory_limit = '{_MEMORY_LIMIT}MiB'", f"SET threads = {_THREADS}"] if tables_only else []
@@ -38,8 +38,8 @@ def prepare(db: duckdb.DuckDBPyConnection, warehouse: Path, scratch: Path, *, ta
         *limits,
         f"SET temp_directory = {literal(scratch)}",
         "SET preserve_insertion_order = false",  # else rows wait in memory for those before them
-        f"CREATE OR REPLACE VIEW memory.sync.runs AS SELECT * REPLACE ({without_paths} AS error) FROM vapi.sync.runs",
-        f"CREATE OR REPLACE VIEW memory.sync.state AS FROM vapi.sync.state WHERE key NOT IN ({own})",
+        f"UPDATE memory.sync.runs SET error = {without_paths} WHERE error IS NOT NULL",
+        f"DELETE FROM memory.sync.state WHERE key IN ({own})",
     ):
         db.execute(statement).fetchall()
 

@@ -168,6 +168,7 @@ class Index(IndexTables):
         An open window whose cursors name one of them has to be read again from its beginning.
         """
         held = self.created_at(session_ids)
+        self._aside = None
         with self.transaction():
             for table in ("sessions", "sync.unreadable"):
                 self.run(

@@ -47,14 +47,15 @@ def parts_of(rows: Callable[[str], list[tuple[Any, ...]]]) -> list[Part]:
 class IndexTables(Database):
     """The tables of schema `sync`."""
 
-    # Caches of `sync.state`, the claimed intervals and the next batch number; None: not read yet. They include the changes of
-    # an open transaction.
+    # Caches of `sync.state`, the claimed intervals, the next batch number and the unreadable sessions; None: not read yet. They
+    # include the changes of an open transaction.
     _facts: dict[str, str] | None = None
     _claimed: IntervalSet | None = None
     _next_batch: int | None = None
+    _aside: dict[str, Unreadable] | None = None
 
     def _forget_cached(self) -> None:
-        self._facts = self._claimed = self._next_batch = None
+        self._facts = self._claimed = self._next_batch = self._aside = None
 
     # -- state and claims ----------------------------------------------------------------------------------------
 
@@ -270,10 +271,14 @@ class IndexTables(Database):
             else:
                 lower, upper = month_of(created_at)
                 fresh[lower] = Part(lower, upper, 0, {}, schema.TABLE_NAMES)
+        of_tables: dict[tuple[int, ...], list[str]] = {}  # a new session changes all tables: one statement
         for table, at_lower in stale.items():
+            of_tables.setdefault(tuple(sorted(at_lower)), []).append(table)
+        for lower_bounds, names in of_tables.items():
             self.run(
-                "UPDATE sync.parts SET dirty = true WHERE table_name = ? AND lower_bound IN (SELECT unnest(?::TIMESTAMPTZ[]))",
-                [table, [to_datetime(lower) for lower in sorted(at_lower)]],
+                "UPDATE sync.parts SET dirty = true WHERE table_name IN (SELECT unnest(?::VARCHAR[])) "
+                "AND lower_bound IN (SELECT unnest(?::TIMESTAMPTZ[]))",
+                [names, [to_datetime(lower) for lower in lower_bounds]],
             )
         self._insert_parts(fresh.values())
 
@@ -318,6 +323,11 @@ class IndexTables(Database):
 
     def unreadable(self) -> dict[str, Unreadable]:
         """The sessions kept aside as unreadable, without their bodies."""
+        if self._aside is None:
+            self._aside = self._read_unreadable()
+        return dict(self._aside)
+
+    def _read_unreadable(self) -> dict[str, Unreadable]:
         found = self.rows(
             "SELECT session_id, epoch_us(created_at), epoch_us(updated_at), epoch_us(requested_at), seq, problem, content_hash "
             "FROM sync.unreadable"
@@ -342,6 +352,7 @@ class IndexTables(Database):
     def _set_aside(self, resolution: Resolution) -> None:
         changed = [*resolution.unreadable, *resolution.released]
         if changed:
+            self._aside = None
             self.run(
                 f"DELETE FROM sync.unreadable WHERE session_id IN ({_placeholders(len(changed))})", changed
             )

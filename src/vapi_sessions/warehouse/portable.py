@@ -92,7 +92,7 @@ def _fill(db: duckdb.DuckDBPyConnection, zone: str) -> None:
         db.execute(table.ddl("sync")).fetchall()
     for view in view_files():
         db.execute(view.statement(zone)).fetchall()
-    db.execute(comments(db.execute(COLUMNS).fetchall(), "TABLE", "TABLE")).fetchall()
+    db.execute(comments(db.execute(COLUMNS).fetchall(), "TABLE")).fetchall()
     for name in (*(t.name for t in schema.TABLES), *(f"sync.{t.name}" for t in SYNC_TABLES)):
         source = name if "." in name else f"main.{name}"
         db.execute(f"INSERT INTO {name} BY NAME FROM memory.{source}").fetchall()

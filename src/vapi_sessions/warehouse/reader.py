@@ -16,7 +16,6 @@ from vapi_sessions.core.paths import literal, pattern, warehouse_root
 from vapi_sessions.errors import ConfigurationError, WarehouseDamagedError
 from vapi_sessions.warehouse import migrations, query_data
 from vapi_sessions.warehouse.database_errors import database_errors, published_errors
-from vapi_sessions.warehouse.descriptions import comments
 from vapi_sessions.warehouse.layout import Layout, is_locked
 from vapi_sessions.warehouse.views import files_of, rows_of, view_of
 
@@ -108,20 +107,12 @@ def _show(db: duckdb.DuckDBPyConnection, layout: Layout) -> None:
 
     All views are copied, with their comments, and without being bound: binding would open files dozens of times. They find their files
     in the warehouse's directory, because a macro of the in-memory database says so: `vapi` has the path at the time of the publication.
+    The ledger is copied with its few rows: views over it, with comments, would take as long as all the rest.
     """
-    ((snapshot,),) = db.execute("SELECT value FROM vapi.sync.state WHERE key = 'snapshot'").fetchall()
-    db.execute("COPY FROM DATABASE vapi TO memory (SCHEMA)").fetchall()
+    db.execute("COPY FROM DATABASE vapi TO memory").fetchall()
+    ((snapshot,),) = db.execute("SELECT value FROM sync.state WHERE key = 'snapshot'").fetchall()
     of_earlier_version = not _has_macro(db)
     db.execute(files_of(literal(pattern(layout.root)), snapshot)).fetchall()
-    columns: list[tuple[str, str, str]] = []
-    for of_schema, name in db.execute(
-        "SELECT schema_name, table_name FROM duckdb_tables() WHERE database_name = 'memory' ORDER BY ALL"
-    ).fetchall():
-        place = f'"{of_schema}"."{name}"'
-        db.execute(f"DROP TABLE memory.{place}").fetchall()
-        db.execute(f"CREATE VIEW memory.{place} AS FROM vapi.{place}").fetchall()
-        columns += [(of_schema, name, column) for column in _columns(db, f"memory.{place}")]
-    db.execute(comments(columns, "VIEW")).fetchall()
     for table in schema.TABLES:  # missing files are an error now, not only at the first query
         there = _columns(db, rows_of(table))
         if of_earlier_version:

@@ -92,7 +92,7 @@ def _make_views(index: Index, files: str, zone: str) -> None:
     for table in schema.TABLES:
         index.run(f"DROP TABLE {table.name}")
         index.run(view_of(table, table.arrow.names))
-    index.run(comments(described, "TABLE"))
+    index.run(comments(described))
 
 
 def _fingerprint(zone: str) -> str:
