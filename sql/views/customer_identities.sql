@@ -15,7 +15,12 @@
 CREATE OR REPLACE VIEW customer_identities AS
 WITH RECURSIVE
 known_as AS MATERIALIZED (
-    SELECT identities, LEN(identities) AS identity_count, COUNT(*) AS session_count, ROW_NUMBER() OVER () AS combination
+    SELECT
+        identities,
+        LEN(identities) AS identity_count,
+        COUNT(*) AS session_count,
+        -- in an order: a stored view loses MATERIALIZED, and older versions of DuckDB then number these rows several times
+        ROW_NUMBER() OVER (ORDER BY identities) AS combination
     FROM session_facts
     GROUP BY identities
 ),
