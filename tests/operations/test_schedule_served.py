@@ -130,6 +130,7 @@ def test_a_schedule_that_ends_during_a_run_leaves_no_process(
         wait_until(lambda: not any(map(lives, family)))
         with (tmp_path / "warehouse" / ".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert "Process exited" not in (tmp_path / "warehouse.log").read_text()
 
 
 def test_the_next_schedule_ends_the_runs_of_a_killed_one(

@@ -165,6 +165,8 @@ async def _serve(
         runner.pause_on_shutdown = False
         runner.handle_sigterm()
 
+    # A run that ends because the schedule does is not told.
+    logging.getLogger(_KILLED).addFilter(lambda record: task is None or not task.cancelling())
     # limit: one process at a time; a run that is due meanwhile waits. The warehouse's own lock is the safety. docs/deployments.md
     # says why Prefect's limit for deployments is not used.
     runner = EndingRunner(name=name, limit=1)
