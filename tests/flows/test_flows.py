@@ -21,7 +21,9 @@ from servers import ScriptedServer, http_response, sends
 from vapi_emulator.generate import History, generate
 from vapi_emulator.planted import MARKER
 from vapi_emulator.server import EmulatorServer
+from vapi_emulator.stored import make_row
 from vapi_emulator.switches import DEFAULT_ORG, EmulatorSettings
+from vapi_sessions.core.timestamps import parse
 from vapi_sessions.warehouse.schedule_lock import warehouse_name
 
 pytestmark = [pytest.mark.proof, pytest.mark.timeout(1200)]
@@ -30,7 +32,7 @@ KEY = "a-key-that-must-not-show"
 #: Several runs of flows in one process: Prefect takes far longer to start than a run takes. Each has its arguments, what is odd about it,
 #: and its exit code. A line in both streams separates their output.
 RUNS = (
-    (["flows/sync.py"], "", 0),
+    (["flows/sync.py"], "since", 0),
     (["flows/backfill.py", "2020-01-01"], "", 0),
     (["flows/backfill.py", "2019-01-01", "2019-02-01"], "", 0),
     (["flows/sync.py"], "locked", 5),
@@ -41,6 +43,8 @@ SCRIPT = f"""
 import fcntl, os, runpy, sys
 for arguments, odd, code in {RUNS!r}:
     sys.argv = arguments
+    if odd == "since":
+        os.environ["VAPI_SINCE"] = "2020-01-01"
     if odd == "locked":
         lock = open(os.environ["VAPI_WAREHOUSE"] + "/.lock", "r+")
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -57,6 +61,7 @@ for arguments, odd, code in {RUNS!r}:
         runpy.run_path(arguments[0], run_name="__main__")
     except SystemExit as end:
         assert end.code == code, (arguments, end.code)
+    os.environ.pop("VAPI_SINCE", None)
     if odd == "locked":
         lock.close()
     if odd == "refused":
@@ -86,6 +91,9 @@ def flow_run(tmp_path_factory: pytest.TempPathFactory, prefect_server: dict[str,
             History(org_id=DEFAULT_ORG, sessions=300, days=10, seed=3, until_us=server.store.now_us())
         ):
             server.store.insert_many(batch)
+        # Older than anything that is asked for: without it, nothing could have changed in the gap that the second backfill leaves.
+        old = {"id": "01d00000-0000-4000-8000-000000000001", "orgId": DEFAULT_ORG}
+        server.store.insert_many([make_row(old, parse("2018-06-01"), parse("2018-06-01"))])
         environment = {
             **{
                 name: value
