@@ -32,7 +32,7 @@ def in_proof(case: Any) -> Any:
     return pytest.param(*(case if isinstance(case, tuple) else (case,)), marks=pytest.mark.proof)
 
 
-def examples(count: int, *, share: int = 8) -> settings:
+def examples(count: int, *, share: int = 12) -> settings:
     """Settings for hypothesis: `count` examples in `make proof`, a `share`-th of them (at least 10) in `make test`, always the same."""
     return settings(
         max_examples=count if THOROUGH else max(10, count // share), deadline=None, derandomize=True

@@ -20,7 +20,7 @@ from .world import play
 pytestmark = pytest.mark.checks
 
 #: Everything that occurs in the first forty seeds occurs in these, which take a fifth less time.
-SOME_SEEDS = [seed for seed in range(48) if seed not in (5, 7, 18, 24, 31, 40, 43, 46)]
+SOME_SEEDS = [seed for seed in range(48) if seed not in (7, 9, 18, 24, 31, 40, 43, 46)]
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "500"))
 #: One planted mistake each in reading, claiming and merging.
 PLANTED = (
