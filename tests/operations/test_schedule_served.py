@@ -150,9 +150,9 @@ def test_the_next_schedule_ends_the_runs_of_a_killed_one(
         given = environment(source, **prefect_server, VAPI_CONCURRENCY="1", VAPI_PAGE_SIZE="1")
         served = schedules.start(warehouse, given)
         wait_until(lambda: "Running" in states().values())
+        (killed,) = [one for one, state in states().items() if state == "Running"]
         served.kill()
         served.wait()
-        (killed,) = [one for one, state in states().items() if state == "Running"]
         schedules.start(warehouse, given)
         wait_until(lambda: states()[killed] in ("Crashed", "Interrupted"))
 
