@@ -54,7 +54,7 @@ def runs(warehouse: Path) -> int:
 
 def asked(api: str, what: str, which: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Objects of one kind in Prefect's API."""
-    with httpx.Client(trust_env=False) as client:  # no proxy
+    with httpx.Client(trust_env=False, timeout=60) as client:  # no proxy; on a busy machine a server answers late
         found: list[dict[str, Any]] = client.post(f"{api}/{what}/filter", json=which).json()
     return found
 

@@ -39,7 +39,7 @@ def environment(prefect_server: dict[str, str]) -> dict[str, str]:
 @pytest.fixture
 def client(prefect_server: dict[str, str]) -> Iterator[httpx.Client]:
     """For requests to the server."""
-    with httpx.Client(base_url=prefect_server["PREFECT_API_URL"], trust_env=False) as opened:
+    with httpx.Client(base_url=prefect_server["PREFECT_API_URL"], trust_env=False, timeout=60) as opened:
         yield opened
 
 
