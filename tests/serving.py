@@ -54,7 +54,8 @@ def runs(warehouse: Path) -> int:
 
 def asked(api: str, what: str, which: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Objects of one kind in Prefect's API."""
-    with httpx.Client(trust_env=False, timeout=60) as client:  # no proxy; on a busy machine a server answers late
+    # Without a proxy. On a busy machine the server answers late.
+    with httpx.Client(trust_env=False, timeout=60) as client:
         found: list[dict[str, Any]] = client.post(f"{api}/{what}/filter", json=which).json()
     return found
 
