@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import jsonschema
 import pytest
@@ -67,7 +68,9 @@ def test_status_fits_the_terminal(desk: Desk, monkeypatch: pytest.MonkeyPatch) -
     assert max(len(line) for line in lines if "/" not in line) <= 60 < max(map(len, whole.splitlines()))
     after = lines[lines.index(next(line for line in lines if line.startswith("rows "))) + 1]
     assert after.startswith(" " * 16)
-    assert [word for word in whole.split() if word in " ".join(lines).split()] == whole.split()
+    # The age grows meanwhile.
+    words, there = (re.sub(r"\d+", "0", text).split() for text in (whole, " ".join(lines)))
+    assert [word for word in words if word in there] == words
 
 
 @pytest.mark.parametrize(("age", "code"), [("7d", 0), ("0s", 6)])
