@@ -8,7 +8,7 @@ that failed, was partial, or showed another organisation.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -30,10 +30,10 @@ from vapi_sessions.operations.window_buffer import RequestStamp
 from vapi_sessions.settings import Settings
 from vapi_sessions.source.environment import Environment
 from vapi_sessions.source.list_query import Query
-from vapi_sessions.source.pagination import PATIENCE, count_rows
+from vapi_sessions.source.pagination import ALWAYS, PATIENCE, PageRead, count_rows
 from vapi_sessions.source.planning import ask_for_the_oldest, open_to_the_left
 from vapi_sessions.transform.headers import Row
-from vapi_sessions.transform.resolve import Kind, Known, Unreadable
+from vapi_sessions.transform.resolve import Kind, Known, Observation, Unreadable
 from vapi_sessions.warehouse.index import Changes
 from vapi_sessions.warehouse.live_sessions import LiveSessions
 
@@ -171,10 +171,8 @@ class _Reconciliation:
         if not self._source.count(updated=updated, created=created):
             return
         self._coordinator.hold(updated, "updated_at")
-        for page_read in walk_created(self._source, created, self._run.settings.page_size, updated):
-            request = RequestStamp.of(page_read.page)
-            self._coordinator.add_unclaimed(page_read.rows, page_read.unreadable, request)
-            self._run.progress.read(len(page_read.rows))
+        for _ in self._walk(created, updated):
+            pass
 
     def age_out(self) -> None:
         """Find sessions that are older than all sessions listed, once the source's own count confirms that it lists none of them."""
@@ -289,20 +287,27 @@ class _Reconciliation:
         self._coordinator.hold(window)
         seen: set[str] = set()
         beyond = False
-        for page_read in walk_created(self._source, window, self._run.settings.page_size):
-            request = RequestStamp.of(page_read.page)
-            taken = self._coordinator.add_unclaimed(page_read.rows, page_read.unreadable, request)
+        for page_read, taken in self._walk(window):
             seen.update(row.session_id for row in page_read.rows)
             seen.update(row.session_id for row in page_read.unreadable if row.session_id is not None)
             seen.update(one.session_id for one in taken if isinstance(one, Unreadable))
             beyond = beyond or page_read.page.beyond_retention
-            self._run.progress.read(len(page_read.rows))
         self._run.suppression.listed(window, seen)
-        self._release(window, seen | held.keys(), request)  # the last one: a walk has at least one page
+        last = RequestStamp.of(page_read.page)  # a walk has at least one page
+        self._release(window, seen | held.keys(), last)
         missing = {session_id: created for session_id, created in held.items() if session_id not in seen}
         self._missing |= missing
         if beyond:
             self._beyond_retention |= set(missing)
+
+    def _walk(
+        self, created: Window, updated: Window = ALWAYS
+    ) -> Iterator[tuple[PageRead, list[Observation | Unreadable]]]:
+        """Read sessions created and updated in these windows, and take them: each page, and what of it may be stored."""
+        for page_read in walk_created(self._source, created, self._run.settings.page_size, updated):
+            self._run.progress.read(len(page_read.rows))
+            request = RequestStamp.of(page_read.page)
+            yield page_read, self._coordinator.add_unclaimed(page_read.rows, page_read.unreadable, request)
 
     def _release(self, window: Window, there: Container[str], proof: RequestStamp) -> None:
         """Release unreadable sessions of the window that the source no longer lists, as a request has shown."""
