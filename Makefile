@@ -43,7 +43,7 @@ test: setup  ## test every behaviour once, in about three minutes
 	@echo "Testing every behaviour once on $$(nproc 2>/dev/null || echo all) cores, in about three minutes. make proof runs the rest."
 	@$(PYTEST) -m "not proof" --numprocesses logical --dist worksteal
 
-# By file: there is one Prefect server, and the simulation starts its own processes. Hypothesis runs four times as many examples.
+# By file: there is one Prefect server, and the simulation starts its own processes. Hypothesis runs all its examples.
 proof: setup  ## run all other tests, in about twenty minutes: 500 seeds, all planted mistakes, every crash point, a Prefect server
 	@THOROUGH=1 $(PYTEST) -m "proof or hypothesis" --numprocesses 2 --dist loadfile
 

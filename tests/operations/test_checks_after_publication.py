@@ -9,9 +9,9 @@ from pathlib import Path
 import duckdb
 import pytest
 from damaging import three_months
-from synced_worlds import ids, synced_world
 
 from selection import first
+from synced_worlds import ids, synced_world
 from transports import Edited
 from vapi_sessions.errors import WarehouseDamagedError
 from vapi_sessions.operations.forget import Whom, forget

@@ -11,8 +11,8 @@ from typing import Final
 import httpx
 import pytest
 from damaging import change, three_months
-from synced_worlds import synced_world
 
+from synced_worlds import synced_world
 from vapi_sessions.errors import WarehouseBusyError
 from vapi_sessions.operations.reconcile import reconcile
 from vapi_sessions.operations.sync import sync

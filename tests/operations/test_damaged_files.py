@@ -11,9 +11,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from synced_worlds import synced_world
 
 from selection import some
+from synced_worlds import synced_world
 from vapi_sessions import schema
 from vapi_sessions.core.timestamps import SECOND
 from vapi_sessions.errors import WarehouseDamagedError

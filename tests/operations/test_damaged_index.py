@@ -11,9 +11,9 @@ from typing import Any, Final
 import duckdb
 import pytest
 from damaging import GARBAGE, OTHER_HALF_ZEROS, Damage, change, contents, damage, three_months
-from synced_worlds import synced_world
 
 from selection import first
+from synced_worlds import synced_world
 from vapi_sessions.core.timestamps import HOUR
 from vapi_sessions.errors import WarehouseDamagedError, WarehouseError
 from vapi_sessions.operations.progress import Counts, Silent

@@ -11,9 +11,9 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 from damaging import GARBAGE, change, contents, damage, three_months
-from synced_worlds import synced_world
 
 from selection import some
+from synced_worlds import synced_world
 from worlds import World
 
 template, world = synced_world(three_months)

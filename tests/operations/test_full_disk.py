@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from damaging import change, contents, three_months
-from synced_worlds import synced_world
 
 from selection import first
+from synced_worlds import synced_world
 from vapi_sessions.core import faultpoints
 from vapi_sessions.errors import WarehouseError
 from worlds import World

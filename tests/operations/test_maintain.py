@@ -80,12 +80,11 @@ def test_small_raw_files_become_one(world: World) -> None:
     ]
     assert (world.tables(), world.ledger()) == (before, claims)
     layout = Layout(world.warehouse)
-    with Index(
-        layout.index, layout.scratch
-    ) as index:  # parts that are lost are derived again by these numbers
-        assert index.rows("SELECT DISTINCT batch FROM sessions") == index.rows(
-            "SELECT batch FROM sync.batches"
-        )
+    with Index(layout.index, layout.scratch) as index:
+        of_sessions = index.rows(
+            "SELECT DISTINCT batch FROM sessions"
+        )  # parts that are lost are derived again by these
+        assert of_sessions == index.rows("SELECT batch FROM sync.batches")
     world.rebuild()
     assert (world.tables(), world.ledger()) == (before, claims)
     assert maintained(world).raw.files == 0

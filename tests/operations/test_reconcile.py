@@ -7,9 +7,9 @@ import json
 import httpx
 import pytest
 from reconciling import DELETED, delete, run, tombstones
-from synced_worlds import hourly, ids, synced_world
 
 from selection import first
+from synced_worlds import hourly, ids, synced_world
 from transports import RealTransport
 from vapi_sessions.core.timestamps import DAY, MILLISECOND, SECOND, parse
 from vapi_sessions.errors import (

@@ -10,8 +10,8 @@ from typing import Final
 
 import pytest
 from reconciling import delete, run
-from synced_worlds import hourly, ids, synced_world
 
+from synced_worlds import hourly, ids, synced_world
 from vapi_sessions.core.intervals import Window
 from vapi_sessions.core.timestamps import MILLISECOND
 from vapi_sessions.operations.compare import differences

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from reconciling import AGED_OUT, DELETED, delete, run, tombstones
-from synced_worlds import hourly, ids, synced_world
 
 from selection import first
+from synced_worlds import hourly, ids, synced_world
 from vapi_sessions.errors import (
     CircuitBreakerError,
 )

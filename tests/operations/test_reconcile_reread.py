@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from reconciling import run
-from synced_worlds import hourly, ids, synced_world
 
+from synced_worlds import hourly, ids, synced_world
 from vapi_sessions.core.timestamps import DAY, HOUR, SECOND
 from vapi_sessions.operations import reconcile as reconcile_module
 from worlds import World

@@ -9,9 +9,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 from reconciling import DELETED, delete, run, tombstones
-from synced_worlds import hourly, ids, synced_world
 
 from selection import first
+from synced_worlds import hourly, ids, synced_world
 from transports import RealTransport
 from vapi_sessions.errors import (
     ConfigurationError,

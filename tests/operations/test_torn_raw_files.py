@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from damaging import GARBAGE, ROT, Damage, change, contents, damage, raw_files, three_months
-from synced_worlds import synced_world
 
 from selection import first
+from synced_worlds import synced_world
 from vapi_emulator.stored import decode
 from vapi_sessions.core.timestamps import DAY
 from vapi_sessions.errors import WarehouseDamagedError

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from synced_worlds import hourly, ids, synced_world
 
 import command
 from selection import first
+from synced_worlds import hourly, ids, synced_world
 from vapi_sessions.errors import ConfigurationError
 from vapi_sessions.operations.reconcile import reconcile
 from verifying import change_silently, falsify, lose, only, run

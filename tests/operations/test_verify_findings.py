@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Final
 
 import pytest
-from synced_worlds import hourly, ids, synced_world
 
 from selection import first
+from synced_worlds import hourly, ids, synced_world
 from vapi_emulator.stored import make_row
 from vapi_sessions.core.timestamps import SECOND, show
 from verifying import change_silently, created, falsify, heal, lose, only, plant, run, table_of

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from batches import observation
-from beside import FOLDER
+from beside import ODD_PAGE, needs_odd_page
 from constants import ORG
 from transports import RealTransport
 from vapi_sessions.operations import sync
@@ -84,20 +84,16 @@ class _Odd(RealTransport):
 
 def _cases() -> list[str]:
     """The members of sessions that once failed together."""
-    path = FOLDER / "cases" / "deep-and-half-emoji.jsonl"
-    if not path.is_file():
+    if not ODD_PAGE.is_file():
         return []
-    return [line.strip()[1:-1] for line in path.read_text().splitlines()]
+    return [line.strip()[1:-1] for line in ODD_PAGE.read_text().splitlines()]
 
 
 @pytest.mark.parametrize(
     "members",
-    [
-        list(ODD.values()),
-        pytest.param(_cases(), marks=pytest.mark.skipif(not _cases(), reason="the file is not beside the checkout")),
-    ],
+    [list(ODD.values()), pytest.param(_cases(), marks=needs_odd_page)],
     ids=["all of them", "those that once failed"],
-)  # fmt: skip
+)
 def test_a_sync_reads_pages_of_oddities(world: World, members: list[str]) -> None:
     """Every session has a row, and a second sync finds nothing new."""
     start = world.ago(days=1)

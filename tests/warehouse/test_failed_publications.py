@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from selection import first
+from synced_worlds import synced_world
 from vapi_sessions.errors import WarehouseError
 from vapi_sessions.warehouse import retention, snapshot_writer, snapshots
 from vapi_sessions.warehouse.index import Index
-from worlds import World, new_world
+from worlds import World
 
 #: Functions in which a publication can fail.
 FUNCTIONS = (
@@ -44,27 +45,14 @@ def change(world: World) -> None:
     world.insert(1, lambda n: (world.ago(minutes=20),) * 2)
 
 
-def fill(world: World) -> None:
-    """One session in each of two months."""
+def two_months(world: World) -> Iterator[None]:
+    """One session in each of two months, published."""
     world.insert(1, lambda n: (world.ago(days=40),) * 2)
     world.insert(1, lambda n: (world.ago(hours=5),) * 2)
+    yield
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """What each test begins with: copying it takes less time than a sync."""
-    with new_world(tmp_path_factory.mktemp("template") / "warehouse") as made:
-        fill(made)
-        made.sync()
-        yield made
-
-
-@pytest.fixture
-def synced(world: World, template: World) -> World:
-    """Two months with one session each, published."""
-    fill(world)
-    world.adopt(template)
-    return world
+template, synced = synced_world(two_months, "synced")
 
 
 @pytest.mark.parametrize(("owner", "name"), first(FUNCTIONS))

@@ -16,6 +16,7 @@ import pytest
 
 import vapi_sessions
 from selection import first, some
+from synced_worlds import synced_world
 from vapi_sessions.core import files
 from vapi_sessions.errors import WarehouseError
 from vapi_sessions.operations import forget
@@ -26,7 +27,7 @@ from vapi_sessions.operations.verify import verify
 from vapi_sessions.warehouse import query, raw
 from vapi_sessions.warehouse.layout import Layout, writer_lock
 from vapi_sessions.warehouse.schedule_lock import scheduling
-from worlds import World, new_world
+from worlds import World
 
 #: Our own paths in a warehouse.
 DIRECTORIES: Final = (".tmp", "raw", "parquet", "staging")
@@ -50,26 +51,13 @@ def listing(root: Path) -> dict[str, tuple[object, ...]]:
     return found
 
 
-def fill(world: World) -> None:
-    """Three sessions at the source."""
+def three_sessions(world: World) -> Iterator[None]:
+    """Three sessions, published."""
     world.insert(3, lambda n: (world.ago(hours=5),) * 2)
+    yield
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """What each test begins with: copying it takes less time than a sync."""
-    with new_world(tmp_path_factory.mktemp("template") / "warehouse") as made:
-        fill(made)
-        made.sync()
-        yield made
-
-
-@pytest.fixture
-def synced(world: World, template: World) -> World:
-    """A warehouse of three sessions."""
-    fill(world)
-    world.adopt(template)
-    return world
+template, synced = synced_world(three_sessions, "synced")
 
 
 @pytest.fixture

@@ -16,12 +16,14 @@ import pytest
 
 import vapi_sessions
 from selection import first
+from synced_worlds import synced_world
 from vapi_sessions.core.timestamps import SECOND
 from vapi_sessions.errors import ConfigurationError, WarehouseError
-from worlds import World, new_world
 
 if TYPE_CHECKING:
     import duckdb
+
+    from worlds import World
 
 #: A program that prints the rows of each query on stdin, and keeps its connection open.
 ANSWERING = """
@@ -80,27 +82,14 @@ def rows(db: duckdb.DuckDBPyConnection, sql: str) -> list[tuple[Any, ...]]:
     return db.execute(sql).fetchall()
 
 
-def fill(world: World) -> None:
-    """100 sessions at the source."""
+def a_hundred_and_ten(world: World) -> Iterator[None]:
+    """100 sessions, published, and 10 more at the source."""
     world.insert(100, lambda n: (world.ago(days=2) + n * SECOND,) * 2)
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """What each test begins with: copying it takes less time than a sync."""
-    with new_world(tmp_path_factory.mktemp("template") / "warehouse") as made:
-        fill(made)
-        made.sync()
-        yield made
-
-
-@pytest.fixture
-def world(world: World, template: World) -> World:
-    """A warehouse of 100 sessions, and 10 more at the source."""
-    fill(world)
-    world.adopt(template)
+    yield
     world.insert(10, lambda n: (world.ago(minutes=5),) * 2)
-    return world
+
+
+template, world = synced_world(a_hundred_and_ten)
 
 
 @pytest.mark.proof

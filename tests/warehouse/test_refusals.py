@@ -136,7 +136,9 @@ def test_a_raw_file_that_needs_too_much_memory_is_not_damage(
     assert not isinstance(caught.value, WarehouseDamagedError)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
+@pytest.mark.skipif(
+    os.geteuid() == 0, reason="root can read everything; the next test is the same for every user"
+)
 def test_a_warehouse_without_permission_to_read(demo_warehouse: Path, tmp_path: Path) -> None:
     """The error is not that there is no warehouse."""
     copy = tmp_path / "copy"

@@ -11,8 +11,8 @@ from vapi_sessions.core.timestamps import SECOND
 from worlds import World, new_world
 
 
-def synced_world(fill: Callable[[World], Iterator[None]]) -> tuple[Any, Any]:
-    """The fixtures `template` and `world` of a module. `fill` puts sessions into a source and yields whenever the template syncs.
+def synced_world(fill: Callable[[World], Iterator[None]], name: str = "world") -> tuple[Any, Any]:
+    """The fixtures `template` and `name` of a module. `fill` puts sessions into a source and yields whenever the template syncs.
 
     Each test gets a source of its own, filled alike, and a copy of the template's warehouse: a sync takes longer than a copy.
     """
@@ -24,7 +24,7 @@ def synced_world(fill: Callable[[World], Iterator[None]]) -> tuple[Any, Any]:
                 made.sync()
             yield made
 
-    @pytest.fixture(name="world")
+    @pytest.fixture(name=name)
     def copy(world: World, template: World) -> World:
         for _ in fill(world):
             pass
